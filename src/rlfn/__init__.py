@@ -1,0 +1,30 @@
+"""Upscale pictures with RLFN on any CPU, and train, measure and export the network.
+
+The public names are loaded on first use, so ``import rlfn`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rlfn.errors import RlfnError
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "RlfnError": "rlfn.errors",
+}
+
+__all__ = ["RlfnError", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rlfn' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

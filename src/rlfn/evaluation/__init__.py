@@ -1,0 +1,1 @@
+"""Metrics, test sets, benchmarks and profiles. Free of torch."""

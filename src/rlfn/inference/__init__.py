@@ -1,0 +1,1 @@
+"""Running a model on pictures: engines, tiling, the upscaler and batch work. Free of torch."""
