@@ -15,7 +15,7 @@ SCALES = range(1, 9)
 
 @dataclass(frozen=True)
 class RLFNFields:
-    """Sizes of an RLFN (paper arXiv 2205.07514, section 3): ``blocks`` RLFBs of ``channels``, ``mid`` inside a block."""
+    """Sizes of an RLFN (arXiv 2205.07514, section 3): ``blocks`` RLFBs of ``channels``, with ``mid`` inside a block."""
 
     blocks: int
     channels: int

@@ -1,0 +1,5 @@
+"""``python -m rlfn`` is the ``rlfn`` command."""
+
+from rlfn.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""The table of architectures: how a variant's fields become a torch module, and how a state dict is recognised.
+
+A new architecture is its module's file, its fields in :mod:`rlfn.variants`, and one row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from rlfn.errors import OptionError
+from rlfn.networks import rlfn
+from rlfn.variants import SCALES, Variant
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None.
+
+    ``min_side`` is the smallest side in px; ``takes_grid`` says that the module's forward has a second argument, the
+    :class:`~rlfn.networks.rlfn.Grid` of a tile.
+    """
+
+    build: Callable[[Any, int], nn.Module]
+    deduce: Callable[[Mapping[str, tuple[int, ...]]], tuple[Any, int] | None]
+    min_side: int
+    takes_grid: bool
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True),
+}
+"""Every architecture by the name that :class:`rlfn.variants.Variant` uses."""
+
+
+def build(variant: Variant, scale: int) -> nn.Module:
+    """Make the network of ``variant`` at ``scale``, with torch's default initial weights.
+
+    Raises:
+        OptionError: the scale is not one of :data:`rlfn.variants.SCALES`.
+    """
+    if scale not in SCALES:
+        raise OptionError(
+            f"A network cannot be built for scale {scale}. Allowed: whole numbers {SCALES.start} to {SCALES.stop - 1}."
+        )
+    return ARCHITECTURES[variant.architecture].build(variant.fields, scale)

@@ -1,0 +1,191 @@
+"""Reading and writing weights: our safetensors and the official ``.pth`` files.
+
+Every RLFN state dict that is written takes [0, 255], as the official ones do; weights trained in another range are
+folded into the first and the last convolution by :func:`fold_range`, which is exact because scaling is linear.
+Files from others are untrusted: only tensors are ever loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from rlfn.errors import ModelError, OptionError, OutputError, listing
+from rlfn.networks.build import ARCHITECTURES, build
+from rlfn.variants import SCALES, VARIANTS, Variant
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+"""The kinds of checkpoint file that can be read."""
+
+_WRAPPERS = ("params_ema", "params", "state_dict", "model", "model_state_dict")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with its weights, in evaluation mode on the CPU, and what its file says of it."""
+
+    network: nn.Module
+    variant: Variant
+    scale: int
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a ``.safetensors`` or ``.pth`` file of any network in the table.
+
+    The variant and the scale are deduced from the tensors' names and shapes; metadata that contradicts them is refused.
+
+    Raises:
+        ModelError: the file is missing, damaged, unsafe, or not a network that is known here.
+    """
+    path = Path(path)
+    state, metadata = read_state(path)
+    variant, scale = identify(state, path)
+    for key, found in (("variant", variant.name), ("scale", str(scale))):
+        if metadata.get(key, found) != found:
+            raise ModelError(
+                f"{path} says it holds {key} {metadata[key]}, but its tensors are those of {key} {found}. "
+                "The file is damaged or was mislabelled; get it again from its source."
+            )
+    if "value_range" in metadata and float(metadata["value_range"]) != 255.0:
+        raise ModelError(
+            f"{path} says its network takes [0, {metadata['value_range']}]. Networks here take [0, 255]. "
+            "Fold the range with rlfn.networks.checkpoints.fold_range and save the file again."
+        )
+    network = build(variant, scale)
+    network.load_state_dict(state)
+    return Checkpoint(network.eval().requires_grad_(False), variant, scale, metadata)
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    network: nn.Module,
+    variant: Variant,
+    scale: int,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights that take [0, 255] as ``.safetensors`` (with metadata) or ``.pth`` (the official layout).
+
+    The file appears whole or not at all.
+
+    Raises:
+        OptionError: the suffix is neither of the two.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if path.suffix == ".safetensors":
+        facts = {**(metadata or {}), "variant": variant.name, "scale": str(scale), "value_range": "255"}
+        data = save(state, metadata=facts)
+    elif path.suffix == ".pth":
+        import io
+
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getvalue()
+    else:
+        raise OptionError(f"Weights cannot be written to {path}. Allowed suffixes: .safetensors, .pth.")
+    write_atomically(path, data)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` under a temporary name, then rename it, so that ``path`` is never half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place or free some.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the float32 tensors of a checkpoint file and its metadata (empty for ``.pth``)."""
+    if not path.is_file():
+        raise ModelError(f"There is no model file {path}. Give the path of a file ending in {listing(SUFFIXES)}.")
+    if path.suffix not in SUFFIXES:
+        raise ModelError(f"{path} is not a kind of weights that can be read. Allowed suffixes: {listing(SUFFIXES)}.")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors alike
+        raise ModelError(
+            f"{path} cannot be read as PyTorch weights: it is damaged, or holds objects other than tensors. "
+            "Only files of plain tensors are loaded, for safety."
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+            break
+    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ModelError(
+            f"{path} holds a {type(found).__name__}, not a state dict of tensors. It is not a network's file."
+        )
+    return {str(name).removeprefix("module."): tensor.float() for name, tensor in found.items()}, {}
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name).float() for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} cannot be read as safetensors: {error}. The file is damaged or of another kind."
+        ) from error
+
+
+def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Variant, int]:
+    """Find the variant and scale whose tensors have exactly the names and shapes of ``state``.
+
+    Sizes that no row of the table has make a variant named after their architecture with the suffix ``-custom``.
+
+    Raises:
+        ModelError: no network fits; the message says what was found.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name, architecture in ARCHITECTURES.items():
+        guess = architecture.deduce(shapes)
+        if guess is None or guess[1] not in SCALES:
+            continue
+        fields, scale = guess
+        variant = next(
+            (row for row in VARIANTS.values() if (row.architecture, row.fields) == (name, fields)),
+            Variant(f"{name}-custom", name, fields, "sizes read from a file"),
+        )
+        with torch.device("meta"):
+            wanted = {key: tuple(tensor.shape) for key, tensor in build(variant, scale).state_dict().items()}
+        if wanted == shapes:
+            return variant, scale
+        wrong = sorted(key for key in wanted.keys() | shapes.keys() if wanted.get(key) != shapes.get(key))
+        raise ModelError(
+            f"{path} looks like {variant.name} x{scale}, but {len(wrong)} of its tensors are missing, foreign or of "
+            f"another shape ({listing(wrong[:3])}{', ...' if len(wrong) > 3 else ''}). The file is not that network."
+        )
+    raise ModelError(
+        f"{path} holds {len(shapes)} tensors ({listing(list(shapes)[:3])}, ...) that are no network known here. "
+        f"Known: {listing(VARIANTS)}."
+    )
+
+
+def fold_range(network: nn.Module, trained: float, wanted: float = 255.0) -> None:
+    """Change the value range of a network's input and output from [0, ``trained``] to [0, ``wanted``], in place.
+
+    f'(x) = (wanted / trained) f(x trained / wanted), folded exactly into the first and the last convolution.
+    """
+    first, last = (network.get_submodule(name) for name in network.range_ends)  # type: ignore[union-attr]
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(last, nn.Conv2d)
+    with torch.no_grad():
+        first.weight.mul_(trained / wanted)
+        last.weight.mul_(wanted / trained)
+        if last.bias is not None:
+            last.bias.mul_(wanted / trained)

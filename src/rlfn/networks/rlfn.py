@@ -1,0 +1,132 @@
+"""RLFN, the Residual Local Feature Network (Kong et al., 2022, arXiv 2205.07514), in one file.
+
+    conv3x3 (3 -> C)  ->  N x RLFB  ->  conv3x3 (C -> C)  + first conv  ->  conv3x3 (C -> 3 s^2)  ->  pixel shuffle (s)
+
+The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); at least :data:`MIN_SIDE` px a
+side; nothing is clamped. The names of the parameters are the official ones, so weights move both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rlfn.variants import RLFNFields
+
+MIN_SIDE = 15
+"""The smallest height and width: ESA's stride-2 convolution and its pool of 7 need 15 px."""
+
+_SLOPE = 0.05
+
+
+class Grid(NamedTuple):
+    """What ESA must know to treat a tile as a part of its picture (see :mod:`rlfn.inference.tiling`).
+
+    ``rows`` (H, h) and ``columns`` (W, w) interpolate the pooled map of h x w to H x W; ``pad_rows`` (h + 2, h) and
+    ``pad_columns`` (w + 2, w) pad it by one on each side: with zeros where the picture ends, with the nearest value
+    where it goes on.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    pad_rows: Tensor
+    pad_columns: Tensor
+
+
+class ESA(nn.Module):
+    """Enhanced spatial attention with one convolution left of the original's group (paper, section 3.2)."""
+
+    def __init__(self, channels: int, esa_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, esa_channels, 1)
+        self.conv_f = nn.Conv2d(esa_channels, esa_channels, 1)
+        self.conv2 = nn.Conv2d(esa_channels, esa_channels, 3, stride=2)
+        self.conv3 = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
+        self.conv4 = nn.Conv2d(esa_channels, channels, 1)
+
+    def forward(self, x: Tensor, grid: Grid | None = None) -> Tensor:
+        """Weight ``x`` (N, C, H, W) by an attention map in (0, 1) of the same shape."""
+        a = self.conv1(x)
+        pooled = F.max_pool2d(self.conv2(a), kernel_size=7, stride=3)
+        if grid is None:
+            wide = F.interpolate(self.conv3(pooled), size=x.shape[2:], mode="bilinear", align_corners=False)
+        else:
+            padded = grid.pad_rows @ pooled @ grid.pad_columns.transpose(0, 1)
+            narrow = F.conv2d(padded, self.conv3.weight, self.conv3.bias)
+            wide = grid.rows @ narrow @ grid.columns.transpose(0, 1)
+        return x * torch.sigmoid(self.conv4(wide + self.conv_f(a)))
+
+
+class RLFB(nn.Module):
+    """Residual local feature block: three convolutions, the block's input added, a 1x1 convolution, ESA."""
+
+    def __init__(self, channels: int, mid: int, esa_channels: int) -> None:
+        super().__init__()
+        self.c1_r = nn.Conv2d(channels, mid, 3, padding=1)
+        self.c2_r = nn.Conv2d(mid, mid, 3, padding=1)
+        self.c3_r = nn.Conv2d(mid, channels, 3, padding=1)
+        self.c5 = nn.Conv2d(channels, channels, 1)
+        self.esa = ESA(channels, esa_channels)
+
+    def forward(self, x: Tensor, grid: Grid | None = None) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        y = x
+        for conv in (self.c1_r, self.c2_r, self.c3_r):
+            y = F.leaky_relu(conv(y), _SLOPE)
+        out: Tensor = self.esa(self.c5(y + x), grid)
+        return out
+
+
+class RLFN(nn.Module):
+    """The network of the given sizes at one scale.
+
+    Args:
+        fields: sizes, a row's of :data:`rlfn.variants.VARIANTS` or one's own.
+        scale: the upscaling factor, 1 to 8.
+
+    >>> from rlfn.variants import RLFNFields
+    >>> network = RLFN(RLFNFields(blocks=1, channels=4, mid=4, esa_channels=2), scale=2)
+    >>> network(torch.zeros(1, 3, 15, 20)).shape
+    torch.Size([1, 3, 30, 40])
+    """
+
+    range_ends = ("conv_1", "upsampler.0")
+    """The first and the last convolution, into which a change of value range folds."""
+
+    def __init__(self, fields: RLFNFields, scale: int) -> None:
+        super().__init__()
+        self.fields = fields
+        self.scale = scale
+        self.conv_1 = nn.Conv2d(3, fields.channels, 3, padding=1)
+        for number in range(1, fields.blocks + 1):
+            self.add_module(f"block_{number}", RLFB(fields.channels, fields.mid, fields.esa_channels))
+        self.conv_2 = nn.Conv2d(fields.channels, fields.channels, 3, padding=1)
+        self.upsampler = nn.Sequential(
+            nn.Conv2d(fields.channels, 3 * scale * scale, 3, padding=1), nn.PixelShuffle(scale)
+        )
+
+    def forward(self, lr: Tensor, grid: Grid | None = None) -> Tensor:
+        """Upscale ``lr`` (N, 3, H, W), a whole picture or, with ``grid``, a tile of one."""
+        first = self.conv_1(lr)
+        x = first
+        for number in range(1, self.fields.blocks + 1):
+            x = self.get_submodule(f"block_{number}")(x, grid)
+        sr: Tensor = self.upsampler(self.conv_2(x) + first)
+        return sr
+
+
+def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[RLFNFields, int] | None:
+    """Read the sizes and the scale off a state dict's shapes; None where they are not an RLFN's."""
+    try:
+        channels = shapes["conv_1.weight"][0]
+        mid = shapes["block_1.c1_r.weight"][0]
+        esa_channels = shapes["block_1.esa.conv1.weight"][0]
+        scale = round((shapes["upsampler.0.weight"][0] / 3) ** 0.5)
+    except KeyError:
+        return None
+    blocks = sum(1 for name in shapes if name.startswith("block_") and name.endswith(".c5.weight"))
+    return RLFNFields(blocks, channels, mid, esa_channels), scale
