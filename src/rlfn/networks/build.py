@@ -20,18 +20,21 @@ from rlfn.variants import SCALES, Variant
 class Architecture:
     """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None.
 
-    ``min_side`` is the smallest side in px; ``takes_grid`` says that the module's forward has a second argument, the
-    :class:`~rlfn.networks.rlfn.Grid` of a tile.
+    ``min_side`` is the smallest side in px. ``takes_grid`` says that the module's forward has a second argument, the
+    :class:`~rlfn.networks.rlfn.Grid` of a tile. ``margin`` is how many px around a tile's core make it agree with the
+    whole picture, and ``stride`` what a tile's origin must be a multiple of (see :mod:`rlfn.inference.tiling`).
     """
 
     build: Callable[[Any, int], nn.Module]
     deduce: Callable[[Mapping[str, tuple[int, ...]]], tuple[Any, int] | None]
     min_side: int
     takes_grid: bool
+    margin: int
+    stride: int
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True),
+    "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True, margin=36, stride=6),
 }
 """Every architecture by the name that :class:`rlfn.variants.Variant` uses."""
 
