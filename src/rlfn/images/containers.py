@@ -1,7 +1,8 @@
 """Metadata at the byte level of JPEG, PNG and WebP files, written exactly as it was read.
 
-libvips would take an EXIF block apart and build it anew, add tags that nobody wrote, and put XMP into a compressed
-chunk of PNG that few readers look at. Here the blocks are added to the encoded file instead, while it streams by.
+libvips would take an EXIF block apart and build it anew, add tags that nobody wrote, leave long XMP out of JPEG, and
+put it into a compressed chunk of PNG that few readers look at. Here the blocks are added to the encoded file instead,
+while it streams by.
 Sources: JFIF 1.02, Exif 2.32, PNG (third edition), WebP container specification.
 """
 
@@ -16,7 +17,8 @@ from rlfn.images.picture import Metadata
 
 JPEG_EXIF_MAX = 65_533 - len(PREFIX)
 """Bytes of EXIF that fit into a JPEG segment."""
-JPEG_XMP_MAX = 65_533 - 29
+_JPEG_XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+JPEG_XMP_MAX = 65_533 - len(_JPEG_XMP_NAME)
 """Bytes of XMP that fit into a JPEG segment, beside its 29-byte name."""
 
 Splice = Callable[[bytes], bytes | None]
@@ -36,7 +38,7 @@ def splice_for(format: str, metadata: Metadata, width: int, height: int) -> Spli
 
 
 def _jpeg(head: bytes, metadata: Metadata) -> bytes | None:
-    """Put JFIF (resolution) and EXIF segments first."""
+    """Put JFIF (resolution), EXIF and XMP segments first."""
     if len(head) < 2:
         return None
     unit, across, down = 0, 1, 1
@@ -48,6 +50,9 @@ def _jpeg(head: bytes, metadata: Metadata) -> bytes | None:
     added = b"\xff\xe0" + struct.pack(">H5sHBHHBB", 16, b"JFIF\0", 0x0102, unit, across, down, 0, 0)
     if metadata.exif is not None:
         added += b"\xff\xe1" + struct.pack(">H", 2 + len(PREFIX) + len(metadata.exif)) + PREFIX + metadata.exif
+    if metadata.xmp is not None:
+        size = 2 + len(_JPEG_XMP_NAME) + len(metadata.xmp)
+        added += b"\xff\xe1" + struct.pack(">H", size) + _JPEG_XMP_NAME + metadata.xmp
     return head[:2] + added + head[2:]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import pyvips
 
 from rlfn.errors import MissingExtraError, PictureError
 from rlfn.images import exif as exif_block
+from rlfn.images.convert import as_srgb, from_float, full_range, lab_of, upright
 from rlfn.images.formats import HEAD_BYTES, Format, sniff
 from rlfn.images.picture import Metadata, Picture, Pixels, profile_problem
 
@@ -26,7 +26,7 @@ Source = str | os.PathLike[str] | bytes
 # pyvips passes libvips' remarks to this logger; without a handler Python would print them to the user's terminal.
 logging.getLogger("pyvips").addHandler(logging.NullHandler())
 
-_UNSTATED = (1.0, 1.0)  # libvips' resolution for a file that states none, in pixels per millimetre
+_UNSTATED = (1.0, 1.0)  # libvips' resolution for a TIFF, WebP or AVIF file that states none, in pixels a millimetre
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8]")
 
@@ -71,7 +71,7 @@ def read_picture(source: Source, *, max_pixels: int | None = DEFAULT_MAX_PIXELS)
     except (pyvips.Error, OSError, RuntimeError, ValueError, EOFError, SyntaxError) as error:
         raise _damaged(file.name, file.format, error) from None
     return Picture(
-        _upright(pixels, file.orientation),
+        upright(pixels, file.orientation),
         _normal(metadata, file, gray, warnings),
         file.format.name,
         gray,
@@ -150,7 +150,7 @@ def _open_vips(name: str, data: bytes, row: Format) -> _File:
     pyvips.vips_lib.vips_error_clear()  # or a later message would repeat remarks on other files
     image = None
     if row.name == "tiff" and (relabelled := exif_block.tiff_lab_as_rgb(data)):
-        image = _lab_of(load(relabelled, access="sequential", fail_on="error", revalidate=True))
+        image = lab_of(load(relabelled, access="sequential", fail_on="error", revalidate=True))
     if image is None:
         image = load(data, access="sequential", fail_on="error", revalidate=True)
     pages = _field(image, "n-pages") or 1
@@ -163,26 +163,17 @@ def _open_vips(name: str, data: bytes, row: Format) -> _File:
     return _File(name, data, row, image.width, image.height, pages, turn, image)
 
 
-def _lab_of(image: Any) -> Any:
-    """Read 8-bit Lab that was relabelled as RGB (libvips 8.18 refuses to open it); ``None`` when it is not 8-bit."""
-    if image.format != "uchar" or image.bands != 3:
-        return None
-    lightness, a, b = image[0] * (100 / 255), (image[1] ^ 128) - 128.0, (image[2] ^ 128) - 128.0
-    return lightness.bandjoin([a, b]).copy(interpretation="lab")
-
-
 def _decode(file: _File, warnings: list[str]) -> tuple[Pixels, bool, int, Metadata]:
     image = file.image
     stated = _field(image, "bits-per-sample") or _field(image, "heif-bitdepth") or 8
-    resolution = (image.xres, image.yres)
     metadata = Metadata(
         _field(image, "icc-profile-data"),
         _exif_of(file, warnings),
         _field(image, "xmp-data"),
-        None if resolution == _UNSTATED else resolution,
+        _resolution_of(file),
     )
     if image.interpretation in ("cmyk", "lab", "labs", "labq"):
-        image = _as_srgb(image, stated, warnings)
+        image = as_srgb(image, stated, warnings)
         metadata = replace(metadata, icc=None)
     if image.bands > 4:
         warnings.append(f"{image.bands - 4} extra channels dropped")
@@ -200,11 +191,23 @@ def _decode(file: _File, warnings: list[str]) -> tuple[Pixels, bool, int, Metada
     if b"Corrupt JPEG data" in pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()):
         warnings.append("damaged JPEG data: part of the picture may be wrong")
     if pixels.dtype.kind == "f":
-        return _from_float(file.name, pixels, warnings), gray, 16, metadata
+        return from_float(file.name, pixels, warnings), gray, 16, metadata
     if pixels.dtype == np.uint8:
         return pixels, gray, 8, metadata
     bits = stated if file.format.name == "avif" else 16
-    return _full_range(pixels, bits), gray, bits, metadata
+    return full_range(pixels, bits), gray, bits, metadata
+
+
+def _resolution_of(file: _File) -> tuple[float, float] | None:
+    """Return the resolution that the file states; libvips fills in one of its own where there is none."""
+    image = file.image
+    if file.format.name == "jpg":
+        stated = image.get_typeof("resolution-unit") != 0
+    elif file.format.name == "png":
+        stated = file.data.find(b"pHYs", 0, file.data.find(b"IDAT")) > 0
+    else:
+        stated = (image.xres, image.yres) != _UNSTATED
+    return (image.xres, image.yres) if stated else None
 
 
 def _exif_of(file: _File, warnings: list[str]) -> bytes | None:
@@ -216,45 +219,6 @@ def _exif_of(file: _File, warnings: list[str]) -> bytes | None:
     except exif_block.DamagedExif:
         warnings.append("EXIF of this kind of TIFF cannot be read and is lost")
         return None
-
-
-def _as_srgb(image: Any, bits: int, warnings: list[str]) -> Any:
-    """Convert CMYK and Lab; a profile that came with the file is used and does not stay."""
-    deep = bits > 8
-    warnings.append(f"{'CMYK' if image.interpretation == 'cmyk' else 'Lab'} converted to sRGB")
-    if image.interpretation == "cmyk":
-        return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
-    return image.colourspace("lab").icc_export(output_profile="srgb", pcs="lab", depth=16 if deep else 8)
-
-
-def _from_float(name: str, pixels: Pixels, warnings: list[str]) -> Pixels:
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 1) or math.isnan(low + high):
-        raise PictureError(
-            f"{name} holds floating-point pixels from {low:g} to {high:g}; allowed are 0 to 1. "
-            "Scale them, or convert the picture to 16 bit first."
-        )
-    warnings.append("floating-point pixels converted to 16 bit")
-    result: Pixels = (pixels * 65_535 + 0.5).astype(np.uint16)
-    return result
-
-
-def _full_range(pixels: Pixels, bits: int) -> Pixels:
-    """Spread ``bits``-deep values, which arrive in the upper bits, over 0 to 65535 by repeating their upper bits."""
-    if bits < 16:
-        pixels |= pixels >> bits
-    return pixels
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation (1 to 8)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _normal(metadata: Metadata, file: _File, gray: bool, warnings: list[str]) -> Metadata:
@@ -302,4 +266,4 @@ def _decode_heic(file: _File, warnings: list[str]) -> tuple[Pixels, bool, int, M
         (heif.info.get("exif") or b"").removeprefix(exif_block.PREFIX) or None,
         heif.info.get("xmp") or None,
     )
-    return (_full_range(pixels, bits) if pixels.dtype == np.uint16 else pixels), gray, bits, metadata
+    return (full_range(pixels, bits) if pixels.dtype == np.uint16 else pixels), gray, bits, metadata

@@ -197,7 +197,7 @@ def _encode(
         options["bigtiff"] = picture.pixels.nbytes > _CLASSIC_TIFF_MAX
     if metadata.icc is not None:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", metadata.icc)
-    if metadata.xmp is not None and row.name != "png":
+    if metadata.xmp is not None and row.name not in ("jpg", "png"):  # the splice adds it there
         keep.append("xmp")
         image.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp)
     sink = _Sink(stream, splice_for(row.name, metadata, picture.width, picture.height))
