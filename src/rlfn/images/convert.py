@@ -29,6 +29,11 @@ def as_srgb(image: Any, bits: int, warnings: list[str]) -> Any:
 
 
 def from_float(name: str, pixels: Pixels, warnings: list[str]) -> Pixels:
+    """Make uint16 of values from 0 to 1.
+
+    Raises:
+        PictureError: there are others among them; ``name`` says in which file.
+    """
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0 and high <= 1) or math.isnan(low + high):
         raise PictureError(

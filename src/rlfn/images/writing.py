@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +15,7 @@ from rlfn.errors import OptionError, OutputError
 from rlfn.images import exif as exif_block
 from rlfn.images.containers import JPEG_EXIF_MAX, JPEG_XMP_MAX, Splice, splice_for
 from rlfn.images.formats import Format, check_writable_size, format_for
+from rlfn.images.output import interrupts_held, to_path, to_stream
 from rlfn.images.picture import Metadata, Picture, profile_problem
 
 _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -36,7 +33,6 @@ _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _DEFAULT_RESOLUTION = 72 / 25.4  # what readers assume where nothing is stated
 _CLASSIC_TIFF_MAX = 4_000_000_000
-_SPOOL_BYTES = 64 << 20
 
 
 def write_picture(
@@ -74,9 +70,9 @@ def write_picture(
         _encode(image, picture, metadata, row, quality, stream, warnings)
 
     if is_path:
-        _to_path(Path(target), encode)  # type: ignore[arg-type]
+        to_path(Path(target), encode)  # type: ignore[arg-type]
     else:
-        _to_stream(target, encode)  # type: ignore[arg-type]
+        to_stream(target, encode)  # type: ignore[arg-type]
     return tuple(warnings)
 
 
@@ -226,11 +222,12 @@ class _Sink:
             OSError: the stream cannot be written.
         """
         target = pyvips.TargetCustom()
-        target.on_write(self._write)
-        target.on_read(self._stream.read)
-        target.on_seek(self._stream.seek)
+        target.on_write(self._guarded(self._write, -1))
+        target.on_read(self._guarded(self._stream.read, None))
+        target.on_seek(self._guarded(self._stream.seek, -1))
         try:
-            save(target)
+            with interrupts_held():
+                save(target)
         except pyvips.Error as error:
             if self._error is None:
                 detail = " ".join(str(error).split())
@@ -240,58 +237,26 @@ class _Sink:
         if self._splice is not None:
             raise OutputError("The encoded picture has no place for its metadata. Try another format.")
 
+    def _guarded(self, call: Callable[..., Any], failed: object) -> Callable[..., Any]:
+        """Wrap ``call`` so that no exception crosses libvips' C code; take() raises it again."""
+
+        def guarded(*args: Any) -> Any:
+            try:
+                return call(*args)
+            except BaseException as error:
+                self._error = self._error or error
+                return failed
+
+        return guarded
+
     def _write(self, chunk: Any) -> int:
-        try:
-            data = bytes(chunk)
-            size = len(data)
-            if self._splice is not None:
-                self._head += data
-                spliced = self._splice(self._head)
-                if spliced is None:
-                    return size
-                data, self._splice, self._head = spliced, None, b""
-            self._stream.write(data)
-        except BaseException as error:  # an exception must not cross libvips' C code; take() raises it again
-            self._error = error
-            return -1
+        data = bytes(chunk)
+        size = len(data)
+        if self._splice is not None:
+            self._head += data
+            spliced = self._splice(self._head)
+            if spliced is None:
+                return size
+            data, self._splice, self._head = spliced, None, b""
+        self._stream.write(data)
         return size
-
-
-def _to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
-    """Run ``encode`` on a temporary file beside ``path``, then rename it."""
-    path = Path(os.path.realpath(path))  # a link stays a link; what it points to is replaced
-    if path.is_dir():
-        raise OutputError(f"'{path}' is a folder; the name of a file is needed.")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"'{path}' is not an ordinary file. Write to an ordinary file, or pipe with -o -.")
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder '{path.parent}'. Make it first, or write elsewhere.")
-    temporary = path.with_name(f".rlfn-{secrets.token_hex(8)}.part")
-    with _explained(f"'{path}'"):
-        try:
-            with temporary.open("x+b") as stream:
-                encode(stream)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-
-
-def _to_stream(stream: BinaryIO, encode: Callable[[BinaryIO], None]) -> None:
-    with _explained("The output stream"), tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
-        encode(spool)  # type: ignore[arg-type]
-        spool.seek(0)
-        shutil.copyfileobj(spool, stream, 1 << 20)
-        stream.flush()
-
-
-@contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
-    try:
-        yield
-    except PermissionError:
-        raise OutputError(f"{what} may not be written by this user. Change permissions or write elsewhere.") from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{what} cannot be written: {reason}. Free some space or write elsewhere.") from None
