@@ -28,12 +28,10 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
         OutputError: the target cannot be written.
     """
     path = Path(os.path.realpath(path))  # a link stays a link; what it points to is replaced
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputError(f"'{path}' is a folder; the name of a file is needed.")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(f"'{path}' is not an ordinary file. Write to an ordinary file, or pipe with -o -.")
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder '{path.parent}'. Make it first, or write elsewhere.")
     temporary = path.with_name(f".rlfn-{secrets.token_hex(8)}.part")
     with _explained(f"'{path}'"):
         try:
@@ -63,6 +61,8 @@ def to_stream(stream: BinaryIO, encode: Callable[[BinaryIO], None]) -> None:
 def _explained(what: str) -> Iterator[None]:
     try:
         yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise OutputError(f"{what} cannot be written: its folder does not exist. Make it first.") from None
     except PermissionError:
         raise OutputError(f"{what} may not be written by this user. Change permissions or write elsewhere.") from None
     except OSError as error:

@@ -123,7 +123,7 @@ def _bytes_of(source: Source) -> tuple[str, bytes, Format]:
     except IsADirectoryError:
         raise PictureError(f"{name} is a folder; a picture file is needed.") from None
     except PermissionError:
-        if path.is_dir():  # what Windows says of a folder
+        if os.path.isdir(path):  # what Windows says of a folder
             raise PictureError(f"{name} is a folder; a picture file is needed.") from None
         raise PictureError(f"{name} may not be read by this user. Change its permissions.") from None
     except (OSError, ValueError) as error:
