@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -365,3 +368,19 @@ def test_the_source_array_is_left_alone() -> None:
         before = picture.pixels.copy()
         encoded(picture, format)
         np.testing.assert_array_equal(picture.pixels, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no peak memory to ask for")
+@pytest.mark.parametrize("format", ["png", "jpg", "tiff"])
+def test_writing_copies_no_picture(format: str, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys, numpy as np\nfrom rlfn.images.files import Picture, write_picture\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), sys.argv[1])\n"  # libvips starts
+        "picture = Picture(np.full((5000, 6000, 3), 77, np.uint8))\n"
+        "before = peak()\nwrite_picture(picture, sys.argv[1])\n"
+        "print((peak() - before) / before, picture.pixels.nbytes // 1024 / before)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / f"a.{format}")]
+    growth, share = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert growth < share / 3

@@ -22,12 +22,14 @@ _THUMBNAIL, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _PHOTOMETRIC, _RGB, _CIELAB = 0x0106, 2, 8
 _SHORT, _LONG = 3, 4
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_MAX_BYTES = 16 << 20  # in one table; tables can point at the same bytes again and again
 _ITEM_SIZES = _SIZES | {5: 4, 10: 4}
 
 # What a TIFF file says about the photograph, as against how its pixels are stored: description, maker, model, software,
 # date, artist, copyright, rating (two), Windows' title, comment, author, keywords and subject, EXIF, GPS.
 _ABOUT = frozenset((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x4746, 0x4749))
 _CARRIED = _ABOUT | frozenset(range(0x9C9B, 0x9CA0)) | {_EXIF_IFD, _GPS_IFD}
+_RESOLUTION = frozenset((_XRES, _YRES, _RES_UNIT))
 
 
 class DamagedExif(ValueError):  # noqa: N818 - it never leaves the package
@@ -76,23 +78,27 @@ def _swapped(value: bytes, kind: int) -> bytes:
     return b"".join(value[at : at + size][::-1] for at in range(0, len(value), size))
 
 
-def _parse(data: bytes | memoryview, order: str, at: int, depth: int = 0) -> tuple[_Entry, ...]:
-    """Read an IFD and those below it."""
-    entries = []
+def _parse(
+    data: bytes | memoryview, order: str, at: int, depth: int = 0, wanted: frozenset[int] | None = None
+) -> tuple[_Entry, ...]:
+    """Read an IFD, each tag once, and those below it; of the first one only the tags ``wanted``."""
+    entries: dict[int, _Entry] = {}
+    total = 0
     for here, tag, kind, count in _records(data, order, at):
-        if kind not in _SIZES:
+        if kind not in _SIZES or tag in entries or (wanted is not None and tag not in wanted):
             continue
         if tag in (_EXIF_IFD, _GPS_IFD, _INTEROP_IFD):
             if depth < 2:
-                entries.append(_Entry(tag, _LONG, _parse(data, order, _unpack(order, "I", data, here + 8), depth + 1)))
+                entries[tag] = _Entry(tag, _LONG, _parse(data, order, _unpack(order, "I", data, here + 8), depth + 1))
             continue
         size = _SIZES[kind] * count
+        total += size
         start = here + 8 if size <= 4 else _unpack(order, "I", data, here + 8)
+        if total > _MAX_BYTES or start + size > len(data):
+            raise DamagedExif(f"tag {tag:#06x} is too long")
         value = bytes(data[start : start + size])
-        if len(value) < size:
-            raise DamagedExif(f"tag {tag:#06x} runs past the end")
-        entries.append(_Entry(tag, kind, value if order == "<" else _swapped(value, kind)))
-    return tuple(entries)
+        entries[tag] = _Entry(tag, kind, value if order == "<" else _swapped(value, kind))
+    return tuple(entries.values())
 
 
 def _built(entries: Iterable[_Entry], order: str, base: int, stored: Iterable[tuple[int, bytes]] = ()) -> bytes:
@@ -116,19 +122,6 @@ def _built(entries: Iterable[_Entry], order: str, base: int, stored: Iterable[tu
         records.append((entry.tag, struct.pack(order + "HHI", entry.tag, entry.kind, count) + field))
     table = b"".join(record for _, record in sorted(records))
     return struct.pack(order + "H", len(records)) + table + b"\0\0\0\0" + bytes(values)
-
-
-def orientation(exif: bytes) -> int:
-    """Return the orientation (1 to 8) that an EXIF block states; 1 when it states none, or is damaged."""
-    try:
-        order = _order(exif)
-        for here, tag, kind, _ in _records(exif, order, _unpack(order, "I", exif, 4)):
-            if tag == _ORIENTATION and kind == _SHORT:
-                value = _unpack(order, "H", exif, here + 8)
-                return value if 1 <= value <= 8 else 1
-    except DamagedExif:
-        pass
-    return 1
 
 
 def reset(exif: bytes, width: int, height: int) -> bytes:
@@ -182,17 +175,15 @@ def from_tiff(data: bytes | memoryview) -> bytes | None:
         DamagedExif: the file is damaged, or a BigTIFF, whose tables are laid out otherwise.
     """
     order = _order(data)
-    found = _parse(data, order, _unpack(order, "I", data, 4))
-    if not any(entry.tag in _CARRIED for entry in found):
-        return None
-    return _HEADER + _built((e for e in found if e.tag in _CARRIED or e.tag in (_XRES, _YRES, _RES_UNIT)), "<", 8)
+    found = _parse(data, order, _unpack(order, "I", data, 4), wanted=_CARRIED | _RESOLUTION)
+    return _HEADER + _built(found, "<", 8) if any(entry.tag in _CARRIED for entry in found) else None
 
 
 def resolution(exif: bytes) -> tuple[float, float] | None:
     """Return the stated horizontal and vertical pixels per millimetre; ``None`` when there are none, or damaged."""
     try:
         order = _order(exif)
-        values = {e.tag: e.value for e in _parse(exif, order, _unpack(order, "I", exif, 4))}
+        values = {e.tag: e.value for e in _parse(exif, order, _unpack(order, "I", exif, 4), wanted=_RESOLUTION)}
         across, down = (struct.unpack("<II", values[tag]) for tag in (_XRES, _YRES))  # type: ignore[arg-type]
         unit = struct.unpack("<H", values.get(_RES_UNIT, b"\2\0"))[0]  # type: ignore[arg-type]
         millimetres = {2: 25.4, 3: 10.0}[unit]
@@ -231,7 +222,7 @@ def into_tiff(stream: BinaryIO, exif: bytes) -> None:
         DamagedExif: the block is damaged, or the file is a BigTIFF.
     """
     source = _order(exif)
-    entries = [e for e in _parse(exif, source, _unpack(source, "I", exif, 4)) if e.tag in _CARRIED]
+    entries = _parse(exif, source, _unpack(source, "I", exif, 4), wanted=_CARRIED)
     stream.seek(0)
     head = stream.read(8)
     order = _order(head)

@@ -217,7 +217,7 @@ def _exif_of(file: _File, warnings: list[str]) -> bytes | None:
     try:
         return exif_block.from_tiff(file.data)
     except exif_block.DamagedExif:
-        warnings.append("EXIF of this kind of TIFF cannot be read and is lost")
+        warnings.append("EXIF of this TIFF file, if it has any, is lost: its tables are damaged or those of a BigTIFF")
         return None
 
 

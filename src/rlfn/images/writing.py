@@ -19,11 +19,12 @@ from rlfn.images.output import interrupts_held, to_path, to_stream
 from rlfn.images.picture import Metadata, Picture, profile_problem
 
 _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
-    # Full colour resolution and optimal tables: 0.02 s a megapixel.
-    "jpg": ("jpegsave_target", {"subsample_mode": "off", "optimize_coding": True}),
-    # benchmarks/png_level.py: on an enlarged photograph level 3 with the one filter "up" takes 0.04 s a megapixel and
-    # gives 3.4 MB, where libvips' default (6, none) takes 0.07 s for 7.9 MB and level 6 with "all" 0.18 s for 3.3 MB.
-    "png": ("pngsave_target", {"compression": 3, "filter": "up"}),
+    # Full colour resolution. Optimal tables would make files a few per cent smaller, but hold the whole picture as
+    # coefficients: twice the memory of its pixels once more.
+    "jpg": ("jpegsave_target", {"subsample_mode": "off"}),
+    # benchmarks/png_level.py, 8 bit: level 2 with the one filter "up" takes 0.037 s a megapixel for 1.45 MB. libvips'
+    # default (6, "none") takes 0.087 s for 2.43 MB; the smallest (6, "all") 0.158 s for 1.32 MB.
+    "png": ("pngsave_target", {"compression": 2, "filter": "up"}),
     # "exact" keeps the colours under transparent pixels.
     "webp": ("webpsave_target", {"smart_subsample": True, "exact": True}),
     # The one lossless compression that every TIFF reader has; with the predictor 0.05 s a megapixel.
