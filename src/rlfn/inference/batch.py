@@ -159,9 +159,7 @@ class Batch:
         except (RlfnError, OSError, MemoryError) as error:
             return _finished(_failed(record, error, began))
 
-    def enlarge(
-        self, picture: Picture, upscaler: Upscaler, progress: Callable[[float], None] | None = None
-    ) -> Picture:
+    def enlarge(self, picture: Picture, upscaler: Upscaler, progress: Callable[[float], None] | None = None) -> Picture:
         """Return the picture in the wanted size, its metadata kept."""
         height, width = picture.pixels.shape[:2]
         pixels = upscaler(picture.pixels, self_ensemble=self.settings.self_ensemble, progress=progress)

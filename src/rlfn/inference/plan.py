@@ -133,8 +133,10 @@ def _folder_jobs(folder: Path, root: Path, format: str, recursive: bool, within:
 
 def _sibling(folder: Path, label: str) -> Path:
     whole = folder.resolve()
-    return folder.parent / f"{folder.name}_{label}" if folder.name not in ("", "..") else whole.with_name(
-        f"{whole.name}_{label}"
+    return (
+        folder.parent / f"{folder.name}_{label}"
+        if folder.name not in ("", "..")
+        else whole.with_name(f"{whole.name}_{label}")
     )
 
 
@@ -158,7 +160,9 @@ def _check_conflicts(plan: Plan) -> None:
         assert job.source is not None
         assert job.target is not None
         if _key(job.source) == _key(job.target):
-            raise OutputError(f"{job.source} would be replaced by its own result. Inputs are never overwritten: choose another -o.")
+            raise OutputError(
+                f"{job.source} would be replaced by its own result. Inputs are never overwritten: choose another -o."
+            )
         other = taken.setdefault(_key(job.target), job)
         if other is not job:
             raise OutputError(
