@@ -384,3 +384,12 @@ def test_writing_copies_no_picture(format: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path / f"a.{format}")]
     growth, share = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert growth < share / 3
+
+
+@pytest.mark.parametrize("format", WRITABLE)
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
+def test_extreme_shapes_pass_every_format(format: str, size: tuple[int, int]) -> None:
+    for kind in KINDS:
+        for dtype in (np.uint8, np.uint16):
+            data, _ = encoded(noise(kind, dtype, size), format)
+            assert read_picture(data).pixels.shape[:2] == size
