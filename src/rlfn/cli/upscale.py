@@ -142,8 +142,8 @@ def _print_record(record: Record, as_json: bool, to_stdout: bool) -> None:
         typer.echo(f"{record.output} exists: skipped. Replace it with --overwrite.", err=to_stdout)
     elif record.output_size is not None:
         wide, high = record.output_size
-        line = f"{record.input} -> {record.output}  {wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine})"
-        typer.echo(line, err=to_stdout)
+        how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine})"
+        typer.echo(f"{record.input} -> {record.output}  {how}", err=to_stdout)
 
 
 def _summary(records: list[Record], plan: Plan) -> bool:
@@ -162,5 +162,3 @@ def _summary(records: list[Record], plan: Plan) -> bool:
         for record in failed:
             typer.echo(f"  {record.input}: {record.error}", err=True)
     return not failed
-
-

@@ -1,7 +1,7 @@
 """Many pictures, one after another: decoding, inference and encoding overlap, failures are collected.
 
-One thread reads ahead, this thread runs the network, two threads encode. At most :data:`_WAITING` results wait for their
-encoder, so memory does not grow with the number of pictures.
+One thread reads ahead, this thread runs the network, two threads encode. At most :data:`_WAITING` results wait for
+their encoder, so memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlfn import catalog
@@ -54,7 +54,7 @@ class Record:
 class Settings:
     """How every picture of a batch is treated. ``model`` None means the packaged model that fits."""
 
-    wanted: Wanted = Wanted()
+    wanted: Wanted = field(default_factory=Wanted)
     model: str | None = None
     engine: str = "auto"
     threads: int | None = None
