@@ -82,7 +82,9 @@ class Batch:
         self.settings = settings
         self._progress = progress
         self._upscalers: dict[str, Upscaler] = {}
-        if settings.model is not None:
+        if settings.model in catalog.models():
+            self.model_scale = catalog.get_model(str(settings.model)).scale
+        elif settings.model is not None:
             self.model_scale = self._upscaler(settings.model).scale
         elif settings.wanted.scale is not None:
             self.model_scale = pick_model(settings.wanted.scale).scale
