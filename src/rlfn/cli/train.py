@@ -18,10 +18,13 @@ def train(
     data: Annotated[Path | None, typer.Option(help="The pack to train on, made by rlfn data pack.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/RECIPE.")] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key, for example stages.0.loss.l1=1.", metavar="KEY=VALUE")
+        list[str] | None,
+        typer.Option("--set", help="Change a key, for example stages.0.loss.l1=1.", metavar="KEY=VALUE"),
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", metavar="RUN")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved recipe and its cost; train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe and its cost; train nothing.")
+    ] = False,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda, ...: Lightning Fabric's names.")] = "auto",
     devices: Annotated[int, typer.Option(help="Devices on each node.", min=1)] = 1,
     nodes: Annotated[int, typer.Option(help="Nodes.", min=1)] = 1,

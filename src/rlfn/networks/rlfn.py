@@ -114,8 +114,9 @@ class RLFN(nn.Module):
         """Set the weights so that the network equals bilinear upsampling, except within 1 LR px of the border.
 
         The first three channels carry RGB: the first convolution copies the picture into them, ``conv_2`` adds nothing
-        to them, and the long skip brings them to the last convolution, which interpolates. The other channels keep torch's
-        default start, with ``conv_2`` at a tenth, and the last convolution ignores them at first; its gradient does not.
+        to them, and the long skip brings them to the last convolution, which interpolates. The other channels keep
+        torch's default start, with ``conv_2`` at a tenth; the last convolution ignores them at first, its gradient does
+        not.
         """
         self.conv_1.weight[:3] = 0.0
         self.conv_1.bias[:3] = 0.0  # type: ignore[index]

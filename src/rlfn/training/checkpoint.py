@@ -88,7 +88,7 @@ class Checkpoints:
         Raises:
             ModelError: there is none.
         """
-        passed = []
+        passed: list[str] = []
         for path in reversed(self.paths()):
             try:
                 return read_state(path), passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ def _stage(stage: Stage, scale: int, each: float, speed: float) -> StageCost:
     else:
         bounds = [0.0, *(phase.at for phase in stage.phases), 1.0]
         pixels = 0.0
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in itertools.pairwise(bounds):
             patch, batch = stage.sizes(begin, scale)
             pixels += (end - begin) * (stage.iterations or 0) * batch * patch**2
         seconds = pixels / speed

@@ -84,6 +84,9 @@ class VGG19(Extractor):
 
     layers = len(_VGG19_LAYERS)
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, activation: Callable[[], nn.Module]) -> None:
         super().__init__()
         steps: list[nn.Module] = []

@@ -22,8 +22,8 @@ class Guard:
 
     Args:
         spike: a loss above ``spike`` times its running mean is skipped, and so is one that is not finite.
-        streak: after this many skipped steps in a row the run rolls back to its last good checkpoint; so it does when the
-            running mean itself has risen to ``spike`` times its lowest value.
+        streak: after this many skipped steps in a row the run rolls back to its last good checkpoint; so it does when
+            the running mean itself has risen to ``spike`` times its lowest value.
         settle: steps that are not judged by size, until the mean is known.
     """
 

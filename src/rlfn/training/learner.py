@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from rlfn.errors import OptionError
@@ -142,7 +142,9 @@ class Learner:
         """
         rate = set_rate(self.optimizer, rate_factor(progress, self.stage.schedule) * slower)
         loss, parts = self.objective(lr, self.model(lr), hr)
-        mean = float(self.fabric.all_reduce(loss.detach(), reduce_op="mean"))
+        everywhere = self.fabric.all_reduce(loss.detach(), reduce_op="mean")
+        assert isinstance(everywhere, Tensor)
+        mean = float(everywhere)
         verdict = guard.judge(mean)
         if verdict is Verdict.STEP:
             self.fabric.backward(loss)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -146,9 +146,7 @@ def train(
         run.reporter.close()
 
 
-def setup(
-    recipe: Recipe, out: Path, data: Path | None, where: Devices, resume: bool, now: Callable[[], float]
-) -> Run:
+def setup(recipe: Recipe, out: Path, data: Path | None, where: Devices, resume: bool, now: Callable[[], float]) -> Run:
     """Open the data and start the devices; check what can be checked before the first step."""
     fabric = Fabric(
         accelerator=where.accelerator,
@@ -196,7 +194,9 @@ def _check(recipe: Recipe, pack: Pack, world: int) -> None:
             patch, batch = stage.sizes(at, recipe.scale)
             largest = max(largest, patch)
             if patch < least:
-                raise OptionError(f"stages.{number}: a patch of {patch} px is too small. {recipe.variant} needs {least}.")
+                raise OptionError(
+                    f"stages.{number}: a patch of {patch} px is too small. {recipe.variant} needs {least}."
+                )
             if batch % world:
                 raise OptionError(f"stages.{number}: a batch of {batch} cannot be shared evenly by {world} devices.")
     pack.check_patch(largest * recipe.scale, pack.split(recipe.data.held_out, "train"))
@@ -356,9 +356,7 @@ def validate(run: Run, learner: Learner) -> None:
         if score.psnr > run.best:
             run.best = score.psnr
             facts = {"validation_psnr": f"{score.psnr:.4f}", "validation_ssim": f"{score.ssim:.5f}"}
-            write_model(
-                run.out / "best.safetensors", learner.ema.network, run.recipe, run.pack, run.position, facts
-            )
+            write_model(run.out / "best.safetensors", learner.ema.network, run.recipe, run.pack, run.position, facts)
     run.fabric.barrier()
 
 

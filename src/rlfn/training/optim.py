@@ -116,7 +116,7 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in parameters]
+        gradients, values = _gradients(parameters)
         momenta = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(momenta, gradients, 1.0 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
@@ -124,12 +124,12 @@ class Muon(torch.optim.Optimizer):
         for index, parameter in enumerate(parameters):
             by_shape[parameter.shape[0], parameter[0].numel()].append(index)
         if group["weight_decay"]:
-            torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
+            torch._foreach_mul_(values, 1.0 - group["lr"] * group["weight_decay"])
         for (rows, columns), indices in by_shape.items():
             stacked = torch.stack([ahead[index].reshape(rows, columns).float() for index in indices])
             step = orthogonalise(stacked).mul_(-group["lr"] * max(1.0, rows / columns) ** 0.5)
             for index, matrix in zip(indices, step, strict=True):
-                parameters[index].add_(matrix.reshape(parameters[index].shape).to(parameters[index].dtype))
+                values[index].add_(matrix.reshape(values[index].shape).to(values[index].dtype))
 
     def _step_adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         for parameter in parameters:
@@ -138,7 +138,7 @@ class Muon(torch.optim.Optimizer):
                 self.state[parameter]["mean"] = torch.zeros_like(parameter)
                 self.state[parameter]["square"] = torch.zeros_like(parameter)
         first, second = group["betas"]
-        gradients = [parameter.grad for parameter in parameters]
+        gradients, values = _gradients(parameters)
         states = [self.state[parameter] for parameter in parameters]
         means, squares = [state["mean"] for state in states], [state["square"] for state in states]
         for state in states:
@@ -150,7 +150,12 @@ class Muon(torch.optim.Optimizer):
         below = torch._foreach_sqrt(squares)
         torch._foreach_div_(below, (1.0 - second**count) ** 0.5)
         torch._foreach_add_(below, group["eps"])
-        torch._foreach_addcdiv_(parameters, means, below, -group["lr"] / (1.0 - first**count))
+        torch._foreach_addcdiv_(values, means, below, -group["lr"] / (1.0 - first**count))
+
+
+def _gradients(parameters: list[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the gradients, and the parameters as the plain list of tensors that torch's batched functions take."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None], list(parameters)
 
 
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -159,7 +164,8 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
     The first and the last convolution are those that the network names in ``range_ends``.
     """
     ends: tuple[str, ...] = tuple(getattr(network, "range_ends", ()))
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         inner = parameter.ndim == 4 and name.rsplit(".", 1)[0] not in ends and parameter[0].numel() > 1
         (matrices if inner else others).append(parameter)
@@ -213,9 +219,9 @@ OPTIMIZERS: dict[str, Callable[[nn.Module, OptimizerOptions], torch.optim.Optimi
 def make_optimizer(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
     """Build the optimiser that ``options.name`` names, with gradient clipping where ``options.clip`` asks for it.
 
-    Each group remembers its peak rate as ``peak_lr``, which :func:`set_rate` scales. The norm of the gradients is clipped
-    in a hook before the step, so that scaled gradients (16-bit precision) have been unscaled by then; Muon's matrices
-    are left out, since their step does not depend on the gradient's size.
+    Each group remembers its peak rate as ``peak_lr``, which :func:`set_rate` scales. The norm of the gradients is
+    clipped in a hook before the step, so that scaled gradients (16-bit precision) have been unscaled by then; Muon's
+    matrices are left out, since their step does not depend on the gradient's size.
     """
     optimizer = OPTIMIZERS[options.name](network, options)
     for group in optimizer.param_groups:

@@ -109,7 +109,7 @@ class Contrastive(Section):
     seed: int = Field(default=0, ge=0)
     """random-* and random VGG-19 weights: their seed."""
     vgg19: str = "imagenet"
-    """vgg19*: `imagenet` downloads torchvision's weights, `random` draws them, anything else is the path of the file."""
+    """vgg19*: `imagenet` downloads torchvision's weights, `random` draws them, or give the path of the file."""
     layer_weights: tuple[float, ...] = Field(default=(), strict=False)
     """One weight a layer; all 1 if empty."""
 

@@ -50,7 +50,7 @@ class Reporter:
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder / "tensorboard"))  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(self.folder / "tensorboard"))
         except ImportError:
             self.say("TensorBoard is not installed: its files are not written.")
         if self.console.is_terminal:

@@ -86,8 +86,8 @@ def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage) -> None:
 def resample_tail(tensor: Tensor, old: int, new: int) -> Tensor:
     """Turn the last layer for scale ``old`` into one for scale ``new``.
 
-    The layer's 3 old^2 output channels are, for each colour, a grid of old x old sub-pixels; the grid is resized to new x
-    new (averaged when it shrinks, bilinear when it grows), so the network answers with its old picture, resized.
+    The layer's 3 old^2 output channels are, for each colour, a grid of old x old sub-pixels; the grid is resized to
+    new x new (averaged when it shrinks, bilinear when it grows), so the network answers with its old picture, resized.
 
     Args:
         tensor: weight (3 old^2, C, kh, kw) or bias (3 old^2,).
