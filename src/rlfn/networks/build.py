@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from rlfn.errors import OptionError
-from rlfn.networks import rlfn
+from rlfn.networks import edsr, imdn, rfdn, rlfn, span
 from rlfn.variants import SCALES, Variant
 
 
@@ -32,6 +32,10 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True),
+    "rfdn": Architecture(rfdn.RFDN, rfdn.deduce, rfdn.MIN_SIDE, takes_grid=False),
+    "edsr": Architecture(edsr.EDSR, edsr.deduce, edsr.MIN_SIDE, takes_grid=False),
+    "imdn": Architecture(imdn.IMDN, imdn.deduce, imdn.MIN_SIDE, takes_grid=False),
+    "span": Architecture(span.SPAN, span.deduce, span.MIN_SIDE, takes_grid=False),
 }
 """Every architecture by the name that :class:`rlfn.variants.Variant` uses."""
 
