@@ -34,9 +34,9 @@ def train(
     from rlfn.errors import MissingExtraError, OptionError
 
     try:
-        from rlfn.training.loop import Devices, recipe_of_run
         from rlfn.training.loop import train as run_training
         from rlfn.training.recipe_files import load_recipe, shipped_recipes
+        from rlfn.training.run import Devices, recipe_of_run
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 

@@ -17,7 +17,7 @@ from rlfn.training.objective import Objective
 from rlfn.training.optim import make_optimizer, set_rate
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.schedules import rate_factor
-from rlfn.training.stages import make_objective, start_network
+from rlfn.training.stages import make_objective, run_network, start_network, trained_range
 from rlfn.variants import get_variant
 
 _SECONDS_AN_HOUR = 3600.0
@@ -84,7 +84,7 @@ class Learner:
     Args:
         fabric: devices and precision.
         stage: the stage's options.
-        network: the network to train, taking [0, 1].
+        network: the network to train, taking the range of :func:`rlfn.training.stages.trained_range`.
         objective: the loss.
     """
 
@@ -92,6 +92,7 @@ class Learner:
         self.fabric = fabric
         self.stage = stage
         self.network = network.to(fabric.device)
+        self.value_range = trained_range(network)
         self.objective = objective.to(fabric.device)
         self.ema = EMA(self.network, stage.ema)
         self.optimizer = make_optimizer(self.network, stage.optimizer)
@@ -141,7 +142,7 @@ class Learner:
             guard: judges the loss, the same on every device.
         """
         rate = set_rate(self.optimizer, rate_factor(progress, self.stage.schedule) * slower)
-        loss, parts = self.objective(lr, self.model(lr), hr)
+        loss, parts = self.objective(lr, run_network(self.model, lr, self.value_range), hr)
         everywhere = self.fabric.all_reduce(loss.detach(), reduce_op="mean")
         assert isinstance(everywhere, Tensor)
         mean = float(everywhere)

@@ -158,12 +158,19 @@ def _gradients(parameters: list[nn.Parameter]) -> tuple[list[Tensor], list[Tenso
     return [parameter.grad for parameter in parameters if parameter.grad is not None], list(parameters)
 
 
+def convolution_ends(network: nn.Module) -> tuple[str, str]:
+    """Return the names of the first and the last convolution: the network's own ``range_ends``, or by their order."""
+    named = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    first, last = getattr(network, "range_ends", None) or (named[0], named[-1])
+    return first, last
+
+
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the kernels for Muon, and the rest: first and last convolution, biases and anything that is not a kernel.
 
-    The first and the last convolution are those that the network names in ``range_ends``.
+    Kernels with one input weight a filter (depthwise 1x1) are no matrices and belong to the rest.
     """
-    ends: tuple[str, ...] = tuple(getattr(network, "range_ends", ()))
+    ends = convolution_ends(network)
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():

@@ -1,8 +1,9 @@
 """How a stage starts: from scratch, as an interpolation, from the stage before, or from a checkpoint's weights.
 
-Networks train in [0, 1] and live in files that take [0, 255]; :func:`rlfn.networks.checkpoints.fold_range` is applied
-when weights enter and leave the loop. Torch's default initial weights suit inputs near 1, and the learning rates of the
-recipes are those of this range.
+Networks live in files that take [0, 255]. Those whose range folds into their two outer convolutions train in [0, 1],
+since torch's default initial weights suit inputs near 1 and the recipes' learning rates belong to that range;
+:func:`rlfn.networks.checkpoints.fold_range` is applied when weights enter and leave the loop. The others (EDSR, SPAN)
+train on [0, 255], as their authors did. Losses always see [0, 1].
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import copy
 from typing import Protocol, runtime_checkable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,11 +19,23 @@ from rlfn.networks.build import build
 from rlfn.networks.checkpoints import fold_range, load_checkpoint
 from rlfn.training.extractors import make_extractor
 from rlfn.training.objective import Objective
+from rlfn.training.optim import convolution_ends
 from rlfn.training.recipe import INITS, Recipe, Stage
 from rlfn.variants import get_variant
 
-TRAINED_RANGE = 1.0
-"""Networks see pictures in [0, 1] while they are trained."""
+FILE_RANGE = 255.0
+"""The peak value that networks in files take."""
+
+
+def trained_range(network: nn.Module) -> float:
+    """Return the peak value that a network takes while it is trained: 1 where the range folds into it, else 255."""
+    return 1.0 if getattr(network, "range_ends", None) else FILE_RANGE
+
+
+def run_network(network: nn.Module, lr: Tensor, value_range: float) -> Tensor:
+    """Return what a network that takes [0, ``value_range``] makes of ``lr`` (N, 3, h, w) in [0, 1], in [0, 1]."""
+    sr: Tensor = network(lr) if value_range == 1.0 else network(lr * value_range) / value_range
+    return sr
 
 
 @runtime_checkable
@@ -35,7 +47,7 @@ class Interpolating(Protocol):
 
 
 def start_network(recipe: Recipe, stage: Stage, previous: nn.Module | None) -> nn.Module:
-    """Return the network with which ``stage`` begins, taking [0, 1].
+    """Return the network with which ``stage`` begins, taking the range of :func:`trained_range`.
 
     Args:
         recipe: names the variant and the scale.
@@ -69,10 +81,12 @@ def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage) -> None:
             f"{stage.init} holds {checkpoint.variant.name}, but the recipe trains {recipe.variant}. "
             "Give a checkpoint of the same network, or train that one."
         )
-    fold_range(checkpoint.network, 255.0, TRAINED_RANGE)
+    value_range = trained_range(network)
+    if value_range != FILE_RANGE:
+        fold_range(checkpoint.network, FILE_RANGE, value_range)
     old, new = checkpoint.network.state_dict(), network.state_dict()
     if checkpoint.scale != recipe.scale:
-        last = str(network.range_ends[1])  # type: ignore[index]
+        last = convolution_ends(network)[1]
         if stage.tail == "resample":
             for name in (f"{last}.weight", f"{last}.bias"):
                 if name in old and old[name].shape[0] == 3 * checkpoint.scale**2:
@@ -105,6 +119,17 @@ def resample_tail(tensor: Tensor, old: int, new: int) -> Tensor:
     return grid.permute(0, 2, 3, 1).reshape(3 * new * new, *tensor.shape[1:]).contiguous()
 
 
+class _InUnits(nn.Module):
+    """A file's network, which takes [0, 255], used in [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return run_network(self.network, lr, FILE_RANGE)
+
+
 def make_objective(recipe: Recipe, stage: Stage) -> Objective:
     """Put together a stage's loss.
 
@@ -127,14 +152,13 @@ def make_objective(recipe: Recipe, stage: Stage) -> Objective:
                 f"The teacher {stage.teacher} upscales by {checkpoint.scale}, the recipe by {recipe.scale}. "
                 "Give a teacher of the same scale."
             )
-        fold_range(checkpoint.network, 255.0, TRAINED_RANGE)
-        teacher = checkpoint.network
+        teacher = _InUnits(checkpoint.network)
     return Objective(stage.loss, recipe.scale, extractor, stage.contrastive.layer_weights, teacher)
 
 
 def finished(network: nn.Module) -> nn.Module:
     """Return a copy of a trained network that takes [0, 255], as files do."""
     copied = copy.deepcopy(network).eval().requires_grad_(False)
-    with torch.no_grad():
-        fold_range(copied, TRAINED_RANGE, 255.0)
+    if trained_range(network) != FILE_RANGE:
+        fold_range(copied, trained_range(network), FILE_RANGE)
     return copied

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from rlfn.evaluation.metrics import Score, score_y
 from rlfn.images.resize import resize
 from rlfn.training.pack import Pack
 from rlfn.training.pictures import find_pictures, read_rgb
 from rlfn.training.recipe import Recipe
+from rlfn.training.stages import run_network, trained_range
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -32,7 +33,7 @@ class Validator:
         self.scale = scale
 
     def score(self, network: nn.Module) -> tuple[Score, NDArray[np.uint8]]:
-        """Return the mean scores of a network that takes [0, 1], and its answer to the first picture.
+        """Return the mean scores of a network as it is trained, and its answer to the first picture.
 
         The network is used in evaluation mode, on the device where it is.
         """
@@ -52,9 +53,9 @@ class Validator:
 
 @torch.no_grad()
 def upscale(network: nn.Module, lr: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
-    """Return the uint8 picture (H, W, 3) that a network which takes [0, 1] makes of ``lr`` (h, w, 3)."""
+    """Return the uint8 picture (H, W, 3) that a network as it is trained makes of ``lr`` (h, w, 3)."""
     x = torch.from_numpy(np.ascontiguousarray(lr.transpose(2, 0, 1))).to(device)
-    y: Tensor = network(x[None].float().div_(255.0))[0]
+    y = run_network(network, x[None].float().div_(255.0), trained_range(network))[0]
     levels = y.float().mul(255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
     return levels.permute(1, 2, 0).cpu().numpy()
 
