@@ -15,7 +15,7 @@ from rlfn.training.reporting import duration
 from rlfn.variants import get_variant
 
 _BACKWARD = 3  # a step costs about three forward passes
-_PROBE_PIXELS = 10_000
+_PROBE_PIXELS = 4_096
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Extractor(nn.Module):
 
 
 class TwoConvolutions(Extractor):
-    """Conv k3 s1, an activation, conv k3 s1, frozen at random weights (paper, section 3.4).
+    """Conv k3 s1, an activation, conv k3 s1, frozen at random weights: the paper's choice.
 
     The compared layers are those after the activation and after the second convolution. The paper prints neither the
     width nor the seed, so both are options that are recorded with the run.

@@ -1,7 +1,7 @@
 """The training loop: ``setup``, then ``fit`` for each stage, then ``validate`` and ``save`` whenever it is time.
 
-Devices, precision and processes are Lightning Fabric's. :mod:`rlfn.training.run` sets a run up; what happens in a step is
-in :class:`rlfn.training.learner.Learner`; the loop decides when a stage ends, when to look, when to save, and what
+Devices, precision and processes are Lightning Fabric's. :mod:`rlfn.training.run` sets a run up; what happens in a step
+is in :class:`rlfn.training.learner.Learner`; the loop decides when a stage ends, when to look, when to save, and what
 follows from the guard's verdicts.
 """
 
@@ -242,7 +242,11 @@ def save(run: Run, learner: Learner) -> None:
             "recipe": run.recipe.model_dump_json(),
             "recipe_sha256": run.recipe.hash(),
             "data": str(run.pack.path.resolve()),
-            "versions": {"rlfn": rlfn.__version__, "torch": torch.__version__, "python": platform.python_version()},
+            "versions": {
+                "rlfn": rlfn.__version__,
+                "torch": str(torch.__version__),
+                "python": platform.python_version(),
+            },
         }
         run.checkpoints.save(run.position.total, state)
     run.fabric.barrier()

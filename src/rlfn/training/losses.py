@@ -54,7 +54,9 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def contrastive(
     anchor: Sequence[Tensor], positive: Sequence[Tensor], negative: Sequence[Tensor], weights: Sequence[float]
 ) -> Tensor:
-    """Return sum over layers j of weights_j d(anchor_j, positive_j) / d(anchor_j, negative_j) (paper, section 3.4).
+    """Return the sum over layers j of weights_j d(anchor_j, positive_j) / d(anchor_j, negative_j).
+
+    The contrastive loss of the paper (arXiv 2205.07514): SR is pulled to HR and pushed away from bicubic LR.
 
     d is the mean absolute difference of one sample's features; the ratio is averaged over the batch, so any split of a
     batch over devices gives the same mean. The denominator is guarded by 1e-7.

@@ -57,7 +57,8 @@ def check_recipe(raw: Mapping[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(mistake["loc"], mistake["type"], mistake["msg"], raw) for mistake in error.errors()]
+        mistakes = [mistake for mistake in error.errors() if not _follows(mistake["loc"], mistake["type"], raw)]
+        lines = [_explain(mistake["loc"], mistake["type"], mistake["msg"], raw) for mistake in mistakes]
         count = f"{len(lines)} mistakes" if len(lines) > 1 else "a mistake"
         raise OptionError(f"The recipe {source} has {count}:\n" + "\n".join(f"  {line}" for line in lines)) from None
 
@@ -153,6 +154,11 @@ def _item(place: list[Any], key: str, text: str) -> Any:
         allowed = f"0 to {len(place) - 1}" if place else "none, the list is empty"
         raise OptionError(f"--set {text!r}: {key!r} is not an item of that list. Allowed: {allowed}.")
     return place[int(key)]
+
+
+def _follows(where: tuple[int | str, ...], kind: str, raw: Mapping[str, Any]) -> bool:
+    """Return whether a mistake only follows from others: a list counts as empty when all of its items are wrong."""
+    return kind == "too_short" and where == ("stages",) and bool(raw.get("stages"))
 
 
 def _explain(where: tuple[int | str, ...], kind: str, message: str, raw: Mapping[str, Any]) -> str:

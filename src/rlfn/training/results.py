@@ -41,7 +41,7 @@ def write_model(
         "initial_weights": ", ".join(stage.init for stage in stages),
         "teachers": ", ".join(sorted({Path(stage.teacher).name for stage in stages if stage.teacher})) or "none",
         "rlfn": rlfn.__version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         **(facts or {}),
     }
     save_checkpoint(path, finished(network), get_variant(recipe.variant), recipe.scale, metadata)
