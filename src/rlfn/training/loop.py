@@ -22,7 +22,7 @@ from torch import Tensor
 
 import rlfn
 from rlfn.errors import TrainingError
-from rlfn.training.degradations import DEGRADATIONS
+from rlfn.training.degradations import make_degradation
 from rlfn.training.guard import Guard, Verdict
 from rlfn.training.learner import Learner, Position, Step
 from rlfn.training.recipe import Recipe
@@ -147,7 +147,7 @@ def _samples(run: Run) -> Iterator[tuple[int, Batch]]:
     rank, world = run.fabric.global_rank, run.fabric.world_size
     stage, offset = run.stage, run.position.total - run.position.iteration
     pictures = run.pack.split(run.recipe.data.held_out, "train")
-    degradation = DEGRADATIONS[run.recipe.data.degradation]()
+    degradation = make_degradation(run.recipe.data.degradation, run.recipe.data.degradation_settings)
 
     def draw(iteration: int) -> Batch:
         patch, batch = stage.sizes(run.position.progress(stage, iteration - offset), run.recipe.scale)

@@ -112,7 +112,8 @@ def _open(path: Path) -> Any:
     import pyvips
 
     try:
-        return pyvips.Image.new_from_file(str(path), fail_on="truncated").autorot()
+        # revalidate: libvips remembers what it has decoded by name alone, and the file may have changed
+        return pyvips.Image.new_from_file(str(path), fail_on="truncated", revalidate=True).autorot()
     except pyvips.Error as error:
         raise PictureError(f"{path} is not a picture that can be read: {_reason(error)}.") from error
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rlfn.errors import OptionError, unknown
-from rlfn.training.degradations import DEGRADATIONS
+from rlfn.training.degradations import make_degradation
 from rlfn.training.extractors import EXTRACTORS
 from rlfn.training.objective import CONTRASTIVE, DISTILLATION, LOSS_NAMES
 from rlfn.training.optim import OPTIMIZERS
@@ -42,15 +42,17 @@ class Data(Section):
     """A pack made by `rlfn data pack`; the command line's --data goes before it."""
     degradation: str = "bicubic"
     """How LR pictures are made; one of the table of degradations."""
+    degradation_settings: dict[str, Any] = {}
+    """Its settings, for instance `{ jpeg = 0.5, jpeg_quality = [40, 90] }` for `photo`."""
     held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
     """The share of the pictures that is kept for validation and never trained on."""
     skip_flat: float = Field(default=0.0, ge=0.0, le=1.0)
     """The share of nearly flat patches that is drawn again elsewhere."""
 
-    @field_validator("degradation")
-    @classmethod
-    def _degradation(cls, name: str) -> str:
-        return _known("degradation", name, DEGRADATIONS)
+    @model_validator(mode="after")
+    def _degradation(self) -> Self:
+        make_degradation(self.degradation, self.degradation_settings)
+        return self
 
 
 class Optimizer(Section):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,23 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 FLAT = 4.0  # mean step between neighbours, in levels of 255, below which a crop counts as flat
 REDRAWS = 4  # how often at most one sample is drawn again
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where a crop lies, in low-resolution pixels, and how it is turned: mirrored first, then transposed."""
+
+    picture: int
+    top: int
+    left: int
+    mirror_rows: bool
+    mirror_columns: bool
+    turn: bool
+
+    def turned(self, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a view of (3, N, N) planes in this crop's orientation."""
+        planes = planes[:, :: -1 if self.mirror_rows else 1, :: -1 if self.mirror_columns else 1]
+        return planes.transpose(0, 2, 1) if self.turn else planes
 
 
 def sample_stream(seed: int, iteration: int, sample: int) -> np.random.Generator:
@@ -80,17 +98,34 @@ def sample_batch(
     hr = np.empty((count, 3, side, side), np.uint8)
     for k in range(count):
         random = sample_stream(seed, iteration, first + k)
-        picture, top, left = _choose(pack, random, pictures, patch, scale, skip_flat)
-        mirror_rows, mirror_columns, turn = random.integers(0, 2, size=3)
-        planes = pack.planes(picture)
-        big = planes[:, top * scale : top * scale + side, left * scale : left * scale + side]
+        crop = draw_crop(pack, random, pictures, patch, scale, skip_flat)
+        planes = pack.planes(crop.picture)
+        big = planes[:, crop.top * scale : crop.top * scale + side, crop.left * scale : crop.left * scale + side]
         if degradation.packed:
-            small = pack.planes(picture, scale)[:, top : top + patch, left : left + patch]
+            small = pack.planes(crop.picture, scale)[:, crop.top : crop.top + patch, crop.left : crop.left + patch]
         else:
-            small = _degrade(planes, (top, left), patch, scale, degradation, random)
-        hr[k] = _turned(big, mirror_rows, mirror_columns, turn)
-        lr[k] = _turned(small, mirror_rows, mirror_columns, turn)
+            small = _degrade(planes, crop, patch, scale, degradation, random)
+        hr[k] = crop.turned(big)
+        lr[k] = crop.turned(small)
     return lr, hr
+
+
+def draw_crop(
+    pack: Pack, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float = 0.0
+) -> Crop:
+    """Draw one crop from its stream, see :func:`sample_batch` for the arguments; the pictures must be large enough."""
+    for _ in range(REDRAWS + 1):
+        picture = int(pictures[random.integers(len(pictures))])
+        planes = pack.planes(picture)
+        top = int(random.integers(planes.shape[1] // scale - patch + 1))
+        left = int(random.integers(planes.shape[2] // scale - patch + 1))
+        if skip_flat == 0.0 or patch < 2 or random.random() >= skip_flat:
+            break
+        y, x, side = top * scale, left * scale, patch * scale
+        if not is_flat(planes[:, y : y + side, x : x + side], scale):
+            break
+    mirror_rows, mirror_columns, turn = random.integers(0, 2, size=3)
+    return Crop(picture, top, left, bool(mirror_rows), bool(mirror_columns), bool(turn))
 
 
 def batches(
@@ -134,34 +169,17 @@ def is_flat(hr: NDArray[np.uint8], scale: int) -> bool:
     return bool(steps < 2.0 * FLAT)
 
 
-def _choose(
-    pack: Pack, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float
-) -> tuple[int, int, int]:
-    """Choose a picture and the top and left of a crop, in low-resolution pixels."""
-    for _ in range(REDRAWS + 1):
-        picture = int(pictures[random.integers(len(pictures))])
-        planes = pack.planes(picture)
-        top = int(random.integers(planes.shape[1] // scale - patch + 1))
-        left = int(random.integers(planes.shape[2] // scale - patch + 1))
-        if skip_flat == 0.0 or patch < 2 or random.random() >= skip_flat:
-            break
-        y, x, side = top * scale, left * scale, patch * scale
-        if not is_flat(planes[:, y : y + side, x : x + side], scale):
-            break
-    return picture, top, left
-
-
 def _degrade(
     planes: NDArray[np.uint8],
-    corner: tuple[int, int],
+    crop: Crop,
     patch: int,
     scale: int,
     degradation: Degradation,
     random: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Make the low-resolution crop at ``corner`` with as much context around it as the picture has."""
+    """Make the low-resolution crop with as much context around it as the picture has."""
     spans = []
-    for start, length in zip(corner, planes.shape[1:], strict=True):
+    for start, length in zip((crop.top, crop.left), planes.shape[1:], strict=True):
         # up to 7 more pixels before the crop: the 8-pixel grid of JPEG begins anywhere, as in a crop of a photograph
         low = max(0, start - degradation.margin - int(random.integers(8)))
         high = min(length // scale, start + patch + degradation.margin)
@@ -169,11 +187,5 @@ def _degrade(
     (top, bottom), (left, right) = spans
     around = planes[:, top * scale : bottom * scale, left * scale : right * scale].transpose(1, 2, 0)
     lr = degradation.apply(np.ascontiguousarray(around), scale, random)
-    y, x = corner[0] - top, corner[1] - left
+    y, x = crop.top - top, crop.left - left
     return lr[y : y + patch, x : x + patch].transpose(2, 0, 1)
-
-
-def _turned(planes: NDArray[np.uint8], mirror_rows: int, mirror_columns: int, turn: int) -> NDArray[np.uint8]:
-    """Return a view of (3, N, N) planes in one of the eight orientations."""
-    planes = planes[:, :: -1 if mirror_rows else 1, :: -1 if mirror_columns else 1]
-    return planes.transpose(0, 2, 1) if turn else planes
