@@ -1,0 +1,91 @@
+"""Put trained weights into the package: safetensors, the runtime's ONNX, hashes and measured scores in the manifest.
+
+    python scripts/add_model.py WEIGHTS NAME --data BENCH_DIR [--training TEXT] [--first]
+
+An entry of the same name is replaced. The entry's place decides the default of its scale: the first one serves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyvips
+
+from rlfn.catalog import GRAPH, TENSORS, WEIGHTS
+from rlfn.evaluation.metrics import score_y
+from rlfn.export.onnx import export_onnx
+from rlfn.images.color import to_rgb
+from rlfn.images.resize import resize
+from rlfn.inference.upscaler import Upscaler
+from rlfn.networks import load_checkpoint, save_checkpoint
+
+SETS = ("Set5", "Set14", "B100")
+
+
+def read(path: Path) -> np.ndarray:
+    image = pyvips.Image.new_from_file(str(path)).numpy()
+    return to_rgb(
+        image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image[:, :, :3] if image.ndim == 3 else image
+    )
+
+
+def measure(graph: Path, scale: int, data: Path) -> dict[str, dict[str, float]]:
+    upscaler, scores = Upscaler(graph), {}
+    for name in SETS:
+        found = []
+        for path in sorted((data / name / "HR").glob("*.png")):
+            hr = read(path)
+            hr = hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale]
+            found.append(score_y(upscaler(resize(hr, scale=1 / scale)), hr, scale))
+        scores[name] = {
+            "psnr": round(float(np.mean([score.psnr for score in found])), 3),
+            "ssim": round(float(np.mean([score.ssim for score in found])), 4),
+        }
+        print(name, scores[name], flush=True)
+    return scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds Set5, Set14 and B100")
+    parser.add_argument("--training", help="how it was trained; default: the file's own metadata")
+    parser.add_argument("--first", action="store_true", help="make it the default of its scale")
+    given = parser.parse_args()
+    checkpoint = load_checkpoint(given.weights)
+    tensors, graph = WEIGHTS / f"{given.name}.safetensors", WEIGHTS / f"{given.name}.onnx"
+    training = given.training or checkpoint.metadata.get("trained", "")
+    save_checkpoint(tensors, checkpoint.network, checkpoint.variant, checkpoint.scale, {"trained": training})
+    export_onnx(checkpoint, graph, grid=True)
+    files = [
+        {
+            "file": path.name,
+            "format": kind,
+            "precision": "fp32",
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path, kind in ((tensors, TENSORS), (graph, GRAPH))
+    ]
+    entry = {
+        "variant": checkpoint.variant.name,
+        "scale": checkpoint.scale,
+        "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
+        "licence": "Apache-2.0",
+        "training": training,
+        "scores": measure(graph, checkpoint.scale, given.data),
+        "files": files,
+    }
+    path = WEIGHTS / "manifest.json"
+    models = json.loads(path.read_text(encoding="utf-8"))["models"] if path.exists() else {}
+    models = {given.name: entry, **models} if given.first else {**models, given.name: entry}
+    models[given.name] = entry
+    path.write_text(json.dumps({"models": models}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What a user calls a model: a packaged name or the path of a file, resolved to a graph or to weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlfn import catalog
+from rlfn.errors import MissingExtraError, ModelError, OptionError, listing
+
+if TYPE_CHECKING:
+    from rlfn.networks import Checkpoint
+
+GRAPH_SUFFIXES = (".onnx",)
+TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+class Source:
+    """Where a model comes from. Nothing is read before an engine asks for it.
+
+    Args:
+        model: a packaged model's name, or the path of a .onnx, .safetensors or .pth file.
+        precision: of a packaged model's file, e.g. ``"fp32"``.
+
+    Raises:
+        OptionError: neither a packaged name nor a path of a known kind.
+        ModelError: the file does not exist.
+    """
+
+    def __init__(self, model: str | os.PathLike[str], precision: str = "fp32") -> None:
+        self.precision = precision
+        self._model: catalog.Model | None = None
+        self._path = Path(model)
+        if isinstance(model, str) and model in catalog.models():
+            self._model = catalog.models()[model]
+            self.name = model
+            return
+        if not self._path.suffix and os.sep not in str(model):
+            catalog.get_model(str(model))
+        if self._path.suffix.lower() not in GRAPH_SUFFIXES + TENSOR_SUFFIXES:
+            raise OptionError(
+                f"'{model}' is neither a packaged model nor a model file. Packaged: {listing(catalog.models())}. "
+                f"Files end in {listing(GRAPH_SUFFIXES + TENSOR_SUFFIXES)}."
+            )
+        if not self._path.is_file():
+            raise ModelError(f"There is no model file {self._path}. Packaged models: {listing(catalog.models())}.")
+        self.name = self._path.stem
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether there is an ONNX graph without exporting one."""
+        return self._model is not None or self._path.suffix.lower() in GRAPH_SUFFIXES
+
+    def graph(self) -> bytes:
+        """Return the ONNX graph; weights are exported first, which needs torch.
+
+        Raises:
+            ModelError: the file cannot be read or is damaged.
+        """
+        if self._model is not None:
+            return self._model.file(catalog.GRAPH, self.precision).read()
+        if self.has_graph:
+            try:
+                return self._path.read_bytes()
+            except OSError as error:
+                raise ModelError(f"{self._path} cannot be read: {error.strerror}. Check the file.") from error
+        checkpoint = self.checkpoint()
+        from rlfn.export.onnx import onnx_bytes
+
+        return onnx_bytes(checkpoint, grid=True)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the torch network with its weights.
+
+        Raises:
+            MissingExtraError: torch is not installed.
+            OptionError: the model is an ONNX file, which torch cannot run.
+            ModelError: the file is damaged or holds another network.
+        """
+        if self._model is None and self.has_graph:
+            raise OptionError(
+                f"{self._path} is an ONNX graph, which torch cannot run. Give the .safetensors or .pth file instead."
+            )
+        try:
+            from rlfn.networks import load_checkpoint
+        except ImportError as error:
+            if error.name != "torch":
+                raise
+            raise MissingExtraError(f"Reading the weights {self.name}", "torch") from None
+        if self._model is not None:
+            file = self._model.file(catalog.TENSORS)
+            file.read()
+            return load_checkpoint(file.path)
+        return load_checkpoint(self._path)

@@ -1,0 +1,152 @@
+"""Cutting a picture into tiles that compute what the whole picture would.
+
+ESA pools on a grid of 6 px and stretches the pooled map over the picture by a ratio that depends on the picture's size,
+so a tile cut out with a plain margin computes something else, however wide the margin. Here a tile is told where it
+lies:
+
+- its origin is a multiple of 6 px, so its pooled map is a piece of the whole picture's;
+- the stretching is done by two matrices made from the **whole** picture's coordinates (:func:`axis_grid`);
+- the pooled map is padded with zeros where the picture ends, as the network does, but with its nearest value where the
+  picture goes on (zeros there would reach far into the tile).
+
+What remains is the influence of pixels beyond the margin. docs/upscaling.md states the error that was measured.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import OptionError
+
+
+@dataclass(frozen=True)
+class AxisGrid:
+    """ESA's matrices along one axis of a tile: ``interpolate`` (n, pooled) and ``pad`` (pooled + 2, pooled)."""
+
+    interpolate: NDArray[np.float32]
+    pad: NDArray[np.float32]
+
+
+Grid = tuple[AxisGrid, AxisGrid]
+"""The matrices of both axes of a tile: rows, columns."""
+
+
+def grid_matrices(grid: Grid) -> tuple[NDArray[np.float32], ...]:
+    """Return a grid's four matrices in the order of :data:`rlfn.inference.traits.GRID_INPUTS`."""
+    rows, columns = grid
+    return rows.interpolate, columns.interpolate, rows.pad, columns.pad
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis of a tile: it reads [start, stop) and is responsible for [core_start, core_stop), in LR px."""
+
+    start: int
+    stop: int
+    core_start: int
+    core_stop: int
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of a picture."""
+
+    rows: Span
+    columns: Span
+
+
+GRID_STRIDE = 6
+"""ESA's pooled map has one sample for every 6 px: a stride-2 convolution and a pool of stride 3."""
+
+
+def pooled_length(length: int) -> int:
+    """Return how many samples ESA's pooled map has for ``length`` px (at least 15)."""
+    return ((length - 3) // 2 + 1 - 7) // 3 + 1
+
+
+@lru_cache(maxsize=64)
+def axis_grid(start: int, stop: int, length: int) -> AxisGrid:
+    """Return ESA's matrices for the pixels [start, stop) of an axis of ``length`` px.
+
+    ``start`` is a multiple of :data:`GRID_STRIDE`; ``stop`` is anything, or ``length`` for the last tile.
+    For start = 0 and stop = length they are the network's own bilinear resize (align_corners=False) and zero padding.
+    """
+    whole, here, offset = pooled_length(length), pooled_length(stop - start), start // GRID_STRIDE
+    source = (np.arange(start, stop) + 0.5) * (whole / length) - 0.5
+    source = np.clip(source, 0.0, whole - 1)
+    low = np.minimum(source.astype(np.intp), whole - 1)
+    high = np.minimum(low + 1, whole - 1)
+    part = (source - low).astype(np.float32)
+    interpolate = np.zeros((stop - start, here), np.float32)
+    lines = np.arange(stop - start)
+    for index, weight in ((low, 1.0 - part), (high, part)):
+        np.add.at(interpolate, (lines, np.clip(index - offset, 0, here - 1)), weight)
+    pad = np.zeros((here + 2, here), np.float32)
+    pad[1:-1] = np.eye(here, dtype=np.float32)
+    pad[0, 0] = float(start > 0)
+    pad[-1, -1] = float(stop < length)
+    return AxisGrid(interpolate, pad)
+
+
+def spans(length: int, tile: int, margin: int, stride: int) -> list[Span]:
+    """Cut an axis into overlapping spans of at most ``tile`` px whose cores cover it exactly once.
+
+    All spans but the last are equally long, so that a picture has at most two lengths an axis and an engine prepares
+    itself for at most four shapes of tile.
+
+    Raises:
+        OptionError: the tile leaves no core between its margins.
+    """
+    if length <= tile:
+        return [Span(0, length, 0, length)]
+    margin = math.ceil(margin / stride) * stride
+    room = (tile - 2 * margin) // stride * stride
+    if room < stride:
+        raise OptionError(
+            f"Tiles of {tile} px leave no room between margins of {margin} px. "
+            f"Use at least {2 * margin + stride} px, or 'auto'."
+        )
+    inner = length - 2 * margin
+    count = math.ceil(inner / room)
+    step = math.ceil(inner / count / stride) * stride
+    count = math.ceil(inner / step)
+    found = []
+    for number in range(count):
+        start = number * step
+        last = number == count - 1
+        stop = length if last else start + step + 2 * margin
+        found.append(Span(start, stop, start + margin if number else 0, length if last else stop - margin))
+    return found
+
+
+def tiles(height: int, width: int, tile: int, margin: int, stride: int) -> Iterator[Tile]:
+    """Yield the tiles of a picture, row by row."""
+    columns = spans(width, tile, margin, stride)
+    for row in spans(height, tile, margin, stride):
+        for column in columns:
+            yield Tile(row, column)
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that a process may still take, as far as the system tells; else 2 GiB."""
+    found = []
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            found += [int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")]
+        with (
+            open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit,
+            open("/sys/fs/cgroup/memory.current", encoding="ascii") as used,
+        ):
+            found.append(max(0, int(limit.read()) - int(used.read())))
+    except (OSError, ValueError):
+        pass
+    if not found and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return min(found, default=2 << 30)

@@ -1,0 +1,64 @@
+"""What the runtime must know of a network, carried in the metadata of every ONNX file that rlfn writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from rlfn.errors import ModelError
+
+GRID_INPUTS = ("rows", "columns", "pad_rows", "pad_columns")
+"""The inputs that a graph made for tiles has beside ``lr``."""
+
+PLAIN_ESA_MARGIN = 60
+"""The margin in px for tiles of a single-input graph whose network has ESA: such tiles are never exact."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """A network's scale and its needs.
+
+    Attributes:
+        variant: its name.
+        scale: the upscaling factor.
+        min_side: the smallest height and width in px.
+        margin: px around a tile's core that make the tile agree with the whole picture, given the grid if it takes one.
+        stride: tile origins are multiples of it.
+        value_range: the network takes and returns [0, value_range].
+    """
+
+    variant: str
+    scale: int
+    min_side: int
+    margin: int
+    stride: int
+    value_range: float = 255.0
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the traits as strings."""
+        return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Traits:
+        """Read the traits back.
+
+        Raises:
+            ModelError: one is missing or not a number, or the value range is not [0, 255].
+        """
+        try:
+            traits = cls(
+                variant=metadata["variant"],
+                scale=int(metadata["scale"]),
+                min_side=int(metadata["min_side"]),
+                margin=int(metadata["margin"]),
+                stride=int(metadata["stride"]),
+                value_range=float(metadata["value_range"]),
+            )
+        except (KeyError, ValueError) as error:
+            raise ModelError(
+                f"The ONNX file does not say what the runtime must know of its network ({error}). "
+                "Files that 'rlfn export' writes do; export the weights again with it."
+            ) from None
+        if traits.value_range != 255.0:
+            raise ModelError(f"The ONNX file takes [0, {traits.value_range:g}]. Networks here take [0, 255].")
+        return traits

@@ -1,0 +1,222 @@
+"""The upscaler: arrays in, arrays out. Value range, padding, tiling and rounding live here and nowhere else."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn import catalog
+from rlfn.errors import OptionError
+from rlfn.images.alpha import fill_transparent, limit_alpha
+from rlfn.images.color import to_gray, to_rgb
+from rlfn.inference.engines import load_engine
+from rlfn.inference.source import Source
+from rlfn.inference.tiling import Tile, available_memory, axis_grid, spans, tiles
+
+Progress = Callable[[float], None]
+"""Called with the finished share of a picture, 0 to 1."""
+
+_LARGEST_TILE = 384
+_SMALLEST_TILE = 96
+_BYTES_PER_PIXEL = 1500
+_MEMORY_SHARE = 0.25
+
+# the eight symmetries of the square: (quarter turns, mirrored)
+_SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
+
+
+class Upscaler:
+    """Upscales pictures with one model on one engine.
+
+    Args:
+        model: a packaged model's name (``rlfn models`` lists them) or the path of a .onnx, .safetensors or .pth file.
+        engine: ``"auto"``, or a name from :data:`rlfn.inference.engines.ENGINES`.
+        threads: CPU threads; None for all cores.
+        tile: the largest tile side in LR px; ``"auto"`` chooses by the free memory; 0 for the whole picture at once.
+        precision: of the packaged model's file.
+
+    Raises:
+        OptionError, ModelError, MissingExtraError: see :func:`rlfn.inference.engines.load_engine`.
+
+    >>> import numpy as np
+    >>> Upscaler("rlfn-s-x4")(np.zeros((20, 30, 3), np.uint8)).shape
+    (80, 120, 3)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        engine: str = "auto",
+        threads: int | None = None,
+        tile: int | Literal["auto"] = "auto",
+        *,
+        precision: str = "fp32",
+    ) -> None:
+        source = Source(model if model is not None else next(iter(catalog.models())), precision)
+        self._engine = load_engine(engine, source, threads)
+        self._tile = tile
+        self.model = source.name
+        if tile != "auto" and tile != 0:
+            spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
+
+    @property
+    def scale(self) -> int:
+        """The upscaling factor."""
+        return self._engine.traits.scale
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that runs the model."""
+        return self._engine.name
+
+    def __call__(
+        self, image: NDArray[Any], *, self_ensemble: bool = False, progress: Progress | None = None
+    ) -> NDArray[Any]:
+        """Upscale one picture.
+
+        Args:
+            image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
+            self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
+                float copy of the result in memory.
+            progress: called with the finished share after each tile.
+
+        Returns:
+            The same kind of array, ``scale`` times as high and wide.
+
+        Raises:
+            OptionError: an array of another kind.
+        """
+        _check(image)
+        if image.ndim == 2:
+            return self._colour(to_rgb(image), self_ensemble, progress, gray=True)
+        if image.shape[2] == 3:
+            return self._colour(image, self_ensemble, progress)
+        rgb, alpha = image[:, :, :3], np.ascontiguousarray(image[:, :, 3])
+        if alpha.min() == alpha.max():
+            colour = self._colour(rgb, self_ensemble, progress)
+            return np.dstack([colour, np.full(colour.shape[:2], alpha.flat[0], alpha.dtype)])
+        parts = [_part(progress, 0), _part(progress, 1)]
+        colour = self._colour(fill_transparent(rgb, alpha), self_ensemble, parts[0])
+        wide = self._colour(to_rgb(alpha), self_ensemble, parts[1], gray=True)
+        return np.dstack([colour, limit_alpha(wide, alpha, self.scale)])
+
+    def _colour(
+        self, image: NDArray[Any], self_ensemble: bool, progress: Progress | None, gray: bool = False
+    ) -> NDArray[Any]:
+        """Upscale (H, W, 3) to an array of its kind: (sH, sW, 3), or the luma (sH, sW) of a gray picture."""
+        height, width = (side * self.scale for side in image.shape[:2])
+        shape = (height, width) if gray else (height, width, 3)
+        top = float(np.iinfo(image.dtype).max)
+        out = np.empty(shape, image.dtype)
+        if self_ensemble:
+            for start, block in _bands(self._ensemble(image, progress)):
+                out[start : start + block.shape[0]] = _round(to_gray(block) if gray else block, top, image.dtype)
+            return out
+        for tile, block in self._blocks(image, progress):
+            area = _scaled(tile, self.scale)
+            pixels = block.transpose(1, 2, 0)
+            out[area] = _round(to_gray(pixels) if gray else pixels, top, image.dtype)
+        return out
+
+    def _ensemble(self, image: NDArray[Any], progress: Progress | None) -> NDArray[np.float32]:
+        """Return the float mean (sH, sW, 3), in levels of 255, over the eight symmetries."""
+        height, width = (side * self.scale for side in image.shape[:2])
+        total = np.zeros((height, width, 3), np.float32)
+        for number, (turns, mirrored) in enumerate(_SYMMETRIES):
+            turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
+            # a view of the sum in which the turned result lies as it comes
+            view = np.rot90(total[:, ::-1] if mirrored else total, turns)
+            for tile, block in self._blocks(turned, _part(progress, number, len(_SYMMETRIES))):
+                view[_scaled(tile, self.scale)] += block.transpose(1, 2, 0)
+        total /= len(_SYMMETRIES)
+        return total
+
+    def _blocks(self, image: NDArray[Any], progress: Progress | None) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        """Run the network tile by tile; yield each tile and its core's result (3, sh, sw) in levels of 255."""
+        traits, scale = self._engine.traits, self.scale
+        height, width = image.shape[:2]
+        image = _grow(image, traits.min_side)
+        levels = np.float32(255.0 / np.iinfo(image.dtype).max)
+        todo = list(tiles(image.shape[0], image.shape[1], self._tile_side(image), traits.margin, traits.stride))
+        for done, tile in enumerate(todo, 1):
+            rows, columns = tile.rows, tile.columns
+            pixels = image[rows.start : rows.stop, columns.start : columns.stop]
+            lr = pixels.transpose(2, 0, 1)[None].astype(np.float32) * levels
+            grid = None
+            if self._engine.takes_grid:
+                grid = (
+                    axis_grid(rows.start, rows.stop, image.shape[0]),
+                    axis_grid(columns.start, columns.stop, image.shape[1]),
+                )
+            sr = self._engine(lr, grid)[0]
+            # a picture that was padded to the smallest size is a single tile: crop the padding off with the margin
+            bottom, right = min(rows.core_stop, height), min(columns.core_stop, width)
+            yield (
+                tile,
+                sr[
+                    :,
+                    (rows.core_start - rows.start) * scale : (bottom - rows.start) * scale,
+                    (columns.core_start - columns.start) * scale : (right - columns.start) * scale,
+                ],
+            )
+            if progress:
+                progress(done / len(todo))
+
+    def _tile_side(self, image: NDArray[Any]) -> int:
+        """Return the largest tile side for this picture."""
+        if self._tile == 0:
+            return int(max(image.shape[:2]))
+        if self._tile != "auto":
+            return self._tile
+        affordable = math.isqrt(int(available_memory() * _MEMORY_SHARE / _BYTES_PER_PIXEL))
+        smallest = max(_SMALLEST_TILE, 2 * self._engine.traits.margin + 24)
+        side: int = max(smallest, min(_LARGEST_TILE, affordable))
+        return side
+
+
+def _check(image: NDArray[Any]) -> None:
+    kinds = image.dtype in (np.uint8, np.uint16)
+    shapes = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+    if not (kinds and shapes and image.size):
+        raise OptionError(
+            f"Cannot upscale an array of shape {image.shape} and type {image.dtype}. "
+            "Allowed: uint8 or uint16, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4), not empty."
+        )
+
+
+def _grow(image: NDArray[Any], least: int) -> NDArray[Any]:
+    """Repeat the last row and column of a picture that is smaller than the network takes."""
+    more = [(0, max(0, least - side)) for side in image.shape[:2]]
+    return np.pad(image, (*more, (0, 0)), mode="edge") if any(pad for _, pad in more) else image
+
+
+def _scaled(tile: Tile, scale: int) -> tuple[slice, slice]:
+    return (
+        slice(tile.rows.core_start * scale, tile.rows.core_stop * scale),
+        slice(tile.columns.core_start * scale, tile.columns.core_stop * scale),
+    )
+
+
+def _round(levels: NDArray[np.float32], top: float, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Turn levels of 255 into integers of ``kind``: scaled to [0, ``top``], half up, clipped."""
+    scaled = levels * np.float32(top / 255.0)
+    scaled += np.float32(0.5)
+    np.clip(scaled, 0.0, np.float32(top), out=scaled)
+    return scaled.astype(kind)
+
+
+def _bands(image: NDArray[np.float32], rows: int = 256) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    for start in range(0, image.shape[0], rows):
+        yield start, image[start : start + rows]
+
+
+def _part(progress: Progress | None, number: int, count: int = 2) -> Progress | None:
+    """Return a progress function for part ``number`` of ``count`` equal parts."""
+    if progress is None:
+        return None
+    return lambda share: progress((number + share) / count)
