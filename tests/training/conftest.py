@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from synthetic import SIZES, synthetic
 
 from rlfn.training.pack import Pack
 from rlfn.training.packing import make_pack
 from rlfn.training.pictures import write_rgb
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Tiny networks are fastest on one thread, above all while other tests run."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
