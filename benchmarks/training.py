@@ -4,8 +4,8 @@
                                   [--rounds 5] [--threads N]
 
 The plain loop is what EDSR-style frameworks do: a PNG is decoded with Pillow for every sample, each sample is mirrored
-and turned on its own, Adam runs without batched kernels, and a loop over the parameters keeps their average. Printed are
-samples a second of loading alone and of whole steps, the share of our step that is the network's own forward and
+and turned on its own, Adam runs without batched kernels, and a loop over the parameters keeps their average. Printed
+are samples a second of loading alone and of whole steps, the share of our step that is the network's own forward and
 backward pass, and the share that Muon takes. Every figure is a median over the rounds.
 """
 
