@@ -125,12 +125,12 @@ def read_pair(pair: Pair, scale: int) -> Sample:
         DataError: the LR picture is not the ``scale``-th part of the HR picture.
         PictureError: a file is damaged, or holds something other than 8-bit gray or RGB.
     """
-    hr = to_rgb(_read(pair.hr))
+    hr = read_rgb(pair.hr)
     height, width = (side // scale for side in hr.shape[:2])
     if min(height, width) == 0:
         raise DataError(f"{pair.hr} is {_size(hr)}, too small to be reduced by {scale}. Remove it from the set.")
     hr = np.ascontiguousarray(hr[: height * scale, : width * scale])
-    lr = to_rgb(_read(pair.lr)) if pair.lr else resize(hr, scale=1 / scale)
+    lr = read_rgb(pair.lr) if pair.lr else resize(hr, scale=1 / scale)
     if lr.shape[:2] != (height, width):
         raise DataError(
             f"{pair.lr} is {_size(lr)}, but {pair.hr.name} reduced by {scale} is {width}x{height}. "
@@ -138,6 +138,15 @@ def read_pair(pair: Pair, scale: int) -> Sample:
             "to have LR made here."
         )
     return Sample(pair.name, lr, hr)
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Decode one picture to (H, W, 3) uint8 RGB; gray is repeated in three channels.
+
+    Raises:
+        PictureError: the file is missing or damaged, or holds something other than 8-bit gray or RGB.
+    """
+    return to_rgb(_read(path))
 
 
 def warning(name: str, scale: int, hr: Fingerprint, lr: Fingerprint) -> str | None:
