@@ -9,15 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rlfn.api import upscale
     from rlfn.errors import RlfnError
+    from rlfn.inference.upscaler import Upscaler
 
 __version__ = "0.1.0"
 
 _HOME = {
     "RlfnError": "rlfn.errors",
+    "Upscaler": "rlfn.inference.upscaler",
+    "upscale": "rlfn.api",
 }
 
-__all__ = ["RlfnError", "__version__"]
+__all__ = ["RlfnError", "Upscaler", "__version__", "upscale"]
 
 
 def __getattr__(name: str) -> object:

@@ -161,6 +161,6 @@ def _figure(width: float, height: float) -> Figure:
 def _write(figure: Any, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png")
+        figure.savefig(path, format="png", bbox_inches="tight")
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error

@@ -59,26 +59,27 @@ def traits_of(checkpoint: Checkpoint, *, grid: bool) -> Traits:
     )
 
 
-def export_onnx(checkpoint: Checkpoint, path: str | Path, *, grid: bool = False) -> None:
-    """Write ``checkpoint`` as ONNX with dynamic batch, height and width.
+def export_onnx(checkpoint: Checkpoint, path: str | Path, *, grid: bool = False) -> float:
+    """Write ``checkpoint`` as ONNX with dynamic batch, height and width; return the difference from torch.
 
     Raises:
         ModelError: the graph's output differs from torch's by more than :data:`TOLERANCE` levels; nothing is written.
         OutputError: the file cannot be written.
     """
-    write_atomically(Path(path), onnx_bytes(checkpoint, grid=grid))
+    data = _trace(checkpoint, grid)
+    worst = check_onnx(data, checkpoint)
+    write_atomically(Path(path), data)
+    return worst
 
 
 def onnx_bytes(checkpoint: Checkpoint, *, grid: bool = False) -> bytes:
     """Return the checked ONNX file of ``checkpoint`` (see :func:`export_onnx`)."""
-    if grid and not ARCHITECTURES[checkpoint.variant.architecture].takes_grid:
-        grid = False
     data = _trace(checkpoint, grid)
-    check_onnx(data, checkpoint, grid=grid)
+    check_onnx(data, checkpoint)
     return data
 
 
-def check_onnx(data: bytes, checkpoint: Checkpoint, *, grid: bool = False) -> float:
+def check_onnx(data: bytes, checkpoint: Checkpoint) -> float:
     """Compare an ONNX file with torch at :data:`CHECKED_SIZES`; return the largest difference in levels of 255.
 
     Raises:
@@ -87,6 +88,7 @@ def check_onnx(data: bytes, checkpoint: Checkpoint, *, grid: bool = False) -> fl
     from rlfn.inference.engines import OnnxRuntimeEngine
 
     engine = OnnxRuntimeEngine(data, threads=None)
+    grid = engine.takes_grid
     random = np.random.default_rng(0)
     worst = 0.0
     for height, width in CHECKED_SIZES:
@@ -114,6 +116,7 @@ def source_hash(checkpoint: Checkpoint) -> str:
 
 
 def _trace(checkpoint: Checkpoint, grid: bool) -> bytes:
+    grid = grid and ARCHITECTURES[checkpoint.variant.architecture].takes_grid
     height, width = 37, 41
     names = ["lr"]
     example = [torch.rand(2, 3, height, width)]

@@ -23,7 +23,7 @@ Progress = Callable[[float], None]
 
 _LARGEST_TILE = 384
 _SMALLEST_TILE = 96
-_BYTES_PER_PIXEL = 1500
+_BYTES_PER_PIXEL = 2000
 _MEMORY_SHARE = 0.25
 
 # the eight symmetries of the square: (quarter turns, mirrored)

@@ -1,0 +1,41 @@
+"""Reading and writing picture files: the door to the modules beside it.
+
+>>> from io import BytesIO
+>>> import numpy as np
+>>> stream = BytesIO()
+>>> write_picture(Picture(np.zeros((2, 3, 3), np.uint16)), stream, format="png")
+()
+>>> read_picture(stream.getvalue()).pixels.shape
+(2, 3, 3)
+"""
+
+from __future__ import annotations
+
+from rlfn.images.formats import (
+    FORMATS,
+    READABLE_SUFFIXES,
+    WRITABLE,
+    Format,
+    check_writable_size,
+    format_for,
+)
+from rlfn.images.picture import Metadata, Picture, Pixels
+from rlfn.images.reading import DEFAULT_MAX_PIXELS, Source, picture_size, read_picture
+from rlfn.images.writing import write_picture
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "FORMATS",
+    "READABLE_SUFFIXES",
+    "WRITABLE",
+    "Format",
+    "Metadata",
+    "Picture",
+    "Pixels",
+    "Source",
+    "check_writable_size",
+    "format_for",
+    "picture_size",
+    "read_picture",
+    "write_picture",
+]

@@ -1,0 +1,91 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+from rlfn.errors import OutputError
+
+_SPOOL_BYTES = 64 << 20
+
+
+def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
+    """Run ``encode`` on a temporary file beside ``path``, then rename it to ``path``, replacing what is there.
+
+    Whatever goes wrong, a keyboard interrupt included, nothing partial stays and the old file is untouched.
+
+    Raises:
+        OutputError: the target cannot be written.
+    """
+    path = Path(os.path.realpath(path))  # a link stays a link; what it points to is replaced
+    if os.path.isdir(path):
+        raise OutputError(f"'{path}' is a folder; the name of a file is needed.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(f"'{path}' is not an ordinary file. Write to an ordinary file, or pipe with -o -.")
+    temporary = path.with_name(f".rlfn-{secrets.token_hex(8)}.part")
+    with _explained(f"'{path}'"):
+        try:
+            with temporary.open("x+b") as stream:
+                encode(stream)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+def to_stream(stream: BinaryIO, encode: Callable[[BinaryIO], None]) -> None:
+    """Run ``encode`` on a temporary file, which can be sought in, then copy the whole to ``stream``.
+
+    Raises:
+        OutputError: the stream, or the temporary file, cannot be written.
+    """
+    with _explained("The output stream"), tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+        encode(spool)  # type: ignore[arg-type]
+        spool.seek(0)
+        shutil.copyfileobj(spool, stream, 1 << 20)
+        stream.flush()
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise OutputError(f"{what} cannot be written: its folder does not exist. Make it first.") from None
+    except PermissionError:
+        raise OutputError(f"{what} may not be written by this user. Change permissions or write elsewhere.") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{what} cannot be written: {reason}. Free some space or write elsewhere.") from None
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Put Ctrl-C off until the block ends.
+
+    An exception that strikes while C code calls back into Python is printed and forgotten, so a save that was
+    interrupted there would pass for a failed one, and a folder job would go on.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    struck: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: struck.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if struck:
+            handler(*struck[0])

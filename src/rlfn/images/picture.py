@@ -1,0 +1,64 @@
+"""What a picture file holds, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What goes with the pixels from file to file.
+
+    ``icc`` is the profile that the pixels are meant in (``None``: sRGB, or a plain gray); ``exif`` an EXIF block from
+    its ``II*``/``MM*`` header on; ``xmp`` an XMP packet; ``resolution`` horizontal and vertical pixels per millimetre
+    (300 dpi is 11.81), ``None`` when the file states none.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    resolution: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels and what belongs to them, upright.
+
+    ``pixels`` is ``(H, W)`` gray, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA with plain (not premultiplied) alpha, uint8
+    or uint16 over the full range of its type, C-contiguous and writable. ``gray`` says that the colours are gray also
+    where there are four channels; such a picture is written as gray with alpha. ``bits`` is the depth of the file it
+    came from (8, 10, 12 or 16). ``format`` is a key of ``FORMATS``. ``warnings`` tells what reading lost or changed.
+    """
+
+    pixels: Pixels
+    metadata: Metadata = Metadata()
+    format: str = "png"
+    gray: bool = False
+    bits: int = 8
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+
+def profile_problem(icc: bytes, gray: bool) -> str | None:
+    """Say why an ICC profile cannot go with gray or RGB pixels; ``None`` when it can."""
+    if len(icc) < 132 or icc[36:40] != b"acsp" or int.from_bytes(icc[:4], "big") != len(icc):
+        return "it is damaged"
+    space = icc[16:20]
+    if space != (b"GRAY" if gray else b"RGB "):
+        return f"it is meant for {space.decode('ascii', 'replace').strip()} pixels"
+    return None
