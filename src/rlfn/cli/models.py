@@ -75,28 +75,66 @@ def convert(
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Packaged model, or a .safetensors or .pth file.")],
-    to: Annotated[str, typer.Option("--to", help="The format: onnx.")] = "onnx",
+    model: Annotated[str | None, typer.Argument(help="Packaged model, or a .safetensors or .pth file.")] = None,
+    to: Annotated[str, typer.Option("--to", help="The format; --list names them all.")] = "onnx",
+    precision: Annotated[str, typer.Option("--precision", help="fp32, fp16 or int8, as far as the format has it.")] = (
+        "fp32"
+    ),
+    shape: Annotated[
+        str | None, typer.Option("--shape", help="A fixed input, such as 1x3x180x320. Default: any size.")
+    ] = None,
+    image_io: Annotated[
+        bool, typer.Option("--image-io", help="8-bit pictures (N, H, W, 3) in and out, rounding inside.")
+    ] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="For int8: a folder of low-resolution pictures. Default: packaged ones.")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file to write. Default: MODEL.onnx here.")
+        Path | None, typer.Option("-o", "--output", help="The file to write. Default: the model's name, here.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    show_formats: Annotated[bool, typer.Option("--list", help="List the formats and their precisions.")] = False,
 ) -> None:
-    """Write a network in the format of another runtime, checked against torch first."""
-    from rlfn.errors import unknown
+    """Write a network in the format of another runtime, compared there with torch before the file appears."""
+    from rlfn.errors import MissingExtraError, OptionError, unknown
     from rlfn.inference.source import Source
 
-    suffixes = {"onnx": ".onnx"}
-    if to not in suffixes:
-        raise unknown("export format", to, suffixes)
+    try:
+        from rlfn.export.formats import FORMATS, check_request
+        from rlfn.export.formats import export as write
+        from rlfn.export.request import Request, parse_shape
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("Exporting", "torch") from None
+    if show_formats:
+        for name, row in FORMATS.items():
+            typer.echo(f"{name:14}{' '.join(row.suffixes):24}{', '.join(row.precisions):20}{row.about}")
+        return
+    if model is None:
+        raise OptionError("Name a model that 'rlfn models' lists, or a .safetensors or .pth file.")
+    if to not in FORMATS:
+        raise unknown("export format", to, FORMATS)
+    row = FORMATS[to]
     source = Source(model)
-    target = output if output is not None else Path(f"{source.name}{suffixes[to]}")
-    _check_target(Path(model), target, overwrite)
+    target = output if output is not None else Path(f"{source.name}{row.suffixes[0]}")
+    for file in row.files(target):
+        _check_target(Path(model), file, overwrite)
+    request = Request(precision, parse_shape(shape) if shape else None, image_io, calibration)
     checkpoint = source.checkpoint()
-    from rlfn.export.onnx import export_onnx
-
-    worst = export_onnx(checkpoint, target)
-    typer.echo(f"{target}: {checkpoint.variant.name} x{checkpoint.scale}, at most {worst:.2g} of 255 levels from torch")
+    check_request(checkpoint, to, target, request)
+    report = write(checkpoint, to, target, request, seconds=1.0)
+    names = ", ".join(str(file) for file in report.files)
+    typer.echo(f"{names}: {checkpoint.variant.name} x{checkpoint.scale}, {to} {precision}, {report.size / 1e6:.2f} MB")
+    agreement = report.agreement
+    typer.echo(
+        f"at most {agreement.worst:.2g} of 255 levels from torch, PSNR at least {agreement.psnr:.1f} dB, "
+        f"on {agreement.on}"
+    )
+    if report.milliseconds is not None:
+        own, reference = report.milliseconds
+        height, width = report.timed_size
+        typer.echo(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, by turns: {reference:.1f} ms")
 
 
 def _check_target(source: Path, target: Path, overwrite: bool) -> None:

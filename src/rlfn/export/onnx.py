@@ -17,34 +17,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rlfn.errors import ModelError, RlfnError
+from rlfn.export.checks import CHECKED_SIZES, Run
+from rlfn.export.request import Request
+from rlfn.export.wrappers import HalfInside, ImageIo, WithGrid
 from rlfn.inference.tiling import axis_grid, grid_matrices
 from rlfn.inference.traits import GRID_INPUTS, PLAIN_ESA_MARGIN, Traits
 from rlfn.networks import ARCHITECTURES, Checkpoint
 from rlfn.networks.checkpoints import write_atomically
-from rlfn.networks.rlfn import Grid
-
-CHECKED_SIZES = ((15, 15), (16, 16), (17, 17), (64, 97))
-"""Heights and widths at which an export is compared with torch before it is written."""
 
 TOLERANCE = 0.05
 """The largest allowed difference from torch, in levels of 255."""
 
 _OPSET = 18
-
-
-class _WithGrid(nn.Module):
-    """A network whose grid is four plain inputs, as a graph needs them."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, lr: Tensor, rows: Tensor, columns: Tensor, pad_rows: Tensor, pad_columns: Tensor) -> Tensor:
-        sr: Tensor = self.network(lr, Grid(rows, columns, pad_rows, pad_columns))
-        return sr
+_EXAMPLE_SIZE = (37, 41)
 
 
 def traits_of(checkpoint: Checkpoint, *, grid: bool) -> Traits:
@@ -66,7 +55,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, *, grid: bool = False)
         ModelError: the graph's output differs from torch's by more than :data:`TOLERANCE` levels; nothing is written.
         OutputError: the file cannot be written.
     """
-    data = _trace(checkpoint, grid)
+    data = _trace_for_runtime(checkpoint, grid)
     worst = check_onnx(data, checkpoint)
     write_atomically(Path(path), data)
     return worst
@@ -74,7 +63,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, *, grid: bool = False)
 
 def onnx_bytes(checkpoint: Checkpoint, *, grid: bool = False) -> bytes:
     """Return the checked ONNX file of ``checkpoint`` (see :func:`export_onnx`)."""
-    data = _trace(checkpoint, grid)
+    data = _trace_for_runtime(checkpoint, grid)
     check_onnx(data, checkpoint)
     return data
 
@@ -115,37 +104,88 @@ def source_hash(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
-def _trace(checkpoint: Checkpoint, grid: bool) -> bytes:
-    grid = grid and ARCHITECTURES[checkpoint.variant.architecture].takes_grid
-    height, width = 37, 41
-    names = ["lr"]
-    example = [torch.rand(2, 3, height, width)]
+def onnx_graph(checkpoint: Checkpoint, request: Request) -> bytes:
+    """Return the single-input ONNX file that ``request`` asks for, fp32 or fp16, not compared with torch yet.
+
+    Its metadata are the network's :class:`~rlfn.inference.traits.Traits` and the weights' SHA-256. A file of one fixed
+    shape or with 8-bit pictures leaves the margin and the stride out: rlfn's own tiles cannot run it.
+    """
+    network = HalfInside(checkpoint.network) if request.precision == "fp16" else checkpoint.network
+    names, example = ["lr"], [torch.rand(request.shape or (2, 3, *_EXAMPLE_SIZE))]
+    axes: dict[int, Any] = {0: "batch", 2: "height", 3: "width"}
+    if request.image_io:
+        network = ImageIo(network)
+        names, example = ["image"], [example[0].permute(0, 2, 3, 1).contiguous().byte()]
+        axes = {0: "batch", 1: "height", 2: "width"}
+    facts = metadata(checkpoint, grid=False)
+    if request.image_io or request.shape is not None:
+        facts = {key: value for key, value in facts.items() if key not in ("margin", "stride")}
+    output = "upscaled" if request.image_io else "sr"
+    return _trace(network.eval(), names, example, output, None if request.shape else [axes], facts)
+
+
+def write_onnx(checkpoint: Checkpoint, request: Request, path: Path) -> None:
+    """Write the ordinary ONNX file."""
+    path.write_bytes(onnx_graph(checkpoint, request))
+
+
+def load_onnx(path: Path) -> Run:
+    """Load an exported file into ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(pictures: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = session.run(None, {name: pictures})[0]
+        return found
+
+    return run
+
+
+def _trace_for_runtime(checkpoint: Checkpoint, grid: bool) -> bytes:
+    if not (grid and ARCHITECTURES[checkpoint.variant.architecture].takes_grid):
+        return onnx_graph(checkpoint, Request())
+    height, width = _EXAMPLE_SIZE
+    matrices = grid_matrices((axis_grid(0, height, height), axis_grid(0, width, width)))
+    example = [torch.rand(2, 3, height, width), *(torch.from_numpy(matrix) for matrix in matrices)]
     auto = torch.export.Dim.AUTO
-    shapes: list[dict[int, Any]] = [{0: "batch", 2: "height", 3: "width"}]
-    network: nn.Module = checkpoint.network
-    if grid:
-        matrices = grid_matrices((axis_grid(0, height, height), axis_grid(0, width, width)))
-        names += list(GRID_INPUTS)
-        example += [torch.from_numpy(matrix) for matrix in matrices]
-        shapes = [{0: "batch", 2: auto, 3: auto}] + [{0: auto, 1: auto}] * len(GRID_INPUTS)
-        network = _WithGrid(network).eval()
-    with _quiet():
+    axes: list[dict[int, Any]] = [{0: "batch", 2: auto, 3: auto}] + [{0: auto, 1: auto}] * len(GRID_INPUTS)
+    network = WithGrid(checkpoint.network).eval()
+    return _trace(network, ["lr", *GRID_INPUTS], example, "sr", axes, metadata(checkpoint, grid=True))
+
+
+def metadata(checkpoint: Checkpoint, *, grid: bool) -> dict[str, str]:
+    """Return what a file says of its network: the traits, and the SHA-256 of the weights."""
+    return {**traits_of(checkpoint, grid=grid).to_metadata(), "source_sha256": source_hash(checkpoint)}
+
+
+def _trace(
+    network: nn.Module,
+    names: list[str],
+    example: list[Tensor],
+    output: str,
+    axes: list[dict[int, Any]] | None,
+    facts: dict[str, str],
+) -> bytes:
+    """Return the graph of ``network``, whose sizes are those of ``example`` where ``axes`` is None."""
+    with quiet():
         program = torch.onnx.export(
             network,
             tuple(example),
             dynamo=True,
             input_names=names,
-            output_names=["sr"],
-            dynamic_shapes=tuple(shapes),
+            output_names=[output],
+            dynamic_shapes=None if axes is None else tuple(axes),
             opset_version=_OPSET,
             verbose=False,
         )
     if program is None:
         raise RlfnError("torch.onnx.export returned nothing. Check the installed versions of torch and onnxscript.")
-    return _finish(program.model_proto, checkpoint, grid)
+    return _finish(program.model_proto, facts)
 
 
-def _finish(proto: Any, checkpoint: Checkpoint, grid: bool) -> bytes:
+def _finish(proto: Any, facts: dict[str, str]) -> bytes:
     """Drop the tracer's notes (a tenth of the file) and add what the runtime must know."""
     import onnx
 
@@ -159,7 +199,6 @@ def _finish(proto: Any, checkpoint: Checkpoint, grid: bool) -> bytes:
     proto.graph.ClearField("metadata_props")
     proto.ClearField("metadata_props")
     proto.producer_name = "rlfn"
-    facts = {**traits_of(checkpoint, grid=grid).to_metadata(), "source_sha256": source_hash(checkpoint)}
     onnx.helper.set_model_props(proto, facts)
     onnx.checker.check_model(proto)
     data: bytes = proto.SerializeToString()
@@ -167,8 +206,8 @@ def _finish(proto: Any, checkpoint: Checkpoint, grid: bool) -> bytes:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's chatter (missing torchvision, deprecations of its own calls) from the user."""
+def quiet() -> Iterator[None]:
+    """Keep an exporter's chatter (missing torchvision, deprecations of its own calls) from the user."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,0 +1,80 @@
+"""What is asked of an export, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlfn.errors import OptionError
+
+Shape = tuple[int, int, int, int]
+"""Batch, channels, height, width."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a network is to be exported.
+
+    Attributes:
+        precision: ``fp32``, ``fp16`` or ``int8``; a format's row says which it has.
+        shape: a fixed (N, 3, H, W), or None for any size.
+        image_io: uint8 NHWC RGB in and out, value range and rounding inside.
+        calibration: a folder of low-resolution pictures for int8; None for the packaged ones.
+    """
+
+    precision: str = "fp32"
+    shape: Shape | None = None
+    image_io: bool = False
+    calibration: Path | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an export is from torch.
+
+    Attributes:
+        worst: the largest difference in levels of 255.
+        psnr: the lowest PSNR between the two, over the pictures, in dB.
+        on: what was compared, in words.
+    """
+
+    worst: float
+    psnr: float
+    on: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written export.
+
+    Attributes:
+        files: what was written, the main file first.
+        size: bytes of all files.
+        agreement: how far it is from torch.
+        milliseconds: median latencies in ms, of the export and of fp32 in onnxruntime, by turns; None if not measured.
+        timed_size: (height, width) of the picture they were measured on.
+    """
+
+    files: tuple[Path, ...]
+    size: int
+    agreement: Agreement
+    milliseconds: tuple[float, float] | None
+    timed_size: tuple[int, int]
+
+
+def parse_shape(text: str) -> Shape:
+    """Read ``1x3xHxW``.
+
+    Raises:
+        OptionError: it is something else.
+
+    >>> parse_shape("1x3x180x320")
+    (1, 3, 180, 320)
+    """
+    parts = text.lower().split("x")
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+        raise OptionError(f"'{text}' is not a shape. Write batch x 3 x height x width, such as 1x3x180x320.")
+    batch, channels, height, width = (int(part) for part in parts)
+    if channels != 3 or min(batch, height, width) < 1:
+        raise OptionError(f"The shape {text} has {channels} channels or an empty side. Networks take RGB: 1x3x180x320.")
+    return batch, channels, height, width
