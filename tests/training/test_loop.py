@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from tiny import TINY, tiny_pack, tiny_recipe
@@ -85,6 +86,10 @@ def test_two_stages_with_a_warm_start_leave_everything(data: Path, tmp_path: Pat
     assert float(model.metadata["validation_psnr"]) == pytest.approx(scores[-1], abs=1e-3)
     assert load_checkpoint(tmp_path / "stage-1.safetensors").metadata["iterations"] == "30"
     assert load_checkpoint(tmp_path / "best.safetensors").metadata["validation_psnr"] == f"{max(scores):.4f}"
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 16, 19)).astype(np.float32)
+    answer = session.run(None, {"lr": lr})[0]
+    assert np.abs(answer - model.network(torch.from_numpy(lr)).numpy()).max() < 0.05
     card = (tmp_path / "README.md").read_text()
     assert "# tiny-x2" in card
     assert model.metadata["data"] in card
@@ -248,7 +253,7 @@ def test_clr_carries_the_optimisers_state_and_nothing_else_does(data: Path, tmp_
         ({"scale": 4}, "has no x4 pictures; it has: 2, 3"),
         ({"stages": [{"init": "scratch", "iterations": 1, "patch": 14}]}, "tiny needs 15"),
         ({"stages": [{"init": "scratch", "iterations": 1, "patch": 60}]}, "smaller than a crop of 120x120"),
-        ({"validation": {"on": "nowhere"}}, "nowhere does not exist"),
+        ({"validation": {"on": "nowhere"}}, "no set nowhere"),
         ({"stages": [{"init": "missing.safetensors", "iterations": 1}]}, "no model file"),
     ],
 )
