@@ -14,8 +14,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import typer
 from tiny import TINY, tiny_pack, tiny_recipe
 
+from rlfn.cli.train import train as command
 from rlfn.errors import DataError, ModelError, OptionError, TrainingError
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
@@ -24,7 +26,7 @@ from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
-from rlfn.training.run import Devices, recipe_of_run
+from rlfn.training.run import Devices, settings_of_run
 from rlfn.variants import VARIANTS
 
 CPU = Devices(accelerator="cpu")
@@ -107,7 +109,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         interrupt(patch, at)
         assert not train(recipe, tmp_path / "parts", data=data, where=CPU)
     assert f"rlfn train --resume {tmp_path / 'parts'}" in capsys.readouterr().err.replace("\n", "")
-    assert recipe_of_run(tmp_path / "parts") == recipe
+    assert settings_of_run(tmp_path / "parts") == (recipe, data)
     assert train(recipe, tmp_path / "parts", data=data, where=CPU, resume=True)
     whole, parts = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("whole", "parts"))
     for name, tensor in whole.state_dict().items():
@@ -274,7 +276,44 @@ def test_a_run_is_not_overwritten_and_needs_data(data: Path, tmp_path: Path) -> 
     with pytest.raises(OptionError, match="holds a run already"):
         train(recipe, tmp_path, data=data, where=CPU)
     with pytest.raises(ModelError, match="holds no run"):
-        recipe_of_run(tmp_path / "elsewhere")
+        settings_of_run(tmp_path / "elsewhere")
+
+
+RECIPE = """
+variant = "tiny"
+scale = 2
+stages = [{ init = "scratch", iterations = 8, patch = 16, batch = 4 }]
+"""
+
+
+def test_the_command_line_stops_and_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3, signal.SIGINT)
+        with pytest.raises(typer.Exit) as caught:
+            command(recipe="mine.toml", data=data, overrides=["stages.0.batch=2"], accelerator="cpu")
+    assert caught.value.exit_code == 130
+    assert "rlfn train --resume runs/mine" in capsys.readouterr().err
+    command(resume=Path("runs/mine"), accelerator="cpu")
+    metadata = load_checkpoint(tmp_path / "runs/mine/model.safetensors").metadata
+    assert (metadata["iterations"], metadata["lr_pixels"]) == ("8", str(8 * 2 * 16**2))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_command_line_refuses_contradictions_and_shows_the_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    with pytest.raises(OptionError, match="--resume goes on"):
+        command(recipe="mine.toml", resume=tmp_path)
+    with pytest.raises(OptionError, match="cpu-evening"):
+        command()
+    command(recipe=str(tmp_path / "mine.toml"), dry_run=True)
+    assert "0.0 M LR px" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
 
 
 def test_validation_on_a_folder(data: Path, tmp_path: Path) -> None:
