@@ -1,4 +1,7 @@
-"""Train the tiny network in a process of its own: RECIPE_JSON OUT PACK [die-at STEP | two]."""
+"""Train the tiny network in a process of its own: RECIPE_JSON OUT PACK [die-at STEP | two].
+
+With ``two`` each step lasts a second by the first process's clock and seven by the second's.
+"""
 
 from __future__ import annotations
 
@@ -34,4 +37,5 @@ if __name__ == "__main__":
             return step(self, *given)
 
         Learner.step = killed  # type: ignore[method-assign]
-    train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where)
+    now = itertools.count(0.0, 7.0 if os.environ.get("RANK") == "1" else 1.0).__next__
+    train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where, now=now)
