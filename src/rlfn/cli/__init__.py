@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from rlfn import __version__
-from rlfn.cli import data, doctor, evaluate, models, train, upscale
+from rlfn.cli import data, doctor, evaluate, models, profile, train, upscale
 
 app = typer.Typer(
     name="rlfn",
@@ -24,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _module in (upscale, models, data, train, evaluate, doctor):
+for _module in (upscale, models, data, train, evaluate, profile, doctor):
     _module.register(app)
 
 

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import OptionError, RlfnError
+from rlfn.errors import OptionError, OutputError, RlfnError
 from rlfn.evaluation.metrics import score_rgb, score_y
 from rlfn.evaluation.sets import Fingerprint, Pair, PictureSet, Sample, find_set, read_pair, warning
+from rlfn.images.files import Picture, write_picture
 from rlfn.images.resize import resize
 
 Upscale = Callable[[NDArray[np.uint8]], NDArray[Any]]
@@ -271,21 +272,17 @@ class _SetRun:
         ]
 
 
-def save_png(path: Path, image: NDArray[Any]) -> None:
-    """Write a uint8 picture (H, W) or (H, W, 3) as PNG, making the folders above it.
+def save_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W) or (H, W, 3) as PNG, making the folders above it.
 
     Raises:
         OutputError: it cannot be written.
     """
-    import pyvips
-
-    from rlfn.errors import OutputError
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pyvips.Image.new_from_array(image).pngsave(str(path), compression=1)
-    except (OSError, pyvips.Error) as error:
-        raise OutputError(f"{path} cannot be written: {str(error).strip()}. Choose another folder.") from error
+    except OSError as error:
+        raise OutputError(f"The folder {path.parent} cannot be made: {error.strerror}. Choose another one.") from error
+    write_picture(Picture(image), path)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, OptionError, OutputError
-from rlfn.evaluation.benchmark import BICUBIC, Contender, Report, bicubic
+from rlfn.evaluation.benchmark import Contender, Report, bicubic
 from rlfn.evaluation.metrics import Score, score_y
 from rlfn.images.resize import resize
 
@@ -113,8 +113,14 @@ def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:
     _write(figure, path)
 
 
-def draw_scatter(report: Report, path: Path) -> None:
-    """Write PSNR on Y against speed, one chart for each set and scale, as PNG.
+def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, path: Path) -> None:
+    """Write PSNR on Y against latency, one chart for each set and scale, as PNG.
+
+    Args:
+        report: the scores.
+        milliseconds: each model's latency, measured apart from the scoring.
+        task: what was timed, for the axis, such as ``"320x180 on 2 threads"``.
+        path: the file to write.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -128,14 +134,13 @@ def draw_scatter(report: Report, path: Path) -> None:
     for number, (name, scale) in enumerate(charts, 1):
         axes = figure.add_subplot(1, len(charts), number)
         for result in report.results:
-            if (result.set, result.scale) == (name, scale) and result.model != BICUBIC:
-                axes.scatter(result.speed, result.psnr)
-                axes.annotate(
-                    result.model, (result.speed, result.psnr), textcoords="offset points", xytext=(6, 4), fontsize=8
-                )
+            if (result.set, result.scale) == (name, scale) and result.model in milliseconds:
+                point = (milliseconds[result.model], result.psnr)
+                axes.scatter(*point)
+                axes.annotate(result.model, point, textcoords="offset points", xytext=(6, 4), fontsize=8)
         axes.margins(0.25)
         axes.set_title(f"{name} x{scale}", fontsize=10)
-        axes.set_xlabel("output megapixels a second, on this machine", fontsize=8)
+        axes.set_xlabel(f"ms for {task}, this machine", fontsize=8)
         axes.set_ylabel("PSNR on Y, dB", fontsize=8)
         axes.grid(alpha=0.3)
     figure.tight_layout()
@@ -156,6 +161,6 @@ def _figure(width: float, height: float) -> Figure:
 def _write(figure: Any, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png")
+        figure.savefig(path, format="png", bbox_inches="tight")
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error

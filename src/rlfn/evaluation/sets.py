@@ -25,13 +25,11 @@ from numpy.typing import NDArray
 
 from rlfn.errors import DataError, PictureError, listing
 from rlfn.images.color import to_rgb
+from rlfn.images.files import READABLE_SUFFIXES, read_picture
 from rlfn.images.resize import resize
 
 STANDARD = ("Set5", "Set14", "B100", "Urban100", "Manga109")
 """The sets on which the field reports, by the names of their folders."""
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".ppm")
-"""The kinds of file that count as pictures of a set."""
 
 # where sets lie below the folder that --data names
 _PLACES = ("", "bench", "benchmark", "data", "data/bench", "data/benchmark")
@@ -146,7 +144,12 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         PictureError: the file is missing or damaged, or holds something other than 8-bit gray or RGB.
     """
-    return to_rgb(_read(path))
+    pixels = read_picture(path).pixels
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or pixels.shape[2] == 3):
+        raise PictureError(
+            f"{path} holds an array of shape {pixels.shape} and type {pixels.dtype}. Sets are of 8-bit gray or RGB."
+        )
+    return to_rgb(pixels)
 
 
 def warning(name: str, scale: int, hr: Fingerprint, lr: Fingerprint) -> str | None:
@@ -207,7 +210,7 @@ def _folder_pairs(root: Path, scale: int) -> list[Pair]:
     if not pictures:
         raise DataError(
             f"{root} holds no pictures in a layout that is known here: HR with or without LR_bicubic/X{scale}, "
-            f"image_SRF_{scale}, or the pictures themselves. Suffixes read: {listing(SUFFIXES)}."
+            f"image_SRF_{scale}, or the pictures themselves. Suffixes read: {listing(sorted(READABLE_SUFFIXES))}."
         )
     lr = _lr_folder(root, folder, scale)
     stems = [picture.stem for picture in pictures]
@@ -240,13 +243,13 @@ def _lr_folder(root: Path, hr: Path, scale: int) -> Path | None:
 
 def _pictures(folder: Path) -> list[Path]:
     return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        path for path in folder.iterdir() if path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith(".")
     )
 
 
 def _require(folder: Path, stems: list[str], hr: Path) -> Path:
     for stem in stems:
-        for suffix in (hr.suffix, *SUFFIXES):
+        for suffix in (hr.suffix, *sorted(READABLE_SUFFIXES)):
             if (path := folder / f"{stem}{suffix}").is_file():
                 return path
     raise DataError(
@@ -257,20 +260,3 @@ def _require(folder: Path, stems: list[str], hr: Path) -> Path:
 
 def _size(image: NDArray[Any]) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    import pyvips
-
-    try:
-        image = pyvips.Image.new_from_file(str(path))
-        pixels = np.asarray(image.numpy())
-    except pyvips.Error as error:
-        raise PictureError(f"{path} cannot be read as a picture. The file is damaged or of another kind.") from error
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[:, :, 0]
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or pixels.shape[2] == 3):
-        raise PictureError(
-            f"{path} holds an array of shape {pixels.shape} and type {pixels.dtype}. Sets are of 8-bit gray or RGB."
-        )
-    return pixels

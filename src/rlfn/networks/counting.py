@@ -73,11 +73,11 @@ def count(network: nn.Module, height: int, width: int) -> Counts:
     return Counts(height, width, parameters, tuple(tally.layers))
 
 
-class _Tally(TorchDispatchMode):
+class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation; writes down the convolutions, named after the module that is running."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
         self.running: list[str] = []
 
