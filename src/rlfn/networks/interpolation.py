@@ -4,8 +4,8 @@
                         the other channels --> body --> conv before skip ---^
 
 The first three channels carry RGB: the first convolution copies the picture into them, the convolution before the skip
-adds nothing to them, and the last convolution interpolates them. The other channels keep torch's default start, with the
-body at a tenth; the last convolution ignores them at first, but its gradient does not, so they join within two steps.
+adds nothing to them, and the last convolution interpolates them. The other channels keep torch's default start, the
+body's part at a tenth; the last convolution ignores them at first, but its gradient does not: they join in two steps.
 """
 
 from __future__ import annotations
