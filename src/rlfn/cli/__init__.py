@@ -61,18 +61,27 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
     # a terminated job tidies up as an interrupted one does
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _end)
     debug, arguments = _take_debug(sys.argv[1:])
     try:
         status = app(args=["--debug", *arguments] if debug else arguments, prog_name="rlfn", standalone_mode=False)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         if debug and not isinstance(error, KeyboardInterrupt | BrokenPipeError | _UsageError):
-            raise
+            import traceback
+
+            traceback.print_exception(error)
         status = _explain(error)
     if status == _INTERRUPTED:
         typer.echo("rlfn: stopped.", err=True)
     sys.exit(status or 0)
+
+
+def _end(number: int, frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _take_debug(arguments: list[str]) -> tuple[bool, list[str]]:

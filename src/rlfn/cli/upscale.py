@@ -125,8 +125,7 @@ def _run(batch: Batch, plan: Plan, report: list[Callable[[Job, float], None]], a
                 _print_record(record, as_json, to_stdout, debug)
     except KeyboardInterrupt:
         if len(plan.jobs) > 1:
-            text = f"{len(records)} of {len(plan.jobs)} pictures done; the same command goes on from here."
-            typer.echo(text, err=True)
+            typer.echo("What is finished stays; the same command goes on from there.", err=True)
         raise
     return _summary(records, plan)
 
