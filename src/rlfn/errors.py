@@ -33,6 +33,10 @@ class DataError(RlfnError):
     """A folder, pack or set of pictures is missing, incomplete or contradictory."""
 
 
+class TrainingError(RlfnError):
+    """A training run cannot go on."""
+
+
 class MissingExtraError(RlfnError, ImportError):
     """A feature needs packages that the base install leaves out."""
 

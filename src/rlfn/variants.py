@@ -23,7 +23,45 @@ class RLFNFields:
     esa_channels: int = 16
 
 
-Fields = RLFNFields
+@dataclass(frozen=True)
+class RFDNFields:
+    """Sizes of an RFDN (arXiv 2009.11551) or of the steps from it to RLFN: see :mod:`rlfn.networks.rfdn`.
+
+    ``body`` is ``rfdb``, ``srb`` or ``plain``; ``esa_convs`` is 3 or 1.
+    """
+
+    blocks: int
+    channels: int
+    esa_channels: int
+    body: str = "rfdb"
+    esa_convs: int = 3
+
+
+@dataclass(frozen=True)
+class EDSRFields:
+    """Sizes of an EDSR without residual scaling (arXiv 1707.02921)."""
+
+    blocks: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class IMDNFields:
+    """Sizes of an IMDN as in the AIM 2019 challenge (arXiv 1909.11856)."""
+
+    blocks: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class SPANFields:
+    """Sizes of a SPAN (arXiv 2311.12770)."""
+
+    blocks: int
+    channels: int
+
+
+Fields = RLFNFields | RFDNFields | EDSRFields | IMDNFields | SPANFields
 
 
 @dataclass(frozen=True)
@@ -45,6 +83,16 @@ _ROWS = (
         RLFNFields(blocks=4, channels=46, mid=48),
         "the network that won NTIRE 2022's runtime track, pruned",
     ),
+    Variant("rfdn", "rfdn", RFDNFields(6, 50, 12), "RFDN with ESA, from which RLFN was made"),
+    Variant("rfdn-48", "rfdn", RFDNFields(6, 48, 12), "the same, 48 channels: the ablation's first row"),
+    Variant("rfdn-aim", "rfdn", RFDNFields(4, 50, 12), "RFDN as it won the AIM 2020 challenge"),
+    Variant("rfdn-r48", "rfdn", RFDNFields(6, 48, 12, "srb"), "rfdn-48 without its distillation branches"),
+    Variant("rfdn-r52", "rfdn", RFDNFields(6, 52, 16, "srb"), "the same, 52 channels, 16 in ESA"),
+    Variant("rfdn-rlfb", "rfdn", RFDNFields(6, 52, 16, "plain"), "the same with RLFN's blocks"),
+    Variant("edsr-baseline", "edsr", EDSRFields(16, 64), "the plain residual network, small"),
+    Variant("imdn-aim", "imdn", IMDNFields(8, 64), "IMDN as it won the AIM 2019 challenge"),
+    Variant("span", "span", SPANFields(6, 48), "SPAN as published"),
+    Variant("span-ch28", "span", SPANFields(6, 28), "a SPAN of 28 channels"),
 )
 
 VARIANTS: dict[str, Variant] = {row.name: row for row in _ROWS}

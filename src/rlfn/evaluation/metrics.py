@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
-from rlfn.images.color import luminance
+from rlfn.images.color import luminance, to_rgb
 
 _SSIM_WINDOW = 11
 _SSIM_SIGMA = 1.5
 _K1, _K2 = 0.01, 0.03
+_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,12 @@ def ssim(image: NDArray[Any], reference: NDArray[Any], data_range: float = 255.0
             f"SSIM was asked for an array of shape {image.shape}. "
             f"It needs one channel of at least {_SSIM_WINDOW} px a side."
         )
-    x, y = image.astype(np.float64), reference.astype(np.float64)
-    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
-    mean_x, mean_y = _blur(x), _blur(y)
-    var_x = _blur(x * x) - mean_x * mean_x
-    var_y = _blur(y * y) - mean_y * mean_y
-    cov = _blur(x * y) - mean_x * mean_y
-    top = (2.0 * mean_x * mean_y + c1) * (2.0 * cov + c2)
-    bottom = (mean_x * mean_x + mean_y * mean_y + c1) * (var_x + var_y + c2)
-    return float(np.mean(top / bottom))
+    rows, columns = (side - _SSIM_WINDOW + 1 for side in image.shape)
+    total = 0.0
+    for start in range(0, rows, _BLOCK):
+        stop = min(start + _BLOCK, rows) + _SSIM_WINDOW - 1
+        total += _ssim_sum(image[start:stop], reference[start:stop], data_range)
+    return float(total / (rows * columns))
 
 
 def score_y(image: NDArray[Any], reference: NDArray[Any], border: int) -> Score:
@@ -92,6 +91,19 @@ def score_y(image: NDArray[Any], reference: NDArray[Any], border: int) -> Score:
     Raises:
         OptionError: the sizes differ, or nothing is left to measure.
     """
+    inner = _inside(image, reference, border)
+    x, y = luminance(image[inner]), luminance(reference[inner])
+    return Score(psnr(x, y), ssim(x, y))
+
+
+def score_rgb(image: NDArray[Any], reference: NDArray[Any], border: int) -> float:
+    """Return the PSNR in dB over all three channels, as the NTIRE challenges rank: arguments as :func:`score_y`'s."""
+    inner = _inside(image, reference, border)
+    return psnr(to_rgb(image[inner]), to_rgb(reference[inner]))
+
+
+def _inside(image: NDArray[Any], reference: NDArray[Any], border: int) -> tuple[slice, slice]:
+    """Return the area that is measured, after checking that there is one."""
     if image.shape[:2] != reference.shape[:2]:
         raise _different(image.shape, reference.shape)
     if border < 0 or min(image.shape[:2]) - 2 * border < _SSIM_WINDOW:
@@ -99,20 +111,48 @@ def score_y(image: NDArray[Any], reference: NDArray[Any], border: int) -> Score:
             f"A border of {border} px leaves too little of a picture of {image.shape[1]}x{image.shape[0]}. "
             f"At least {_SSIM_WINDOW} px a side must remain."
         )
-    inner = np.s_[border : image.shape[0] - border, border : image.shape[1] - border]
-    x, y = luminance(image[inner]), luminance(reference[inner])
-    return Score(psnr(x, y), ssim(x, y))
+    return np.s_[border : image.shape[0] - border, border : image.shape[1] - border]
 
 
-def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Filter with the separable Gaussian window, keeping the valid region."""
+def _ssim_sum(image: NDArray[Any], reference: NDArray[Any], data_range: float) -> float:
+    """Return the sum of SSIM over the valid region of a band of at most 26 rows.
+
+    The band is cut into blocks of 16 filtered columns. Small matrix products and maps that stay in the cache make this
+    several times as fast as sums of shifted pictures.
+    """
+    height, width = image.shape
+    columns = width - _SSIM_WINDOW + 1
+    blocks = math.ceil(columns / _BLOCK)
+    maps = np.zeros((4, height, blocks * _BLOCK + _SSIM_WINDOW - 1))
+    x, y = maps[0, :, :width], maps[1, :, :width]
+    x[...], y[...] = image, reference
+    # the two variances are only ever added, so four filtered maps are enough
+    maps[2, :, :width] = x * y
+    maps[3, :, :width] = x * x + y * y
+    plane, row, sample = maps.strides
+    views = np.lib.stride_tricks.as_strided(
+        maps, (4, blocks, height, _BLOCK + _SSIM_WINDOW - 1), (plane, _BLOCK * sample, row, sample), writeable=False
+    )
+    window = _window_matrix()
+    rows = height - _SSIM_WINDOW + 1
+    mean_x, mean_y, cross, squares = window[:rows, :height] @ (views @ window.T)
+    product = mean_x * mean_y
+    both = mean_x * mean_x + mean_y * mean_y
+    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+    index = (2.0 * product + c1) * (2.0 * (cross - product) + c2) / ((both + c1) * (squares - both + c2))
+    return float(index[:-1].sum() + index[-1, :, : columns - (blocks - 1) * _BLOCK].sum())
+
+
+@lru_cache(maxsize=1)
+def _window_matrix() -> NDArray[np.float64]:
+    """Return the matrix (16, 26) that makes 16 filtered samples from 26."""
     x = np.arange(_SSIM_WINDOW) - (_SSIM_WINDOW - 1) / 2.0
     window = np.exp(-(x * x) / (2.0 * _SSIM_SIGMA**2))
     window /= window.sum()
-    rows = image.shape[0] - _SSIM_WINDOW + 1
-    columns = image.shape[1] - _SSIM_WINDOW + 1
-    tall = sum(w * image[k : k + rows] for k, w in enumerate(window))
-    return np.asarray(sum(w * np.asarray(tall)[:, k : k + columns] for k, w in enumerate(window)))
+    matrix = np.zeros((_BLOCK, _BLOCK + _SSIM_WINDOW - 1))
+    for place in range(_BLOCK):
+        matrix[place, place : place + _SSIM_WINDOW] = window
+    return matrix
 
 
 def _same_shape(image: NDArray[Any], reference: NDArray[Any]) -> None:

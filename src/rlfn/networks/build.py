@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from rlfn.errors import OptionError
-from rlfn.networks import rlfn
+from rlfn.networks import edsr, imdn, rfdn, rlfn, span
 from rlfn.variants import SCALES, Variant
 
 
@@ -35,6 +35,11 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True, margin=36, stride=6),
+    # RFDN's ESA has no grid, so its tiles are never exact, however wide the margin
+    "rfdn": Architecture(rfdn.RFDN, rfdn.deduce, rfdn.MIN_SIDE, takes_grid=False, margin=60, stride=6),
+    "edsr": Architecture(edsr.EDSR, edsr.deduce, edsr.MIN_SIDE, takes_grid=False, margin=36, stride=1),
+    "imdn": Architecture(imdn.IMDN, imdn.deduce, imdn.MIN_SIDE, takes_grid=False, margin=36, stride=1),
+    "span": Architecture(span.SPAN, span.deduce, span.MIN_SIDE, takes_grid=False, margin=24, stride=1),
 }
 """Every architecture by the name that :class:`rlfn.variants.Variant` uses."""
 

@@ -183,8 +183,17 @@ def fold_range(network: nn.Module, trained: float, wanted: float = 255.0) -> Non
     """Change the value range of a network's input and output from [0, ``trained``] to [0, ``wanted``], in place.
 
     f'(x) = (wanted / trained) f(x trained / wanted), folded exactly into the first and the last convolution.
+
+    Raises:
+        OptionError: the network does not begin and end with a convolution; it takes [0, 255] as it is.
     """
-    first, last = (network.get_submodule(name) for name in network.range_ends)  # type: ignore[union-attr]
+    ends = getattr(network, "range_ends", None)
+    if ends is None:
+        raise OptionError(
+            f"The value range of {type(network).__name__} cannot be folded into its weights. "
+            "It takes [0, 255] as it is: feed it that range in training too."
+        )
+    first, last = (network.get_submodule(name) for name in ends)
     assert isinstance(first, nn.Conv2d)
     assert isinstance(last, nn.Conv2d)
     with torch.no_grad():

@@ -1,0 +1,65 @@
+"""Commands about training: ``rlfn train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(train)
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name or .toml file.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The pack to train on, made by rlfn data pack.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/RECIPE.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key, for example stages.0.loss.l1=1.", metavar="KEY=VALUE"),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", metavar="RUN")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe and its cost; train nothing.")
+    ] = False,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda, ...: Lightning Fabric's names.")] = "auto",
+    devices: Annotated[int, typer.Option(help="Devices on each node.", min=1)] = 1,
+    nodes: Annotated[int, typer.Option(help="Nodes.", min=1)] = 1,
+    strategy: Annotated[str, typer.Option(help="auto, ddp, ...: Lightning Fabric's names.")] = "auto",
+) -> None:
+    """Train a network by a recipe."""
+    import os
+
+    from rlfn.errors import MissingExtraError, OptionError
+
+    # Before torch is loaded: OpenMP's threads spin for a millisecond after every operation. On a machine that others
+    # use too, they spin away the time of the thread they wait for, and a step takes up to three times as long.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    try:
+        from rlfn.training.loop import train as run_training
+        from rlfn.training.recipe_files import load_recipe, shipped_recipes
+        from rlfn.training.run import Devices, recipe_of_run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Training", "train") from error
+
+    if resume is not None:
+        if recipe is not None or overrides or out is not None:
+            raise OptionError("--resume goes on with the run as it is: leave out the recipe, --out and --set.")
+        resolved, folder = recipe_of_run(resume), resume
+    elif recipe is None:
+        raise OptionError(f"Name a recipe, or a run with --resume. Recipes: {', '.join(shipped_recipes())}.")
+    else:
+        resolved = load_recipe(recipe, overrides or ())
+        folder = out or Path("runs") / resolved.name
+    if dry_run:
+        from rlfn.training.cost import describe
+
+        typer.echo(describe(resolved))
+        return
+    where = Devices(accelerator, devices, nodes, strategy)
+    if not run_training(resolved, folder, data=data, where=where, resume=resume is not None):
+        raise typer.Exit(130)

@@ -1,0 +1,289 @@
+"""Scores of models on test sets: the numbers that papers print, and what decides them.
+
+PSNR and SSIM on Y with a border of ``scale`` px cropped, PSNR on RGB with the same border as the NTIRE challenges rank;
+results are 8-bit pictures before they are measured; a set's score is the mean of its pictures' scores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import OptionError, OutputError, RlfnError
+from rlfn.evaluation.metrics import score_rgb, score_y
+from rlfn.evaluation.sets import Fingerprint, Pair, PictureSet, Sample, find_set, read_pair, warning
+from rlfn.images.files import Picture, write_picture
+from rlfn.images.resize import resize
+
+Upscale = Callable[[NDArray[np.uint8]], NDArray[Any]]
+"""Takes (h, w, 3) uint8 RGB and returns (s h, s w, 3) uint8."""
+
+Progress = Callable[[str, str, int, int], None]
+"""Called with set, picture, number of pictures done and number of pictures."""
+
+_BACKLOG = 8  # results that may wait for their scores
+
+BICUBIC = "bicubic"
+"""The name of the row that every table has."""
+
+RULES = (
+    ("value range", "RGB in [0, 255], 8 bit in and out"),
+    ("colour", "Y of BT.601 in 16..235, in floating point; RGB beside it"),
+    ("kernel", "MATLAB bicubic, a = -0.5, antialiased, rounded after each of its two passes"),
+    ("border", "as many px as the scale, cropped from each side, for Y and RGB"),
+    ("rounding", "results rounded to 8 bit before they are measured"),
+    ("gray", "repeated in three channels for the network"),
+    ("SSIM", "Gaussian window of 11 px, sigma 1.5, valid region, K 0.01 and 0.03, data range 255"),
+    ("mean", "of the pictures' own values"),
+)
+"""What decides a number, as the header of every report prints it."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that upscales: a model on an engine, or bicubic."""
+
+    name: str
+    scale: int
+    upscale: Upscale
+    engine: str
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """One picture's scores: dB on Y, SSIM on Y, dB on RGB; the seconds that upscaling took beside the scoring."""
+
+    name: str
+    psnr: float
+    ssim: float
+    psnr_rgb: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender on one set; the properties are means over its pictures."""
+
+    set: str
+    scale: int
+    model: str
+    engine: str
+    images: tuple[ImageResult, ...]
+
+    @property
+    def psnr(self) -> float:
+        """Mean PSNR on Y in dB."""
+        return _mean(image.psnr for image in self.images)
+
+    @property
+    def ssim(self) -> float:
+        """Mean SSIM on Y."""
+        return _mean(image.ssim for image in self.images)
+
+    @property
+    def psnr_rgb(self) -> float:
+        """Mean PSNR on RGB in dB."""
+        return _mean(image.psnr_rgb for image in self.images)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that upscaling the whole set took, beside the scoring; :mod:`rlfn.evaluation.profile` times alone."""
+        return sum(image.seconds for image in self.images)
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What was measured on: the folder, where LR came from, the fingerprints of its pixels, a warning or None."""
+
+    name: str
+    scale: int
+    root: str
+    lr_source: str
+    pictures: int
+    hr_fingerprint: str
+    lr_fingerprint: str
+    warning: str | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be measured, and why."""
+
+    set: str
+    scale: int
+    model: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that an evaluation found."""
+
+    sets: tuple[SetFacts, ...]
+    results: tuple[Result, ...]
+    failures: tuple[Failure, ...]
+
+
+def bicubic(scale: int) -> Contender:
+    """Return MATLAB's bicubic as a contender."""
+    return Contender(BICUBIC, scale, lambda lr: resize(lr, scale=float(scale)), "numpy")
+
+
+def evaluate(
+    contenders: Sequence[Contender],
+    sets: Sequence[str],
+    data: str | Path | None = None,
+    *,
+    save: Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Score contenders on sets; bicubic is added for every scale that occurs.
+
+    A set or a contender that fails is listed in the report and does not stop the others.
+
+    Args:
+        contenders: models of any scales; each is measured on the sets at its own scale.
+        sets: names or folders, see :func:`rlfn.evaluation.sets.find_set`.
+        data: the folder that holds the sets.
+        save: write every result to ``save/SET_xS/MODEL/PICTURE.png``.
+        progress: told of each picture done.
+
+    Raises:
+        OptionError: two contenders have the same name and scale, or there is none.
+    """
+    names = [(contender.name, contender.scale) for contender in contenders]
+    if not names or len(set(names)) < len(names):
+        raise OptionError("An evaluation needs at least one model, and models of different names.")
+    facts: list[SetFacts] = []
+    results: list[Result] = []
+    failures: list[Failure] = []
+    for scale in sorted({contender.scale for contender in contenders}):
+        rivals = [bicubic(scale), *(contender for contender in contenders if contender.scale == scale)]
+        warmed: set[str] = set()
+        for which in sets:
+            try:
+                found = find_set(which, scale, data)
+                run = _SetRun(found, rivals, warmed, save)
+                run.measure(progress)
+            except RlfnError as error:
+                failures.append(Failure(which, scale, None, str(error)))
+                continue
+            facts.append(run.facts())
+            results += run.results()
+            failures += run.failures
+    return Report(tuple(facts), tuple(results), tuple(failures))
+
+
+class _SetRun:
+    """One set at one scale under measurement.
+
+    This thread keeps the engines busy; another one reads, scores and writes beside it.
+    """
+
+    def __init__(self, found: PictureSet, rivals: list[Contender], warmed: set[str], save: Path | None) -> None:
+        self.found = found
+        self.rivals = {rival.name: rival for rival in rivals}
+        self.failures: list[Failure] = []
+        self._warmed = warmed
+        self._save = save
+        self._images: dict[str, list[ImageResult]] = {rival.name: [] for rival in rivals}
+        self._hr, self._lr = Fingerprint(), Fingerprint()
+
+    def measure(self, progress: Progress | None) -> None:
+        pairs = self.found.pairs
+        waiting: deque[tuple[Contender, str, Future[ImageResult]]] = deque()
+        with ThreadPoolExecutor(1) as worker:
+            upcoming = worker.submit(self._read, pairs[0])
+            for done, pair in enumerate(pairs, 1):
+                sample = upcoming.result()
+                if done < len(pairs):
+                    upcoming = worker.submit(self._read, pairs[done])
+                for rival in list(self.rivals.values()):
+                    try:
+                        sr, seconds = self._upscale(rival, sample)
+                    except RlfnError as error:
+                        self._drop(rival, sample.name, error)
+                        continue
+                    waiting.append((rival, sample.name, worker.submit(self._score, rival, sample, sr, seconds)))
+                while len(waiting) > _BACKLOG:
+                    self._collect(*waiting.popleft())
+                if progress:
+                    progress(self.found.name, pair.name, done, len(pairs))
+            while waiting:
+                self._collect(*waiting.popleft())
+
+    def _read(self, pair: Pair) -> Sample:
+        sample = read_pair(pair, self.found.scale)
+        self._hr.add(sample.hr)
+        self._lr.add(sample.lr)
+        return sample
+
+    def _upscale(self, rival: Contender, sample: Sample) -> tuple[NDArray[Any], float]:
+        if rival.name not in self._warmed:
+            rival.upscale(np.ascontiguousarray(sample.lr[:64, :64]))
+            self._warmed.add(rival.name)
+        start = time.perf_counter()
+        sr = rival.upscale(sample.lr)
+        return sr, time.perf_counter() - start
+
+    def _score(self, rival: Contender, sample: Sample, sr: NDArray[Any], seconds: float) -> ImageResult:
+        if self._save is not None:
+            save_png(self._save / f"{self.found.name}_x{rival.scale}" / rival.name / f"{sample.name}.png", sr)
+        on_y = score_y(sr, sample.hr, rival.scale)
+        on_rgb = score_rgb(sr, sample.hr, rival.scale)
+        return ImageResult(sample.name, on_y.psnr, on_y.ssim, on_rgb, seconds)
+
+    def _collect(self, rival: Contender, picture: str, score: Future[ImageResult]) -> None:
+        try:
+            self._images[rival.name].append(score.result())
+        except RlfnError as error:
+            self._drop(rival, picture, error)
+
+    def _drop(self, rival: Contender, picture: str, error: RlfnError) -> None:
+        """Leave a contender out of this set: the mean over some of the pictures would be another number."""
+        if self.rivals.pop(rival.name, None):
+            self.failures.append(Failure(self.found.name, self.found.scale, rival.name, f"{picture}: {error}"))
+
+    def facts(self) -> SetFacts:
+        found = self.found
+        return SetFacts(
+            name=found.name,
+            scale=found.scale,
+            root=str(found.root),
+            lr_source=found.lr_source,
+            pictures=len(found.pairs),
+            hr_fingerprint=str(self._hr),
+            lr_fingerprint=str(self._lr),
+            warning=warning(found.name, found.scale, self._hr, self._lr),
+        )
+
+    def results(self) -> list[Result]:
+        return [
+            Result(self.found.name, self.found.scale, rival.name, rival.engine, tuple(self._images[rival.name]))
+            for rival in self.rivals.values()
+        ]
+
+
+def save_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W) or (H, W, 3) as PNG, making the folders above it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {path.parent} cannot be made: {error.strerror}. Choose another one.") from error
+    write_picture(Picture(image), path)
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

@@ -1,0 +1,166 @@
+"""Pictures of evaluations: models side by side as papers print them, and quality against speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import MissingExtraError, OptionError, OutputError
+from rlfn.evaluation.benchmark import Contender, Report, bicubic
+from rlfn.evaluation.metrics import Score, score_y
+from rlfn.images.resize import resize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PANEL_INCHES = 2.6
+_DPI = 150
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle of the HR picture, in px."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> Crop:
+        """Read ``x,y,w,h``.
+
+        Raises:
+            OptionError: it is not four whole numbers, or the rectangle is empty.
+
+        >>> Crop.parse("10,20,64,48")
+        Crop(x=10, y=20, width=64, height=48)
+        """
+        try:
+            x, y, width, height = (int(part) for part in text.split(","))
+        except ValueError:
+            raise OptionError(f"'{text}' is not a crop. Write x,y,w,h in whole px of the HR picture.") from None
+        if x < 0 or y < 0 or width < 1 or height < 1:
+            raise OptionError(f"The crop {text} is empty or begins outside of the picture. Write x,y,w,h in px.")
+        return cls(x, y, width, height)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a comparison: its title, the pixels of the crop, and the whole picture's score (None for HR)."""
+
+    title: str
+    pixels: NDArray[np.uint8]
+    score: Score | None
+
+
+def compare(hr: NDArray[np.uint8], contenders: Sequence[Contender], crop: Crop | None = None) -> list[Panel]:
+    """Reduce an HR picture by bicubic, upscale it with every contender, and cut out the same place of each.
+
+    Args:
+        hr: (H, W, 3) uint8 RGB; cropped at the right and below to a multiple of the scale.
+        contenders: models of one scale; bicubic is put before them.
+        crop: the place to show; None for the whole picture. Scores are always of the whole picture, on Y.
+
+    Raises:
+        OptionError: models of several scales or none, or a crop outside of the picture.
+    """
+    scales = {contender.scale for contender in contenders}
+    if len(scales) != 1:
+        raise OptionError(f"A comparison needs models of one scale; these have {sorted(scales) or 'none'}.")
+    scale = scales.pop()
+    height, width = (side // scale * scale for side in hr.shape[:2])
+    hr = np.ascontiguousarray(hr[:height, :width])
+    crop = crop or Crop(0, 0, width, height)
+    if crop.x + crop.width > width or crop.y + crop.height > height:
+        raise OptionError(
+            f"The crop {crop.width}x{crop.height} at {crop.x},{crop.y} leaves the picture of {width}x{height}."
+        )
+    place = np.s_[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
+    lr = resize(hr, scale=1 / scale)
+    panels = [Panel("HR", hr[place], None)]
+    for contender in (bicubic(scale), *contenders):
+        sr = contender.upscale(lr)
+        panels.append(Panel(contender.name, sr[place], score_y(sr, hr, scale)))
+    return panels
+
+
+def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:
+    """Write panels as one PNG, PSNR and SSIM under each.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    height, width = panels[0].pixels.shape[:2]
+    tall = _PANEL_INCHES * height / width
+    figure = _figure(columns * _PANEL_INCHES, rows * (tall + 0.5))
+    for number, panel in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, number)
+        axes.imshow(panel.pixels, interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        below = "PSNR / SSIM" if panel.score is None else f"{panel.score.psnr:.2f} dB / {panel.score.ssim:.4f}"
+        axes.set_xlabel(f"{panel.title}\n{below}", fontsize=9)
+    figure.tight_layout(pad=0.6)
+    _write(figure, path)
+
+
+def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, path: Path) -> None:
+    """Write PSNR on Y against latency, one chart for each set and scale, as PNG.
+
+    Args:
+        report: the scores.
+        milliseconds: each model's latency, measured apart from the scoring.
+        task: what was timed, for the axis, such as ``"320x180 on 2 threads"``.
+        path: the file to write.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OptionError: the report has no model's results.
+        OutputError: the file cannot be written.
+    """
+    charts = [(facts.name, facts.scale) for facts in report.sets]
+    if not charts:
+        raise OptionError("There is nothing to plot: no set could be measured.")
+    figure = _figure(4.5 * len(charts), 3.6)
+    for number, (name, scale) in enumerate(charts, 1):
+        axes = figure.add_subplot(1, len(charts), number)
+        for result in report.results:
+            if (result.set, result.scale) == (name, scale) and result.model in milliseconds:
+                point = (milliseconds[result.model], result.psnr)
+                axes.scatter(*point)
+                axes.annotate(result.model, point, textcoords="offset points", xytext=(6, 4), fontsize=8)
+        axes.margins(0.25)
+        axes.set_title(f"{name} x{scale}", fontsize=10)
+        axes.set_xlabel(f"ms for {task}, this machine", fontsize=8)
+        axes.set_ylabel("PSNR on Y, dB", fontsize=8)
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    _write(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("Drawing figures", "plots") from None
+    figure = Figure(figsize=(width, height), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _write(figure: Any, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="png", bbox_inches="tight")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error

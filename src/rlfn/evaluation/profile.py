@@ -1,0 +1,242 @@
+"""What a model costs on this machine: counts, latency, memory, and the share of the machine's peak.
+
+The known faults of published profiles are avoided: the first call is named apart from the warmed ones, the middle is a
+median with its quartiles, memory is that of a fresh process, multiply-adds are counted from every convolution that
+runs, and models that are compared are timed in turn, in one run, so that a busy machine disturbs them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlfn.errors import OptionError, RlfnError
+
+if TYPE_CHECKING:
+    from rlfn.inference.engines import Engine
+    from rlfn.inference.source import Source
+    from rlfn.networks.counting import Counts
+
+WARM_UP = 2
+"""Calls after the first that are not timed."""
+
+LEAST_RUNS = 10
+"""Timed calls of each model, at least."""
+
+_PEAK_CODE = """
+import time, numpy
+a, b = (numpy.random.default_rng(0).random((1536, 1536), numpy.float32) for _ in range(2))
+best = 1e9
+end = time.perf_counter() + 1.0
+a @ b
+while time.perf_counter() < end:
+    start = time.perf_counter()
+    a @ b
+    best = min(best, time.perf_counter() - start)
+print(2 * 1536**3 / best)
+"""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds a call: the first one, and the quartiles of ``runs`` calls after the warm-up."""
+
+    first: float
+    quartile_1: float
+    median: float
+    quartile_3: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One model's costs for one LR picture of ``width`` x ``height`` px.
+
+    Attributes:
+        counts: parameters, multiply-adds and activations; None without torch or for a network outside the table.
+        memory: the most memory in bytes that inference took beyond the loaded model; None where it cannot be measured.
+        peak: floating-point operations a second of the machine's matrix product with the same threads.
+    """
+
+    model: str
+    engine: str
+    threads: int
+    scale: int
+    height: int
+    width: int
+    counts: Counts | None
+    latency: Latency
+    memory: int | None
+    peak: float
+
+    @property
+    def share(self) -> float | None:
+        """The share of the machine's fp32 peak that the network's multiply-adds reach; Winograd may pass 1."""
+        return None if self.counts is None else 2 * self.counts.multiply_adds / self.latency.median / self.peak
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``WIDTHxHEIGHT`` and return (height, width).
+
+    Raises:
+        OptionError: it is not two whole numbers of at least 1.
+
+    >>> parse_size("1280x720")
+    (720, 1280)
+    """
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise OptionError(f"'{text}' is not a size. Write WIDTHxHEIGHT in px, such as 256x256.") from None
+    if min(width, height) < 1:
+        raise OptionError(f"The size {text} is empty. Both sides must be at least 1.")
+    return height, width
+
+
+def profile(
+    models: Sequence[str],
+    *,
+    size: tuple[int, int] = (256, 256),
+    of_output: bool = False,
+    engine: str = "auto",
+    threads: int | None = None,
+    seconds: float = 5.0,
+) -> list[Profile]:
+    """Measure models on whole pictures, the network alone: float input, no decoding, no rounding.
+
+    Args:
+        models: packaged names or files.
+        size: (height, width) of the LR picture, or with ``of_output`` of the result, rounded down to whole LR px.
+        of_output: ``size`` is that of the result, so that models of different scales make the same picture.
+        engine: a name or ``"auto"``.
+        threads: CPU threads; None for all.
+        seconds: time to spend on the timed calls of each model, more if :data:`LEAST_RUNS` calls take longer.
+
+    Raises:
+        OptionError, ModelError, MissingExtraError: a model cannot be loaded, or the picture is too small for it.
+    """
+    from rlfn.inference.engines import default_threads, load_engine
+    from rlfn.inference.source import Source
+
+    used = threads or default_threads()
+    sources = [Source(model) for model in models]
+    engines = [load_engine(engine, source, threads) for source in sources]
+    sizes = [_lr_size(loaded, size, of_output) for loaded in engines]
+    peak = machine_peak(used)
+    latencies = time_in_turn([runner(loaded, *at) for loaded, at in zip(engines, sizes, strict=True)], seconds)
+    peak = max(peak, machine_peak(used))  # before and after, since others may use the machine
+    return [
+        Profile(
+            model=source.name,
+            engine=loaded.name,
+            threads=used,
+            scale=loaded.traits.scale,
+            height=height,
+            width=width,
+            counts=count_costs(source, loaded, height, width),
+            latency=latency,
+            memory=peak_memory(model, loaded.name, threads, height, width),
+            peak=peak,
+        )
+        for model, source, loaded, (height, width), latency in zip(
+            models, sources, engines, sizes, latencies, strict=True
+        )
+    ]
+
+
+def runner(engine: Engine, height: int, width: int) -> Callable[[], object]:
+    """Return a call that runs ``engine`` once on a whole random picture."""
+    from rlfn.inference.tiling import axis_grid
+
+    lr = np.random.default_rng(0).uniform(0.0, 255.0, (1, 3, height, width)).astype(np.float32)
+    grid = (axis_grid(0, height, height), axis_grid(0, width, width)) if engine.takes_grid else None
+    return lambda: engine(lr, grid)
+
+
+def time_in_turn(runners: Sequence[Callable[[], object]], seconds: float = 5.0) -> list[Latency]:
+    """Time callables in turn, one call of each a round, until each had ``seconds`` and :data:`LEAST_RUNS` calls."""
+    first = [_timed(run) for run in runners]
+    for _ in range(WARM_UP):
+        for run in runners:
+            run()
+    times: list[list[float]] = [[] for _ in runners]
+    end = time.perf_counter() + seconds * len(runners)
+    while len(times[0]) < LEAST_RUNS or time.perf_counter() < end:
+        for run, row in zip(runners, times, strict=True):
+            row.append(_timed(run))
+    return [_latency(start, row) for start, row in zip(first, times, strict=True)]
+
+
+def _latency(first: float, times: list[float]) -> Latency:
+    low, middle, high = (float(value) for value in np.percentile(times, (25, 50, 75)))
+    return Latency(first, low, middle, high, len(times))
+
+
+def machine_peak(threads: int) -> float:
+    """Return the fp32 operations a second of the best of many matrix products, in a fresh process on ``threads``."""
+    limits = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    return float(_fresh(["-c", _PEAK_CODE], limits))
+
+
+def peak_memory(model: str, engine: str, threads: int | None, height: int, width: int) -> int | None:
+    """Return the bytes that inference takes at most beyond the loaded model, in a fresh process.
+
+    The process loads the model, notes its memory, runs twice, and reads its high-water mark. None where the system
+    does not tell (Windows).
+    """
+    text = json.dumps([model, engine, threads, height, width])
+    found = json.loads(_fresh(["-m", "rlfn.evaluation.memory", text], {}).splitlines()[-1])
+    return None if found is None else int(found)
+
+
+def count_costs(source: Source, engine: Engine, height: int, width: int) -> Counts | None:
+    """Count a network's costs by its weights, or for an ONNX file by the variant that it names."""
+    from rlfn.variants import VARIANTS
+
+    try:
+        from rlfn.networks import build
+        from rlfn.networks.counting import count
+    except ImportError:
+        return None
+    if engine.traits.variant in VARIANTS:
+        return count(build(VARIANTS[engine.traits.variant], engine.traits.scale), height, width)
+    try:
+        return count(source.checkpoint().network, height, width)
+    except OptionError:  # an ONNX file of sizes outside the table
+        return None
+
+
+def _lr_size(engine: Engine, size: tuple[int, int], of_output: bool) -> tuple[int, int]:
+    traits = engine.traits
+    height, width = (side // traits.scale for side in size) if of_output else size
+    if min(height, width) < traits.min_side:
+        raise OptionError(
+            f"{traits.variant} cannot be profiled on {width}x{height} px: it needs {traits.min_side} px a side. "
+            "Choose a larger --input or --output."
+        )
+    return height, width
+
+
+def _timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _fresh(arguments: list[str], environment: dict[str, str]) -> str:
+    """Run this Python on ``arguments`` in a fresh process and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise RlfnError(f"A measurement in a fresh process failed: {last}. Run the model with 'rlfn eval' to see why.")
+    return done.stdout

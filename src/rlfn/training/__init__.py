@@ -1,0 +1,1 @@
+"""Training: data, losses, optimisers, schedules, recipes and the loop."""

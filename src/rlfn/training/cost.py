@@ -1,0 +1,95 @@
+"""What a recipe costs, for ``rlfn train --dry-run``: counted in multiply-adds, and timed with one step."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rlfn.networks.build import ARCHITECTURES, build
+from rlfn.training.recipe import Recipe, Stage
+from rlfn.training.reporting import duration
+from rlfn.variants import get_variant
+
+_BACKWARD = 3  # a step costs about three forward passes
+_PROBE_PIXELS = 4_096
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Of one stage: LR px, multiply-adds of forward and backward, and seconds on this machine."""
+
+    pixels: float
+    multiply_adds: float
+    seconds: float
+
+
+def multiply_adds(network: nn.Module, side: int) -> float:
+    """Return the multiply-adds of all convolutions for each LR px, counted on a picture of ``side`` px squared."""
+    total = 0.0
+
+    def count(module: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
+        nonlocal total
+        assert isinstance(module, nn.Conv2d)
+        total += out[0].numel() * module.weight[0].numel()
+
+    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        network(torch.zeros(1, 3, side, side, device=device))
+    for hook in hooks:
+        hook.remove()
+    return total / side**2
+
+
+def pixels_a_second(network: nn.Module, side: int) -> float:
+    """Return the LR px a second of forward and backward passes on this machine's CPU, timed briefly."""
+    count = max(1, _PROBE_PIXELS // side**2)
+    lr = torch.rand(count, 3, side, side)
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        network(lr).abs().mean().backward()
+        best = min(best, time.perf_counter() - began)
+    return count * side**2 / best
+
+
+def estimate(recipe: Recipe) -> list[StageCost]:
+    """Return the cost of every stage."""
+    side = max(64, ARCHITECTURES[get_variant(recipe.variant).architecture].min_side)
+    variant = get_variant(recipe.variant)
+    with torch.device("meta"):
+        each = multiply_adds(build(variant, recipe.scale), side)
+    speed = pixels_a_second(build(variant, recipe.scale).train(), side)
+    return [_stage(stage, recipe.scale, each, speed) for stage in recipe.stages]
+
+
+def _stage(stage: Stage, scale: int, each: float, speed: float) -> StageCost:
+    if stage.hours is not None:
+        pixels, seconds = stage.hours * 3600.0 * speed, stage.hours * 3600.0
+    else:
+        bounds = [0.0, *(phase.at for phase in stage.phases), 1.0]
+        pixels = 0.0
+        for begin, end in itertools.pairwise(bounds):
+            patch, batch = stage.sizes(begin, scale)
+            pixels += (end - begin) * (stage.iterations or 0) * batch * patch**2
+        seconds = pixels / speed
+    return StageCost(pixels, pixels * each * _BACKWARD, seconds)
+
+
+def describe(recipe: Recipe) -> str:
+    """Return the resolved recipe as JSON and a line for each stage's cost."""
+    lines = [recipe.model_dump_json(indent=2), ""]
+    costs = estimate(recipe)
+    for number, cost in enumerate(costs):
+        name = recipe.stages[number].name or f"stage {number + 1}"
+        lines.append(
+            f"{name}: {cost.pixels / 1e6:,.1f} M LR px, {cost.multiply_adds / 1e15:,.3f} P multiply-adds, "
+            f"about {duration(cost.seconds)} on this machine's CPU (network alone)"
+        )
+    total = sum(cost.seconds for cost in costs)
+    lines.append(f"all: about {duration(total)}; recipe {recipe.hash()[:12]}")
+    return "\n".join(lines)

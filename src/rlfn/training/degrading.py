@@ -1,0 +1,87 @@
+"""Low-resolution pictures as files, made from a folder of high-resolution ones: what training sees, to look at."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rlfn.errors import DataError, OptionError, OutputError, PictureError
+from rlfn.training.degradations import Degradation
+from rlfn.training.packing import Progress
+from rlfn.training.pictures import Source, find_pictures, read_rgb, write_rgb
+from rlfn.training.sampling import sample_stream
+
+
+def degrade_folder(
+    folder: Path,
+    out: Path,
+    *,
+    scale: int,
+    degradation: Degradation,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Write the low-resolution picture of every picture in ``folder`` as ``out/<sub-folders>/<name>x<scale>.png``.
+
+    What is random depends on ``seed`` and the picture's name alone.
+
+    Args:
+        folder: pictures, also in sub-folders; each is cropped at the right and bottom to a multiple of ``scale``.
+        out: the folder to write to; files of an earlier run are replaced.
+        scale: the reduction, from 2 up.
+        degradation: a row of ``DEGRADATIONS``, with its settings.
+        seed: of the random choices.
+        workers: threads; by default one a core.
+        progress: called after each picture.
+
+    Returns:
+        A sentence on each picture that could not be read or is smaller than ``scale``; the others are written.
+
+    Raises:
+        OptionError: a scale below 2.
+        DataError: ``folder`` is missing or has no pictures, is ``out``, or two pictures would become one file.
+        OutputError: ``out`` cannot be written.
+    """
+    if scale < 2:
+        raise OptionError(f"Pictures cannot be reduced by {scale}. Give a whole number from 2 up.")
+    if folder.resolve() == out.resolve():
+        raise DataError(f"{out} is where the pictures are. Choose another folder for -o.")
+    sources = find_pictures([folder])
+    targets: dict[Path, Source] = {}
+    for source in sources:
+        name = Path(source.name)
+        target = out / name.parent / f"{name.stem}x{scale}.png"
+        if target in targets:
+            raise DataError(f"{targets[target].name} and {source.name} would both become {target}. Rename one.")
+        targets[target] = source
+
+    def work(target: Path, source: Source) -> str:
+        try:
+            hr = read_rgb(source.path)
+            height, width = hr.shape[0] // scale * scale, hr.shape[1] // scale * scale
+            if 0 in (height, width):
+                raise PictureError(f"{source.path} is {hr.shape[1]}x{hr.shape[0]}, too small to be reduced by {scale}.")
+            number = int.from_bytes(hashlib.sha256(source.name.encode()).digest()[:7], "big")
+            lr = degradation.apply(hr[:height, :width], scale, sample_stream(seed, 0, number))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_rgb(target, lr)
+        except PictureError as error:
+            return str(error)
+        return ""
+
+    failures = []
+    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, "degrade")
+    try:
+        made = pool.map(work, targets.keys(), targets.values())
+        for number, (source, failure) in enumerate(zip(sources, made, strict=True), 1):
+            failures += [failure] if failure else []
+            if progress:
+                progress(number, len(sources), source.name)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}.") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failures

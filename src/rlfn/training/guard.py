@@ -1,0 +1,70 @@
+"""The guard against runs that explode: it judges each step by its loss before the step is made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+
+class Verdict(Enum):
+    """What to do with a step."""
+
+    STEP = "step"
+    SKIP = "skip"
+    ROLL_BACK = "roll back"
+    STOP = "stop"
+
+
+@dataclass
+class Guard:
+    """Skips steps whose loss is far above its running mean; a streak of them rolls the run back once, then stops it.
+
+    Args:
+        spike: a loss above ``spike`` times its running mean is skipped, and so is one that is not finite.
+        streak: after this many skipped steps in a row the run rolls back to its last good checkpoint; so it does when
+            the running mean itself has risen to ``spike`` times its lowest value.
+        settle: steps that are not judged by size, until the mean is known.
+    """
+
+    spike: float = 4.0
+    streak: int = 10
+    settle: int = 20
+
+    mean: float = 0.0
+    lowest: float = math.inf
+    count: int = 0
+    in_a_row: int = 0
+    skipped: int = 0
+    rolled_back: bool = False
+
+    def judge(self, loss: float) -> Verdict:
+        """Return what to do with the step whose loss, the mean over all devices, is ``loss``."""
+        settled = self.count >= self.settle
+        if not math.isfinite(loss) or (settled and loss > self.spike * self.mean):
+            self.skipped += 1
+            self.in_a_row += 1
+            return self._trouble() if self.in_a_row >= self.streak else Verdict.SKIP
+        self.in_a_row = 0
+        self.count += 1
+        self.mean += (loss - self.mean) * max(0.01, 1.0 / self.count)
+        if settled:
+            self.lowest = min(self.lowest, self.mean)
+            if self.mean > self.spike * self.lowest:
+                return self._trouble()
+        return Verdict.STEP
+
+    def _trouble(self) -> Verdict:
+        return Verdict.STOP if self.rolled_back else Verdict.ROLL_BACK
+
+    def after_roll_back(self) -> None:
+        """Begin to judge afresh; the next streak stops the run."""
+        self.mean, self.lowest, self.count, self.in_a_row, self.rolled_back = 0.0, math.inf, 0, 0, True
+
+    def new_stage(self) -> None:
+        """Forget the mean, since another stage has another loss."""
+        self.mean, self.lowest, self.count, self.in_a_row, self.rolled_back = 0.0, math.inf, 0, 0, False
+
+    def state(self) -> dict[str, float]:
+        """Return everything as plain numbers, for a checkpoint."""
+        return asdict(self)

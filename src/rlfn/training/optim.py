@@ -1,0 +1,251 @@
+"""Optimisers: Adam, AdamW, and Muon in float32 for convolutional networks.
+
+A new optimiser is one function and one entry of :data:`OPTIMIZERS`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al., 2024: steepest quintic that stays near 1
+_STEPS = 5
+
+
+class OptimizerOptions(Protocol):
+    """What an optimiser may read: see :class:`rlfn.training.recipe.Optimizer` for the meaning of each."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def lr(self) -> float: ...  # noqa: D102
+    @property
+    def adam_lr(self) -> float: ...  # noqa: D102
+    @property
+    def betas(self) -> tuple[float, float]: ...  # noqa: D102
+    @property
+    def eps(self) -> float: ...  # noqa: D102
+    @property
+    def momentum(self) -> float: ...  # noqa: D102
+    @property
+    def weight_decay(self) -> float: ...  # noqa: D102
+    @property
+    def clip(self) -> float | None: ...  # noqa: D102
+
+
+def orthogonalise(matrices: Tensor, steps: int = _STEPS) -> Tensor:
+    """Push the singular values of each matrix towards 1 by a quintic Newton-Schulz iteration.
+
+    The coefficients are those of Muon (Jordan et al., 2024): they trade exactness for speed, so the singular values end
+    between about 0.7 and 1.2, except those that were almost zero.
+
+    Args:
+        matrices: (N, rows, columns) float32; each is treated on its own.
+        steps: iterations.
+
+    Returns:
+        The same shape: for M = U S V^T approximately U V^T.
+    """
+    a, b, c = _COEFFICIENTS
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.transpose(1, 2) if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.transpose(1, 2)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.transpose(1, 2) if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum orthogonalised matrix by matrix (Muon; Jordan et al., 2024), with Adam for the rest.
+
+    A convolution's kernel (out, in, kh, kw) counts as the matrix (out, in kh kw). Its step is
+    ``-lr sqrt(max(1, rows / columns)) U V^T`` of the Nesterov momentum, after decoupled weight decay
+    ``p *= 1 - lr weight_decay``. Matrices of equal shape are treated in one batch, in float32.
+
+    Args:
+        matrices: kernels for Muon.
+        others: parameters for Adam, without weight decay.
+        lr: Muon's rate; a change of the schedule scales both groups' rates.
+        adam_lr: Adam's rate.
+        momentum: Muon's momentum.
+        betas: Adam's two decay rates.
+        eps: Adam's guard.
+        weight_decay: of the matrices.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[nn.Parameter],
+        others: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        adam_lr: float,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.99),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        groups = [
+            {"params": list(matrices), "lr": lr, "muon": True},
+            {"params": list(others), "lr": adam_lr, "muon": False},
+        ]
+        defaults = {"momentum": momentum, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__([group for group in groups if group["params"]], {"lr": lr, **defaults})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Make one step; ``closure`` recomputes the loss, as everywhere in torch."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters and group["muon"]:
+                self._step_matrices(parameters, group)
+            elif parameters:
+                self._step_adam(parameters, group)
+        return loss
+
+    def _step_matrices(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        gradients, values = _gradients(parameters)
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1.0 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, parameter in enumerate(parameters):
+            by_shape[parameter.shape[0], parameter[0].numel()].append(index)
+        if group["weight_decay"]:
+            torch._foreach_mul_(values, 1.0 - group["lr"] * group["weight_decay"])
+        for (rows, columns), indices in by_shape.items():
+            stacked = torch.stack([ahead[index].reshape(rows, columns).float() for index in indices])
+            step = orthogonalise(stacked).mul_(-group["lr"] * max(1.0, rows / columns) ** 0.5)
+            for index, matrix in zip(indices, step, strict=True):
+                values[index].add_(matrix.reshape(values[index].shape).to(values[index].dtype))
+
+    def _step_adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["count"] = torch.zeros(())
+                self.state[parameter]["mean"] = torch.zeros_like(parameter)
+                self.state[parameter]["square"] = torch.zeros_like(parameter)
+        first, second = group["betas"]
+        gradients, values = _gradients(parameters)
+        states = [self.state[parameter] for parameter in parameters]
+        means, squares = [state["mean"] for state in states], [state["square"] for state in states]
+        for state in states:
+            state["count"] += 1
+        count = float(states[0]["count"])
+        torch._foreach_lerp_(means, gradients, 1.0 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1.0 - second)
+        below = torch._foreach_sqrt(squares)
+        torch._foreach_div_(below, (1.0 - second**count) ** 0.5)
+        torch._foreach_add_(below, group["eps"])
+        torch._foreach_addcdiv_(values, means, below, -group["lr"] / (1.0 - first**count))
+
+
+def _gradients(parameters: list[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the gradients, and the parameters as the plain list of tensors that torch's batched functions take."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None], list(parameters)
+
+
+def convolution_ends(network: nn.Module) -> tuple[str, str]:
+    """Return the names of the first and the last convolution: the network's own ``range_ends``, or by their order."""
+    named = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    first, last = getattr(network, "range_ends", None) or (named[0], named[-1])
+    return first, last
+
+
+def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the kernels for Muon, and the rest: first and last convolution, biases and anything that is not a kernel.
+
+    Kernels with one input weight a filter (depthwise 1x1) are no matrices and belong to the rest.
+    """
+    ends = convolution_ends(network)
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        inner = parameter.ndim == 4 and name.rsplit(".", 1)[0] not in ends and parameter[0].numel() > 1
+        (matrices if inner else others).append(parameter)
+    return matrices, others
+
+
+def _adam(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+    return torch.optim.Adam(
+        network.parameters(),
+        lr=options.lr,
+        betas=options.betas,
+        eps=options.eps,
+        weight_decay=options.weight_decay,
+        foreach=True,
+    )
+
+
+def _adamw(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        network.parameters(),
+        lr=options.lr,
+        betas=options.betas,
+        eps=options.eps,
+        weight_decay=options.weight_decay,
+        foreach=True,
+    )
+
+
+def _muon(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+    matrices, others = split_parameters(network)
+    return Muon(
+        matrices,
+        others,
+        lr=options.lr,
+        adam_lr=options.adam_lr,
+        momentum=options.momentum,
+        betas=options.betas,
+        eps=options.eps,
+        weight_decay=options.weight_decay,
+    )
+
+
+OPTIMIZERS: dict[str, Callable[[nn.Module, OptimizerOptions], torch.optim.Optimizer]] = {
+    "adam": _adam,
+    "adamw": _adamw,
+    "muon": _muon,
+}
+"""Every optimiser by the name that recipes use."""
+
+
+def make_optimizer(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+    """Build the optimiser that ``options.name`` names, with gradient clipping where ``options.clip`` asks for it.
+
+    Each group remembers its peak rate as ``peak_lr``, which :func:`set_rate` scales. The norm of the gradients is
+    clipped in a hook before the step, so that scaled gradients (16-bit precision) have been unscaled by then; Muon's
+    matrices are left out, since their step does not depend on the gradient's size.
+    """
+    optimizer = OPTIMIZERS[options.name](network, options)
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+    if options.clip is not None:
+        clipped = [p for group in optimizer.param_groups if not group.get("muon") for p in group["params"]]
+        limit = options.clip
+        optimizer.register_step_pre_hook(lambda *_: _clip(clipped, limit))
+    return optimizer
+
+
+def _clip(parameters: list[nn.Parameter], limit: float) -> None:
+    nn.utils.clip_grad_norm_(parameters, limit)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Scale every group's peak rate by ``factor`` and return the first group's rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+    return float(optimizer.param_groups[0]["lr"])

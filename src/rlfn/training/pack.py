@@ -1,0 +1,259 @@
+"""A pack: a folder of pictures, decoded once, from which a random crop costs microseconds.
+
+A pack is a folder with one file of raw uint8 samples for the high-resolution pictures (``hr.u8``), one for each scale
+(``x4.u8``, ...) and ``index.json``, which names the pictures and says where each begins. A picture is stored as three
+planes, (3, H, W), because that is how networks take it. ``rlfn data pack`` writes packs (:mod:`rlfn.training.packing`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import DataError, OptionError, listing
+
+INDEX = "index.json"
+JOURNAL = "journal.jsonl"
+KIND, VERSION = "rlfn pack", 1
+
+Part = Literal["train", "held-out", "all"]
+Indices = NDArray[np.intp]
+
+
+def layer_file(scale: int) -> str:
+    """Return the file of the pictures reduced by ``scale``; 1 stands for the high-resolution ones."""
+    return "hr.u8" if scale == 1 else f"x{scale}.u8"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture of a pack; the dictionaries have a key for each scale, 1 being the high-resolution picture."""
+
+    name: str
+    height: int
+    width: int
+    offsets: dict[int, int]
+    checksums: dict[int, int]  # CRC-32 of the samples
+    stamp: list[int] = field(default_factory=list)  # size in bytes and time of change (ns) of each source file
+
+    def shape(self, scale: int) -> tuple[int, int, int]:
+        """Return (3, height, width) of the picture reduced by ``scale``."""
+        return 3, self.height // scale, self.width // scale
+
+    def count(self, scale: int) -> int:
+        """Return the number of samples, which is also the number of bytes, of the picture reduced by ``scale``."""
+        _, height, width = self.shape(scale)
+        return 3 * height * width
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Entry:
+        """Rebuild an entry from its JSON form, whose keys are strings."""
+        offsets = {int(scale): int(offset) for scale, offset in row["offsets"].items()}
+        checksums = {int(scale): int(checksum) for scale, checksum in row["checksums"].items()}
+        return cls(str(row["name"]), int(row["height"]), int(row["width"]), offsets, checksums, list(row["stamp"]))
+
+
+def seal(index: dict[str, Any]) -> dict[str, Any]:
+    """Return the index with the SHA-256 of its own content."""
+    text = json.dumps({key: value for key, value in index.items() if key != "sha256"}, sort_keys=True)
+    return {**index, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+class Pack:
+    """A finished pack, memory-mapped and read-only; share it between threads, pickle it to processes.
+
+    Attributes:
+        path: the pack's folder.
+        scales: the reductions that the pack has low-resolution pictures for, ascending.
+        names: the pictures' names, sorted.
+        settings: what the pack was made with.
+    """
+
+    def __init__(self, path: Path, entries: list[Entry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
+        self.path = path
+        self.scales = scales
+        self.names = tuple(entry.name for entry in entries)
+        self.settings = settings
+        self._entries = entries
+        self._layers = {scale: _map(path / layer_file(scale)) for scale in (1, *scales)}
+        self._short_sides = np.array([min(entry.height, entry.width) for entry in entries])
+
+    @classmethod
+    def open(cls, path: str | Path) -> Pack:
+        """Open the pack in the folder ``path``.
+
+        Raises:
+            DataError: the folder is missing, is no pack, is not finished, or its files do not fit its index.
+        """
+        path = Path(path)
+        index = _read_index(path)
+        entries = [Entry.from_json(row) for row in index["pictures"]]
+        scales = tuple(int(scale) for scale in index["scales"])
+        for scale in (1, *scales):
+            file = path / layer_file(scale)
+            needed = max((entry.offsets[scale] + entry.count(scale) for entry in entries), default=0)
+            size = file.stat().st_size if file.is_file() else 0
+            if size < max(needed, 1):
+                raise DataError(
+                    f"The pack {path} is damaged: {file.name} has {size:,} bytes and {needed:,} are needed. "
+                    "Delete the folder and run `rlfn data pack` again."
+                )
+        return cls(path, entries, scales, dict(index["settings"]))
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self._entries)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pack.open, (self.path,)
+
+    def __repr__(self) -> str:
+        return f"Pack({str(self.path)!r}, {len(self)} pictures, scales {listing(self.scales)})"
+
+    def planes(self, picture: int, scale: int = 1) -> NDArray[np.uint8]:
+        """Return a view of the picture at index ``picture``, reduced by ``scale``: (3, H // scale, W // scale) uint8.
+
+        Raises:
+            DataError: the pack has nothing for that scale.
+        """
+        if scale not in self._layers:
+            raise DataError(
+                f"The pack {self.path} has no pictures reduced by {scale}; it has: {listing(self.scales)}. "
+                f"Make one with `rlfn data pack --scale {scale}`."
+            )
+        entry = self._entries[picture]
+        start = entry.offsets[scale]
+        return self._layers[scale][start : start + entry.count(scale)].reshape(entry.shape(scale))
+
+    def hr(self, picture: int) -> NDArray[np.uint8]:
+        """Return a view of a high-resolution picture, (H, W, 3) uint8."""
+        return self.planes(picture).transpose(1, 2, 0)
+
+    def lr(self, picture: int, scale: int) -> NDArray[np.uint8]:
+        """Return a view of a low-resolution picture, (H // scale, W // scale, 3) uint8."""
+        return self.planes(picture, scale).transpose(1, 2, 0)
+
+    def split(self, held_out: float, part: Part) -> Indices:
+        """Return the indices of a part of the pack: ``train``, ``held-out`` or ``all``.
+
+        A picture's part follows from a hash of its name, so it stays where it is when others are added. A share above
+        0 holds out one picture at least.
+
+        Args:
+            held_out: the share of the pictures to hold out, 0 <= held_out < 1.
+            part: which part to return.
+
+        Raises:
+            OptionError: a share outside [0, 1), an unknown part.
+            DataError: nothing would be left to train on.
+        """
+        if not 0.0 <= held_out < 1.0:
+            raise OptionError(f"A share of {held_out} cannot be held out. Allowed: from 0 to below 1.")
+        if part not in ("train", "held-out", "all"):
+            raise OptionError(f"There is no part {part!r}. Allowed: train, held-out, all.")
+        places = np.array([int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 for name in self.names])
+        chosen = places < held_out
+        if held_out > 0 and not chosen.any():
+            chosen[np.argmin(places)] = True
+        if chosen.all():
+            raise DataError(
+                f"Holding out {held_out:.0%} of the {len(self)} pictures of {self.path} leaves none to train on. "
+                "Hold out less or pack more pictures."
+            )
+        kept = np.ones(len(self), bool) if part == "all" else chosen if part == "held-out" else ~chosen
+        return np.flatnonzero(kept)
+
+    def check_patch(self, side: int, pictures: Indices) -> None:
+        """Refuse a crop that some picture is too small for.
+
+        Args:
+            side: the crop's side in high-resolution pixels.
+            pictures: indices of the pictures to draw from.
+
+        Raises:
+            DataError: there are no pictures, or some are smaller; names them.
+        """
+        if len(pictures) == 0:
+            raise DataError(f"No pictures of the pack {self.path} were chosen to draw from.")
+        small = pictures[self._short_sides[pictures] < side]
+        if small.size:
+            raise DataError(
+                f"{small.size} pictures of the pack {self.path} are smaller than a crop of {side}x{side}: "
+                f"{shorten(self.names[picture] for picture in small)}. "
+                f"Use a smaller patch, or pack again with --min-side {side} --skip."
+            )
+
+    def verify(self) -> None:
+        """Compare every picture with its checksum; this reads the whole pack.
+
+        Raises:
+            DataError: some pictures differ; names them.
+        """
+        wrong = [entry.name for entry in self._entries if not intact(entry, self._layers)]
+        if wrong:
+            raise DataError(f"The pack {self.path} is damaged in: {shorten(wrong)}. Delete it and pack again.")
+
+
+def shorten(names: Any, most: int = 8) -> str:
+    """Join names for a message, the first few of them."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return listing(names[:most]) + more
+
+
+def intact(entry: Entry, layers: dict[int, NDArray[np.uint8]]) -> bool:
+    """Say whether the samples of a picture have the checksums of its entry."""
+    for scale, layer in layers.items():
+        start = entry.offsets[scale]
+        samples = layer[start : start + entry.count(scale)]
+        if samples.size != entry.count(scale) or zlib.crc32(samples.data) != entry.checksums[scale]:
+            return False
+    return True
+
+
+def write_index(path: Path, entries: list[Entry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
+    """Write the index of a pack, whole or not at all; ``path`` is the pack's folder."""
+    import os
+
+    rows = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
+    index = {"kind": KIND, "version": VERSION, "scales": list(scales), "settings": settings, "pictures": rows}
+    text = json.dumps(seal(json.loads(json.dumps(index))), separators=(",", ":"))
+    partial = path / f".{INDEX}.part"
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(partial, path / INDEX)
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    """Read and check the index of the pack in the folder ``path``."""
+    file = path / INDEX
+    if not file.is_file():
+        if (path / JOURNAL).is_file():
+            raise DataError(f"The pack {path} is not finished. Run the same `rlfn data pack` command again to go on.")
+        what = "is not a pack: it has no index.json" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {what}. Make a pack with: rlfn data pack PICTURES -o {path}")
+    try:
+        index = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        index = None
+    if not isinstance(index, dict) or index.get("kind") != KIND:
+        raise DataError(f"{file} is damaged or not the index of a pack. Delete the folder and pack again.")
+    if index.get("version") != VERSION:
+        raise DataError(f"{file} has version {index.get('version')}; this rlfn reads version {VERSION}. Pack again.")
+    if index != seal(index):
+        raise DataError(f"{file} is damaged: its checksum is wrong. Delete the folder and run `rlfn data pack` again.")
+    return index
+
+
+def _map(file: Path) -> NDArray[np.uint8]:
+    """Map a file of samples into memory; a plain array, which slices faster than ``numpy.memmap``."""
+    return np.asarray(np.memmap(file, np.uint8, mode="r"))

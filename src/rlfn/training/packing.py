@@ -1,0 +1,252 @@
+"""Making packs: decode every picture once, reduce it, and append it to the pack's files.
+
+Each picture's samples are written before its line in the journal, and the index comes last, in one rename; so a run
+that ends at any moment, by ``kill -9`` too, is taken up again where it was, and nothing half-written is ever opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import DataError, OptionError, OutputError, PictureError
+from rlfn.images.resize import resize
+from rlfn.training.pack import INDEX, JOURNAL, Entry, Pack, intact, layer_file, shorten, write_index
+from rlfn.training.pairs import Job, plan
+from rlfn.training.pictures import find_pictures, read_rgb
+
+Progress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
+Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution picture; (H, W, 3)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What :func:`make_pack` did: the pack, how many pictures were made now, and what was left out and why."""
+
+    pack: Pack
+    made: int
+    left_out: tuple[str, ...]
+
+
+def make_pack(
+    folders: list[Path],
+    out: Path,
+    *,
+    scales: tuple[int, ...] = (4,),
+    lr_folder: Path | None = None,
+    min_side: int = 256,
+    skip: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Packed:
+    """Pack the pictures of ``folders`` into the folder ``out``, or go on with a pack that was interrupted.
+
+    The low-resolution picture of a scale is made by MATLAB's bicubic from the high-resolution one, cropped at the right
+    and bottom to a multiple of that scale; or it is read from ``lr_folder``.
+
+    Args:
+        folders: folders of pictures, searched with their sub-folders.
+        out: the pack's folder.
+        scales: the reductions to make, each at least 2.
+        lr_folder: ready-made low-resolution pictures, see :func:`rlfn.training.pairs.find_lr`.
+        min_side: the shortest side allowed, in high-resolution pixels: the largest crop that training will ask for.
+        skip: leave out pictures that are too small, unreadable or lack their pair, instead of stopping.
+        workers: threads; by default one a core.
+        progress: called after each picture.
+
+    Raises:
+        OptionError: no scale, or one below 2.
+        DataError: missing or empty folders; pictures that are too small, unreadable or do not fit their pair;
+            ``out`` holds something else.
+        OutputError: the disk is full or ``out`` cannot be written.
+    """
+    scales = tuple(sorted(set(scales)))
+    if not scales or scales[0] < 2:
+        raise OptionError(f"Cannot pack at scales {scales or 'none'}. Give whole numbers from 2 up, such as 2 3 4.")
+    jobs, problems = plan(find_pictures(folders), scales, lr_folder, min_side)
+    if problems and not skip:
+        raise DataError(f"{_reasons(problems)} Remove or replace them, or leave them out with --skip.")
+    if not jobs:
+        raise DataError(f"No picture is left to pack. {_reasons(problems)}")
+    settings = {"scales": list(scales), "lr": "given" if lr_folder else "bicubic"}
+    if (out / INDEX).exists():
+        return Packed(_finished(out, jobs, settings), 0, tuple(problems))
+    try:
+        with ExitStack() as stack:
+            writer = _Writer(out, scales, settings, stack)
+            todo = writer.resume(jobs)
+            _check_space(out, todo, scales)
+            failures = _run(todo, scales, writer, workers or os.cpu_count() or 1, len(jobs), progress)
+            if failures and not skip:
+                raise DataError(f"{_reasons(failures)} The others are packed; run again to add the missing ones.")
+            if not writer.entries:
+                raise DataError(f"No picture could be packed. {_reasons(failures)}")
+            writer.sync()
+        write_index(out, list(writer.entries.values()), scales, settings)
+        (out / JOURNAL).unlink()
+    except OSError as error:
+        raise _output_error(out, error) from error
+    return Packed(Pack.open(out), len(todo) - len(failures), (*problems, *failures))
+
+
+def reduce_bicubic(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Reduce a (H, W, 3) picture as the field does: crop it to a multiple of ``scale``, then MATLAB's bicubic."""
+    height, width = hr.shape[0] // scale, hr.shape[1] // scale
+    return resize(hr[: height * scale, : width * scale], scale=1 / scale)
+
+
+def _reasons(problems: list[str]) -> str:
+    return f"{len(problems)} pictures cannot be packed: {shorten(problems)}." if problems else ""
+
+
+def _finished(out: Path, jobs: list[Job], settings: dict[str, Any]) -> Pack:
+    """Return the pack that already lies in ``out`` if it is the one wanted."""
+    pack = Pack.open(out)
+    if pack.settings != settings or pack.names != tuple(job.name for job in jobs):
+        raise DataError(f"{out} already holds a pack, of other pictures or settings. Choose another -o or delete it.")
+    return pack
+
+
+class _Writer:
+    """Appends pictures to the files of an unfinished pack."""
+
+    def __init__(self, out: Path, scales: tuple[int, ...], settings: dict[str, Any], stack: ExitStack) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self.entries: dict[str, Entry] = {}
+        known = _read_journal(out, settings)
+        layers = {scale: out / layer_file(scale) for scale in (1, *scales)}
+        for file in layers.values():
+            file.touch()
+        views: Planes = {
+            scale: np.memmap(file, np.uint8, mode="r") if file.stat().st_size else np.empty(0, np.uint8)
+            for scale, file in layers.items()
+        }
+        self.entries = {entry.name: entry for entry in known if intact(entry, views)}
+        del views
+        self._ends = dict.fromkeys(layers, 0)
+        for entry in self.entries.values():
+            for scale in layers:
+                self._ends[scale] = max(self._ends[scale], entry.offsets[scale] + entry.count(scale))
+        self._layers: dict[int, IO[bytes]] = {}
+        for scale, file in layers.items():
+            self._layers[scale] = stack.enter_context(file.open("r+b"))
+            self._layers[scale].truncate(self._ends[scale])
+            self._layers[scale].seek(self._ends[scale])
+        self._journal = stack.enter_context((out / JOURNAL).open("w", encoding="utf-8"))
+        for row in (settings, *map(asdict, self.entries.values())):
+            self._journal.write(json.dumps(row) + "\n")
+        self._journal.flush()
+
+    def resume(self, jobs: list[Job]) -> list[Job]:
+        """Return the pictures that are still to be made; forget those that have changed or are no longer wanted."""
+        stamps = {job.name: job.stamp() for job in jobs}
+        self.entries = {name: entry for name, entry in self.entries.items() if stamps.get(name) == entry.stamp}
+        return [job for job in jobs if job.name not in self.entries]
+
+    def add(self, job: Job, planes: Planes) -> None:
+        """Append one picture, then its line in the journal."""
+        offsets = dict(self._ends)
+        checksums = {}
+        for scale, samples in planes.items():
+            self._layers[scale].write(samples.data)
+            self._layers[scale].flush()
+            self._ends[scale] += samples.size
+            checksums[scale] = zlib.crc32(samples.data)
+        _, height, width = planes[1].shape
+        entry = Entry(job.name, height, width, offsets, checksums, job.stamp())
+        self.entries[entry.name] = entry
+        self._journal.write(json.dumps(asdict(entry)) + "\n")
+        self._journal.flush()
+
+    def sync(self) -> None:
+        """Make sure that the samples are on the disk before an index speaks of them."""
+        for stream in self._layers.values():
+            os.fsync(stream.fileno())
+
+
+def _read_journal(out: Path, settings: dict[str, Any]) -> list[Entry]:
+    """Return what an interrupted run has written; refuse a folder with anything else in it."""
+    file = out / JOURNAL
+    if not file.is_file():
+        if any(out.iterdir()):
+            raise DataError(f"{out} is not empty and holds no pack. Choose a new folder for -o.")
+        return []
+    rows = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # the line that was being written when the run ended
+            break
+    if rows and rows[0] != settings:
+        raise DataError(f"{out} holds an unfinished pack with other settings. Choose another -o or delete it.")
+    return [Entry.from_json(row) for row in rows[1:]]
+
+
+def _check_space(out: Path, jobs: list[Job], scales: tuple[int, ...]) -> None:
+    """Refuse to begin what the disk cannot hold."""
+    needed = sum(3 * (job.height // scale) * (job.width // scale) for job in jobs for scale in (1, *scales))
+    free = shutil.disk_usage(out).free
+    if needed > free:
+        raise OutputError(
+            f"The pack needs {needed / 1e9:.2f} GB more and the disk of {out} has {free / 1e9:.2f} GB free. "
+            "Free some space or choose another -o."
+        )
+
+
+def _run(
+    jobs: list[Job], scales: tuple[int, ...], writer: _Writer, workers: int, total: int, progress: Progress | None
+) -> list[str]:
+    """Make and write the pictures; return a sentence on each that could not be decoded."""
+    failures = []
+    for number, (job, future) in enumerate(_in_threads(jobs, scales, workers), total - len(jobs) + 1):
+        try:
+            writer.add(job, future.result())
+        except PictureError as error:
+            failures.append(str(error).rstrip("."))
+        if progress:
+            progress(number, total, job.name)
+    return failures
+
+
+def _in_threads(jobs: list[Job], scales: tuple[int, ...], workers: int) -> Iterator[tuple[Job, Future[Planes]]]:
+    """Make the pictures in threads, in order, a few ahead of what is taken, so that memory stays bounded."""
+    pool = ThreadPoolExecutor(workers, "pack")
+    waiting = iter(jobs)
+    flying: deque[tuple[Job, Future[Planes]]] = deque()
+    try:
+        while True:
+            while len(flying) < workers + 2 and (job := next(waiting, None)) is not None:
+                flying.append((job, pool.submit(_make, job, scales)))
+            if not flying:
+                return
+            yield flying.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _make(job: Job, scales: tuple[int, ...]) -> Planes:
+    """Decode and reduce one picture; the result is planar, (3, H, W)."""
+    hr = read_rgb(job.files[1])
+    made: Planes = {1: hr}
+    for scale in scales:
+        made[scale] = read_rgb(job.files[scale]) if scale in job.files else reduce_bicubic(hr, scale)
+    return {scale: np.ascontiguousarray(samples.transpose(2, 0, 1)) for scale, samples in made.items()}
+
+
+def _output_error(out: Path, error: OSError) -> OutputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(f"The disk of {out} is full. Free some space and run the same command again to go on.")
+    return OutputError(f"The pack {out} cannot be written: {error.strerror}: {error.filename or out}.")

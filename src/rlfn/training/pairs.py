@@ -1,0 +1,81 @@
+"""Which files belong together: every high-resolution picture with its low-resolution ones, checked by their headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlfn.errors import DataError, PictureError
+from rlfn.training.pictures import SUFFIXES, Source, picture_size
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to pack: its files by scale (1 for the high-resolution one) and its upright size."""
+
+    name: str
+    files: dict[int, Path]
+    height: int
+    width: int
+
+    def stamp(self) -> list[int]:
+        """Return size and time of change of each file, by which a changed file is noticed."""
+        states = [self.files[scale].stat() for scale in sorted(self.files)]
+        return [number for state in states for number in (state.st_size, state.st_mtime_ns)]
+
+
+def plan(
+    sources: list[Source], scales: tuple[int, ...], lr_folder: Path | None, min_side: int
+) -> tuple[list[Job], list[str]]:
+    """Read the headers of all pictures; return those to pack and a sentence on each one that cannot be.
+
+    Raises:
+        DataError: ``lr_folder`` is not a folder.
+    """
+    if lr_folder is not None and not lr_folder.is_dir():
+        raise DataError(f"{lr_folder} is not a folder. Give the folder of the low-resolution pictures.")
+    jobs, problems = [], []
+    for source in sources:
+        try:
+            height, width = picture_size(source.path)
+            if min(height, width) < max(min_side, *scales):
+                raise DataError(f"{source.name} is {width}x{height}, smaller than {min_side} pixels a side")
+            files = {1: source.path}
+            for scale in scales if lr_folder else ():
+                files[scale] = find_lr(source, scale, lr_folder or Path(), only=len(scales) == 1)
+                _check_pair(source, files[scale], (height, width), picture_size(files[scale]), scale)
+            jobs.append(Job(source.name, files, height, width))
+        except (DataError, PictureError) as error:
+            problems.append(str(error).rstrip("."))
+    return jobs, problems
+
+
+def find_lr(source: Source, scale: int, lr_folder: Path, only: bool = True) -> Path:
+    """Return the low-resolution picture of ``source``.
+
+    For ``a/0001.png`` and scale 4 these are tried, in ``X4/``, ``x4/`` and then ``lr_folder`` itself, each with and
+    without the sub-folder ``a``, with every picture suffix: ``0001x4`` and ``0001`` (directly in ``lr_folder`` only if
+    it serves one scale, ``only``).
+
+    Raises:
+        DataError: there is none.
+    """
+    name = Path(source.name)
+    for folder in (f"X{scale}", f"x{scale}", "."):
+        stems = [f"{name.stem}x{scale}"] + ([name.stem] if folder != "." or only else [])
+        for parent in dict.fromkeys((name.parent, Path())):
+            for stem in stems:
+                for suffix in dict.fromkeys((name.suffix, *SUFFIXES)):
+                    path = lr_folder / folder / parent / f"{stem}{suffix}"
+                    if path.is_file():
+                        return path
+    raise DataError(f"{source.name} has no picture reduced by {scale} in {lr_folder} (such as X{scale}/{stems[0]}.png)")
+
+
+def _check_pair(source: Source, file: Path, hr: tuple[int, int], lr: tuple[int, int], scale: int) -> None:
+    wanted = (hr[0] // scale, hr[1] // scale)
+    if lr != wanted:
+        raise DataError(
+            f"{source.name} is {hr[1]}x{hr[0]}, so its picture reduced by {scale} must be {wanted[1]}x{wanted[0]}, "
+            f"but {file} is {lr[1]}x{lr[0]}"
+        )

@@ -1,0 +1,294 @@
+"""Recipes: a training run as data, strictly typed.
+
+A recipe is a TOML file. ``base`` names another recipe whose keys it overrides; ``[stage]`` holds what every one of its
+``[[stages]]`` shares. Unknown keys and wrong values are all reported at once, each with the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rlfn.errors import OptionError, unknown
+from rlfn.training.degradations import make_degradation
+from rlfn.training.extractors import EXTRACTORS
+from rlfn.training.objective import CONTRASTIVE, DISTILLATION, LOSS_NAMES
+from rlfn.training.optim import OPTIMIZERS
+from rlfn.training.schedules import SCHEDULES
+from rlfn.variants import SCALES, VARIANTS
+
+INITS = ("scratch", "interpolate", "previous")
+"""How a stage may start, besides the path of a checkpoint."""
+
+
+class Section(BaseModel):
+    """A part of a recipe: strict, frozen, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+def _known(kind: str, name: str, names: Any) -> str:
+    if name not in names:
+        raise unknown(kind, name, names)
+    return name
+
+
+class Data(Section):
+    """What is trained on."""
+
+    train: str | None = None
+    """A pack made by `rlfn data pack`; the command line's --data goes before it."""
+    degradation: str = "bicubic"
+    """How LR pictures are made; one of the table of degradations."""
+    degradation_settings: dict[str, Any] = {}
+    """Its settings, for instance `{ jpeg = 0.5, jpeg_quality = [40, 90] }` for `photo`."""
+    held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """The share of the pictures that is kept for validation and never trained on."""
+    skip_flat: float = Field(default=0.0, ge=0.0, le=1.0)
+    """The share of nearly flat patches that is drawn again elsewhere."""
+
+    @model_validator(mode="after")
+    def _degradation(self) -> Self:
+        make_degradation(self.degradation, self.degradation_settings)
+        return self
+
+
+class Optimizer(Section):
+    """The optimiser of a stage."""
+
+    name: str = "adam"
+    """One of the table of optimisers."""
+    lr: float = Field(default=5e-4, gt=0.0)
+    """The peak learning rate; Muon's for its matrices."""
+    adam_lr: float = Field(default=1e-3, gt=0.0)
+    """Muon only: the peak rate of its Adam part (first and last convolution, biases)."""
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
+    """Adam's decay rates."""
+    eps: float = Field(default=1e-8, gt=0.0)
+    """Adam's guard."""
+    momentum: float = Field(default=0.95, ge=0.0, lt=1.0)
+    """Muon's momentum."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """Decoupled for AdamW and for Muon's matrices; added to the gradient for Adam."""
+    clip: float | None = Field(default=None, gt=0.0)
+    """The largest norm of the gradients (of the Adam part alone, with Muon)."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return _known("optimiser", name, OPTIMIZERS)
+
+
+class Schedule(Section):
+    """The learning rate over a stage."""
+
+    name: str = "halve"
+    """One of the table of schedules."""
+    plateaus: int = Field(default=5, ge=1)
+    """halve: how many equal parts; the rate halves between them."""
+    floor: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """cosine, cyclical: the lowest rate, as a share of the peak."""
+    cycles: int = Field(default=1, ge=1)
+    """cyclical: how many triangles."""
+    warm_up: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """The share of the stage during which the rate ramps up."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return _known("schedule", name, SCHEDULES)
+
+
+class Contrastive(Section):
+    """The features of the contrastive loss."""
+
+    extractor: str = "random-tanh"
+    """One of the table of extractors."""
+    width: int = Field(default=64, ge=1)
+    """random-*: channels of both convolutions (the paper prints none)."""
+    seed: int = Field(default=0, ge=0)
+    """random-* and random VGG-19 weights: their seed."""
+    vgg19: str = "imagenet"
+    """vgg19*: `imagenet` downloads torchvision's weights, `random` draws them, or give the path of the file."""
+    layer_weights: tuple[float, ...] = Field(default=(), strict=False)
+    """One weight a layer; all 1 if empty."""
+
+    @field_validator("extractor")
+    @classmethod
+    def _extractor(cls, name: str) -> str:
+        return _known("extractor", name, EXTRACTORS)
+
+
+class Phase(Section):
+    """A change of patch or batch within a stage."""
+
+    at: float = Field(gt=0.0, lt=1.0)
+    """The progress from which it holds."""
+    patch: int | None = Field(default=None, ge=1)
+    """LR px a side."""
+    batch: int | None = Field(default=None, ge=1)
+    """Samples a step, over all devices."""
+
+
+class Stage(Section):
+    """One run of a schedule."""
+
+    name: str = ""
+    """For people."""
+    init: str = "previous"
+    """`scratch`, `interpolate`, `previous` (the stage before: weights only), or the path of a checkpoint."""
+    tail: Literal["resample", "new"] = "resample"
+    """From a checkpoint of another scale: what the last layer starts as."""
+    carry_optimizer: bool = False
+    """Keep the optimiser's state of the stage before (the paper's `clr`)."""
+    loss: dict[str, float] = {"l1": 1.0}
+    """A weight for each loss by name."""
+    contrastive: Contrastive = Contrastive()
+    """The features of the contrastive loss."""
+    teacher: str | None = None
+    """The checkpoint that distillation learns from."""
+    optimizer: Optimizer = Optimizer()
+    """The optimiser."""
+    schedule: Schedule = Schedule()
+    """The learning rate over the stage."""
+    ema: float = Field(default=0.999, ge=0.0, lt=1.0)
+    """The decay of the weights' moving average; 0 means the weights themselves."""
+    patch: int | None = Field(default=None, ge=1)
+    """LR px a side; or give hr_patch."""
+    hr_patch: int | None = Field(default=None, ge=1)
+    """HR px a side, rounded down to a multiple of the scale."""
+    batch: int = Field(default=16, ge=1)
+    """Samples a step, over all devices."""
+    phases: tuple[Phase, ...] = Field(default=(), strict=False)
+    """Changes of patch and batch as the stage goes on."""
+    iterations: int | None = Field(default=None, ge=1)
+    """The length in steps; or give hours."""
+    hours: float | None = Field(default=None, gt=0.0)
+    """The length in hours spent in training steps."""
+
+    @field_validator("loss")
+    @classmethod
+    def _loss(cls, loss: dict[str, float]) -> dict[str, float]:
+        for name in loss:
+            _known("loss", name, LOSS_NAMES)
+        if not any(loss.values()) or min(loss.values()) < 0.0:
+            raise OptionError("The weights of the losses must not be negative, and one must be above 0.")
+        return loss
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.iterations is None) == (self.hours is None):
+            raise OptionError("A stage needs a length: give either iterations or hours.")
+        if (self.patch is None) == (self.hr_patch is None):
+            raise OptionError("A stage needs the size of its patches: give either patch (LR px) or hr_patch (HR px).")
+        if self.loss.get(DISTILLATION) and self.teacher is None:
+            raise OptionError("Distillation needs a teacher: give the path of a checkpoint.")
+        if [phase.at for phase in self.phases] != sorted({phase.at for phase in self.phases}):
+            raise OptionError("The phases of a stage must be in order of `at`.")
+        return self
+
+    @property
+    def uses_contrastive(self) -> bool:
+        """Whether the contrastive loss has a weight."""
+        return bool(self.loss.get(CONTRASTIVE))
+
+    def sizes(self, progress: float, scale: int) -> tuple[int, int]:
+        """Return (patch in LR px, batch) at ``progress``."""
+        patch = self.patch if self.patch is not None else (self.hr_patch or 0) // scale
+        batch = self.batch
+        for phase in self.phases:
+            if progress >= phase.at:
+                patch, batch = phase.patch or patch, phase.batch or batch
+        return patch, batch
+
+
+class Validation(Section):
+    """How the run is watched: PSNR and SSIM on Y of the averaged weights."""
+
+    on: str = "held-out"
+    """`held-out` (of the pack), or a folder of HR pictures."""
+    every: int | None = Field(default=None, ge=1)
+    """Iterations between two validations."""
+    minutes: float | None = Field(default=5.0, gt=0.0)
+    """Minutes between two validations."""
+    pictures: int = Field(default=8, ge=1)
+    """How many, spread evenly over the set."""
+    crop: int = Field(default=96, ge=0)
+    """held-out: the side of the centre crop in LR px; 0 takes whole pictures."""
+
+
+class Saving(Section):
+    """When checkpoints are written."""
+
+    every: int | None = Field(default=None, ge=1)
+    """Iterations between two checkpoints."""
+    minutes: float | None = Field(default=10.0, gt=0.0)
+    """Minutes between two checkpoints."""
+    keep: int = Field(default=2, ge=2)
+    """How many of the newest are kept; the one before the last is there in case the last is damaged."""
+    milestones: int | None = Field(default=None, ge=1)
+    """Iterations between two checkpoints that are kept for good."""
+
+
+class GuardOptions(Section):
+    """When a step is skipped."""
+
+    spike: float = Field(default=4.0, gt=1.0)
+    """A loss above this many times its running mean is skipped."""
+    streak: int = Field(default=10, ge=1)
+    """After so many in a row the run rolls back once, then stops."""
+    slower: float = Field(default=0.5, gt=0.0, le=1.0)
+    """The factor of the learning rate after the roll-back."""
+
+
+class Recipe(Section):
+    """A training run."""
+
+    name: str = ""
+    """The file's name without its suffix."""
+    about: str = ""
+    """One line for people."""
+    variant: str
+    """The network."""
+    scale: int
+    """The upscaling factor."""
+    seed: int = Field(default=0, ge=0)
+    """Of the initial weights and of the samples."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of the arithmetic."""
+    log_every: int = Field(default=50, ge=1)
+    """Iterations between two lines of metrics."""
+    data: Data = Data()
+    """What is trained on."""
+    validation: Validation = Validation()
+    """How the run is watched."""
+    saving: Saving = Saving()
+    """When checkpoints are written."""
+    guard: GuardOptions = GuardOptions()
+    """When a step is skipped."""
+    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
+    """The runs of a schedule, one after the other."""
+
+    @field_validator("variant")
+    @classmethod
+    def _variant(cls, name: str) -> str:
+        return _known("variant", name, VARIANTS)
+
+    @field_validator("scale")
+    @classmethod
+    def _scale(cls, scale: int) -> int:
+        if scale not in SCALES:
+            raise OptionError(f"Scale {scale} is not possible. Allowed: {SCALES.start} to {SCALES.stop - 1}.")
+        return scale
+
+    @model_validator(mode="after")
+    def _starts(self) -> Self:
+        if self.stages[0].init == "previous" or self.stages[0].carry_optimizer:
+            raise OptionError("The first stage has none before it: give it another init, and no carry_optimizer.")
+        return self
+
+    def hash(self) -> str:
+        """Return the sha256 of the resolved recipe: equal for runs that were asked for the same."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,194 @@
+"""Reading recipes: TOML files, their bases, overrides from the command line, and errors that name the nearest key."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rlfn.errors import OptionError, listing, unknown
+from rlfn.training.recipe import Recipe
+
+_EITHER = ({"iterations", "hours"}, {"patch", "hr_patch"})  # setting one takes the other's place
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes inside the package by name."""
+    folder = Path(str(files("rlfn") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe with its bases, apply overrides and check everything.
+
+    Args:
+        source: the path of a ``.toml`` file, or the name of a recipe inside the package.
+        overrides: texts such as ``stages.0.loss.l1=1``; the value is read as TOML, or else as text.
+
+    Raises:
+        OptionError: there is no such recipe, or it is wrong; the message lists every mistake.
+    """
+    path = _find(str(source), shipped_recipes())
+    raw = _read(path, ())
+    raw.setdefault("name", path.stem)
+    for override in overrides:
+        _override(raw, override)
+    return check_recipe(raw, str(source))
+
+
+def check_recipe(raw: Mapping[str, Any], source: str) -> Recipe:
+    """Turn a recipe's plain data into a :class:`Recipe`.
+
+    Raises:
+        OptionError: something is wrong; the message has one line for every mistake.
+    """
+    raw = dict(raw)
+    shared = raw.pop("stage", {})
+    stages = raw.get("stages")
+    if isinstance(shared, dict) and isinstance(stages, list):
+        raw["stages"] = [_merge(shared, stage) if isinstance(stage, dict) else stage for stage in stages]
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        mistakes = [mistake for mistake in error.errors() if not _follows(mistake["loc"], mistake["type"], raw)]
+        lines = [_explain(mistake["loc"], mistake["type"], mistake["msg"], raw) for mistake in mistakes]
+        count = f"{len(lines)} mistakes" if len(lines) > 1 else "a mistake"
+        raise OptionError(f"The recipe {source} has {count}:\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def _find(source: str, shipped: Mapping[str, Path]) -> Path:
+    if source in shipped:
+        return shipped[source]
+    path = Path(source)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise OptionError(f"There is no recipe file {path}. Give a .toml file, or one of: {listing(shipped)}.")
+        return path
+    raise unknown("recipe", source, shipped)
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise OptionError(f"The recipe {path} is its own base: {listing(seen)}.")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"The recipe {path} is not valid TOML: {error}.") from None
+    base = raw.pop("base", None)
+    if base is None:
+        return raw
+    if not isinstance(base, str):
+        raise OptionError(f"The recipe {path} has a base that is not text. Give a recipe's name or path.")
+    beside = path.parent / base
+    found = beside if beside.suffix == ".toml" and beside.is_file() else _find(base, shipped_recipes())
+    inherited = _read(found, (*seen, path))
+    inherited.pop("name", None)
+    return _merge(inherited, raw)
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the keys of ``over``: tables are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        for pair in _EITHER:
+            if key in pair:
+                for other in pair - {key}:
+                    merged.pop(other, None)
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    for pair in _EITHER:  # both given in one table stays a mistake that is reported
+        if pair <= over.keys():
+            merged.update({key: over[key] for key in pair})
+    return merged
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    """Apply one ``path.to.key=value``."""
+    where, equals, value = text.partition("=")
+    if not equals or not where.strip():
+        raise OptionError(f"--set {text!r} is not of the form key=value, for example stages.0.hours=0.5.")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    *parents, last = where.strip().split(".")
+    place: Any = raw
+    for depth, key in enumerate(parents):
+        if isinstance(place, list):
+            place = _item(place, key, text)
+        elif isinstance(place, dict):
+            place = place.setdefault(key, {})
+        else:
+            raise OptionError(f"--set {text!r}: {'.'.join(parents[:depth])} is a value and has no keys.")
+    if isinstance(place, list):
+        _item(place, last, text)
+        place[int(last)] = parsed
+    elif isinstance(place, dict):
+        place.update(_merge(place, {last: parsed}))
+        for pair in _EITHER:
+            if last in pair:
+                for other in pair - {last}:
+                    place.pop(other, None)
+                    _drop_shared(raw, parents, other)
+    else:
+        raise OptionError(f"--set {text!r}: {'.'.join(parents)} is a value and has no keys.")
+
+
+def _drop_shared(raw: dict[str, Any], parents: list[str], key: str) -> None:
+    """A stage's own ``hours`` also takes the place of ``iterations`` that all stages share; merging sees to that."""
+    if parents == ["stage"]:
+        for stage in raw.get("stages", []):
+            if isinstance(stage, dict):
+                stage.pop(key, None)
+
+
+def _item(place: list[Any], key: str, text: str) -> Any:
+    if not key.isdigit() or int(key) >= len(place):
+        allowed = f"0 to {len(place) - 1}" if place else "none, the list is empty"
+        raise OptionError(f"--set {text!r}: {key!r} is not an item of that list. Allowed: {allowed}.")
+    return place[int(key)]
+
+
+def _follows(where: tuple[int | str, ...], kind: str, raw: Mapping[str, Any]) -> bool:
+    """Return whether a mistake only follows from others: a list counts as empty when all of its items are wrong."""
+    return kind == "too_short" and where == ("stages",) and bool(raw.get("stages"))
+
+
+def _explain(where: tuple[int | str, ...], kind: str, message: str, raw: Mapping[str, Any]) -> str:
+    """Write one mistake as one line: the key, what is wrong, the nearest or the allowed names."""
+    place = ".".join(str(part) for part in where) or "the recipe"
+    if kind == "extra_forbidden":
+        fields = _fields_at(where[:-1])
+        near = difflib.get_close_matches(str(where[-1]), fields, n=1, cutoff=0.5)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Allowed: {listing(fields)}."
+        return f"{place}: there is no such key. {hint}"
+    if kind == "missing":
+        return f"{place}: this key is needed."
+    message = message.removeprefix("Value error, ").replace("Input should", "it should")
+    given: Any = raw
+    for part in where:
+        try:
+            given = given[part]
+        except (KeyError, IndexError, TypeError):
+            return f"{place}: {message}"
+    said = f" (given: {given!r})" if not isinstance(given, dict | list) and kind != "value_error" else ""
+    return f"{place}: {message}{said}"
+
+
+def _fields_at(where: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the section at ``where`` allows."""
+    model: type[BaseModel] = Recipe
+    for part in where:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        candidates = (annotation, *typing.get_args(annotation))
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)

@@ -1,0 +1,130 @@
+"""What a run shows while it goes on: a progress bar, lines, ``metrics.jsonl`` and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from rlfn.training.learner import Position
+from rlfn.training.recipe import Stage
+
+METRICS = "metrics.jsonl"
+
+
+class Reporter:
+    """Writes what happens; only the first of several processes has one that is switched on.
+
+    Args:
+        folder: the run's folder.
+        on: whether to write at all.
+    """
+
+    def __init__(self, folder: Path, on: bool) -> None:
+        self.folder = folder
+        self.on = on
+        self.console = Console(file=sys.stderr, highlight=False)
+        self._board: Any = None
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if on:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def drop_after(self, iteration: int) -> None:
+        """Remove the lines of ``metrics.jsonl`` after ``iteration``, which a resumed run writes again."""
+        if self.on:
+            kept = [row for row in read_metrics(self.folder) if row["iteration"] <= iteration]
+            (self.folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+    def open(self) -> None:
+        """Begin to show progress: a bar on a terminal, lines elsewhere."""
+        if not self.on:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"))
+        except ImportError:
+            self.say("TensorBoard is not installed: its files are not written.")
+        if self.console.is_terminal:
+            text = TextColumn("{task.description}")
+            self._bar = Progress(text, BarColumn(), TimeElapsedColumn(), console=self.console)
+            self._task = self._bar.add_task("training", total=1.0)
+            self._bar.start()
+
+    def close(self) -> None:
+        """End the display and flush the files."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def say(self, text: str) -> None:
+        """Print one line for people."""
+        if self.on:
+            self.console.print(text, markup=False, soft_wrap=True)
+
+    def metrics(self, row: dict[str, Any], description: str, progress: float) -> None:
+        """Record one line of numbers and show it.
+
+        Args:
+            row: numbers and texts by name, with ``iteration`` counted over all stages.
+            description: the same for people.
+            progress: of the stage, in [0, 1].
+        """
+        if not self.on:
+            return
+        row = {"time": round(time.time(), 3), **row}
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._board is not None:
+            for name, value in row.items():
+                if isinstance(value, float) and name != "time":
+                    self._board.add_scalar(name, value, row["iteration"])
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=progress, description=description)
+        else:
+            self.say(description)
+
+    def picture(self, sr: NDArray[np.uint8], iteration: int) -> None:
+        """Add a validation picture (H, W, 3) to TensorBoard."""
+        if self._board is not None:
+            self._board.add_image("validation", sr, iteration, dataformats="HWC")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's ``metrics.jsonl``; a last line that was cut off is left out."""
+    path = folder / METRICS
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def time_left(stage: Stage, position: Position, iterations_per_second: float) -> float:
+    """Return the seconds until ``stage`` ends."""
+    if stage.hours is not None:
+        return max(0.0, stage.hours * 3600.0 - position.seconds)
+    return ((stage.iterations or 0) - position.iteration) / max(iterations_per_second, 1e-9)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people.
+
+    >>> duration(75), duration(4000)
+    ('1m15s', '1h06m')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{rest:02d}s"

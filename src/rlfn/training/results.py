@@ -1,0 +1,145 @@
+"""What a finished run leaves: the model's files, its card and its curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import rlfn
+from rlfn.networks.checkpoints import save_checkpoint
+from rlfn.training.learner import Position
+from rlfn.training.pack import Pack
+from rlfn.training.recipe import Recipe
+from rlfn.training.reporting import Reporter, duration, read_metrics
+from rlfn.training.stages import finished
+from rlfn.variants import get_variant
+
+
+def write_model(
+    path: Path,
+    network: nn.Module,
+    recipe: Recipe,
+    pack: Pack,
+    position: Position,
+    facts: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Write a network as it is trained to a file that takes [0, 255], and return its metadata: how it was trained."""
+    stages = recipe.stages[: position.stage + 1]
+    metadata = {
+        "recipe": recipe.name,
+        "recipe_sha256": recipe.hash(),
+        "data": f"{pack.path.resolve().name}: {len(pack)} pictures, {recipe.data.degradation}",
+        "stages": str(len(stages)),
+        "iterations": str(position.total),
+        "hours": f"{(position.earlier_seconds + position.seconds) / 3600.0:.4f}",
+        "lr_pixels": str(position.pixels),
+        "initial_weights": ", ".join(stage.init for stage in stages),
+        "teachers": ", ".join(sorted({Path(stage.teacher).name for stage in stages if stage.teacher})) or "none",
+        "rlfn": rlfn.__version__,
+        "torch": str(torch.__version__),
+        **(facts or {}),
+    }
+    save_checkpoint(path, finished(network), get_variant(recipe.variant), recipe.scale, metadata)
+    return metadata
+
+
+def write_results(
+    out: Path, network: nn.Module, recipe: Recipe, pack: Pack, position: Position, reporter: Reporter
+) -> None:
+    """Write ``model.safetensors``, ``model.onnx``, the model card ``README.md`` and ``curves.png`` into ``out``.
+
+    Args:
+        out: the run's folder, where ``metrics.jsonl`` is.
+        network: the averaged weights.
+        recipe: what was trained.
+        pack: what it was trained on.
+        position: the run's end.
+        reporter: says what was left out and why.
+    """
+    rows = read_metrics(out)
+    scored = [row for row in rows if "psnr" in row]
+    facts = {}
+    if scored:
+        facts = {"validation_psnr": f"{scored[-1]['psnr']:.4f}", "validation_ssim": f"{scored[-1]['ssim']:.5f}"}
+    path = out / "model.safetensors"
+    metadata = write_model(path, network, recipe, pack, position, facts)
+    _write_onnx(path, out / "model.onnx", reporter)
+    (out / "README.md").write_text(model_card(recipe, metadata, scored), encoding="utf-8")
+    _draw_curves(out / "curves.png", rows, reporter)
+    reporter.say(f"Finished. The model is {path}.")
+
+
+def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
+    try:
+        from rlfn.export.onnx import export_onnx
+    except ImportError:
+        reporter.say("model.onnx is not written: pip install 'rlfn[torch]' brings what the export needs.")
+        return
+    from rlfn.networks.checkpoints import load_checkpoint
+
+    export_onnx(load_checkpoint(model), path)
+
+
+def model_card(recipe: Recipe, metadata: Mapping[str, str], scored: list[dict[str, Any]]) -> str:
+    """Return a model card in Markdown: what it is, data, recipe, time, scores.
+
+    Args:
+        recipe: the resolved recipe.
+        metadata: of the model's file.
+        scored: the lines of ``metrics.jsonl`` that hold validation scores.
+    """
+    hours = float(metadata["hours"])
+    facts = {
+        "network": f"{recipe.variant}, x{recipe.scale}, RGB in [0, 255]",
+        "recipe": f"{recipe.name} ({metadata['recipe_sha256'][:12]})",
+        "data": metadata["data"],
+        "length": f"{metadata['iterations']} iterations in {duration(hours * 3600.0)}, {metadata['lr_pixels']} LR px",
+        "started from": metadata["initial_weights"],
+        "teachers": metadata["teachers"],
+        "made with": f"rlfn {metadata['rlfn']}, torch {metadata['torch']}",
+    }
+    lines = [f"# {recipe.variant}-x{recipe.scale}", "", recipe.about, "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in facts.items()]
+    lines += ["", "## Scores", ""]
+    if scored:
+        where = "the held-out pictures" if recipe.validation.on == "held-out" else recipe.validation.on
+        lines += [
+            f"On {where}: Y of BT.601, a border of {recipe.scale} px cropped, at most {recipe.validation.pictures} "
+            "pictures.",
+            "",
+            "| iteration | PSNR, dB | SSIM |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {row['iteration']} | {row['psnr']:.3f} | {row['ssim']:.4f} |" for row in scored[-10:]]
+    else:
+        lines.append("None: the recipe held nothing out.")
+    lines += ["", "## Recipe", "", "```json", json.dumps(recipe.model_dump(), indent=2), "```", ""]
+    return "\n".join(lines)
+
+
+def _draw_curves(path: Path, rows: list[dict[str, Any]], reporter: Reporter) -> None:
+    """Draw the loss and the validation scores over the iterations."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        reporter.say("curves.png is not drawn: pip install 'rlfn[train]' brings what it needs.")
+        return
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for axes, key, label in ((left, "mean_loss", "loss (running mean)"), (right, "psnr", "validation PSNR, dB")):
+        found = [(row["iteration"], row[key]) for row in rows if key in row]
+        axes.plot([x for x, _ in found], [y for _, y in found], marker="." if len(found) < 40 else "")
+        axes.set_xlabel("iteration")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    losses = [row["mean_loss"] for row in rows if row.get("mean_loss", 0.0) > 0.0]
+    if losses:
+        left.set_yscale("log")
+    figure.savefig(path, dpi=120)

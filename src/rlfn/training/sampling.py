@@ -1,0 +1,191 @@
+"""Random aligned crops from a pack, each a pure function of (seed, iteration, number in the batch).
+
+The random stream is counter-based (Philox), so the same samples come whatever the number of workers or devices, and
+after a resume: nothing is stored and nothing has to be replayed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import OptionError
+from rlfn.training.degradations import Degradation
+from rlfn.training.pack import Indices, Pack
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+FLAT = 4.0  # mean step between neighbours, in levels of 255, below which a crop counts as flat
+REDRAWS = 4  # how often at most one sample is drawn again
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where a crop lies, in low-resolution pixels, and how it is turned: mirrored first, then transposed."""
+
+    picture: int
+    top: int
+    left: int
+    mirror_rows: bool
+    mirror_columns: bool
+    turn: bool
+
+    def turned(self, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a view of (3, N, N) planes in this crop's orientation."""
+        planes = planes[:, :: -1 if self.mirror_rows else 1, :: -1 if self.mirror_columns else 1]
+        return planes.transpose(0, 2, 1) if self.turn else planes
+
+
+def sample_stream(seed: int, iteration: int, sample: int) -> np.random.Generator:
+    """Return the random stream of one sample: Philox with (seed, iteration) as its key, the sample in its counter.
+
+    Args:
+        seed, iteration, sample: whole numbers, 0 <= n < 2^64.
+    """
+    key = np.array((seed, iteration), np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array((0, 0, 0, sample), np.uint64)))
+
+
+def sample_batch(
+    pack: Pack,
+    *,
+    seed: int,
+    iteration: int,
+    first: int,
+    count: int,
+    scale: int,
+    patch: int,
+    pictures: Indices,
+    degradation: Degradation,
+    skip_flat: float = 0.0,
+) -> Batch:
+    """Draw a batch of aligned crops, randomly mirrored and turned by quarters.
+
+    Every picture is equally likely, as in the paper, then every position in it. Sample k depends on ``seed``,
+    ``iteration`` and ``first + k`` alone.
+
+    Args:
+        pack: where the pictures are.
+        seed, iteration: which batch.
+        first: the number of the first sample within the whole batch; above 0 on all devices but the first.
+        count: how many samples to draw.
+        scale: the reduction, one of the pack's if the degradation is a packed one.
+        patch: the low-resolution crop's side in pixels.
+        pictures: the indices to draw from, see :meth:`Pack.split`.
+        degradation: what makes the low-resolution crop, a row of ``DEGRADATIONS``.
+        skip_flat: the probability, 0 to 1, with which a crop that shows next to nothing is drawn again.
+
+    Returns:
+        lr (count, 3, patch, patch) and hr (count, 3, patch * scale, patch * scale), RGB uint8 0..255, contiguous.
+
+    Raises:
+        OptionError: a count, patch or probability out of range.
+        DataError: a picture is smaller than the crop; the pack lacks the scale.
+    """
+    if count < 1 or patch < 1 or scale < 2 or not 0.0 <= skip_flat <= 1.0:
+        raise OptionError(
+            f"Cannot draw {count} crops of {patch} pixels at scale {scale} with skip_flat = {skip_flat}. "
+            "Allowed: at least 1 crop, 1 pixel and scale 2; skip_flat from 0 to 1."
+        )
+    side = patch * scale
+    pack.check_patch(side, pictures)
+    lr = np.empty((count, 3, patch, patch), np.uint8)
+    hr = np.empty((count, 3, side, side), np.uint8)
+    for k in range(count):
+        random = sample_stream(seed, iteration, first + k)
+        crop = draw_crop(pack, random, pictures, patch, scale, skip_flat)
+        planes = pack.planes(crop.picture)
+        big = planes[:, crop.top * scale : crop.top * scale + side, crop.left * scale : crop.left * scale + side]
+        if degradation.packed:
+            small = pack.planes(crop.picture, scale)[:, crop.top : crop.top + patch, crop.left : crop.left + patch]
+        else:
+            small = _degrade(planes, crop, patch, scale, degradation, random)
+        hr[k] = crop.turned(big)
+        lr[k] = crop.turned(small)
+    return lr, hr
+
+
+def draw_crop(
+    pack: Pack, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float = 0.0
+) -> Crop:
+    """Draw one crop from its stream, see :func:`sample_batch` for the arguments; the pictures must be large enough."""
+    for _ in range(REDRAWS + 1):
+        picture = int(pictures[random.integers(len(pictures))])
+        planes = pack.planes(picture)
+        top = int(random.integers(planes.shape[1] // scale - patch + 1))
+        left = int(random.integers(planes.shape[2] // scale - patch + 1))
+        if skip_flat == 0.0 or patch < 2 or random.random() >= skip_flat:
+            break
+        y, x, side = top * scale, left * scale, patch * scale
+        if not is_flat(planes[:, y : y + side, x : x + side], scale):
+            break
+    mirror_rows, mirror_columns, turn = random.integers(0, 2, size=3)
+    return Crop(picture, top, left, bool(mirror_rows), bool(mirror_columns), bool(turn))
+
+
+def batches(
+    draw: Callable[[int], Batch], iterations: Iterable[int], *, ahead: int = 2, workers: int = 1
+) -> Iterator[tuple[int, Batch]]:
+    """Draw batches in background threads, so that loading never stalls a step.
+
+    Args:
+        draw: makes the batch of an iteration; it runs in another thread.
+        iterations: the iterations to draw, in order; may be endless.
+        ahead: how many batches may wait.
+        workers: threads.
+
+    Yields:
+        (iteration, batch) in the order of ``iterations``; an error of ``draw`` is raised at its own iteration.
+    """
+    if ahead < 1 or workers < 1:
+        raise OptionError(f"Cannot prefetch {ahead} batches with {workers} threads. Both must be at least 1.")
+    pool = ThreadPoolExecutor(workers, "batches")
+    remaining = iter(iterations)
+    queue: deque[tuple[int, Future[Batch]]] = deque()
+
+    def refill() -> None:
+        while len(queue) < ahead and (iteration := next(remaining, None)) is not None:
+            queue.append((iteration, pool.submit(draw, iteration)))
+
+    try:
+        refill()
+        while queue:
+            iteration, future = queue.popleft()
+            refill()
+            yield iteration, future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def is_flat(hr: NDArray[np.uint8], scale: int) -> bool:
+    """Say whether a (3, H, W) crop shows next to nothing: its green plane, seen at low resolution, hardly changes."""
+    green = hr[1, ::scale, ::scale].astype(np.int16)
+    steps = np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean()
+    return bool(steps < 2.0 * FLAT)
+
+
+def _degrade(
+    planes: NDArray[np.uint8],
+    crop: Crop,
+    patch: int,
+    scale: int,
+    degradation: Degradation,
+    random: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """Make the low-resolution crop with as much context around it as the picture has."""
+    spans = []
+    for start, length in zip((crop.top, crop.left), planes.shape[1:], strict=True):
+        # up to 7 more pixels before the crop: the 8-pixel grid of JPEG begins anywhere, as in a crop of a photograph
+        low = max(0, start - degradation.margin - int(random.integers(8)))
+        high = min(length // scale, start + patch + degradation.margin)
+        spans.append((low, high))
+    (top, bottom), (left, right) = spans
+    around = planes[:, top * scale : bottom * scale, left * scale : right * scale].transpose(1, 2, 0)
+    lr = degradation.apply(np.ascontiguousarray(around), scale, random)
+    y, x = crop.top - top, crop.left - left
+    return lr[y : y + patch, x : x + patch].transpose(2, 0, 1)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlfn.cli import main
+from rlfn.training.pack import Pack
+from rlfn.training.pictures import read_rgb, write_rgb
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "hr").mkdir()
+    for number in range(3):
+        picture = np.random.default_rng(number).integers(0, 256, (72, 80, 3), np.uint8)
+        write_rgb(tmp_path / "hr" / f"000{number}.png", picture)
+    return tmp_path / "hr"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["rlfn", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    "scales",
+    [("--scale", 2, 3, 4), ("-s", 2, "-s", 3, "-s", 4), ("--scale", 4, 3, "--scale", 2), ("--scale=2", "-s", 3, 4)],
+)
+def test_pack_takes_several_scales(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    scales: tuple[object, ...],
+) -> None:
+    out = tmp_path / "out"
+    assert run(monkeypatch, "data", "pack", *scales, folder, "-o", out, "--min-side", 64) == 0
+    assert Pack.open(out).scales == (2, 3, 4)
+    assert "3 pictures, x2, x3, x4" in capsys.readouterr().out
+    assert run(monkeypatch, "data", "pack", folder, *scales, "-o", out, "--min-side", 64) == 0
+    assert "nothing was left to do" in capsys.readouterr().out
+
+
+def test_pack_takes_several_folders_and_scale_4_by_default(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = folder.rename(tmp_path / "other")
+    folder.mkdir()
+    write_rgb(folder / "x.png", read_rgb(other / "0000.png"))
+    assert run(monkeypatch, "data", "pack", other, folder, "-o", tmp_path / "out", "--min-side", 64) == 0
+    pack = Pack.open(tmp_path / "out")
+    assert pack.names == ("hr/x.png", "other/0000.png", "other/0001.png", "other/0002.png")
+    assert pack.scales == (4,)
+
+
+def test_degraded_pictures_serve_as_lr_dir(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lr, out = tmp_path / "lr", tmp_path / "out"
+    assert run(monkeypatch, "data", "degrade", folder, "-o", lr, "--scale", 3, "--degradation", "photo") == 0
+    assert run(monkeypatch, "data", "pack", folder, "--scale", 3, "--lr-dir", lr, "-o", out, "--min-side", 64) == 0
+    assert np.array_equal(Pack.open(out).lr(1, 3), read_rgb(lr / "0001x3.png"))
+
+
+def test_left_out_pictures_are_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rgb(folder / "tiny.png", np.zeros((9, 9, 3), np.uint8))
+    command = ("data", "pack", folder, "-o", tmp_path / "out", "--min-side", 64)
+    assert run(monkeypatch, *command) == 2
+    assert "tiny.png is 9x9, smaller than 64 pixels a side. Remove" in capsys.readouterr().err
+    assert run(monkeypatch, *command, "--skip") == 0
+    assert "left out: tiny.png is 9x9" in capsys.readouterr().err
+
+
+def test_failed_pictures_end_with_an_error(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.png").write_text("no")
+    assert run(monkeypatch, "data", "degrade", folder, "-o", tmp_path / "out") == 1
+    assert "failed: " in capsys.readouterr().err
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pack", "nowhere", "-o", "out"), "nowhere does not exist"),
+        (("degrade", ".", "-o", "out", "--degradation", "foto"), "Did you mean 'photo'"),
+        (("get", "div2"), "Did you mean 'div2k'"),
+        (("get", "manga109"), "ask its owners"),
+    ],
+)
+def test_mistakes_are_said_in_a_sentence(
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "data", *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("rlfn: ")
+    assert len(error.splitlines()) == 1
+
+
+def test_get_without_a_name_lists_the_sets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from rlfn.training.downloads import DOWNLOADS
+
+    assert run(monkeypatch, "data", "get") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(DOWNLOADS)
+
+
+def test_get_says_when_no_hash_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rlfn.training import downloads
+
+    file = downloads.File("http://127.0.0.1:9/a.zip", None)
+    monkeypatch.setitem(downloads.DOWNLOADS, "mine", downloads.Download("Mine", "free", (file,)))
+    assert run(monkeypatch, "data", "get", "mine", "-o", tmp_path) == 2
+    captured = capsys.readouterr()
+    assert "Licence: free" in captured.out
+    assert "no hash is known" in captured.out
+    assert "cannot be fetched" in captured.err

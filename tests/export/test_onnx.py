@@ -1,0 +1,90 @@
+"""ONNX export: equal to torch at every size, metadata inside, nothing written when it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rlfn.errors import ModelError, OutputError
+from rlfn.export import onnx as exporting
+from rlfn.export.onnx import export_onnx, source_hash
+from rlfn.inference.engines import OnnxRuntimeEngine
+from rlfn.inference.upscaler import Upscaler
+from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
+from rlfn.variants import RLFNFields, Variant
+
+TINY = Variant("tiny", "rlfn", RLFNFields(blocks=1, channels=6, mid=6, esa_channels=4), "for tests")
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    torch.manual_seed(0)
+    return Checkpoint(build(TINY, 3).eval(), TINY, 3)
+
+
+@pytest.fixture(scope="module")
+def graph(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    assert export_onnx(checkpoint, path) <= exporting.TOLERANCE
+    return path
+
+
+def test_the_ordinary_graph_has_one_input(graph: Path, checkpoint: Checkpoint) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(graph))
+    assert [item.name for item in session.get_inputs()] == ["lr"]
+    assert [item.name for item in session.get_outputs()] == ["sr"]
+    facts = session.get_modelmeta().custom_metadata_map
+    assert facts["variant"] == "tiny"
+    assert (facts["scale"], facts["value_range"]) == ("3", "255")
+    assert facts["source_sha256"] == source_hash(checkpoint)
+
+
+@pytest.mark.parametrize(("batch", "height", "width"), [(1, 15, 15), (1, 15, 40), (3, 29, 18)])
+def test_any_size_equals_torch(graph: Path, checkpoint: Checkpoint, batch: int, height: int, width: int) -> None:
+    lr = np.random.default_rng(0).uniform(0, 255, (batch, 3, height, width)).astype(np.float32)
+    with torch.inference_mode():
+        wanted = checkpoint.network(torch.from_numpy(lr)).numpy()
+    np.testing.assert_allclose(OnnxRuntimeEngine(graph.read_bytes(), 1)(lr), wanted, atol=0.01)
+
+
+def test_a_users_graph_runs_in_every_graph_engine(graph: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    weights = tmp_path / "tiny.safetensors"
+    save_checkpoint(weights, checkpoint.network, replace(TINY, name="rlfn-custom"), 3)
+    image = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)
+    wanted = Upscaler(weights, "torch")(image).astype(int)
+    for engine in ("onnxruntime", "openvino"):
+        assert np.abs(Upscaler(graph, engine)(image) - wanted).max() <= 1
+
+
+def load_checkpoint_variant(checkpoint: Checkpoint) -> Variant:
+    return Variant("rlfn-custom", "rlfn", checkpoint.variant.fields, "sizes read from a file")
+
+
+def test_a_graph_that_differs_is_not_written(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    with pytest.raises(ModelError, match="differs from torch"):
+        export_onnx(checkpoint, tmp_path / "out.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_target_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        export_onnx(checkpoint, tmp_path / "none" / "out.onnx")
+
+
+def test_the_packaged_graph_is_the_packaged_weights() -> None:
+    """Guards against a manifest whose two files are of different training runs."""
+    from rlfn import catalog
+
+    for model in catalog.models().values():
+        weights = load_checkpoint(model.file(catalog.TENSORS).path)
+        graph = OnnxRuntimeEngine(model.file(catalog.GRAPH).read(), 1)._session.get_modelmeta().custom_metadata_map
+        assert graph["source_sha256"] == source_hash(weights), model.name

@@ -1,0 +1,37 @@
+"""Train the tiny network in a process of its own: RECIPE_JSON OUT PACK [die-at STEP | two]."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from tiny import TINY
+
+from rlfn.training.learner import Learner, Step
+from rlfn.training.loop import train
+from rlfn.training.recipe import Recipe
+from rlfn.training.run import Devices
+from rlfn.variants import VARIANTS
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    VARIANTS["tiny"] = TINY
+    recipe, out, data, *more = sys.argv[1:]
+    where = Devices("cpu")
+    if more[:1] == ["two"]:
+        where = Devices("cpu", devices=2, strategy="ddp")
+    elif more[:1] == ["die-at"]:
+        step, count = Learner.step, itertools.count(1)
+
+        def killed(self: Learner, *given: Any) -> Step:
+            if next(count) == int(more[1]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(self, *given)
+
+        Learner.step = killed  # type: ignore[method-assign]
+    train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where)

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic import synthetic
+
+from rlfn.errors import MissingExtraError, OptionError
+from rlfn.images.resize import resize
+from rlfn.training.degradations import (
+    DEGRADATIONS,
+    KERNELS,
+    Bicubic,
+    Photo,
+    compress,
+    make_degradation,
+    reduce,
+)
+from rlfn.training.pack import Pack
+from rlfn.training.sampling import sample_batch, sample_stream
+
+OFF: dict[str, Any] = {"blur": 0.0, "poisson": 0.0, "gaussian": 0.0, "jpeg": 0.0}
+
+
+def stream() -> np.random.Generator:
+    return sample_stream(1, 2, 3)
+
+
+def flat(value: int = 128, side: int = 240) -> np.ndarray:
+    return np.full((side, side, 3), value, np.uint8)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_degradation_has_the_right_size_and_is_repeatable(name: str, scale: int) -> None:
+    degradation, hr = make_degradation(name), synthetic(24 * scale, 19 * scale)
+    lr = degradation.apply(hr, scale, stream())
+    assert lr.shape == (24, 19, 3)
+    assert lr.dtype == np.uint8
+    assert np.array_equal(lr, degradation.apply(hr, scale, stream()))
+    assert np.abs(lr.astype(float) - resize(hr.astype(float), scale=1 / scale)).mean() < 25
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 5])
+def test_kernels_agree_with_other_implementations(scale: int) -> None:
+    hr = synthetic(11 * scale, 13 * scale)
+    assert np.abs(reduce(hr, scale, "bicubic") - resize(hr.astype(np.float64), scale=1 / scale)).max() < 1e-3
+    means = hr.reshape(11, scale, 13, scale, 3).mean(axis=(1, 3))
+    assert np.abs(reduce(hr, scale, "area") - means).max() < 1e-3
+    planes = [Image.fromarray(hr[:, :, c].astype(np.float32)) for c in range(3)]
+    triangle = np.stack([np.asarray(plane.resize((13, 11), Image.Resampling.BILINEAR)) for plane in planes], axis=-1)
+    assert np.abs(reduce(hr, scale, "bilinear") - triangle)[1:-1, 1:-1].max() < 1e-3
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sigma", [0.4, 2.5])
+def test_blur_is_a_gaussian_before_the_reduction(kernel: str, sigma: float) -> None:
+    hr = synthetic(32, 40)
+    reach = int(np.ceil(3 * sigma))
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    padded = np.pad(hr.astype(float), ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
+    rows = sum(w * padded[k : k + 32] for k, w in enumerate(weights))
+    blurred = sum(w * rows[:, k : k + 40] for k, w in enumerate(weights))
+    levels = np.linspace(0, 255, 32 * 40 * 3).reshape(32, 40, 3).astype(np.uint8)
+    assert np.abs(reduce(levels, 4, kernel, 0.0) - reduce(levels, 4, kernel, sigma))[3:-3, 3:-3].max() < 1
+    assert np.abs(reduce(hr, 4, kernel, sigma) - _reduce_float(blurred, 4, kernel)).max() < 1e-3
+
+
+def _reduce_float(picture: np.ndarray, scale: int, kernel: str) -> np.ndarray:
+    """Reduce a float picture by a whole and a fractional part, each of which is a picture of uint8."""
+    scaled = np.rint(picture * 256**2).astype(np.int64)
+    parts = [(scaled >> shift & 255).astype(np.uint8) for shift in (16, 8, 0)]
+    return sum(reduce(part, scale, kernel).astype(float) * 256.0**-n for n, part in enumerate(parts))
+
+
+def test_nothing_drawn_is_the_plain_reduction() -> None:
+    hr = synthetic(40, 48)
+    for kernel in KERNELS:
+        out = Photo(**OFF, kernels=(kernel,)).apply(hr, 4, stream())
+        assert np.array_equal(out, np.clip(np.floor(reduce(hr, 4, kernel) + 0.5), 0, 255))
+
+
+def test_every_kernel_is_drawn() -> None:
+    hr = synthetic(40, 48)
+    results = {Photo(**OFF).apply(hr, 4, sample_stream(0, 0, k)).tobytes() for k in range(30)}
+    assert len(results) == 3
+
+
+@pytest.mark.parametrize("sigma", [2.0, 20.0])
+def test_gaussian_noise_has_its_deviation(sigma: float) -> None:
+    out = Photo(**(OFF | {"gaussian": 1.0, "gaussian_sigma": (sigma, sigma)})).apply(flat(), 2, stream())
+    assert out.std() == pytest.approx(sigma, rel=0.03)
+    assert out.mean() == pytest.approx(128, abs=0.5)
+
+
+def test_poisson_noise_grows_with_the_light() -> None:
+    photo = Photo(**(OFF | {"poisson": 1.0, "poisson_photons": (500.0, 500.0)}))
+    for value in (30, 120):
+        out = photo.apply(flat(value), 2, stream())
+        assert out.std() == pytest.approx(np.sqrt(value * 255 / 500), rel=0.03)
+        assert out.mean() == pytest.approx(value, abs=0.3)
+    assert (photo.apply(flat(0), 2, stream()) == 0).all()
+
+
+@pytest.mark.parametrize(("quality", "halved"), [(30, False), (95, False), (60, True)])
+def test_jpeg_costs_what_it_costs_in_pillow(quality: int, halved: bool) -> None:
+    from io import BytesIO
+
+    picture = synthetic(48, 40)
+    data = BytesIO()
+    Image.fromarray(picture).save(data, "JPEG", quality=quality, subsampling=2 if halved else 0)
+    expected = np.abs(np.asarray(Image.open(data)).astype(int) - picture).mean()
+    assert np.abs(compress(picture, quality, halved=halved).astype(int) - picture).mean() == pytest.approx(
+        expected, 0.05
+    )
+
+
+def test_lower_quality_is_further_from_the_picture() -> None:
+    hr = synthetic(200, 200)
+    errors = []
+    for quality in (30, 60, 95):
+        photo = Photo(**(OFF | {"jpeg": 1.0, "jpeg_quality": (quality, quality), "kernels": ("area",)}))
+        errors.append(np.abs(photo.apply(hr, 2, stream()) - reduce(hr, 2, "area")).mean())
+    assert errors[0] > 1.2 * errors[1] > 2 * errors[2]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sigma", [0.2, 2.0])
+def test_crops_equal_the_whole_picture(pack: Pack, kernel: str, sigma: float) -> None:
+    photo = Photo(**(OFF | {"blur": 1.0, "blur_sigma": (sigma, sigma), "kernels": (kernel,)}))
+    whole = [photo.apply(pack.hr(0)[:68, :100], 4, stream())]
+    arguments: dict[str, Any] = {"seed": 0, "iteration": 0, "first": 0, "count": 30, "scale": 4, "patch": 6}
+    lr, hr = sample_batch(pack, **arguments, pictures=np.array([0]), degradation=photo)
+    _, reference = sample_batch(pack, **arguments, pictures=np.array([0]), degradation=Bicubic())
+    places = [np.lib.stride_tricks.sliding_window_view(p.transpose(2, 0, 1), (3, 6, 6))[0] for p in whole]
+    for crop in lr:
+        turned = [t[:, ::y, ::x] for t in (crop, crop.transpose(0, 2, 1)) for y in (1, -1) for x in (1, -1)]
+        assert any((windows == view).all(axis=(2, 3, 4)).any() for windows in places for view in turned)
+    assert hr.shape == reference.shape
+
+
+def test_photo_samples_are_repeatable_and_independent_of_the_batch(pack: Pack) -> None:
+    arguments: dict[str, Any] = {"seed": 0, "iteration": 5, "scale": 3, "patch": 9, "degradation": Photo()}
+    arguments["pictures"] = pack.split(0, "all")
+    lr, hr = sample_batch(pack, first=0, count=9, **arguments)
+    part = sample_batch(pack, first=4, count=2, **arguments)
+    assert np.array_equal(part[0], lr[4:6])
+    assert np.array_equal(part[1], hr[4:6])
+    means = [resize(crop.transpose(1, 2, 0).astype(float), scale=1 / 3).transpose(2, 0, 1) for crop in hr]
+    assert np.abs(np.stack(means) - lr).mean() < 15  # the pairs belong together
+
+
+def test_photo_needs_no_scale_in_the_pack(pack: Pack) -> None:
+    lr, _ = sample_batch(
+        pack,
+        seed=0,
+        iteration=0,
+        first=0,
+        count=2,
+        scale=5,
+        patch=5,
+        pictures=pack.split(0, "all"),
+        degradation=Photo(),
+    )
+    assert lr.shape == (2, 3, 5, 5)
+
+
+def test_settings_are_checked_all_at_once() -> None:
+    with pytest.raises(OptionError) as caught:
+        Photo(blur=1.5, blur_sigma=(0.9, 0.1), jpeg_quality=(30, 101), kernels=("lanczos",), gaussian_sigma=(0.0, 1.0))
+    for name in ("blur = 1.5", "blur_sigma", "jpeg_quality", "kernels", "gaussian_sigma"):
+        assert name in str(caught.value)
+    with pytest.raises(OptionError, match="whole numbers"):
+        Photo(jpeg_quality=(30.5, 40))  # type: ignore[arg-type]
+
+
+def test_degradations_are_made_from_recipes() -> None:
+    assert make_degradation("bicubic") == Bicubic()
+    made = make_degradation("photo", {"jpeg": 0.25, "jpeg_quality": [40, 90], "kernels": ["area"]})
+    assert made == Photo(jpeg=0.25, jpeg_quality=(40, 90), kernels=("area",))
+    with pytest.raises(OptionError, match="Did you mean 'bicubic'"):
+        make_degradation("bicubc")
+    with pytest.raises(OptionError, match="Did you mean 'jpeg_quality'"):
+        make_degradation("photo", {"jpg_quality": [40, 90]})
+    with pytest.raises(OptionError, match="setting of the degradation bicubic"):
+        make_degradation("bicubic", {"jpeg": 1})
+
+
+def test_a_missing_encoder_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[train\]'"):
+        compress(flat(side=16), 50, halved=False)

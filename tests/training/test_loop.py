@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY, tiny_pack, tiny_recipe
+
+from rlfn.errors import DataError, ModelError, OptionError, TrainingError
+from rlfn.networks.build import build
+from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
+from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.learner import Learner, Step
+from rlfn.training.loop import train
+from rlfn.training.recipe import Recipe
+from rlfn.training.reporting import read_metrics
+from rlfn.training.run import Devices, recipe_of_run
+from rlfn.variants import VARIANTS
+
+CPU = Devices(accelerator="cpu")
+TWO_STAGES = (
+    {"init": "interpolate", "iterations": 30, "optimizer": {"name": "muon", "lr": 5e-3, "adam_lr": 2e-3}},
+    {"init": "previous", "iterations": 20, "patch": 18, "loss": {"contrastive": 0.05}, "contrastive": {"width": 8}},
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VARIANTS, "tiny", TINY)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_pack(tmp_path_factory.mktemp("data"))
+
+
+def losses(out: Path) -> list[float]:
+    return [row["loss"] for row in read_metrics(out) if "loss" in row]
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Send a signal to this process during its step number ``at``."""
+    step, count = Learner.step, itertools.count(1)
+
+    def interrupted(self: Learner, *given: Any) -> Step:
+        if next(count) == at:
+            os.kill(os.getpid(), number)
+        return step(self, *given)
+
+    monkeypatch.setattr(Learner, "step", interrupted)
+
+
+def in_a_process(
+    recipe: Recipe, out: Path, data: Path, *more: str, launcher: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    script = str(Path(__file__).parent / "run_tiny.py")
+    command = [sys.executable, *launcher, script, recipe.model_dump_json(), str(out), str(data), *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_two_stages_with_a_warm_start_leave_everything(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(*TWO_STAGES, validation={"every": 10, "pictures": 2, "crop": 20})
+    assert train(recipe, tmp_path, data=data, where=CPU)
+    rows = read_metrics(tmp_path)
+    assert [row["iteration"] for row in rows if "loss" in row] == list(range(1, 51))
+    assert [row["stage"] for row in rows if "loss" in row] == [1] * 30 + [2] * 20
+    found = losses(tmp_path)
+    assert np.mean(found[20:30]) < np.mean(found[:5])
+    scores = [row["psnr"] for row in rows if "psnr" in row]
+    assert len(scores) == 5
+    assert scores[2] > scores[0]
+    model = load_checkpoint(tmp_path / "model.safetensors")
+    assert (model.variant.name, model.scale) == ("tiny", 2)
+    assert model.metadata["iterations"] == "50"
+    assert model.metadata["recipe_sha256"] == recipe.hash()
+    assert float(model.metadata["validation_psnr"]) == pytest.approx(scores[-1], abs=1e-3)
+    assert load_checkpoint(tmp_path / "stage-1.safetensors").metadata["iterations"] == "30"
+    assert load_checkpoint(tmp_path / "best.safetensors").metadata["validation_psnr"] == f"{max(scores):.4f}"
+    card = (tmp_path / "README.md").read_text()
+    assert "# tiny-x2" in card
+    assert model.metadata["data"] in card
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("at", [7, 33])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    at: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe(*TWO_STAGES, saving={"every": 5}, seed=3)
+    assert train(recipe, tmp_path / "whole", data=data, where=CPU)
+    with monkeypatch.context() as patch:
+        interrupt(patch, at)
+        assert not train(recipe, tmp_path / "parts", data=data, where=CPU)
+    assert f"rlfn train --resume {tmp_path / 'parts'}" in capsys.readouterr().err.replace("\n", "")
+    assert recipe_of_run(tmp_path / "parts") == recipe
+    assert train(recipe, tmp_path / "parts", data=data, where=CPU, resume=True)
+    whole, parts = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("whole", "parts"))
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, parts.state_dict()[name]), name
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+
+
+def test_after_a_kill_the_last_whole_checkpoint_is_used(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe({"init": "scratch", "iterations": 12}, saving={"every": 5, "keep": 3})
+    assert train(recipe, tmp_path / "whole", data=data, where=CPU)
+    killed = tmp_path / "killed"
+    done = in_a_process(recipe, killed, data, "die-at", "12")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    newest = Checkpoints(killed / "checkpoints", 2).paths()[-1]
+    assert newest.name == "iteration-000000010.ckpt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert train(recipe, killed, data=data, where=CPU, resume=True)
+    assert losses(killed) == losses(tmp_path / "whole")
+
+
+def test_two_processes_equal_one_with_the_same_global_batch(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(
+        {"init": "scratch", "iterations": 12, "loss": {"l1": 1.0, "contrastive": 0.1}, "contrastive": {"width": 8}},
+        {"iterations": 6, "optimizer": {"name": "muon", "lr": 5e-3, "adam_lr": 1e-3, "clip": 0.5}},
+    )
+    assert train(recipe, tmp_path / "one", data=data, where=CPU)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = in_a_process(recipe, tmp_path / "two", data, "two", launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+def test_a_stage_in_hours_follows_the_clock_of_its_steps(data: Path, tmp_path: Path) -> None:
+    phases = [{"at": 0.5, "patch": 20, "batch": 6}]
+    recipe = tiny_recipe({"init": "scratch", "hours": 40.0 / 3600.0, "phases": phases})
+    # every step lasts one second by this clock, but for one during which the machine slept
+    reading, slept = itertools.count(), iter([0.0] * 21 + [5000.0] * 1000)
+    assert train(recipe, tmp_path, data=data, where=CPU, now=lambda: next(reading) + next(slept))
+    rows = [row for row in read_metrics(tmp_path) if "loss" in row]
+    assert len(rows) == 40
+    assert rows[-1]["seconds"] == 40.0
+    assert rows[-1]["progress"] == 1.0
+    rates = [row["rate"] for row in rows]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.01 * rates[0]
+    pixels = int(load_checkpoint(tmp_path / "model.safetensors").metadata["lr_pixels"])
+    assert 20 * 4 * 16**2 + 20 * 6 * 20**2 - pixels in range(-3000, 6000)  # batches are drawn two steps ahead
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, bad: set[int]) -> None:
+    """Make the loss of the given calls not a number."""
+    from rlfn.training.objective import Objective
+
+    forward, count = Objective.forward, itertools.count(1)
+
+    def poisoned(self: Objective, *given: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        total, parts = forward(self, *given)
+        return (total * math.nan if next(count) in bad else total), parts
+
+    monkeypatch.setattr(Objective, "forward", poisoned)
+
+
+def test_a_loss_that_is_no_number_is_skipped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, {5, 9})
+    assert train(tiny_recipe({"init": "scratch", "iterations": 12}), tmp_path, data=data, where=CPU)
+    assert read_metrics(tmp_path)[-2]["skipped"] == 2
+    network = load_checkpoint(tmp_path / "model.safetensors").network
+    assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())
+
+
+def test_a_streak_rolls_back_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poison(monkeypatch, set(range(8, 11)))
+    recipe = tiny_recipe({"init": "scratch", "iterations": 12}, guard={"streak": 3}, saving={"every": 5})
+    assert train(recipe, tmp_path, data=data, where=CPU)
+    assert "back to iteration 5, at 0.5 of the learning rate" in capsys.readouterr().err
+    state, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
+    assert (state["position"]["rate"], state["position"]["roll_backs"]) == (0.5, 1)
+
+
+def test_a_second_streak_stops_with_the_batch_saved(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, set(range(8, 100)))
+    recipe = tiny_recipe({"init": "scratch", "iterations": 12}, guard={"streak": 3}, saving={"every": 5})
+    with pytest.raises(TrainingError, match="exploded again"):
+        train(recipe, tmp_path, data=data, where=CPU)
+    batch = np.load(tmp_path / "stopped-batch-0.npz")
+    assert batch["lr"].shape == (4, 3, 16, 16)
+    assert batch["hr"].shape == (4, 3, 32, 32)
+
+
+WAYS: dict[str, tuple[dict[str, Any], ...]] = {
+    "e2000": ({"init": "scratch", "iterations": 40},),
+    "clr": ({"init": "scratch", "iterations": 20}, {"iterations": 20, "carry_optimizer": True}),
+    "warm start": ({"init": "scratch", "iterations": 20}, {"iterations": 20}),
+    "distillation": (
+        {"init": "scratch", "iterations": 40, "teacher": "TEACHER", "loss": {"distillation": 0.9, "l1": 0.1}},
+    ),
+    "vgg19": (
+        {
+            "init": "scratch",
+            "iterations": 12,
+            "batch": 2,
+            "loss": {"contrastive": 0.01},
+            "contrastive": {"extractor": "vgg19", "vgg19": "random"},
+        },
+    ),
+    "spectrum": ({"init": "scratch", "iterations": 40, "loss": {"l1": 0.0, "fourier": 1.0, "charbonnier": 1.0}},),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_train_learns(way: str, data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    teacher = build(TINY, 2)
+    teacher.start_as_interpolation()
+    save_checkpoint(tmp_path / "teacher.safetensors", teacher, TINY, 2)
+    stages = [
+        {**stage, **({"teacher": str(tmp_path / "teacher.safetensors")} if "teacher" in stage else {})}
+        for stage in WAYS[way]
+    ]
+    assert train(tiny_recipe(*stages), tmp_path / "run", data=data, where=CPU)
+    found = losses(tmp_path / "run")
+    assert np.isfinite(found).all()
+    assert np.mean(found[-4:]) < np.mean(found[:4])
+
+
+def test_clr_carries_the_optimisers_state_and_nothing_else_does(data: Path, tmp_path: Path) -> None:
+    for way in ("clr", "warm start"):
+        recipe = tiny_recipe(*WAYS[way], saving={"milestones": 20})
+        train(recipe, tmp_path / way, data=data, where=CPU)
+        state, _ = Checkpoints(tmp_path / way / "checkpoints", 2).load_last()
+        steps = {float(one["step"]) for one in state["learner"]["optimizer"]["state"].values()}
+        assert steps == ({40.0} if way == "clr" else {20.0})
+        assert state["learner"]["optimizer"]["param_groups"][0]["peak_lr"] == 2e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale": 4}, "has no x4 pictures; it has: 2, 3"),
+        ({"stages": [{"init": "scratch", "iterations": 1, "patch": 14}]}, "tiny needs 15"),
+        ({"stages": [{"init": "scratch", "iterations": 1, "patch": 60}]}, "smaller than a crop of 120x120"),
+        ({"validation": {"on": "nowhere"}}, "nowhere does not exist"),
+        ({"stages": [{"init": "missing.safetensors", "iterations": 1}]}, "no model file"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_the_first_step(
+    changes: dict[str, Any], message: str, data: Path, tmp_path: Path
+) -> None:
+    stages = changes.pop("stages", [{"init": "scratch", "iterations": 1}])
+    with pytest.raises((DataError, OptionError, ModelError), match=message):
+        train(tiny_recipe(*stages, **changes), tmp_path, data=data, where=CPU)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_run_is_not_overwritten_and_needs_data(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe({"init": "scratch", "iterations": 1})
+    with pytest.raises(DataError, match="names no data"):
+        train(recipe, tmp_path, where=CPU)
+    train(recipe, tmp_path, data=data, where=CPU)
+    with pytest.raises(OptionError, match="holds a run already"):
+        train(recipe, tmp_path, data=data, where=CPU)
+    with pytest.raises(ModelError, match="holds no run"):
+        recipe_of_run(tmp_path / "elsewhere")
+
+
+def test_validation_on_a_folder(data: Path, tmp_path: Path) -> None:
+    recipe: Recipe = tiny_recipe(
+        {"init": "interpolate", "iterations": 2}, validation={"on": str(data.parent / "hr"), "pictures": 3}
+    )
+    train(recipe, tmp_path, data=data, where=CPU)
+    scored = [row for row in read_metrics(tmp_path) if "psnr" in row]
+    assert len(scored) == 1
+    assert scored[0]["psnr"] > 15.0
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["iteration"] == 2

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+from synthetic import SIZES, synthetic
+
+from rlfn.errors import DataError, OptionError, OutputError
+from rlfn.images.resize import resize
+from rlfn.training import packing
+from rlfn.training.pack import Pack
+from rlfn.training.packing import make_pack, reduce_bicubic
+from rlfn.training.pictures import read_rgb, write_rgb
+
+
+def contents(pack: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(pack.iterdir())}
+
+
+def lr_folder(folder: Path, out: Path, scale: int, name: str = "X{s}/{stem}x{s}.png") -> Path:
+    for path in folder.rglob("*.png"):
+        target = out / path.relative_to(folder).parent / name.format(stem=path.stem, s=scale)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_rgb(target, 255 - reduce_bicubic(read_rgb(path), scale))
+    return out
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_packs_are_the_same_whatever_the_number_of_threads(folder: Path, tmp_path: Path, workers: int) -> None:
+    reference = make_pack([folder], tmp_path / "reference", scales=(2,), min_side=64, workers=2).pack
+    pack = make_pack([folder], tmp_path / "again", scales=(2, 2), min_side=64, workers=workers).pack
+    assert contents(pack.path) == contents(reference.path)
+
+
+def test_several_folders_prefix_their_names(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder / "sub", other)
+    pack = make_pack([folder, other], tmp_path / "pack", min_side=64).pack
+    assert pack.names == ("other/c.png", "pictures/a.png", "pictures/b.png", "pictures/sub/c.png")
+    with pytest.raises(DataError, match=r"both go by the name pictures/a\.png"):
+        make_pack([folder, folder], tmp_path / "twice", min_side=64)
+
+
+@pytest.mark.parametrize("name", ["X{s}/{stem}x{s}.png", "x{s}/{stem}.png", "{stem}x{s}.webp", "{stem}.png"])
+def test_given_reductions_are_taken(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / "sub" / "c.png").unlink()
+    given = tmp_path / "given"
+    for path in folder.glob("*.png"):
+        target = given / name.format(stem=path.stem, s=4)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pyvips.Image.new_from_array(255 - reduce_bicubic(read_rgb(path), 4)).write_to_file(
+            str(target), **({"lossless": True} if target.suffix == ".webp" else {})
+        )
+    pack = make_pack([folder], tmp_path / "pack", lr_folder=given, min_side=64).pack
+    for index in range(2):
+        assert np.array_equal(pack.lr(index, 4), 255 - reduce_bicubic(pack.hr(index), 4))
+
+
+def test_given_reductions_keep_their_sub_folders(folder: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    for path in folder.rglob("*.png"):
+        for scale in (2, 4):
+            target = given / f"X{scale}" / path.relative_to(folder).parent / f"{path.stem}x{scale}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_rgb(target, reduce_bicubic(read_rgb(path), scale))
+    made = make_pack([folder], tmp_path / "made", scales=(2, 4), min_side=64).pack
+    taken = make_pack([folder], tmp_path / "taken", scales=(2, 4), min_side=64, lr_folder=given).pack
+    assert [taken.lr(2, 4).tolist(), taken.lr(0, 2).tolist()] == [made.lr(2, 4).tolist(), made.lr(0, 2).tolist()]
+
+
+def test_missing_and_mismatched_pairs_are_named(folder: Path, tmp_path: Path) -> None:
+    given = lr_folder(folder, tmp_path / "given", 4, "X{s}/{stem}x{s}.png")
+    write_rgb(given / "X4" / "a.png", synthetic(5, 5))  # 0001x4.png goes before 0001.png
+    write_rgb(given / "X4" / "bx4.png", synthetic(24, 17))
+    (given / "sub" / "X4" / "cx4.png").unlink()
+    with pytest.raises(DataError) as caught:
+        make_pack([folder], tmp_path / "pack", lr_folder=given, min_side=64)
+    assert "2 pictures cannot be packed: b.png is 64x96" in str(caught.value)
+    assert "must be 16x24, but" in str(caught.value)
+    assert "sub/c.png has no picture reduced by 4" in str(caught.value)
+    assert not (tmp_path / "pack").exists()
+    packed = make_pack([folder], tmp_path / "pack", lr_folder=given, min_side=64, skip=True)
+    assert packed.pack.names == ("a.png",)
+    assert len(packed.left_out) == 2
+    with pytest.raises(DataError, match="is not a folder"):
+        make_pack([folder], tmp_path / "pack2", lr_folder=tmp_path / "nowhere")
+
+
+def test_small_and_unreadable_pictures_are_named(folder: Path, tmp_path: Path) -> None:
+    (folder / "text.png").write_text("no picture")
+    with pytest.raises(DataError) as caught:
+        make_pack([folder], tmp_path / "pack", min_side=70)
+    assert "3 pictures cannot be packed: b.png is 64x96, smaller than 70 pixels a side, sub/c.png" in str(caught.value)
+    assert "text.png is not a picture that can be read" in str(caught.value)
+    packed = make_pack([folder], tmp_path / "pack", min_side=70, skip=True)
+    assert packed.pack.names == ("a.png",)
+    with pytest.raises(DataError, match="No picture is left to pack"):
+        make_pack([folder], tmp_path / "none", min_side=1000, skip=True)
+
+
+def test_a_picture_cut_short_is_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
+    whole = (folder / "b.png").read_bytes()
+    (folder / "b.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"1 pictures cannot be packed: .*b\.png cannot be decoded.*run again"):
+        make_pack([folder], tmp_path / "pack", min_side=64)
+    with pytest.raises(DataError, match="not finished"):
+        Pack.open(tmp_path / "pack")
+    (folder / "b.png").write_bytes(whole)
+    packed = make_pack([folder], tmp_path / "pack", min_side=64)
+    assert packed.made == 1
+    assert packed.pack.names == tuple(SIZES)
+    for index, name in enumerate(SIZES):
+        assert np.array_equal(packed.pack.hr(index), read_rgb(folder / name))
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        make_pack([tmp_path / "nowhere"], tmp_path / "pack")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="has no pictures"):
+        make_pack([tmp_path / "empty"], tmp_path / "pack")
+    with pytest.raises(DataError, match="is a file"):
+        make_pack([folder / "a.png"], tmp_path / "pack")
+    for scales in ((), (1,)):
+        with pytest.raises(OptionError, match="whole numbers from 2 up"):
+            make_pack([folder], tmp_path / "pack", scales=scales)
+
+
+def interrupted_after(count: int) -> Any:
+    def progress(done: int, total: int, name: str) -> None:
+        if done == count:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interrupted_pack_goes_on(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    with pytest.raises(KeyboardInterrupt):
+        make_pack([folder], out, min_side=64, progress=interrupted_after(2))
+    with pytest.raises(DataError, match="not finished"):
+        Pack.open(out)
+    with (out / "hr.u8").open("ab") as stream:  # a picture that was being written, and a torn line in the journal
+        stream.write(b"torn")
+    with (out / "journal.jsonl").open("a") as stream:
+        stream.write('{"name": "sub/c.p')
+    packed = make_pack([folder], out, min_side=64)
+    assert packed.made == 1
+    reference = make_pack([folder], tmp_path / "reference", min_side=64).pack
+    assert contents(out) == contents(reference.path)
+    assert make_pack([folder], out, min_side=64).made == 0
+
+
+def test_damaged_and_changed_pictures_are_made_again(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    with pytest.raises(KeyboardInterrupt):
+        make_pack([folder], out, min_side=64, progress=interrupted_after(2))
+    with (out / "hr.u8").open("r+b") as stream:
+        stream.write(bytes(5))
+    write_rgb(folder / "b.png", synthetic(80, 80, 9))
+    packed = make_pack([folder], out, min_side=64)
+    assert packed.made == 3
+    packed.pack.verify()
+    assert np.array_equal(packed.pack.hr(1), synthetic(80, 80, 9))
+
+
+def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(12):
+        write_rgb(folder / f"{number:02}.png", synthetic(200, 200, number))
+    code = (
+        "import sys, time; from pathlib import Path; from rlfn.training.packing import make_pack\n"
+        "slow = lambda done, total, name: (print(done, flush=True), time.sleep(0.2))\n"
+        "make_pack([Path(sys.argv[1])], Path(sys.argv[2]), min_side=64, progress=slow)"
+    )
+    out = tmp_path / "pack"
+    run = subprocess.Popen([sys.executable, "-c", code, str(folder), str(out)], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    while run.stdout.readline().strip() != "3":
+        assert run.poll() is None
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    packed = make_pack([folder], out, min_side=64)
+    assert packed.made <= 9
+    assert contents(out) == contents(make_pack([folder], tmp_path / "reference", min_side=64).pack.path)
+
+
+def test_other_settings_and_other_contents_are_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    with pytest.raises(KeyboardInterrupt):
+        make_pack([folder], out, min_side=64, progress=interrupted_after(1))
+    with pytest.raises(DataError, match="unfinished pack with other settings"):
+        make_pack([folder], out, scales=(2,), min_side=64)
+    make_pack([folder], out, min_side=64)
+    with pytest.raises(DataError, match="already holds a pack"):
+        make_pack([folder], out, scales=(2,), min_side=64)
+    with pytest.raises(DataError, match="already holds a pack"):
+        make_pack([folder / "sub"], out, min_side=64)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(DataError, match="is not empty and holds no pack"):
+        make_pack([folder], tmp_path / "mine", min_side=64)
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_a_disk_that_is_too_small_is_noticed_first(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(packing.shutil, "disk_usage", lambda path: usage._replace(free=50_000))
+    with pytest.raises(OutputError, match=r"needs 0\.00 GB more and the disk of .* has 0\.00 GB free"):
+        make_pack([folder], tmp_path / "pack", min_side=64)
+
+
+def test_a_disk_that_fills_up_is_said_and_the_run_goes_on_later(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = packing._Writer.add
+    made = []
+
+    def full(self: Any, job: Any, planes: Any) -> None:
+        if made:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        made.append(job)
+        add(self, job, planes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packing._Writer, "add", full)
+        with pytest.raises(OutputError, match=r"is full\. Free some space and run the same command again"):
+            make_pack([folder], tmp_path / "pack", min_side=64)
+    assert make_pack([folder], tmp_path / "pack", min_side=64).made == 2
+
+
+def test_a_folder_that_cannot_be_written_is_said(folder: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        make_pack([folder], Path("/proc/pack"), min_side=64)
+
+
+def test_a_pack_of_many_pictures_is_quick(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(60):
+        write_rgb(folder / f"{number:02}.png", synthetic(64, 64, number))
+    start = time.perf_counter()
+    make_pack([folder], tmp_path / "pack", min_side=64)
+    assert time.perf_counter() - start < 5
+    rows = json.loads((tmp_path / "pack" / "index.json").read_text())["pictures"]
+    assert [row["offsets"]["1"] for row in rows] == list(range(0, 60 * 64 * 64 * 3, 64 * 64 * 3))
+
+
+@pytest.mark.skipif("RLFN_SHARED" not in os.environ, reason="RLFN_SHARED names the folder of the test sets")
+@pytest.mark.parametrize("name", ["Set5", "Set14"])
+def test_reductions_equal_the_distributed_ones(tmp_path: Path, name: str) -> None:
+    folder = Path(os.environ["RLFN_SHARED"]) / "data" / "bench" / name
+    made = make_pack([folder / "HR"], tmp_path / "made", scales=(2, 3, 4), min_side=64).pack
+    given = make_pack(
+        [folder / "HR"], tmp_path / "given", scales=(2, 3, 4), min_side=64, lr_folder=folder / "LR_bicubic"
+    ).pack
+    for index, picture in enumerate(made.names):
+        for scale in made.scales:
+            assert np.array_equal(made.lr(index, scale), given.lr(index, scale)), (picture, scale)
+
+
+def test_reduction_crops_first() -> None:
+    picture = synthetic(17, 14)
+    assert np.array_equal(reduce_bicubic(picture, 3), resize(picture[:15, :12], scale=1 / 3))

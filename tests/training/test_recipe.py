@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlfn.errors import OptionError
+from rlfn.training.cost import describe
+from rlfn.training.recipe import Recipe
+from rlfn.training.recipe_files import check_recipe, load_recipe, shipped_recipes
+
+MINIMAL = {"variant": "rlfn-s", "scale": 4, "stages": [{"init": "scratch", "iterations": 10, "patch": 16}]}
+
+
+def wrong(raw: dict[str, object]) -> str:
+    with pytest.raises(OptionError) as caught:
+        check_recipe(raw, "test")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_is_valid_and_says_what_it_is(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.about
+
+
+@pytest.mark.parametrize("variant", ["rlfn", "rlfn-s"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_papers_recipes(variant: str, scale: int) -> None:
+    recipe = load_recipe(f"{variant}-x{scale}")
+    assert (recipe.variant, recipe.scale) == (variant, scale)
+    assert [stage.iterations for stage in recipe.stages] == [1_000_000] * 3
+    assert [stage.init for stage in recipe.stages] == ["scratch", "previous", "previous"]
+    assert [stage.uses_contrastive for stage in recipe.stages] == [False, False, True]
+    assert recipe.stages[0].sizes(0.0, scale) == (256 // scale, 64)
+    assert recipe.stages[2].optimizer.betas == (0.9, 0.999)
+
+
+def test_five_mistakes_are_five_lines() -> None:
+    stage = {"init": "scratch", "iterations": 10, "patch": 16, "loss": {"l3": 1.0}, "batch": "ten", "optimiser": {}}
+    message = wrong({"variant": "rlfn-z", "scale": 4, "stages": [stage], "data": {"heldout": 0.1}})
+    assert "has 5 mistakes" in message
+    assert len(message.splitlines()) == 6
+    assert "variant: There is no variant 'rlfn-z'" in message
+    assert "data.heldout: there is no such key. Did you mean 'held_out'?" in message
+    assert "stages.0.optimiser: there is no such key. Did you mean 'optimizer'?" in message
+    assert "stages.0.batch: it should be a valid integer (given: 'ten')" in message
+    assert "Did you mean 'l1'?" in message
+
+
+def test_a_typo_in_every_table_names_the_nearest() -> None:
+    for section, name in (("optimizer", "muom"), ("schedule", "cosin"), ("contrastive", "random-tan")):
+        key = "extractor" if section == "contrastive" else "name"
+        stage = {**MINIMAL["stages"][0], section: {key: name}}
+        assert "Did you mean" in wrong({**MINIMAL, "stages": [stage]})
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"init": "scratch", "patch": 16}, "give either iterations or hours"),
+        ({"init": "scratch", "patch": 16, "hours": 1.0, "iterations": 5}, "give either iterations or hours"),
+        ({"init": "scratch", "hours": 1.0}, "give either patch"),
+        ({"patch": 16, "hours": 1.0}, "has none before it"),
+        ({"init": "scratch", "patch": 16, "hours": 1.0, "loss": {"distillation": 1.0}}, "needs a teacher"),
+        ({"init": "scratch", "patch": 16, "hours": 1.0, "loss": {"l1": 0.0}}, "one must be above 0"),
+        ({"init": "scratch", "patch": 16, "hours": 1.0, "phases": [{"at": 0.5}, {"at": 0.2}]}, "in order"),
+    ],
+)
+def test_contradictions(stage: dict[str, object], message: str) -> None:
+    assert message in wrong({**MINIMAL, "stages": [stage]})
+
+
+def test_bases_shared_stages_and_overrides(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text(
+        'variant = "rlfn"\nscale = 2\n[stage]\npatch = 20\niterations = 5\nloss = { l1 = 1.0 }\n'
+        '[[stages]]\ninit = "scratch"\n[[stages]]\nloss = { mse = 2.0 }\n'
+    )
+    (tmp_path / "child.toml").write_text('base = "base.toml"\nscale = 3\n[stage]\nhours = 2.0\n')
+    recipe = load_recipe(
+        tmp_path / "child.toml", ["stages.1.patch=30", "stages.0.iterations=7", "data.train=some/pack"]
+    )
+    assert (recipe.name, recipe.variant, recipe.scale) == ("child", "rlfn", 3)
+    first, second = recipe.stages
+    assert (first.patch, first.hours, first.iterations) == (20, None, 7)
+    assert (second.patch, second.hours, second.iterations) == (30, 2.0, None)
+    assert second.loss == {"l1": 1.0, "mse": 2.0}
+    assert recipe.data.train == "some/pack"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("stages.0", "key=value"), ("stages.3.patch=1", "not an item"), ("scale.x=1", "has no keys"), ("sed=1", "'seed'")],
+)
+def test_wrong_overrides(text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        load_recipe("cpu-evening", [text])
+
+
+def test_missing_and_broken_files(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="Did you mean 'cpu-evening'"):
+        load_recipe("cpu-evning")
+    with pytest.raises(OptionError, match="no recipe file"):
+        load_recipe(tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("a = [")
+    with pytest.raises(OptionError, match="not valid TOML"):
+        load_recipe(tmp_path / "broken.toml")
+    (tmp_path / "loop.toml").write_text('base = "loop.toml"')
+    with pytest.raises(OptionError, match="its own base"):
+        load_recipe(tmp_path / "loop.toml")
+
+
+def test_the_resolved_recipe_survives_json_and_its_hash_follows_its_content() -> None:
+    recipe = load_recipe("rlfn-x4")
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert recipe.hash() == load_recipe("rlfn-x4").hash() != load_recipe("rlfn-x4", ["seed=1"]).hash()
+
+
+def test_phases_change_patch_and_batch() -> None:
+    stage = load_recipe("cpu-evening").stages[0]
+    assert [stage.sizes(p, 4) for p in (0.0, 0.49, 0.5, 0.79, 0.8, 1.0)] == [
+        (32, 10), (32, 10), (40, 10), (40, 10), (48, 12), (48, 12),
+    ]  # fmt: skip
+
+
+def test_the_cost_counts_pixels_and_multiply_adds() -> None:
+    text = describe(check_recipe({**MINIMAL, "variant": "rlfn-ntire"}, "test"))
+    pixels = 10 * 16 * 16**2
+    assert f"{pixels / 1e6:,.1f} M LR px" in text
+    assert '"iterations": 10' in text
