@@ -21,6 +21,7 @@ from rlfn.cli.train import train as command
 from rlfn.errors import DataError, ModelError, OptionError, TrainingError
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
+from rlfn.training import results
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
@@ -37,8 +38,11 @@ TWO_STAGES = (
 
 
 @pytest.fixture(autouse=True)
-def tiny_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_runs(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Let recipes name the tiny network, and leave out the export, which takes longer than such a run, but once."""
     monkeypatch.setitem(VARIANTS, "tiny", TINY)
+    if request.node.name != test_two_stages_with_a_warm_start_leave_everything.__name__:
+        monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
 
 
 @pytest.fixture(scope="module")
