@@ -89,7 +89,7 @@ class Batch:
                     loaded = _settled(reads[0])
                     room = _WAITING_BYTES - self._result_bytes(loaded)
                     while waiting and (
-                        len(waiting) >= _WRITERS or waiting[0][1].done() or sum(size for size, _ in waiting) > room
+                        len(waiting) > _WRITERS or waiting[0][1].done() or sum(size for size, _ in waiting) > room
                     ):
                         yield waiting.popleft()[1].result()
                     waiting.append(self._start(job, reads.popleft(), writers))
