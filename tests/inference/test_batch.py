@@ -145,6 +145,13 @@ def test_the_model_is_loaded_once_and_only_when_there_is_work(tmp_path: Path, mo
     assert loaded == ["rlfn-s-x4"]
 
 
+def test_a_model_that_cannot_be_loaded_ends_the_batch_before_any_record(tmp_path: Path) -> None:
+    jobs = jobs_for(tmp_path, 2)
+    assert [record.status for record in Batch(Settings()).run(jobs[:1])] == ["done"]
+    with pytest.raises(OptionError, match="leave no room"):
+        next(Batch(Settings(tile=12)).run(jobs))
+
+
 def test_each_picture_gets_the_model_that_its_size_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = catalog.get_model("rlfn-s-x4")
     models = {"x2": replace(one, name="x2", scale=2), "x4": replace(one, name="x4", scale=4)}

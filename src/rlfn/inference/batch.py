@@ -77,6 +77,7 @@ class Batch:
         Raises:
             OptionError, ModelError, MissingExtraError: the model cannot be loaded, so that there is nothing to do.
         """
+        self._loaded = False
         reads: deque[Future[_Loaded]] = deque()
         waiting: deque[tuple[int, Future[Record]]] = deque()
         todo = deque(jobs)
@@ -85,7 +86,7 @@ class Batch:
                 for job in jobs:
                     while todo and len(reads) < 2:
                         reads.append(self._begin_reading(todo.popleft()))
-                    self._load_first(job)
+                    self._load_first(jobs)
                     loaded = _settled(reads[0])
                     room = _WAITING_BYTES - self._result_bytes(loaded)
                     while waiting and (
@@ -101,9 +102,12 @@ class Batch:
                     record.cancel()
                 wait(reads, timeout=_READER_PATIENCE)
 
-    def _load_first(self, job: Job) -> None:
-        """Load the model at the first picture that needs one, while that is read: its errors concern all pictures."""
-        if self._upscalers or self._is_done(job):
+    def _load_first(self, jobs: list[Job]) -> None:
+        """Load the model, while the first picture is read, if any needs one: its errors concern all pictures."""
+        if self._loaded:
+            return
+        self._loaded = True
+        if all(self._is_done(job) for job in jobs):
             return
         wanted = self.settings.wanted
         if self.settings.model is not None or (wanted.width is None and wanted.height is None):
