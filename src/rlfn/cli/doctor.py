@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -22,6 +21,8 @@ def register(app: typer.Typer) -> None:
 
 def doctor(quick: Annotated[bool, typer.Option("--quick", help="Leave out the speed test.")] = False) -> None:
     """Print versions, engines and cores, and test the speed for ten seconds."""
+    from importlib import metadata
+
     import pyvips
 
     import rlfn

@@ -134,6 +134,24 @@ def tiles(height: int, width: int, tile: int, margin: int, stride: int) -> Itera
             yield Tile(row, column)
 
 
+def check_tile(tile: int | str) -> None:
+    """Refuse what is no tile side.
+
+    Raises:
+        OptionError: neither ``"auto"`` nor 0 nor a positive whole number.
+    """
+    if tile != "auto" and not (isinstance(tile, int) and tile >= 0):
+        raise OptionError(
+            f"A tile of {tile!r} was asked for. Allowed: 'auto', 0 for the whole picture at once, or a side in px."
+        )
+
+
+def _reclaimable() -> int:
+    """Return the bytes of file cache that a control group counts as used, and that the system gives back at need."""
+    with open("/sys/fs/cgroup/memory.stat", encoding="ascii") as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith("inactive_file "))
+
+
 def available_memory() -> int:
     """Return the bytes of memory that a process may still take, as far as the system tells; else 2 GiB."""
     found = []
@@ -144,7 +162,7 @@ def available_memory() -> int:
             open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit,
             open("/sys/fs/cgroup/memory.current", encoding="ascii") as used,
         ):
-            found.append(max(0, int(limit.read()) - int(used.read())))
+            found.append(max(0, int(limit.read()) - int(used.read()) + _reclaimable()))
     except (OSError, ValueError):
         pass
     if not found and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
