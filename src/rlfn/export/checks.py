@@ -73,11 +73,11 @@ def compare(run: Run, checkpoint: Checkpoint, request: Request, least: int = 1) 
         difference = found.astype(np.float64) - wanted
         worst = max(worst, float(np.abs(difference).max()))
         lowest = min(lowest, _psnr(difference))
-    least = allowed.psnr_8bit if request.image_io else allowed.psnr
-    if not (worst <= allowed.worst + request.image_io and lowest >= least):
+    needed = allowed.psnr_8bit if request.image_io else allowed.psnr
+    if not (worst <= allowed.worst + request.image_io and lowest >= needed):
         raise ModelError(
             f"The export differs from torch by up to {worst:.3g} levels of 255, PSNR {lowest:.1f} dB. For "
-            f"{request.precision} at most {allowed.worst + request.image_io:g} levels and at least {least:g} dB are "
+            f"{request.precision} at most {allowed.worst + request.image_io:g} levels and at least {needed:g} dB are "
             "allowed. Nothing was written; please report this with the versions that 'rlfn doctor' prints."
         )
     return Agreement(worst, lowest, f"{' and '.join(allowed.kinds)} of {', '.join(sizes)} px")
