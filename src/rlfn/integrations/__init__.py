@@ -1,0 +1,1 @@
+"""RLFN inside other people's tools."""

@@ -1,0 +1,122 @@
+"""RLFN through spandrel's own loader.
+
+spandrel imports three names of torchvision for two architectures that are none of ours. torchvision is large and must
+match torch's build, so the tests take spandrel without its dependencies and stand in for those names.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlfn.errors import MissingExtraError, ModelError
+from rlfn.inference.upscaler import Upscaler
+from rlfn.integrations.spandrel import register
+from rlfn.networks import build, save_checkpoint
+from rlfn.variants import VARIANTS, RLFNFields, Variant
+
+OFFICIAL = ["rlfn_ntire_x4", "rlfn_s_x2", "rlfn_s_x4", "rlfn_x2", "rlfn_x4"]
+
+
+@pytest.fixture(scope="module")
+def spandrel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    before, path = set(sys.modules), list(sys.path)
+    if importlib.util.find_spec("spandrel") is None:
+        folder = tmp_path_factory.mktemp("spandrel")
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder)]
+        done = subprocess.run([*command, "spandrel", "einops"], capture_output=True, timeout=120, check=False)
+        if done.returncode != 0:
+            pytest.skip("spandrel cannot be installed here: pip install --no-deps spandrel einops")
+        sys.path.insert(0, str(folder))
+    for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
+        module = types.ModuleType(name)
+        module.__dict__.update(InterpolationMode=object, rotate=None, normalize=None, __path__=[])
+        sys.modules[name] = module
+    importlib.invalidate_caches()
+    yield importlib.import_module("spandrel")
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("spandrel", "einops", "torchvision"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def loader(spandrel: Any) -> Any:
+    registry = spandrel.MAIN_REGISTRY.copy()
+    register(registry)
+    register(registry)
+    assert "RLFN" in registry
+    return spandrel.ModelLoader(registry=registry)
+
+
+def through(descriptor: Any, image: np.ndarray) -> np.ndarray:
+    lr = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    found = descriptor(lr)[0].numpy().transpose(1, 2, 0)
+    return np.floor(found * 255 + 0.5).astype(int)
+
+
+SIZES = [variant for variant in VARIANTS.values() if variant.architecture == "rlfn"]
+SIZES.append(Variant("rlfn-custom", "rlfn", RLFNFields(2, 8, 10, 4), "sizes of no row"))
+
+
+@pytest.mark.parametrize("variant", SIZES, ids=lambda variant: variant.name)
+@pytest.mark.parametrize(("scale", "suffix"), [(1, ".pth"), (2, ".safetensors"), (3, ".pth"), (4, ".safetensors")])
+def test_every_variant_and_scale(spandrel: Any, loader: Any, tmp_path: Path, variant: Variant, scale: int, suffix: str):
+    torch.manual_seed(0)
+    network = build(variant, scale).eval()
+    network.start_as_interpolation()
+    path = tmp_path / f"weights{suffix}"
+    save_checkpoint(path, network, variant, scale)
+    found = loader.load_from_file(path)
+    assert (found.architecture.id, found.scale, found.tags) == ("RLFN", scale, [variant.name])
+    assert found.tiling == spandrel.ModelTiling.DISCOURAGED
+    assert found.size_requirements.minimum == 15
+    # smaller than the network takes: spandrel pads, as its requirements say
+    image = np.random.default_rng(0).integers(0, 256, (17, 24, 3), np.uint8)
+    assert np.abs(through(found, image) - Upscaler(path, "torch")(image)).max() <= 1
+    assert through(found, image[:9, :4]).shape == (9 * scale, 4 * scale, 3)
+
+
+def test_other_networks_are_left_to_spandrel(spandrel: Any, loader: Any, tmp_path: Path) -> None:
+    path = tmp_path / "span.pth"
+    save_checkpoint(path, build(VARIANTS["rfdn"], 2), VARIANTS["rfdn"], 2)
+    with pytest.raises(spandrel.UnsupportedModelError):
+        loader.load_from_file(path)
+
+
+def test_a_damaged_rlfn_is_named(loader: Any, tmp_path: Path) -> None:
+    variant = SIZES[-1]
+    state = build(variant, 2).state_dict()
+    del state["block_2.c2_r.bias"]
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(ModelError, match=r"block_2\.c2_r\.bias"):
+        loader.load_from_file(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_files_on_set5(shared: Path, loader: Any, name: str) -> None:
+    from rlfn.images.files import read_picture
+
+    path = shared / "reference" / "rlfn_official" / f"{name}.pth"
+    found = loader.load_from_file(path)
+    upscaler = Upscaler(path, "torch", tile=0)
+    pictures = sorted((shared / "data" / "bench" / "Set5" / "LR_bicubic" / f"X{found.scale}").glob("*.png"))
+    assert len(pictures) == 5
+    for picture in pictures:
+        image = read_picture(picture).pixels
+        assert np.abs(through(found, image) - upscaler(image)).max() <= 1
+
+
+def test_missing_spandrel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[spandrel\]'"):
+        register()
