@@ -51,8 +51,10 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format("ONNX Runtime and most other tools", (".onnx",), ("fp32", "fp16"), write_onnx, load_onnx),
-    "openvino": Format("OpenVINO on Intel and AMD", (".xml", ".bin"), ("fp32", "fp16"), write_openvino, load_openvino),
+    "onnx": Format("ONNX Runtime and most other tools", (".onnx",), ("fp32", "fp16", "int8"), write_onnx, load_onnx),
+    "openvino": Format(
+        "OpenVINO on Intel and AMD", (".xml", ".bin"), ("fp32", "fp16", "int8"), write_openvino, load_openvino
+    ),
     "torchscript": Format("libtorch in C++", (".pt",), ("fp32",), write_torchscript, load_torchscript),
     "torch-export": Format(
         "torch.export: AOTInductor and other compilers",

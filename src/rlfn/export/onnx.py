@@ -6,12 +6,7 @@ also takes ESA's four matrices, with which a tile is treated as a part of its pi
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +17,7 @@ from torch import Tensor, nn
 
 from rlfn.errors import ModelError, RlfnError
 from rlfn.export.checks import CHECKED_SIZES, Run
+from rlfn.export.quiet import quiet
 from rlfn.export.request import Request
 from rlfn.export.wrappers import HalfInside, ImageIo, WithGrid
 from rlfn.inference.tiling import axis_grid, grid_matrices
@@ -105,7 +101,7 @@ def source_hash(checkpoint: Checkpoint) -> str:
 
 
 def onnx_graph(checkpoint: Checkpoint, request: Request) -> bytes:
-    """Return the single-input ONNX file that ``request`` asks for, fp32 or fp16, not compared with torch yet.
+    """Return the single-input ONNX file that ``request`` asks for (fp32 for int8), not compared with torch yet.
 
     Its metadata are the network's :class:`~rlfn.inference.traits.Traits` and the weights' SHA-256. A file of one fixed
     shape or with 8-bit pictures leaves the margin and the stride out: rlfn's own tiles cannot run it.
@@ -125,8 +121,15 @@ def onnx_graph(checkpoint: Checkpoint, request: Request) -> bytes:
 
 
 def write_onnx(checkpoint: Checkpoint, request: Request, path: Path) -> None:
-    """Write the ordinary ONNX file."""
-    path.write_bytes(onnx_graph(checkpoint, request))
+    """Write the ordinary ONNX file; int8 is quantised from the fp32 one (:mod:`rlfn.export.int8`)."""
+    data = onnx_graph(checkpoint, request)
+    if request.precision == "int8":
+        from rlfn.export.int8 import calibration_pictures, quantize_onnx
+
+        data = quantize_onnx(
+            data, calibration_pictures(request.calibration, traits_of(checkpoint, grid=False).min_side)
+        )
+    path.write_bytes(data)
 
 
 def load_onnx(path: Path) -> Run:
@@ -203,16 +206,3 @@ def _finish(proto: Any, facts: dict[str, str]) -> bytes:
     onnx.checker.check_model(proto)
     data: bytes = proto.SerializeToString()
     return data
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep an exporter's chatter (missing torchvision, deprecations of its own calls) from the user."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -11,7 +11,7 @@ from rlfn.errors import MissingExtraError
 from rlfn.export.checks import Run
 from rlfn.export.onnx import metadata, onnx_graph
 from rlfn.export.request import Request
-from rlfn.networks import Checkpoint
+from rlfn.networks import ARCHITECTURES, Checkpoint
 
 
 def write_openvino(checkpoint: Checkpoint, request: Request, path: Path) -> None:
@@ -22,6 +22,11 @@ def write_openvino(checkpoint: Checkpoint, request: Request, path: Path) -> None
     """
     openvino = _import()
     graph = openvino.Core().read_model(onnx_graph(checkpoint, Request(shape=request.shape, image_io=request.image_io)))
+    if request.precision == "int8":
+        from rlfn.export.int8 import calibration_pictures, quantize_openvino
+
+        least = ARCHITECTURES[checkpoint.variant.architecture].min_side
+        graph = quantize_openvino(graph, calibration_pictures(request.calibration, least))
     for key, value in metadata(checkpoint, grid=False).items():
         graph.set_rt_info(value, ["rlfn", key])
     openvino.save_model(graph, str(path), compress_to_fp16=request.precision == "fp16")

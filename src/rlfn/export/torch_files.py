@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rlfn.export.checks import Run
-from rlfn.export.onnx import metadata, quiet
+from rlfn.export.onnx import metadata
+from rlfn.export.quiet import quiet
 from rlfn.export.request import Request
 from rlfn.export.wrappers import ImageIo
 from rlfn.networks import Checkpoint

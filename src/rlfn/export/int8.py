@@ -1,0 +1,171 @@
+"""int8 by post-training quantisation: ranges are measured on pictures, no training is needed.
+
+For ONNX the graph gets QDQ nodes (ONNX Runtime and OpenVINO both run them as integers); for OpenVINO's own IR, NNCF
+quantises. Weights are per channel. In both, what measurement shows to be sensitive stays float: the first and the last
+convolution, ESA, whose small maps steer whole regions, and the 1x1 convolution before it, which gains no time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import MissingExtraError, OptionError
+from rlfn.export.checks import photograph
+from rlfn.export.quiet import quiet
+from rlfn.inference.tiling import axis_grid, grid_matrices
+from rlfn.inference.traits import GRID_INPUTS
+
+_CROP = 96
+_MOST_PICTURES = 32
+
+_SENSITIVE = (".esa.", ".c5.")
+"""What occurs in the names of the weights that stay float."""
+
+Feed = dict[str, NDArray[Any]]
+"""A graph's inputs by name."""
+
+
+def calibration_pictures(folder: Path | None, least: int) -> list[NDArray[Any]]:
+    """Return low-resolution pictures (H, W, 3) uint8 on which ranges are measured.
+
+    Args:
+        folder: pictures, of which up to 32 are used; None for crops of the packaged photograph.
+        least: the smallest side in px.
+
+    Raises:
+        OptionError: the folder is none, or has no picture of that size.
+    """
+    if folder is None:
+        from rlfn.images.resize import resize
+
+        whole = photograph()
+        places = range(0, whole.shape[0] - _CROP + 1, (whole.shape[0] - _CROP) // 2)
+        crops = [whole[top : top + _CROP, left : left + _CROP] for top in places for left in places]
+        return [*crops, resize(whole, scale=0.5)]
+    from rlfn.evaluation.sets import read_rgb
+    from rlfn.images.formats import READABLE_SUFFIXES
+
+    if not folder.is_dir():
+        raise OptionError(f"There is no calibration folder {folder}. Give a folder of low-resolution pictures.")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE_SUFFIXES)
+    step = max(1, len(paths) // _MOST_PICTURES)
+    pictures = [read_rgb(path) for path in paths[::step][:_MOST_PICTURES]]
+    pictures = [picture for picture in pictures if min(picture.shape[:2]) >= least]
+    if not pictures:
+        raise OptionError(f"The calibration folder {folder} has no picture of at least {least} px a side.")
+    return pictures
+
+
+def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
+    """Return an fp32 ONNX file of rlfn's with the convolutions that stand it in int8, metadata kept.
+
+    Activations are unsigned 8 bit. Weights use 7 of 8 bits: CPUs with AVX2 and without VNNI add pairs of products in
+    16 bits, which full weights overflow (0.07 dB on Set5).
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    model = onnx.load_from_string(data)
+    inputs = {item.name: [side.dim_value for side in item.type.tensor_type.shape.dim] for item in model.graph.input}
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(data)
+        quantize_static(
+            str(source),
+            str(target),
+            _Reader(feeds(inputs, pictures)),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "LeakyRelu"],
+            nodes_to_exclude=float_layers(model),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        made = onnx.load(target)
+    onnx.helper.set_model_props(made, {item.key: item.value for item in model.metadata_props})
+    made.producer_name = "rlfn"
+    onnx.checker.check_model(made)
+    result: bytes = made.SerializeToString()
+    return result
+
+
+def float_layers(model: Any) -> list[str]:
+    """Return the names of an ONNX model's convolutions that stay float: the first, the last, ESA's and those of 1x1."""
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    sensitive = [node.name for node in convolutions if any(part in node.input[1] for part in _SENSITIVE)]
+    return [convolutions[0].name, *sensitive, convolutions[-1].name]
+
+
+def feeds(inputs: Mapping[str, list[int]], pictures: list[NDArray[Any]]) -> Iterator[Feed]:
+    """Yield what a graph is calibrated with: whole pictures, cut to its shape where that is fixed.
+
+    ``inputs`` maps the graph's inputs to their sizes, 0 where any size goes.
+    """
+    name, sides = next(iter(inputs.items()))
+    channels_last = sides[-1] == 3
+    height, width = sides[1:3] if channels_last else sides[2:4]
+    for picture in pictures:
+        if height and width:
+            more = [(0, max(0, side - have)) for side, have in zip((height, width), picture.shape[:2], strict=True)]
+            picture = np.pad(picture, (*more, (0, 0)), mode="symmetric")[:height, :width]
+        batch = np.repeat(picture[None], sides[0] or 1, axis=0)
+        feed: Feed = {name: batch if channels_last else batch.transpose(0, 3, 1, 2).astype(np.float32)}
+        if len(inputs) > 1:
+            axes = [axis_grid(0, side, side) for side in picture.shape[:2]]
+            feed.update(zip(GRID_INPUTS, grid_matrices((axes[0], axes[1])), strict=True))
+        yield feed
+
+
+class _Reader:
+    """What ONNX Runtime's calibration reads from: one feed a call, then None."""
+
+    def __init__(self, given: Iterator[Feed]) -> None:
+        self._given = given
+
+    def get_next(self) -> Feed | None:
+        return next(self._given, None)
+
+
+def quantize_openvino(graph: Any, pictures: list[NDArray[Any]]) -> Any:
+    """Return an OpenVINO model quantised by NNCF.
+
+    Raises:
+        MissingExtraError: nncf is not installed.
+    """
+    try:
+        with quiet():
+            import nncf
+    except ImportError:
+        raise MissingExtraError("Quantising for OpenVINO", "int8") from None
+    inputs = {
+        item.get_any_name(): [side.get_length() if side.is_static else 0 for side in item.get_partial_shape()]
+        for item in graph.inputs
+    }
+    given = list(feeds(inputs, pictures))
+    with quiet():
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(given),
+            subset_size=len(given),
+            preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(names=_float_nodes(graph)),
+            fast_bias_correction=True,
+        )
+
+
+def _float_nodes(graph: Any) -> list[str]:
+    """Return the names of the convolutions of an OpenVINO model that :func:`float_layers` would leave alone."""
+    nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() in ("Convolution", "GroupConvolution")]
+    sensitive = [
+        node.get_friendly_name()
+        for node in nodes
+        if any(part in node.input_value(1).get_node().get_friendly_name() for part in _SENSITIVE)
+    ]
+    return list(dict.fromkeys([nodes[0].get_friendly_name(), *sensitive, nodes[-1].get_friendly_name()]))
