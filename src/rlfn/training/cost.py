@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rlfn.networks.build import ARCHITECTURES, build
+from rlfn.networks.counting import count
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.reporting import duration
 from rlfn.variants import get_variant
@@ -27,43 +28,25 @@ class StageCost:
     seconds: float
 
 
-def multiply_adds(network: nn.Module, side: int) -> float:
-    """Return the multiply-adds of all convolutions for each LR px, counted on a picture of ``side`` px squared."""
-    total = 0.0
-
-    def count(module: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
-        nonlocal total
-        assert isinstance(module, nn.Conv2d)
-        total += out[0].numel() * module.weight[0].numel()
-
-    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d)]
-    device = next(network.parameters()).device
-    with torch.no_grad():
-        network(torch.zeros(1, 3, side, side, device=device))
-    for hook in hooks:
-        hook.remove()
-    return total / side**2
-
-
 def pixels_a_second(network: nn.Module, side: int) -> float:
     """Return the LR px a second of forward and backward passes on this machine's CPU, timed briefly."""
-    count = max(1, _PROBE_PIXELS // side**2)
-    lr = torch.rand(count, 3, side, side)
+    patches = max(1, _PROBE_PIXELS // side**2)
+    lr = torch.rand(patches, 3, side, side)
     best = float("inf")
     for _ in range(3):
         began = time.perf_counter()
         network(lr).abs().mean().backward()
         best = min(best, time.perf_counter() - began)
-    return count * side**2 / best
+    return patches * side**2 / best
 
 
 def estimate(recipe: Recipe) -> list[StageCost]:
     """Return the cost of every stage."""
     side = max(64, ARCHITECTURES[get_variant(recipe.variant).architecture].min_side)
     variant = get_variant(recipe.variant)
-    with torch.device("meta"):
-        each = multiply_adds(build(variant, recipe.scale), side)
-    speed = pixels_a_second(build(variant, recipe.scale).train(), side)
+    network = build(variant, recipe.scale).train()
+    each = count(network, side, side).multiply_adds / side**2
+    speed = pixels_a_second(network, side)
     return [_stage(stage, recipe.scale, each, speed) for stage in recipe.stages]
 
 
