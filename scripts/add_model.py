@@ -12,14 +12,9 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
-import pyvips
-
 from rlfn.catalog import GRAPH, TENSORS, WEIGHTS
-from rlfn.evaluation.metrics import score_y
+from rlfn.evaluation.benchmark import Contender, evaluate
 from rlfn.export.onnx import export_onnx
-from rlfn.images.color import to_rgb
-from rlfn.images.resize import resize
 from rlfn.inference.upscaler import Upscaler
 from rlfn.networks import load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
@@ -27,27 +22,14 @@ from rlfn.networks.fuse import fuse_checkpoint
 SETS = ("Set5", "Set14", "B100")
 
 
-def read(path: Path) -> np.ndarray:
-    image = pyvips.Image.new_from_file(str(path)).numpy()
-    return to_rgb(
-        image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image[:, :, :3] if image.ndim == 3 else image
-    )
-
-
 def measure(graph: Path, scale: int, data: Path) -> dict[str, dict[str, float]]:
-    upscaler, scores = Upscaler(graph), {}
-    for name in SETS:
-        found = []
-        for path in sorted((data / name / "HR").glob("*.png")):
-            hr = read(path)
-            hr = hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale]
-            found.append(score_y(upscaler(resize(hr, scale=1 / scale)), hr, scale))
-        scores[name] = {
-            "psnr": round(float(np.mean([score.psnr for score in found])), 3),
-            "ssim": round(float(np.mean([score.ssim for score in found])), 4),
-        }
-        print(name, scores[name], flush=True)
-    return scores
+    """Return what 'rlfn eval' prints for the graph on the standard sets."""
+    upscaler = Upscaler(graph, tile=0)
+    report = evaluate([Contender(graph.stem, scale, upscaler, upscaler.engine)], SETS, data)
+    if report.failures:
+        raise SystemExit("\n".join(failure.message for failure in report.failures))
+    found = {result.set: result for result in report.results if result.model == graph.stem}
+    return {name: {"psnr": round(found[name].psnr, 3), "ssim": round(found[name].ssim, 4)} for name in SETS}
 
 
 def main() -> None:

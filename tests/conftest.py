@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from rlfn.inference.traits import Traits
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +26,74 @@ def shared() -> Path:
     if not place or not Path(place).is_dir():
         pytest.skip("needs the standard sets and the official weights: set RLFN_SHARED to their folder")
     return Path(place)
+
+
+class NearestEngine:
+    """An engine that repeats pixels four times: as strict about what it takes as a network, and without its time."""
+
+    name = "nearest"
+    takes_grid = False
+    traits = Traits("nearest", scale=4, min_side=15, margin=12, stride=6)
+
+    def __call__(self, lr: NDArray[np.float32], grid: object = None) -> NDArray[np.float32]:
+        assert lr.dtype == np.float32
+        assert lr.ndim == 4
+        assert lr.shape[1] == 3
+        assert min(lr.shape[2:]) >= self.traits.min_side
+        return lr.repeat(4, axis=2).repeat(4, axis=3)
+
+
+@pytest.fixture
+def nearest(monkeypatch: pytest.MonkeyPatch) -> type[NearestEngine]:
+    """Put the nearest-neighbour engine in the place of every other one."""
+    monkeypatch.setattr("rlfn.inference.upscaler.load_engine", lambda name, source, threads: NearestEngine())
+    return NearestEngine
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Command]:
+    """Run the ``rlfn`` command in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield Command(monkeypatch)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit status and what it printed."""
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.decode().splitlines()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+class Command:
+    """Calls ``rlfn.cli.main`` with arguments and standard input."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> Done:
+        from rlfn.cli import main
+
+        out, err = io.BytesIO(), io.BytesIO()
+        # named, because a stream that nobody holds closes what it writes to
+        stdout, stderr = (io.TextIOWrapper(buffer, "utf-8", write_through=True) for buffer in (out, err))
+        with self._monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["rlfn", *arguments])
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            patch.setattr(sys, "stdout", stdout)
+            patch.setattr(sys, "stderr", stderr)
+            with pytest.raises(SystemExit) as end:
+                main()
+        return Done(int(end.value.code or 0), out.getvalue(), err.getvalue().decode())

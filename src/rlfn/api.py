@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -11,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, OptionError
-from rlfn.inference.batch import pick_model
-from rlfn.inference.sizing import Wanted
+from rlfn.images.exif import PREFIX as EXIF_PREFIX
+from rlfn.images.files import Metadata, Picture, check_writable_size, format_for, read_picture, write_picture
+from rlfn.images.output import check_path
+from rlfn.images.resize import resize
+from rlfn.inference.sizing import Wanted, check_reach, pick_model
 from rlfn.inference.upscaler import Upscaler
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from rlfn.images.files import Picture
-
 _CARRIED = ("icc_profile", "exif", "dpi", "xmp")
+_GRAY = ("LA", "La")
 
 
 @overload
@@ -92,72 +95,93 @@ def upscale(
     (60, 90)
     """
     wanted = Wanted(scale=scale)
-    upscaler = _upscaler(str(model) if model is not None else pick_model(scale).name, engine, threads)
-    if scale > upscaler.scale + 1e-9:
-        raise OptionError(f"A factor of {scale:g} was asked for, but {upscaler.model} upscales x{upscaler.scale}.")
+    is_path = isinstance(picture, str | os.PathLike)
+    if output is not None:
+        _check_output(Path(picture) if is_path else None, Path(output))  # type: ignore[arg-type]
+    elif not isinstance(picture, np.ndarray):
+        _pillow("Returning a Pillow picture")
+    name = os.fspath(model) if model is not None else pick_model(scale).name
+    upscaler = _upscaler(name, _stamp(name), engine, threads)
+    check_reach(upscaler.model, upscaler.scale, scale)
 
     def enlarge(pixels: NDArray[Any]) -> NDArray[Any]:
-        from rlfn.images.resize import resize
-
         result = upscaler(pixels, self_ensemble=self_ensemble)
         width, height = wanted.size(pixels.shape[1], pixels.shape[0], upscaler.scale)
         return result if result.shape[:2] == (height, width) else resize(result, size=(height, width))
 
     if isinstance(picture, np.ndarray) and output is None:
         return enlarge(picture)
-    if (
-        isinstance(picture, str | os.PathLike)
-        and output is not None
-        and Path(picture).resolve() == Path(output).resolve()
-    ):
-        raise OptionError(f"{picture} would be replaced by its own result. Inputs are never overwritten.")
-    loaded = _load(picture)
-    from dataclasses import replace
-
-    result = replace(loaded, pixels=enlarge(loaded.pixels))
+    loaded = _load(picture, upright=output is not None)
     if output is not None:
-        from rlfn.images.files import write_picture
-
-        write_picture(result, Path(output))
+        check_writable_size(format_for(Path(output)).name, *wanted.size(loaded.width, loaded.height, upscaler.scale))
+        write_picture(replace(loaded, pixels=enlarge(loaded.pixels)), output)
         return Path(output)
-    return _to_pillow(result, picture)
+    if loaded.pixels.dtype == np.uint16 and loaded.pixels.ndim == 3:
+        raise OptionError(
+            "Pillow has no 16-bit colour pictures. Pass output= to write a PNG or TIFF, or pass the pixels as an array."
+        )
+    return _to_pillow(replace(loaded, pixels=enlarge(loaded.pixels)), picture)
+
+
+def _check_output(source: Path | None, output: Path) -> None:
+    """Refuse an output that cannot be written or would replace the input, before the work."""
+    format_for(output)
+    if source is not None and source.exists() and output.exists() and source.samefile(output):
+        raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
+    check_path(output, make_folders=False)
+
+
+def _stamp(model: str) -> tuple[int, int] | None:
+    """Return what changes when a model file does; None for a packaged one."""
+    try:
+        facts = os.stat(model)
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size
 
 
 @lru_cache(maxsize=4)
-def _upscaler(model: str, engine: str, threads: int | None) -> Upscaler:
+def _upscaler(model: str, stamp: tuple[int, int] | None, engine: str, threads: int | None) -> Upscaler:
     return Upscaler(model, engine, threads)
 
 
-def _load(picture: Any) -> Picture:
-    """Return a file's, an array's or a Pillow picture's pixels and metadata."""
-    from rlfn.images.files import Metadata, Picture, read_picture
-
+def _load(picture: Any, upright: bool) -> Picture:
+    """Return a file's, an array's or a Pillow picture's pixels and metadata; ``upright``: as a file is to hold them."""
     if isinstance(picture, np.ndarray):
         return Picture(picture)
     if isinstance(picture, str | os.PathLike):
         return read_picture(picture)
-    pixels = _from_pillow(picture)
-    dots = picture.info.get("dpi")
-    resolution = (dots[0] / 25.4, dots[1] / 25.4) if dots else None
-    metadata = Metadata(
-        icc=picture.info.get("icc_profile"), exif=None, xmp=picture.info.get("xmp"), resolution=resolution
-    )
-    return Picture(pixels, metadata, gray=pixels.ndim == 2)
-
-
-def _from_pillow(picture: Any) -> NDArray[Any]:
-    mode = getattr(picture, "mode", None)
-    if mode is None:
+    if not hasattr(picture, "mode"):
         raise OptionError(
             f"Cannot upscale a {type(picture).__name__}. Allowed: a NumPy array, a Pillow picture, or a path."
         )
+    if upright:
+        from PIL import ImageOps
+
+        picture = ImageOps.exif_transpose(picture)
+    pixels = _from_pillow(picture)
+    info = picture.info
+    dots = info.get("dpi")
+    metadata = Metadata(
+        icc=info.get("icc_profile"),
+        exif=info["exif"].removeprefix(EXIF_PREFIX) or None if "exif" in info else None,
+        xmp=info.get("xmp") if isinstance(info.get("xmp"), bytes) else None,
+        resolution=(float(dots[0]) / 25.4, float(dots[1]) / 25.4) if dots and min(dots) > 0 else None,
+    )
+    return Picture(pixels, metadata, gray=pixels.ndim == 2 or picture.mode in _GRAY, bits=8 * pixels.itemsize)
+
+
+def _from_pillow(picture: Any) -> NDArray[Any]:
+    mode = picture.mode
     if mode.startswith("I;16"):
         return np.asarray(picture).astype(np.uint16)
     if mode in ("L", "RGB", "RGBA"):
         return np.array(picture)
     if mode == "1":
         return np.array(picture.convert("L"))
-    if mode in ("P", "PA", "LA", "La", "RGBa"):
+    if mode in ("La", "RGBa"):
+        return np.array(picture.convert(mode.upper()).convert("RGBA"))
+    if mode in ("P", "PA", "LA"):
         return np.array(picture.convert("RGBA" if mode != "P" or "transparency" in picture.info else "RGB"))
     if mode in ("CMYK", "YCbCr", "HSV"):
         return np.array(picture.convert("RGB"))
@@ -165,20 +189,27 @@ def _from_pillow(picture: Any) -> NDArray[Any]:
 
 
 def _to_pillow(result: Picture, source: Any) -> Image:
-    try:
-        from PIL import Image as pillow  # noqa: N813
-    except ImportError:
-        raise MissingExtraError("Returning a Pillow picture", "pillow") from None
-    pixels = result.pixels
-    if pixels.dtype == np.uint16 and pixels.ndim == 3:
-        raise OptionError(
-            "Pillow has no 16-bit colour pictures. Pass output= to write a PNG or TIFF, or pass the pixels as an array."
-        )
-    made = pillow.fromarray(pixels)
+    """Return the result as a Pillow picture: gray with alpha for such a source, with the source's metadata."""
+    made: Image = _pillow("Returning a Pillow picture").fromarray(result.pixels)
+    if result.gray and made.mode == "RGBA":
+        made = made.convert("LA")
     if hasattr(source, "info"):
         made.info.update({key: source.info[key] for key in _CARRIED if key in source.info})
-    else:
-        metadata = result.metadata
-        made.info.update({"icc_profile": metadata.icc} if metadata.icc else {})
-        made.info.update({"exif": b"Exif\0\0" + metadata.exif} if metadata.exif else {})
+        return made
+    metadata = result.metadata
+    found = {
+        "icc_profile": metadata.icc,
+        "exif": metadata.exif and EXIF_PREFIX + metadata.exif,
+        "xmp": metadata.xmp,
+        "dpi": metadata.resolution and tuple(side * 25.4 for side in metadata.resolution),
+    }
+    made.info.update({key: value for key, value in found.items() if value})
     return made
+
+
+def _pillow(feature: str) -> Any:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtraError(feature, "pillow") from None
+    return Image

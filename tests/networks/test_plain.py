@@ -15,7 +15,7 @@ from rlfn.inference.engines import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.networks import Checkpoint, build, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
-from rlfn.networks.plain import Plain, nearest_anchor, radius
+from rlfn.networks.plain import Plain, nearest_kernel, radius
 from rlfn.variants import VARIANTS, PlainFields, Variant, get_variant
 
 FORMS = [name for name, row in VARIANTS.items() if row.architecture == "plain"]
@@ -39,7 +39,7 @@ def test_without_its_last_layer_the_network_is_nearest_neighbour_upsampling(scal
     last.bias.zero_()
     lr = torch.rand(2, 3, 5, 7)
     assert torch.equal(network(lr), lr.repeat_interleave(scale, 2).repeat_interleave(scale, 3))
-    assert set(nearest_anchor(scale).unique().tolist()) <= {0.0, 1.0}
+    assert set(nearest_kernel(scale).unique().tolist()) <= {0.0, 1.0}
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])

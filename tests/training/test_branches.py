@@ -87,7 +87,7 @@ def test_another_scale_keeps_the_body_and_the_anchor(scale: int, tmp_path: Path)
         network = fuse(start(str(tmp_path / "m.safetensors"), "tiny-xs-train", scale, tail))
         for old, new in zip(fuse(source).convs[1:-1], network.convs[1:-1], strict=True):
             assert torch.allclose(new.weight, old.weight, atol=1e-6)
-        assert network.anchor.shape == (3 * scale**2, 3, 1, 1)
+        assert network.anchor.kernel.shape == (3 * scale**2, 3, 1, 1)
 
 
 def test_another_network_is_no_start(tmp_path: Path) -> None:

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
+import typer
 from tiny import TINY, tiny_pack, tiny_recipe
 
+from rlfn.cli.train import train as command
 from rlfn.errors import DataError, ModelError, OptionError, TrainingError
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
+from rlfn.training import results
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
-from rlfn.training.run import Devices, recipe_of_run
+from rlfn.training.run import Devices, settings_of_run
 from rlfn.variants import VARIANTS
 
 CPU = Devices(accelerator="cpu")
@@ -34,8 +38,11 @@ TWO_STAGES = (
 
 
 @pytest.fixture(autouse=True)
-def tiny_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny_runs(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Let recipes name the tiny network, and leave out the export, which takes longer than such a run, but once."""
     monkeypatch.setitem(VARIANTS, "tiny", TINY)
+    if request.node.name != test_two_stages_with_a_warm_start_leave_everything.__name__:
+        monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +92,10 @@ def test_two_stages_with_a_warm_start_leave_everything(data: Path, tmp_path: Pat
     assert float(model.metadata["validation_psnr"]) == pytest.approx(scores[-1], abs=1e-3)
     assert load_checkpoint(tmp_path / "stage-1.safetensors").metadata["iterations"] == "30"
     assert load_checkpoint(tmp_path / "best.safetensors").metadata["validation_psnr"] == f"{max(scores):.4f}"
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 16, 19)).astype(np.float32)
+    answer = session.run(None, {"lr": lr})[0]
+    assert np.abs(answer - model.network(torch.from_numpy(lr)).numpy()).max() < 0.05
     card = (tmp_path / "README.md").read_text()
     assert "# tiny-x2" in card
     assert model.metadata["data"] in card
@@ -102,7 +113,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         interrupt(patch, at)
         assert not train(recipe, tmp_path / "parts", data=data, where=CPU)
     assert f"rlfn train --resume {tmp_path / 'parts'}" in capsys.readouterr().err.replace("\n", "")
-    assert recipe_of_run(tmp_path / "parts") == recipe
+    assert settings_of_run(tmp_path / "parts") == (recipe, data)
     assert train(recipe, tmp_path / "parts", data=data, where=CPU, resume=True)
     whole, parts = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("whole", "parts"))
     for name, tensor in whole.state_dict().items():
@@ -126,12 +137,15 @@ def test_after_a_kill_the_last_whole_checkpoint_is_used(data: Path, tmp_path: Pa
 def test_two_processes_equal_one_with_the_same_global_batch(data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(
         {"init": "scratch", "iterations": 12, "loss": {"l1": 1.0, "contrastive": 0.1}, "contrastive": {"width": 8}},
-        {"iterations": 6, "optimizer": {"name": "muon", "lr": 5e-3, "adam_lr": 1e-3, "clip": 0.5}},
+        {"hours": 6.0 / 3600.0, "optimizer": {"name": "muon", "lr": 5e-3, "adam_lr": 1e-3, "clip": 0.5}},
     )
-    assert train(recipe, tmp_path / "one", data=data, where=CPU)
+    assert train(recipe, tmp_path / "one", data=data, where=CPU, now=itertools.count(0.0).__next__)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     done = in_a_process(recipe, tmp_path / "two", data, "two", launcher=launcher)
     assert done.returncode == 0, done.stderr
+    rates = [[row["rate"] for row in read_metrics(tmp_path / n) if "loss" in row] for n in ("one", "two")]
+    assert len(rates[0]) == 18
+    assert rates[0] == rates[1]  # the first process's clock is everybody's
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
@@ -248,7 +262,7 @@ def test_clr_carries_the_optimisers_state_and_nothing_else_does(data: Path, tmp_
         ({"scale": 4}, "has no x4 pictures; it has: 2, 3"),
         ({"stages": [{"init": "scratch", "iterations": 1, "patch": 14}]}, "tiny needs 15"),
         ({"stages": [{"init": "scratch", "iterations": 1, "patch": 60}]}, "smaller than a crop of 120x120"),
-        ({"validation": {"on": "nowhere"}}, "nowhere does not exist"),
+        ({"validation": {"on": "nowhere"}}, "no set nowhere"),
         ({"stages": [{"init": "missing.safetensors", "iterations": 1}]}, "no model file"),
     ],
 )
@@ -269,7 +283,44 @@ def test_a_run_is_not_overwritten_and_needs_data(data: Path, tmp_path: Path) -> 
     with pytest.raises(OptionError, match="holds a run already"):
         train(recipe, tmp_path, data=data, where=CPU)
     with pytest.raises(ModelError, match="holds no run"):
-        recipe_of_run(tmp_path / "elsewhere")
+        settings_of_run(tmp_path / "elsewhere")
+
+
+RECIPE = """
+variant = "tiny"
+scale = 2
+stages = [{ init = "scratch", iterations = 8, patch = 16, batch = 4 }]
+"""
+
+
+def test_the_command_line_stops_and_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 3, signal.SIGINT)
+        with pytest.raises(typer.Exit) as caught:
+            command(recipe="mine.toml", data=data, overrides=["stages.0.batch=2"], accelerator="cpu")
+    assert caught.value.exit_code == 130
+    assert "rlfn train --resume runs/mine" in capsys.readouterr().err
+    command(resume=Path("runs/mine"), accelerator="cpu")
+    metadata = load_checkpoint(tmp_path / "runs/mine/model.safetensors").metadata
+    assert (metadata["iterations"], metadata["lr_pixels"]) == ("8", str(8 * 2 * 16**2))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_command_line_refuses_contradictions_and_shows_the_cost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    with pytest.raises(OptionError, match="--resume goes on"):
+        command(recipe="mine.toml", resume=tmp_path)
+    with pytest.raises(OptionError, match="cpu-evening"):
+        command()
+    command(recipe=str(tmp_path / "mine.toml"), dry_run=True)
+    assert "0.0 M LR px" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
 
 
 def test_validation_on_a_folder(data: Path, tmp_path: Path) -> None:

@@ -71,13 +71,13 @@ def test_damaged_files_are_refused(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(PictureError, match=f"a{suffix}"):
         read_rgb(path)
     path.write_bytes(b"")
-    with pytest.raises(PictureError, match="not a picture"):
+    with pytest.raises(PictureError, match="empty"):
         picture_size(path)
 
 
-def test_floating_point_samples_are_refused(tmp_path: Path) -> None:
-    path = save(tmp_path / "float.tif", Image.fromarray(np.ones((4, 4), np.float32)))
-    with pytest.raises(PictureError, match="samples of type float32"):
+def test_floating_point_samples_of_unknown_range_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "float.tif", Image.fromarray(np.full((4, 4), 300.0, np.float32)))
+    with pytest.raises(PictureError, match=r"float\.tif"):
         read_rgb(path)
 
 

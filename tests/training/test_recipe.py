@@ -8,6 +8,7 @@ from rlfn.errors import OptionError
 from rlfn.training.cost import describe
 from rlfn.training.recipe import Recipe
 from rlfn.training.recipe_files import check_recipe, load_recipe, shipped_recipes
+from rlfn.training.reference import reference
 
 MINIMAL = {"variant": "rlfn-s", "scale": 4, "stages": [{"init": "scratch", "iterations": 10, "patch": 16}]}
 
@@ -129,3 +130,18 @@ def test_the_cost_counts_pixels_and_multiply_adds() -> None:
     pixels = 10 * 16 * 16**2
     assert f"{pixels / 1e6:,.1f} M LR px" in text
     assert '"iterations": 10' in text
+
+
+def test_the_reference_in_the_docs_is_that_of_the_schema() -> None:
+    page = Path(__file__).parents[2] / "docs" / "recipe-reference.md"
+    assert page.read_text(encoding="utf-8") == reference(), (
+        "run: python -m rlfn.training.reference > docs/recipe-reference.md"
+    )
+
+
+def test_the_recipe_in_the_docs_is_valid(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (tmp_path / "docs.toml").write_text(page.split("```toml")[1].split("```")[0])
+    recipe = load_recipe(tmp_path / "docs.toml")
+    assert recipe.stages[1].loss == {"l1": 0.2, "fourier": 0.05, "distillation": 0.8}
+    assert recipe.stages[1].optimizer.name == "muon"

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from tiny import TINY, tiny_recipe
 
 from rlfn.errors import ModelError, OptionError
-from rlfn.networks.build import build
+from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
+from rlfn.training.guard import Guard
+from rlfn.training.learner import Learner
 from rlfn.training.stages import finished, make_objective, resample_tail, run_network, start_network, trained_range
 from rlfn.variants import VARIANTS, get_variant
 
@@ -25,7 +29,7 @@ def start(stage: dict[str, object], scale: int = 2, variant: str = "tiny") -> to
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("variant", ["rlfn", "tiny"])
+@pytest.mark.parametrize("variant", ["rlfn", "tiny", "rfdn"])
 def test_the_interpolating_start_equals_bilinear_upsampling(scale: int, variant: str) -> None:
     torch.manual_seed(scale)
     network = start({"init": "interpolate"}, scale, variant)
@@ -84,6 +88,21 @@ def test_a_checkpoint_of_another_scale_shares_the_body(tmp_path: Path) -> None:
     halved = resample_tail(source.upsampler[0].weight, 4, 2) / 255.0
     resampled = start({"init": str(tmp_path / "x4.safetensors")}, scale=2).upsampler[0].weight
     assert torch.allclose(resampled, halved, atol=1e-7)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_can_be_trained(architecture: str, tmp_path: Path) -> None:
+    variant = next(name for name, row in VARIANTS.items() if row.architecture == architecture)
+    recipe = tiny_recipe({"init": "scratch", "iterations": 1, "optimizer": {"name": "muon"}}, variant=variant)
+    learner = Learner.start(Fabric(accelerator="cpu", devices=1), recipe, 0, None)
+    before = copy.deepcopy(learner.network.state_dict())
+    side = max(ARCHITECTURES[architecture].min_side, 8)
+    step = learner.step(torch.rand(1, 3, side, side), torch.rand(1, 3, 2 * side, 2 * side), 0.0, 1.0, Guard())
+    assert 0.0 < step.loss < 10.0
+    moved = [name for name, parameter in learner.network.named_parameters() if not torch.equal(parameter, before[name])]
+    assert len(moved) > 0.9 * len(list(learner.network.parameters()))
+    save_checkpoint(tmp_path / "m.safetensors", finished(learner.ema.network), get_variant(variant), 2)
+    assert load_checkpoint(tmp_path / "m.safetensors").variant.name == variant
 
 
 def test_what_cannot_start_says_why(tmp_path: Path) -> None:

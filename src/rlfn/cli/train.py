@@ -42,14 +42,16 @@ def train(
     try:
         from rlfn.training.loop import train as run_training
         from rlfn.training.recipe_files import load_recipe, shipped_recipes
-        from rlfn.training.run import Devices, recipe_of_run
+        from rlfn.training.run import Devices, settings_of_run
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
     if resume is not None:
         if recipe is not None or overrides or out is not None:
             raise OptionError("--resume goes on with the run as it is: leave out the recipe, --out and --set.")
-        resolved, folder = recipe_of_run(resume), resume
+        folder = resume
+        resolved, packed = settings_of_run(resume)
+        data = data or packed
     elif recipe is None:
         raise OptionError(f"Name a recipe, or a run with --resume. Recipes: {', '.join(shipped_recipes())}.")
     else:

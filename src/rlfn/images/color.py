@@ -36,3 +36,11 @@ def to_rgb(image: NDArray[Any]) -> NDArray[Any]:
 def to_gray(image: NDArray[Any]) -> NDArray[Any]:
     """Return the full-range BT.601 luma (H, W) of an (H, W, 3) float picture, in the same range."""
     return np.asarray(image @ _LUMA.astype(image.dtype))
+
+
+def over_white(image: NDArray[Any]) -> NDArray[Any]:
+    """Lay an (H, W, 4) integer picture over white; return (H, W, 3) of its type, rounded half up."""
+    top = int(np.iinfo(image.dtype).max)
+    alpha = image[:, :, 3:].astype(np.uint64)
+    mixed = image[:, :, :3] * alpha + np.uint64(top) * (np.uint64(top) - alpha)
+    return np.asarray(((2 * mixed + np.uint64(top)) // np.uint64(2 * top)).astype(image.dtype))

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from rlfn.errors import OutputError, PictureError, listing, unknown
+from rlfn.errors import OptionError, OutputError, PictureError, listing, unknown
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,16 @@ def check_writable_size(format: str, width: int, height: int) -> None:
     raise OutputError(
         f"The result would be {width} x {height} pixels; {row.title} allows at most {row.max_side} a side. {remedy}"
     )
+
+
+def check_quality(quality: int | None) -> None:
+    """Refuse a quality outside 1 to 100; None is the format's own.
+
+    Raises:
+        OptionError: it is outside.
+    """
+    if quality is not None and not 1 <= quality <= 100:
+        raise OptionError(f"There is no quality {quality}. Allowed: 1 to 100.")
 
 
 def sniff(head: bytes, what: str) -> Format:

@@ -19,6 +19,41 @@ from rlfn.errors import OutputError
 _SPOOL_BYTES = 64 << 20
 
 
+def check_path(path: Path, *, make_folders: bool = True) -> None:
+    """Check, before any work, that ``path`` can become a file, as far as can be told without trying.
+
+    Args:
+        path: the file to be.
+        make_folders: its folder may be missing, and will be made.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    with _explained(f"'{path}'"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(path)  # too long a name, for instance
+    path = Path(os.path.realpath(path))
+    _check_ordinary(path)
+    folder = path.parent
+    while make_folders and not os.path.lexists(folder):
+        folder = folder.parent
+    if not os.path.exists(folder):
+        raise OutputError(f"'{path}' cannot be written: its folder does not exist. Make it first.")
+    if not os.path.isdir(folder):
+        raise OutputError(f"'{path}' cannot be written: '{folder}' is a file, not a folder. Choose another name.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"'{path}' may not be written by this user. Change permissions or write elsewhere.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    with _explained(f"'{folder}'"):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
     """Run ``encode`` on a temporary file beside ``path``, then rename it to ``path``, replacing what is there.
 
@@ -28,10 +63,7 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
         OutputError: the target cannot be written.
     """
     path = Path(os.path.realpath(path))  # a link stays a link; what it points to is replaced
-    if os.path.isdir(path):
-        raise OutputError(f"'{path}' is a folder; the name of a file is needed.")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OutputError(f"'{path}' is not an ordinary file. Write to an ordinary file, or pipe with -o -.")
+    _check_ordinary(path)
     temporary = path.with_name(f".rlfn-{secrets.token_hex(8)}.part")
     with _explained(f"'{path}'"):
         try:
@@ -57,6 +89,13 @@ def to_stream(stream: BinaryIO, encode: Callable[[BinaryIO], None]) -> None:
         stream.flush()
 
 
+def _check_ordinary(path: Path) -> None:
+    if os.path.isdir(path):
+        raise OutputError(f"'{path}' is a folder; the name of a file is needed.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OutputError(f"'{path}' is not an ordinary file. Write to an ordinary file, or pipe with -o -.")
+
+
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
     try:
@@ -65,9 +104,11 @@ def _explained(what: str) -> Iterator[None]:
         raise OutputError(f"{what} cannot be written: its folder does not exist. Make it first.") from None
     except PermissionError:
         raise OutputError(f"{what} may not be written by this user. Change permissions or write elsewhere.") from None
+    except BrokenPipeError:
+        raise OutputError(f"{what} was closed by its reader before the picture was complete.") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{what} cannot be written: {reason}. Free some space or write elsewhere.") from None
+        raise OutputError(f"{what} cannot be written: {reason}. Free some space or write elsewhere.") from error
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pyvips
 from rlfn.errors import OptionError, OutputError
 from rlfn.images import exif as exif_block
 from rlfn.images.containers import JPEG_EXIF_MAX, JPEG_XMP_MAX, Splice, splice_for
-from rlfn.images.formats import Format, check_writable_size, format_for
+from rlfn.images.formats import Format, check_quality, check_writable_size, format_for
 from rlfn.images.output import interrupts_held, to_path, to_stream
 from rlfn.images.picture import Metadata, Picture, profile_problem
 
@@ -92,8 +92,7 @@ def _check_kind(picture: Picture) -> None:
 def _quality(row: Format, quality: int | None, warnings: list[str]) -> int | None:
     if quality is None:
         return row.default_quality
-    if not 1 <= quality <= 100:
-        raise OptionError(f"There is no quality {quality}. Allowed: 1 to 100.")
+    check_quality(quality)
     if row.lossy:
         return quality
     warnings.append(f"quality {quality} ignored: {row.title} keeps every pixel")

@@ -1,70 +1,45 @@
 """Many pictures, one after another: decoding, inference and encoding overlap, failures are collected.
 
-One thread reads ahead, this thread runs the network, two threads encode. At most :data:`_WAITING` results wait for
-their encoder, so memory does not grow with the number of pictures.
+One thread reads ahead, the caller's thread runs the network, two threads encode. Results that wait for their encoder
+are bounded in number and in bytes, so memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 from rlfn import catalog
-from rlfn.errors import OptionError, OutputError, RlfnError
-from rlfn.images.files import DEFAULT_MAX_PIXELS, Picture, check_writable_size, read_picture, write_picture
-from rlfn.images.formats import format_for
+from rlfn.errors import PictureError
+from rlfn.images.files import Picture, check_writable_size, read_picture, write_picture
+from rlfn.images.formats import HEAD_BYTES, format_for, sniff
+from rlfn.images.output import check_path, make_folder
 from rlfn.images.resize import resize
 from rlfn.inference.plan import Job
-from rlfn.inference.sizing import Wanted
+from rlfn.inference.record import Record, Settings
+from rlfn.inference.sizing import check_reach, pick_model
+from rlfn.inference.source import Source
+from rlfn.inference.tiling import available_memory
 from rlfn.inference.upscaler import Upscaler
 
-_WAITING = 2
+__all__ = ["Batch", "Record", "Settings"]
 
+_WRITERS = 2
+_WAITING_BYTES = 256 << 20
+"""So many bytes of results may wait for their encoders while the next picture is upscaled, or else one result."""
 
-@dataclass(frozen=True)
-class Record:
-    """What became of one picture.
+_READER_PATIENCE = 2.0
+"""Seconds for which a batch that was stopped waits for its reader, which may hang in a pipe or on a network."""
 
-    Attributes:
-        status: ``"done"``, ``"skipped"`` (the output exists) or ``"failed"``.
-        input_size, output_size: (width, height), None where unknown.
-        seconds: from the start of its reading to the end of its writing.
-        engine_seconds: of these, inference alone.
-    """
-
-    input: str
-    output: str
-    status: str
-    input_size: tuple[int, int] | None = None
-    output_size: tuple[int, int] | None = None
-    seconds: float = 0.0
-    engine_seconds: float = 0.0
-    model: str | None = None
-    engine: str | None = None
-    warnings: tuple[str, ...] = ()
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How every picture of a batch is treated. ``model`` None means the packaged model that fits."""
-
-    wanted: Wanted = field(default_factory=Wanted)
-    model: str | None = None
-    engine: str = "auto"
-    threads: int | None = None
-    tile: Any = "auto"
-    precision: str = "fp32"
-    format: str | None = None
-    quality: int | None = None
-    self_ensemble: bool = False
-    overwrite: bool = False
-    max_pixels: int | None = DEFAULT_MAX_PIXELS
+_Loaded = tuple[float, Picture | None]
+"""The seconds that reading took, and the picture; None where the output exists."""
 
 
 class Batch:
@@ -75,116 +50,145 @@ class Batch:
         progress: called with the running job and its finished share.
 
     Raises:
-        OptionError, ModelError, MissingExtraError: the model or the engine cannot be had.
+        OptionError, ModelError, MissingExtraError: the model or the engine cannot be had, or reaches no such scale.
     """
 
     def __init__(self, settings: Settings, progress: Callable[[Job, float], None] | None = None) -> None:
         self.settings = settings
         self._progress = progress
         self._upscalers: dict[str, Upscaler] = {}
-        if settings.model in catalog.models():
-            self.model_scale = catalog.get_model(str(settings.model)).scale
-        elif settings.model is not None:
-            self.model_scale = self._upscaler(settings.model).scale
-        elif settings.wanted.scale is not None:
-            self.model_scale = pick_model(settings.wanted.scale).scale
+        scale = settings.wanted.scale
+        if settings.model is None:
+            model = next(iter(catalog.models().values())) if scale is None else pick_model(scale)
+            Source(model.name, settings.precision)
+            self.model_scale = model.scale
+            self._first = model.name
         else:
-            self.model_scale = next(iter(catalog.models().values())).scale
+            self._first = settings.model
+            source = Source(settings.model, settings.precision)
+            packaged = catalog.models().get(settings.model)
+            self.model_scale = packaged.scale if packaged else self._upscaler(settings.model).scale
+            if scale is not None:
+                check_reach(source.name, self.model_scale, scale)
 
-    def run(self, jobs: list[Job]) -> Iterator[Record]:
-        """Yield one record a job, in order. A failure is a record, never an exception."""
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(_WAITING) as writers:
-            waiting: deque[Future[Record]] = deque()
+    def run(self, jobs: list[Job]) -> Generator[Record, None, None]:
+        """Yield one record a job, in order. What goes wrong with a picture is a record, never an exception.
+
+        Raises:
+            OptionError, ModelError, MissingExtraError: the model cannot be loaded, so that there is nothing to do.
+        """
+        reads: deque[Future[_Loaded]] = deque()
+        waiting: deque[tuple[int, Future[Record]]] = deque()
+        todo = deque(jobs)
+        with ThreadPoolExecutor(_WRITERS) as writers:
             try:
-                ahead = self._read_ahead(reader, jobs)
-                for job, loaded in ahead:
-                    while len(waiting) >= _WAITING or (waiting and waiting[0].done()):
-                        yield waiting.popleft().result()
-                    waiting.append(self._start(job, loaded, writers))
+                for job in jobs:
+                    while todo and len(reads) < 2:
+                        reads.append(self._begin_reading(todo.popleft()))
+                    self._load_first(job)
+                    loaded = _settled(reads[0])
+                    room = _WAITING_BYTES - self._result_bytes(loaded)
+                    while waiting and (
+                        len(waiting) > _WRITERS or waiting[0][1].done() or sum(size for size, _ in waiting) > room
+                    ):
+                        yield waiting.popleft()[1].result()
+                    waiting.append(self._start(job, reads.popleft(), writers))
+                    del loaded
                 while waiting:
-                    yield waiting.popleft().result()
+                    yield waiting.popleft()[1].result()
             finally:
-                reader.shutdown(cancel_futures=True)
-                writers.shutdown(cancel_futures=True)
+                for _, record in waiting:
+                    record.cancel()
+                wait(reads, timeout=_READER_PATIENCE)
 
-    def _read_ahead(
-        self, reader: ThreadPoolExecutor, jobs: list[Job]
-    ) -> Iterator[tuple[Job, Future[tuple[float, Picture | None]]]]:
-        """Yield each job with its decoded picture, the next one being decoded meanwhile."""
-        queue = deque[tuple[Job, Future[tuple[float, Picture | None]]]]()
-        for job in jobs:
-            queue.append((job, reader.submit(self._read, job)))
-            if len(queue) > 1:
-                yield queue.popleft()
-        while queue:
-            yield queue.popleft()
+    def _load_first(self, job: Job) -> None:
+        """Load the model at the first picture that needs one, while that is read: its errors concern all pictures."""
+        if self._upscalers or self._is_done(job):
+            return
+        wanted = self.settings.wanted
+        if self.settings.model is not None or (wanted.width is None and wanted.height is None):
+            self._upscaler(self._first)
 
-    def _read(self, job: Job) -> tuple[float, Picture | None]:
-        """Return when the work began and the picture; None where the output exists already."""
-        began = time.perf_counter()
+    def _is_done(self, job: Job) -> bool:
+        """Tell whether a job's output exists and shall stay."""
+        return job.target is not None and not self.settings.overwrite and os.path.isfile(job.target)
+
+    def _begin_reading(self, job: Job) -> Future[_Loaded]:
+        """Read in the background; standard input here, where Ctrl-C can end the waiting for it."""
+        return _here(self._read, job) if job.source is None else _in_background(self._read, job)
+
+    def _read(self, job: Job) -> _Loaded:
+        """Return the seconds that it took and the picture; None where the output exists already."""
+        if self._is_done(job):
+            return 0.0, None
         if job.target is not None:
-            name = self.settings.format or format_for(job.target).name
-            if not self.settings.overwrite and job.target.exists():
-                return began, None
-            _check_target(job)
-        else:
-            name = self.settings.format or "png"
-        source = sys.stdin.buffer.read() if job.source is None else job.source
+            check_path(job.target)
+        name = self._format(job)
+        began = time.perf_counter()
+        source = _standard_input() if job.source is None else job.source
         picture = read_picture(source, max_pixels=self.settings.max_pixels)
-        height, width = picture.pixels.shape[:2]
-        check_writable_size(name, *self.settings.wanted.size(width, height, self.model_scale))
-        return began, picture
+        check_writable_size(name, *self.settings.wanted.size(picture.width, picture.height, self.model_scale))
+        return time.perf_counter() - began, picture
 
-    def _start(
-        self, job: Job, loaded: Future[tuple[float, Picture | None]], writers: ThreadPoolExecutor
-    ) -> Future[Record]:
-        """Upscale one picture here and hand it to an encoder."""
+    def _format(self, job: Job) -> str:
+        if self.settings.format is not None:
+            return self.settings.format
+        return "png" if job.target is None else format_for(job.target).name
+
+    def _result_bytes(self, loaded: _Loaded | None) -> int:
+        """Return how large the result of a picture will be."""
+        if loaded is None or loaded[1] is None:
+            return 0
+        return int(loaded[1].pixels.nbytes) * self.model_scale**2
+
+    def _start(self, job: Job, loaded: Future[_Loaded], writers: ThreadPoolExecutor) -> tuple[int, Future[Record]]:
+        """Upscale one picture here and hand it to an encoder; return the result's bytes and the record to come."""
         record = Record(_name(job.source), _name(job.target), "failed")
         began = time.perf_counter()
         try:
-            began, picture = loaded.result()
+            reading, picture = loaded.result()
             if picture is None:
-                return _finished(replace(record, status="skipped"))
-            height, width = picture.pixels.shape[:2]
-            record = replace(record, input_size=(width, height))
-            upscaler = self._upscaler_for(width, height)
-            started = time.perf_counter()
+                return 0, _finished(replace(record, status="skipped"))
+            record = replace(record, input_size=(picture.width, picture.height))
+            upscaler = self._upscaler_for(picture.width, picture.height)
+            self._check_memory(picture, upscaler)
+            began = time.perf_counter()
             result = self.enlarge(picture, upscaler, lambda share: self._report(job, share))
+            took = time.perf_counter() - began
             record = replace(
                 record,
-                output_size=(result.pixels.shape[1], result.pixels.shape[0]),
-                engine_seconds=time.perf_counter() - started,
+                output_size=(result.width, result.height),
+                seconds=reading + took,
+                engine_seconds=took,
                 model=upscaler.model,
                 engine=upscaler.engine,
             )
-            return writers.submit(self._write, job, result, record, began)
-        except (RlfnError, OSError, MemoryError) as error:
-            return _finished(_failed(record, error, began))
+            return int(result.pixels.nbytes), writers.submit(self._write, job, result, record)
+        except Exception as error:  # engines raise what they like; one picture must not stop the rest
+            return 0, _finished(record.failed(error))
 
     def enlarge(self, picture: Picture, upscaler: Upscaler, progress: Callable[[float], None] | None = None) -> Picture:
         """Return the picture in the wanted size, its metadata kept."""
-        height, width = picture.pixels.shape[:2]
         pixels = upscaler(picture.pixels, self_ensemble=self.settings.self_ensemble, progress=progress)
-        size = self.settings.wanted.size(width, height, upscaler.scale)
-        if (pixels.shape[1], pixels.shape[0]) != size:
-            pixels = resize(pixels, size=(size[1], size[0]))
+        width, height = self.settings.wanted.size(picture.width, picture.height, upscaler.scale)
+        if pixels.shape[:2] != (height, width):
+            pixels = resize(pixels, size=(height, width))
         return replace(picture, pixels=pixels)
 
-    def _write(self, job: Job, picture: Picture, record: Record, began: float) -> Record:
+    def _write(self, job: Job, picture: Picture, record: Record) -> Record:
+        began = time.perf_counter()
         try:
-            target = sys.stdout.buffer if job.target is None else job.target
+            if self._is_done(job):  # by another program, meanwhile
+                return replace(record, status="skipped", output_size=None)
+            target: Any = sys.stdout.buffer
             if job.target is not None:
-                job.target.parent.mkdir(parents=True, exist_ok=True)
-            form = self.settings.format or ("png" if job.target is None else None)
-            warnings = write_picture(picture, target, format=form, quality=self.settings.quality)
-        except (RlfnError, OSError, MemoryError) as error:
-            return _failed(record, error, began)
-        return replace(
-            record,
-            status="done",
-            seconds=time.perf_counter() - began,
-            warnings=(*picture.warnings, *warnings),
-        )
+                target = job.target
+                make_folder(target.parent)
+            warnings = write_picture(picture, target, format=self._format(job), quality=self.settings.quality)
+        except Exception as error:
+            return replace(record, output_size=None).failed(error)
+        seconds = record.seconds + time.perf_counter() - began
+        return replace(record, status="done", seconds=seconds, warnings=(*picture.warnings, *warnings))
 
     def _upscaler_for(self, width: int, height: int) -> Upscaler:
         wanted = self.settings.wanted
@@ -192,12 +196,7 @@ class Batch:
         if name is None:
             name = pick_model(wanted.factor(width, height, self.model_scale)).name
         upscaler = self._upscaler(name)
-        factor = wanted.factor(width, height, upscaler.scale)
-        if factor > upscaler.scale + 1e-9:
-            raise OptionError(
-                f"A factor of {factor:.4g} was asked for, but {upscaler.model} upscales x{upscaler.scale}. "
-                "Ask for a smaller size, or upscale the result once more."
-            )
+        check_reach(upscaler.model, upscaler.scale, wanted.factor(width, height, upscaler.scale))
         return upscaler
 
     def _upscaler(self, name: str) -> Upscaler:
@@ -208,35 +207,54 @@ class Batch:
             )
         return self._upscalers[name]
 
+    def _check_memory(self, picture: Picture, upscaler: Upscaler) -> None:
+        """Refuse a result that the free memory cannot hold, before the system ends this process for it."""
+        needed = upscaler.result_bytes(picture.pixels, self_ensemble=self.settings.self_ensemble)
+        free = available_memory()
+        if needed > free:
+            raise PictureError(
+                f"Upscaling {picture.width} x {picture.height} pixels x{upscaler.scale} takes {needed / 1e9:.1f} GB of "
+                f"memory for the result, and {free / 1e9:.1f} GB are free. Close other programs, or cut the picture up."
+            )
+
     def _report(self, job: Job, share: float) -> None:
         if self._progress is not None:
             self._progress(job, share)
 
 
-def pick_model(factor: float) -> catalog.Model:
-    """Return the packaged model of the smallest scale that reaches ``factor``.
-
-    Raises:
-        OptionError: none does; the message says what there is.
-    """
-    scales = sorted({model.scale for model in catalog.models().values()})
-    for scale in scales:
-        if scale >= factor - 1e-9:
-            return catalog.model_for_scale(scale)
-    return catalog.model_for_scale(int(factor) if float(factor).is_integer() else int(factor) + 1)
+def _standard_input() -> bytes:
+    """Return all of standard input; what is no picture is refused by its first bytes, as it may be endless."""
+    head = sys.stdin.buffer.read(HEAD_BYTES)
+    sniff(head, "Standard input")
+    return head + sys.stdin.buffer.read()
 
 
-def _check_target(job: Job) -> None:
-    """Refuse a target that cannot become a picture, before the work."""
-    if job.target is not None and job.target.is_dir():
-        raise OutputError(f"{job.target} is a folder, not a file to write. Choose another name with -o.")
+def _here(work: Callable[[Job], _Loaded], job: Job) -> Future[_Loaded]:
+    future: Future[_Loaded] = Future()
+    try:
+        future.set_result(work(job))
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
-def _failed(record: Record, error: BaseException, began: float) -> Record:
-    text = str(error) or type(error).__name__
-    if isinstance(error, MemoryError):
-        text = "The memory of this machine is not enough for this picture. Try --tile 128, or a smaller picture."
-    return replace(record, status="failed", error=text, seconds=time.perf_counter() - began)
+def _in_background(work: Callable[[Job], _Loaded], job: Job) -> Future[_Loaded]:
+    """Run ``work`` in a thread that does not keep the program alive, as those of an executor would."""
+    future: Future[_Loaded] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work(job))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="rlfn-reader", daemon=True).start()
+    return future
+
+
+def _settled(read: Future[_Loaded]) -> _Loaded | None:
+    """Wait for a picture; return it, or None where reading failed."""
+    return None if read.exception() is not None else read.result()
 
 
 def _finished(record: Record) -> Future[Record]:

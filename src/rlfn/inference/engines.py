@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import MissingExtraError, ModelError, OptionError, unknown
+from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, unknown
 from rlfn.inference.source import Source
 from rlfn.inference.tiling import Grid, grid_matrices
 from rlfn.inference.traits import GRID_INPUTS, Traits
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
 
 Array = NDArray[np.float32]
+
+MAX_THREADS = 1024
+"""More threads than this are a slip: engines would start them all."""
 
 
 class Engine(Protocol):
@@ -62,7 +66,7 @@ class OnnxRuntimeEngine:
         except Exception as error:  # onnxruntime's errors share no public base class
             raise _not_onnx(error) from error
         self.traits = Traits.from_metadata(self._session.get_modelmeta().custom_metadata_map)
-        self.takes_grid = len(self._session.get_inputs()) > 1
+        self.takes_grid = _takes_grid([found.name for found in self._session.get_inputs()])
 
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
         """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]."""
@@ -93,7 +97,7 @@ class OpenVinoEngine:
             self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             raise _not_onnx(error) from error
-        self.takes_grid = len(graph.inputs) > 1
+        self.takes_grid = _takes_grid([found.any_name for found in graph.inputs])
 
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
         """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]; the result is valid until the next call."""
@@ -171,16 +175,34 @@ def load_engine(name: str, source: Source, threads: int | None = None) -> Engine
         MissingExtraError: the engine is not installed.
         ModelError: the model cannot be loaded.
     """
-    if threads is not None and threads < 1:
-        raise OptionError(f"An engine cannot run on {threads} threads. Use 1 or more, or leave it out for all cores.")
     if name == "auto":
         name = choose_engine(source)
+    check_engine(name, threads)
+    try:
+        return ENGINES[name].load(source, threads)
+    except ModelError as error:
+        if source.label in str(error):
+            raise
+        raise ModelError(f"{source.label}: {error}") from error
+
+
+def check_engine(name: str, threads: int | None = None) -> None:
+    """Refuse an engine or a number of threads with which nothing can run.
+
+    Raises:
+        OptionError: there is no such engine, or ``threads`` is outside 1 to :data:`MAX_THREADS`.
+        MissingExtraError: the engine is not installed.
+    """
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise OptionError(
+            f"An engine cannot run on {threads} threads. Allowed: 1 to {MAX_THREADS}; leave it out for all cores."
+        )
+    if name == "auto":
+        return
     if name not in ENGINES:
         raise unknown("engine", name, ("auto", *ENGINES))
-    row = ENGINES[name]
-    if find_spec(row.module) is None:
+    if find_spec(ENGINES[name].module) is None:
         raise MissingExtraError(f"The engine {name}", name)
-    return row.load(source, threads)
 
 
 def choose_engine(source: Source) -> str:
@@ -188,6 +210,22 @@ def choose_engine(source: Source) -> str:
     if not source.has_graph:
         return "torch"
     return next(name for name, row in ENGINES.items() if row.preferred() and find_spec(row.module) is not None)
+
+
+def _takes_grid(inputs: list[str]) -> bool:
+    """Tell from the names of a graph's inputs whether it takes a grid.
+
+    Raises:
+        ModelError: they are not those of a graph that rlfn wrote.
+    """
+    if inputs == ["lr"]:
+        return False
+    if sorted(inputs) == sorted(("lr", *GRID_INPUTS)):
+        return True
+    raise ModelError(
+        f"The ONNX graph takes {listing(inputs)}. Networks here take lr, or {listing(('lr', *GRID_INPUTS))}; "
+        "export the weights with 'rlfn export'."
+    )
 
 
 def _feed(lr: Array, grid: Grid | None) -> dict[str, Array]:
@@ -208,8 +246,8 @@ def _openvino_metadata(graph: Any) -> dict[str, str]:
 
 
 def _not_onnx(error: Exception) -> ModelError:
-    text = " ".join(str(error).split())[:200]
+    text = " ".join(re.sub(r"Exception from \S+:\d+:", "", str(error)).split())[:200].rstrip(". ")
     return ModelError(
-        f"The model cannot be loaded as an ONNX graph: {text}. "
+        f"The model cannot be loaded as an ONNX graph ({text}). "
         "The file is damaged or of another kind; get it again, or export the weights with 'rlfn export'."
     )

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
-from rlfn.errors import OptionError
+from rlfn import catalog
+from rlfn.errors import OptionError, listing
+
+_SLACK = 1e-9
+"""A factor may be above a model's scale by so much: sides are divided, and 0.1 * 30 is not 3."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,11 @@ class Wanted:
         """Refuse contradictory or impossible sizes."""
         if self.scale is not None and (self.width is not None or self.height is not None):
             raise OptionError("Both a scale and a width or height were given. Give either --scale or --width/--height.")
-        if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
-            raise OptionError(f"A picture cannot be upscaled by {self.scale}. The scale must be above 0.")
+        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale < math.inf):
+            raise OptionError(f"A scale of {self.scale!r} was asked for. Allowed: a number above 0, such as 2 or 2.5.")
         for name, side in (("width", self.width), ("height", self.height)):
-            if side is not None and side < 1:
-                raise OptionError(f"A {name} of {side} px was asked for. It must be at least 1.")
+            if side is not None and not (isinstance(side, Integral) and side >= 1):
+                raise OptionError(f"A {name} of {side!r} px was asked for. Allowed: a whole number of at least 1.")
 
     def size(self, width: int, height: int, model_scale: int) -> tuple[int, int]:
         """Return the (width, height) to make of a picture of the given size."""
@@ -42,11 +47,12 @@ class Wanted:
         return max(1, _half_up(width * factor)), max(1, _half_up(height * factor))
 
     def factor(self, width: int, height: int, model_scale: int) -> float:
-        """Return the larger of the two sides' factors."""
-        wide, high = self.size(width, height, model_scale)
+        """Return the factor that a picture of the given size needs: of the larger where its sides differ."""
         if self.width is None and self.height is None:
             return self.scale if self.scale is not None else model_scale
-        return max(wide / width, high / height)
+        # the side that was asked for counts, not the one that follows from it by rounding
+        asked = ((self.width, width), (self.height, height))
+        return max(side / have for side, have in asked if side is not None)
 
     def label(self, model_scale: int) -> str:
         """Return what output names carry: ``x4``, ``x2.5``, ``w1920``, ``h1080`` or ``1920x1080``."""
@@ -57,6 +63,41 @@ class Wanted:
         if self.height is not None:
             return f"h{self.height}"
         return f"x{self.scale if self.scale is not None else model_scale:g}"
+
+
+def reaches(scale: int, factor: float) -> bool:
+    """Tell whether a model of ``scale`` can make a picture ``factor`` times as large."""
+    return factor <= scale + _SLACK
+
+
+def pick_model(factor: float) -> catalog.Model:
+    """Return the default model of the smallest scale that reaches ``factor``.
+
+    Raises:
+        OptionError: none does; the message says what there is.
+    """
+    models = catalog.models().values()
+    for scale in sorted({model.scale for model in models}):
+        if reaches(scale, factor):
+            return catalog.model_for_scale(scale)
+    have = listing(f"x{model.scale} ({model.name})" for model in models)
+    raise OptionError(
+        f"No packaged model upscales x{factor:.4g}. Packaged: {have}. "
+        f"Ask for at most x{max(model.scale for model in models)}, or give weights of your own with --model."
+    )
+
+
+def check_reach(model: str, scale: int, factor: float) -> None:
+    """Refuse a factor that a model does not reach.
+
+    Raises:
+        OptionError: ``factor`` is above ``scale``.
+    """
+    if not reaches(scale, factor):
+        raise OptionError(
+            f"A factor of {factor:.4g} was asked for, but {model} upscales x{scale}. "
+            "Ask for a smaller size, or upscale the result once more."
+        )
 
 
 def _half_up(value: float) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlfn import catalog
-from rlfn.errors import MissingExtraError, ModelError, OptionError, listing
+from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, unknown
 
 if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
@@ -34,7 +34,10 @@ class Source:
         self._path = Path(model)
         if isinstance(model, str) and model in catalog.models():
             self._model = catalog.models()[model]
-            self.name = model
+            self.name = self.label = model
+            precisions = sorted({file.precision for file in self._model.files})
+            if precision not in precisions:
+                raise unknown(f"precision of {model}", precision, precisions)
             return
         if not self._path.suffix and os.sep not in str(model):
             catalog.get_model(str(model))
@@ -45,7 +48,9 @@ class Source:
             )
         if not self._path.is_file():
             raise ModelError(f"There is no model file {self._path}. Packaged models: {listing(catalog.models())}.")
-        self.name = self._path.stem
+        if precision != "fp32":
+            raise OptionError(f"A precision of {precision} was asked for, but only packaged models have several.")
+        self.name, self.label = self._path.stem, str(self._path)
 
     @property
     def has_graph(self) -> bool:

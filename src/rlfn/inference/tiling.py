@@ -134,6 +134,18 @@ def tiles(height: int, width: int, tile: int, margin: int, stride: int) -> Itera
             yield Tile(row, column)
 
 
+def check_tile(tile: int | str) -> None:
+    """Refuse what is no tile side.
+
+    Raises:
+        OptionError: neither ``"auto"`` nor 0 nor a positive whole number.
+    """
+    if tile != "auto" and not (isinstance(tile, int) and tile >= 0):
+        raise OptionError(
+            f"A tile of {tile!r} was asked for. Allowed: 'auto', 0 for the whole picture at once, or a side in px."
+        )
+
+
 def available_memory() -> int:
     """Return the bytes of memory that a process may still take, as far as the system tells; else 2 GiB."""
     found = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.engines import load_engine
 from rlfn.inference.source import Source
-from rlfn.inference.tiling import Tile, available_memory, axis_grid, spans, tiles
+from rlfn.inference.tiling import Tile, available_memory, axis_grid, check_tile, spans, tiles
 
 Progress = Callable[[float], None]
 """Called with the finished share of a picture, 0 to 1."""
@@ -57,9 +58,11 @@ class Upscaler:
         *,
         precision: str = "fp32",
     ) -> None:
+        check_tile(tile)
         source = Source(model if model is not None else next(iter(catalog.models())), precision)
         self._engine = load_engine(engine, source, threads)
         self._tile = tile
+        self._lock = Lock()
         self.model = source.name
         if tile != "auto" and tile != 0:
             spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
@@ -92,6 +95,17 @@ class Upscaler:
             OptionError: an array of another kind.
         """
         _check(image)
+        with self._lock:  # engines reuse their buffers
+            return self._upscaled(image, self_ensemble, progress)
+
+    def result_bytes(self, image: NDArray[Any], *, self_ensemble: bool = False) -> int:
+        """Return about how much memory the result of ``image`` takes while it is made, without the network's own."""
+        pixels = image.shape[0] * image.shape[1] * self.scale**2
+        channels = image.shape[2] if image.ndim == 3 else 1
+        copies = 2 if channels == 4 else 1  # colour and alpha, and both together
+        return int(pixels * (channels * image.itemsize * copies + (12 if self_ensemble else 0)))
+
+    def _upscaled(self, image: NDArray[Any], self_ensemble: bool, progress: Progress | None) -> NDArray[Any]:
         if image.ndim == 2:
             return self._colour(to_rgb(image), self_ensemble, progress, gray=True)
         if image.shape[2] == 3:

@@ -8,6 +8,7 @@ Files from others are untrusted: only tensors are ever loaded.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +82,7 @@ def save_checkpoint(
     """
     path = Path(path)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         facts = {**(metadata or {}), "variant": variant.name, "scale": str(scale), "value_range": "255"}
         data = save(state, metadata=facts)
     elif path.suffix == ".pth":
@@ -111,12 +112,14 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the float32 tensors of a checkpoint file and its metadata (empty for ``.pth``)."""
     if not path.is_file():
         raise ModelError(f"There is no model file {path}. Give the path of a file ending in {listing(SUFFIXES)}.")
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise ModelError(f"{path} is not a kind of weights that can be read. Allowed suffixes: {listing(SUFFIXES)}.")
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         return _read_safetensors(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # its remarks on other people's pickles say nothing that the error does not
+            warnings.simplefilter("ignore", UserWarning)
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors alike
         raise ModelError(
             f"{path} cannot be read as PyTorch weights: it is damaged, or holds objects other than tensors. "

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rlfn.networks.rlfn import bilinear_tail
+from rlfn.networks.interpolation import bilinear_tail
 from rlfn.variants import PlainFields
 
 MIN_SIDE = 1
@@ -87,6 +87,20 @@ class BranchedConv(nn.Module):
         self.conv3.bias[:count] = 0.0  # type: ignore[index]
 
 
+class Anchor(nn.Module):
+    """Repeat each LR px s x s times, before a pixel shuffle: a convolution of zeros and ones that is not learned."""
+
+    kernel: Tensor
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.register_buffer("kernel", nearest_kernel(scale), persistent=False)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to (N, 3 s^2, H, W)."""
+        return F.conv2d(lr, self.kernel)
+
+
 class Plain(nn.Module):
     """The network of the given sizes at one scale.
 
@@ -102,8 +116,6 @@ class Plain(nn.Module):
     torch.Size([1, 3, 15, 18])
     """
 
-    anchor: Tensor
-
     def __init__(self, fields: PlainFields, scale: int) -> None:
         super().__init__()
         self.fields = fields
@@ -115,7 +127,7 @@ class Plain(nn.Module):
         self.convs.append(nn.Conv2d(channels, 3 * scale * scale, 3, padding=1))
         self.range_ends = ("convs.0", f"convs.{fields.layers + 1}")
         """The first and the last convolution, into which a change of value range folds; the anchor has no range."""
-        self.register_buffer("anchor", nearest_anchor(scale), persistent=False)
+        self.anchor = Anchor(scale)
 
     @torch.no_grad()
     def start_as_interpolation(self) -> None:
@@ -138,7 +150,7 @@ class Plain(nn.Module):
         last.weight.zero_()
         last.bias.zero_()  # type: ignore[union-attr]
         last.weight[:, :3] = bilinear_tail(self.scale)
-        last.weight[:, :3, 1, 1] -= self.anchor[:, :, 0, 0]
+        last.weight[:, :3, 1, 1] -= self.anchor.kernel[:, :, 0, 0]
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale ``lr`` (N, 3, H, W)."""
@@ -146,7 +158,7 @@ class Plain(nn.Module):
         *chain, last = self.convs
         for conv in chain:
             x = F.relu(conv(x))
-        return F.pixel_shuffle(last(x) + F.conv2d(lr, self.anchor), self.scale)
+        return F.pixel_shuffle(last(x) + self.anchor(lr), self.scale)
 
 
 def _inner(channels: int, expand: int) -> nn.Module:
@@ -157,7 +169,7 @@ def _inner(channels: int, expand: int) -> nn.Module:
     return conv
 
 
-def nearest_anchor(scale: int) -> Tensor:
+def nearest_kernel(scale: int) -> Tensor:
     """Return the kernel (3 scale^2, 3, 1, 1) that, before a pixel shuffle, repeats each pixel scale x scale times."""
     return torch.eye(3).repeat_interleave(scale * scale, 0)[:, :, None, None]
 

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.networks.interpolation import set_interpolating
 from rlfn.variants import RFDNFields
 
 MIN_SIDE = 15
@@ -144,6 +145,10 @@ class RFDN(nn.Module):
         self.c = nn.Sequential(nn.Conv2d(fields.blocks * channels, channels, 1), nn.LeakyReLU(_SLOPE))
         self.LR_conv = nn.Conv2d(channels, channels, 3, padding=1)
         self.upsampler = nn.Sequential(nn.Conv2d(channels, 3 * scale * scale, 3, padding=1), nn.PixelShuffle(scale))
+
+    def start_as_interpolation(self) -> None:
+        """Set the weights so that the network equals bilinear upsampling: :mod:`rlfn.networks.interpolation`."""
+        set_interpolating(self.fea_conv, self.LR_conv, self.upsampler[0], self.scale)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale ``lr`` (N, 3, H, W)."""

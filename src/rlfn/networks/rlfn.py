@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.networks.interpolation import set_interpolating
 from rlfn.variants import RLFNFields
 
 MIN_SIDE = 15
@@ -109,27 +110,9 @@ class RLFN(nn.Module):
             nn.Conv2d(fields.channels, 3 * scale * scale, 3, padding=1), nn.PixelShuffle(scale)
         )
 
-    @torch.no_grad()
     def start_as_interpolation(self) -> None:
-        """Set the weights so that the network equals bilinear upsampling, except within 1 LR px of the border.
-
-        The first three channels carry RGB: the first convolution copies the picture into them, ``conv_2`` adds nothing
-        to them, and the long skip brings them to the last convolution, which interpolates. The other channels keep
-        torch's default start, with ``conv_2`` at a tenth; the last convolution ignores them at first, its gradient does
-        not.
-        """
-        self.conv_1.weight[:3] = 0.0
-        self.conv_1.bias[:3] = 0.0  # type: ignore[index]
-        for colour in range(3):
-            self.conv_1.weight[colour, colour, 1, 1] = 1.0
-        self.conv_2.weight.mul_(0.1)
-        self.conv_2.weight[:3] = 0.0
-        self.conv_2.bias.zero_()  # type: ignore[union-attr]
-        last = self.upsampler[0]
-        assert isinstance(last, nn.Conv2d)
-        last.weight.zero_()
-        last.bias.zero_()  # type: ignore[union-attr]
-        last.weight[:, :3] = bilinear_tail(self.scale)
+        """Set the weights so that the network equals bilinear upsampling: :mod:`rlfn.networks.interpolation`."""
+        set_interpolating(self.conv_1, self.conv_2, self.upsampler[0], self.scale)
 
     def forward(self, lr: Tensor, grid: Grid | None = None) -> Tensor:
         """Upscale ``lr`` (N, 3, H, W), a whole picture or, with ``grid``, a tile of one."""
@@ -139,17 +122,6 @@ class RLFN(nn.Module):
             x = self.get_submodule(f"block_{number}")(x, grid)
         sr: Tensor = self.upsampler(self.conv_2(x) + first)
         return sr
-
-
-def bilinear_tail(scale: int) -> Tensor:
-    """Return the kernel (3 scale^2, 3, 3, 3) that, before a pixel shuffle, interpolates RGB bilinearly.
-
-    Sub-pixel i of a side lies at (i + 0.5) / scale - 0.5 px from its pixel's centre (``align_corners=False``).
-    """
-    offset = (torch.arange(scale) + 0.5) / scale - 0.5
-    taps = torch.stack([(-offset).clamp(min=0.0), 1.0 - offset.abs(), offset.clamp(min=0.0)], 1)  # (scale, 3)
-    kernel = torch.einsum("iy,jx->ijyx", taps, taps)
-    return torch.einsum("co,ijyx->cijoyx", torch.eye(3), kernel).reshape(3 * scale * scale, 3, 3, 3)
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[RLFNFields, int] | None:

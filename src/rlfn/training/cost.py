@@ -30,14 +30,14 @@ class StageCost:
 
 def pixels_a_second(network: nn.Module, side: int) -> float:
     """Return the LR px a second of forward and backward passes on this machine's CPU, timed briefly."""
-    patches = max(1, _PROBE_PIXELS // side**2)
-    lr = torch.rand(patches, 3, side, side)
+    samples = max(1, _PROBE_PIXELS // side**2)
+    lr = torch.rand(samples, 3, side, side)
     best = float("inf")
     for _ in range(3):
         began = time.perf_counter()
         network(lr).abs().mean().backward()
         best = min(best, time.perf_counter() - began)
-    return patches * side**2 / best
+    return samples * side**2 / best
 
 
 def estimate(recipe: Recipe) -> list[StageCost]:

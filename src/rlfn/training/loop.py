@@ -44,7 +44,7 @@ def train(
     """Train what ``recipe`` says and write everything under ``out``.
 
     Args:
-        recipe: the resolved recipe; on resuming, that of :func:`recipe_of_run`.
+        recipe: the resolved recipe; on resuming, that of :func:`settings_of_run`.
         out: the run's folder.
         data: a pack, instead of the recipe's own ``data.train``.
         where: devices; one of what the machine has by default.

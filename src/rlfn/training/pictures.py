@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import DataError, PictureError, listing
+from rlfn.errors import DataError, listing
+from rlfn.images import files
+from rlfn.images.color import over_white, to_rgb
 
-SUFFIXES = (".avif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = tuple(sorted(files.READABLE_SUFFIXES))
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,14 @@ def find_pictures(folders: list[Path]) -> list[Source]:
     return [found[name] for name in sorted(found)]
 
 
-# Until rlfn.images.files has a reader of its own, pictures are decoded here.
-
-
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return the (height, width) of a picture, upright, from its header alone.
+    """Return the (height, width) of a picture, upright, without decoding it.
 
     Raises:
         PictureError: the file is not a picture that can be read.
     """
-    image = _open(path)
-    return int(image.height), int(image.width)
+    width, height = files.picture_size(path, max_pixels=None)
+    return height, width
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
@@ -70,55 +69,18 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         PictureError: the file is not a picture, is cut short or damaged.
     """
-    import pyvips
-
-    image = _open(path)
-    try:
-        if image.interpretation not in ("srgb", "rgb", "rgb16", "b-w", "grey16"):
-            image = image.colourspace("srgb")
-        if image.hasalpha():
-            image = image.flatten(background=[65535 if image.format == "ushort" else 255])
-        pixels: NDArray[Any] = image.numpy()
-    except pyvips.Error as error:
-        raise PictureError(f"{path} cannot be decoded: {_reason(error)}.") from error
+    pixels: NDArray[Any] = files.read_picture(path, max_pixels=None).pixels
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = over_white(pixels)
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
-        raise PictureError(f"{path} has samples of type {pixels.dtype}. Allowed: 8 and 16 bits a sample.")
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return np.ascontiguousarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels[:, :, :3])
+    return np.ascontiguousarray(to_rgb(pixels))
 
 
 def write_rgb(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a (H, W, 3) uint8 picture as PNG, under a temporary name first.
+    """Write a (H, W, 3) uint8 picture as PNG, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
-    import os
-
-    import pyvips
-
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_bytes(pyvips.Image.new_from_array(pixels).copy(interpretation="srgb").pngsave_buffer())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _open(path: Path) -> Any:
-    """Return the lazily decoded picture, turned upright."""
-    import pyvips
-
-    try:
-        # revalidate: libvips remembers what it has decoded by name alone, and the file may have changed
-        return pyvips.Image.new_from_file(str(path), fail_on="truncated", revalidate=True).autorot()
-    except pyvips.Error as error:
-        raise PictureError(f"{path} is not a picture that can be read: {_reason(error)}.") from error
-
-
-def _reason(error: Exception) -> str:
-    """Return the last line of what the decoder said."""
-    lines = [line.strip() for line in str(getattr(error, "detail", "") or error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "no reason was given"
+    files.write_picture(files.Picture(pixels), path, format="png")

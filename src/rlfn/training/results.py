@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import rlfn
+from rlfn.errors import RlfnError
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
 from rlfn.training.learner import Position
@@ -88,14 +89,16 @@ def write_results(
 
 
 def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
-    try:
-        from rlfn.export.onnx import export_onnx
-    except ImportError:
-        reporter.say("model.onnx is not written: pip install 'rlfn[torch]' brings what the export needs.")
-        return
     from rlfn.networks.checkpoints import load_checkpoint
 
-    export_onnx(load_checkpoint(model), path)
+    try:
+        from rlfn.export.onnx import export_onnx
+
+        export_onnx(load_checkpoint(model), path)
+    except ImportError:
+        reporter.say("model.onnx is not written: pip install 'rlfn[torch]' brings what the export needs.")
+    except RlfnError as error:
+        reporter.say(f"model.onnx is not written: {error}")
 
 
 def model_card(recipe: Recipe, metadata: Mapping[str, str], scored: list[dict[str, Any]]) -> str:

@@ -134,8 +134,8 @@ def _check(recipe: Recipe, pack: Pack, world: int) -> None:
     pack.check_patch(largest * recipe.scale, pack.split(recipe.data.held_out, "train"))
 
 
-def recipe_of_run(out: Path) -> Recipe:
-    """Return the resolved recipe that the newest checkpoint of the run in ``out`` holds.
+def settings_of_run(out: Path) -> tuple[Recipe, Path]:
+    """Return the resolved recipe and the pack's path that the newest whole checkpoint of the run in ``out`` holds.
 
     Raises:
         ModelError: there is no run, or none of its checkpoints is whole.
@@ -143,4 +143,4 @@ def recipe_of_run(out: Path) -> Recipe:
     if not (out / "checkpoints").is_dir():
         raise ModelError(f"{out} holds no run. Give the folder that rlfn train --out wrote.")
     state, _ = Checkpoints(out / "checkpoints", 2).load_last()
-    return Recipe.model_validate_json(state["recipe"])
+    return Recipe.model_validate_json(state["recipe"]), Path(state["data"])

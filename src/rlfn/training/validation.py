@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rlfn.evaluation.metrics import Score, score_y
-from rlfn.images.resize import resize
+from rlfn.evaluation.sets import find_set, read_pair
 from rlfn.training.pack import Pack
-from rlfn.training.pictures import find_pictures, read_rgb
 from rlfn.training.recipe import Recipe
 from rlfn.training.stages import run_network, trained_range
 
@@ -64,11 +62,11 @@ def make_validator(recipe: Recipe, pack: Pack) -> Validator | None:
     """Choose the fixed pictures that a recipe's ``validation`` asks for; None where nothing is held out.
 
     Raises:
-        DataError: the folder has no pictures.
+        DataError: there is no such set or folder, or it has no pictures.
     """
     options = recipe.validation
     if options.on != "held-out":
-        return Validator(_from_folder(Path(options.on), recipe.scale, options.pictures), recipe.scale)
+        return Validator(_from_set(options.on, recipe.scale, options.pictures), recipe.scale)
     if recipe.data.held_out == 0.0:
         return None
     indices = _spread(pack.split(recipe.data.held_out, "held-out"), options.pictures)
@@ -95,10 +93,6 @@ def _centre(lr: NDArray[np.uint8], hr: NDArray[np.uint8], crop: int, scale: int)
     return lr[top : top + height, left : left + width], hr[big]
 
 
-def _from_folder(folder: Path, scale: int, count: int) -> list[Pair]:
-    pairs = []
-    for source in _spread(find_pictures([folder]), count):
-        hr = read_rgb(source.path)
-        hr = hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale]
-        pairs.append((resize(hr, scale=1.0 / scale), hr))
-    return pairs
+def _from_set(which: str, scale: int, count: int) -> list[Pair]:
+    samples = [read_pair(pair, scale) for pair in _spread(find_set(which, scale).pairs, count)]
+    return [(sample.lr, sample.hr) for sample in samples]

@@ -1,0 +1,118 @@
+"""The commands eval, compare and profile, from arguments to exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rlfn.cli import app
+from rlfn.errors import DataError, OptionError
+from rlfn.images.files import Picture, read_picture, write_picture
+from rlfn.images.resize import resize
+
+MODEL = "rlfn-s-x4"
+FAST = ["--engine", "onnxruntime", "--threads", "1"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for folder in ("Set5", "mine"):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            image = resize(random.integers(0, 256, (20, 24, 3), dtype=np.uint8), scale=4.0)
+            write_picture(Picture(image), tmp_path / folder / f"{name}.png")
+    return tmp_path
+
+
+def run(*arguments: object, status: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    return result.stdout
+
+
+def test_eval_prints_what_decides_a_number_and_the_scores(bench: Path) -> None:
+    text = run("eval", MODEL, "--sets", "Set5", bench / "mine", "--data", bench, "--per-image", *FAST)
+    assert "value range" in text
+    assert "Set5 x4: 2 pictures" in text
+    assert "mine x4: 2 pictures" in text
+    assert "| x4    | bicubic" in text
+    assert f"| x4    | {MODEL}" in text
+    assert len([line for line in text.splitlines() if line.startswith("| mine")]) == 4
+
+
+def test_eval_as_json_with_self_ensemble(bench: Path) -> None:
+    plain = json.loads(run("eval", MODEL, bench / "mine", "--json", *FAST))
+    plus = json.loads(run("eval", MODEL, bench / "mine", "--json", "--self-ensemble", *FAST))
+    assert [result["model"] for result in plus["results"]] == ["bicubic", f"{MODEL}+"]
+    assert plus["results"][0]["psnr"] == plain["results"][0]["psnr"]
+    assert plus["results"][1]["psnr"] != plain["results"][1]["psnr"]
+
+
+def test_eval_goes_on_after_a_failure_and_says_so(bench: Path) -> None:
+    text = run("eval", MODEL, "--sets", "nowhere", "Set5", "--data", bench, *FAST, status=1)
+    assert f"| x4    | {MODEL}" in text
+
+
+def test_eval_takes_every_standard_set_that_is_there(bench: Path) -> None:
+    data = json.loads(run("eval", MODEL, "--data", bench, "--json", *FAST))
+    assert [facts["name"] for facts in data["sets"]] == ["Set5"]
+    with pytest.raises(DataError, match="None of Set5"):
+        run("eval", MODEL, "--data", bench / "mine", *FAST)
+
+
+def test_eval_without_a_model_is_refused(bench: Path) -> None:
+    with pytest.raises(OptionError, match="No model was named"):
+        run("eval", bench / "mine")
+    with pytest.raises(OptionError, match="Did you mean 'rlfn-s-x4'"):
+        run("eval", "rlfn-s-x5", bench / "mine")
+
+
+def test_eval_draws_quality_against_speed(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a full timing takes long on a slow machine; what is drawn matters here
+    monkeypatch.setattr("rlfn.evaluation.profile.LEAST_RUNS", 1)
+    monkeypatch.setattr("rlfn.evaluation.profile.WARM_UP", 0)
+    run("eval", MODEL, bench / "mine", "--plot", tmp_path / "plot.png", *FAST)
+    assert read_picture(tmp_path / "plot.png").pixels.shape[0] > 300
+
+
+def test_compare_draws_and_prints(bench: Path, tmp_path: Path) -> None:
+    target = tmp_path / "c.png"
+    text = run("compare", bench / "mine" / "a.png", "--models", MODEL, "--crop", "8,8,40,40", "-o", target, *FAST)
+    assert text.splitlines()[0].startswith("bicubic: ")
+    assert text.splitlines()[1].startswith(f"{MODEL}: ")
+    assert read_picture(target).pixels.shape[1] > 600
+
+
+def test_profile_prints_counts_and_layers() -> None:
+    text = run("profile", MODEL, "--output", "256x160", "--seconds", 0, *FAST)
+    assert "470,208" in text
+    assert "64x40" in text
+    assert "block_6.esa.conv4" in text
+    assert "first call" in text
+
+
+def test_profile_compares_in_one_run() -> None:
+    text = run("profile", "--compare", MODEL, MODEL, "--input", "24x20", "--seconds", 0, *FAST)
+    assert f"times as long as {MODEL}" in text
+    assert "block_1" not in text
+
+
+def test_profile_as_json() -> None:
+    (found,) = json.loads(run("profile", MODEL, "--input", "24x20", "--seconds", 0, "--json", *FAST))["profiles"]
+    assert found["counts"]["parameters"] == 470208
+    assert found["counts"]["multiply_adds"] > 0
+    assert found["latency"]["runs"] >= 10
+
+
+def test_profile_refuses_contradictions() -> None:
+    with pytest.raises(OptionError, match="not both"):
+        run("profile", MODEL, "--input", "24x20", "--output", "24x20")
+    with pytest.raises(OptionError, match="two models"):
+        run("profile", "--compare", MODEL)

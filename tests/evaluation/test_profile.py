@@ -1,0 +1,84 @@
+"""Profiles: what is timed, what is measured in fresh processes, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlfn.errors import OptionError, RlfnError
+from rlfn.evaluation.profile import (
+    LEAST_RUNS,
+    WARM_UP,
+    Latency,
+    Profile,
+    machine_peak,
+    parse_size,
+    peak_memory,
+    profile,
+    time_in_turn,
+)
+
+MODEL = "rlfn-s-x4"
+
+
+def test_models_are_timed_in_turn_after_a_warm_up() -> None:
+    calls: list[str] = []
+    found = time_in_turn([lambda: calls.append("a"), lambda: calls.append("b")], seconds=0.0)
+    rounds = 1 + WARM_UP + LEAST_RUNS
+    assert calls == ["a", "b"] * rounds
+    assert [latency.runs for latency in found] == [LEAST_RUNS] * 2
+
+
+def test_the_first_call_is_apart_and_the_middle_is_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("rlfn.evaluation.profile.time.perf_counter", lambda: clock[0])
+    # a first call of 100 s, two of warm-up, then 1 to 10 s
+    lengths = iter([100.0, 50.0, 50.0, *(float(length) for length in range(1, LEAST_RUNS + 1))])
+
+    def run() -> None:
+        clock[0] += next(lengths)
+
+    assert time_in_turn([run], seconds=0.0) == [Latency(100.0, 3.25, 5.5, 7.75, LEAST_RUNS)]
+
+
+def test_a_profile_of_the_packaged_model() -> None:
+    (found,) = profile([MODEL], size=(80, 120), of_output=True, engine="onnxruntime", threads=1, seconds=0.0)
+    assert (found.height, found.width, found.scale, found.engine, found.threads) == (20, 30, 4, "onnxruntime", 1)
+    assert found.counts is not None
+    assert found.counts.parameters == 470208
+    assert found.memory is None or 0 < found.memory < 2**30
+    assert 1e9 < found.peak < 1e13
+    assert found.share == pytest.approx(2 * found.counts.multiply_adds / found.latency.median / found.peak)
+
+
+def test_larger_pictures_take_more_memory() -> None:
+    small, large = (peak_memory(MODEL, "onnxruntime", 1, side, side) for side in (32, 192))
+    if small is None or large is None:
+        pytest.skip("this system does not tell a process's memory")
+    # one 48-channel map of the larger picture alone is 7 MB
+    assert large - small > 2 * 4 * 48 * 192 * 192
+
+
+def test_the_machines_peak_is_a_rate() -> None:
+    # between a slow core and a large workstation
+    assert 1e9 < machine_peak(1) < 1e13
+
+
+def test_share_is_unknown_without_counts() -> None:
+    latency = Latency(1.0, 1.0, 1.0, 1.0, 10)
+    assert Profile("m", "onnxruntime", 1, 4, 20, 20, None, latency, None, 1e9).share is None
+
+
+@pytest.mark.parametrize("text", ["256", "axb", "0x4", "4x-1", "1x2x3"])
+def test_bad_sizes(text: str) -> None:
+    with pytest.raises(OptionError, match="size"):
+        parse_size(text)
+
+
+def test_a_picture_below_the_smallest_size_is_refused() -> None:
+    with pytest.raises(OptionError, match="needs 15 px a side"):
+        profile([MODEL], size=(14, 20), engine="onnxruntime")
+
+
+def test_a_failure_in_the_fresh_process_is_told() -> None:
+    with pytest.raises(RlfnError, match="fresh process failed"):
+        peak_memory("no-such-model", "onnxruntime", 1, 20, 20)

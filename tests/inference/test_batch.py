@@ -1,0 +1,196 @@
+"""Batches: order, memory, what is loaded when, and pictures that come and go meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlfn import catalog
+from rlfn.errors import MissingExtraError, OptionError
+from rlfn.images.files import Picture, read_picture, write_picture
+from rlfn.inference import batch as module
+from rlfn.inference.batch import Batch, Record, Settings
+from rlfn.inference.plan import Job
+from rlfn.inference.sizing import Wanted
+from rlfn.inference.upscaler import Upscaler
+
+pytestmark = pytest.mark.usefixtures("nearest")
+
+
+def jobs_for(folder: Path, count: int, side: int = 20) -> list[Job]:
+    folder.mkdir(exist_ok=True)
+    jobs = []
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (side, side + 5, 3), dtype=np.uint8)
+        write_picture(Picture(pixels), folder / f"{number}.png")
+        jobs.append(Job(folder / f"{number}.png", folder / "out" / f"{number}.png"))
+    return jobs
+
+
+def test_records_come_in_order_whatever_becomes_of_the_pictures(tmp_path: Path) -> None:
+    jobs = jobs_for(tmp_path, 12)
+    for number in (1, 2, 7):
+        Path(str(jobs[number].source)).write_bytes(b"no picture")
+    (tmp_path / "out").mkdir()
+    for number in (0, 4, 11):
+        Path(str(jobs[number].target)).write_bytes(b"there")
+    records = list(Batch(Settings()).run(jobs))
+    assert [record.input for record in records] == [str(job.source) for job in jobs]
+    statuses = {0: "skipped", 4: "skipped", 11: "skipped", 1: "failed", 2: "failed", 7: "failed"}
+    assert [record.status for record in records] == [statuses.get(number, "done") for number in range(12)]
+    assert all(bool(record.error) == bool(record.cause) == (record.status == "failed") for record in records)
+
+
+def test_reading_running_and_writing_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next picture is read, and the next but one upscaled, before the first is written."""
+    jobs = jobs_for(tmp_path, 3)
+    events: list[str] = []
+    third_is_read, second_is_done = threading.Event(), threading.Event()
+
+    def read(source: Path, **options: object) -> Picture:
+        if source.name == "2.png":
+            third_is_read.set()
+        return read_picture(source)
+
+    def enlarge(self: Batch, picture: Picture, *rest: object) -> Picture:
+        events.append("run")
+        if len(events) == 2:
+            second_is_done.set()
+        return picture
+
+    def write(picture: Picture, target: Path, **options: object) -> tuple[str, ...]:
+        if target.name == "0.png":
+            assert second_is_done.wait(20)
+            assert third_is_read.wait(20)
+        return ()
+
+    monkeypatch.setattr(module, "read_picture", read)
+    monkeypatch.setattr(module, "write_picture", write)
+    monkeypatch.setattr(Batch, "enlarge", enlarge)
+    assert [record.error for record in Batch(Settings()).run(jobs)] == [None] * 3
+
+
+@pytest.mark.parametrize(("limit", "most"), [(10**9, 3), (1, 1)])
+def test_results_that_wait_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, most: int) -> None:
+    """Small results: one is made while two are written. Huge ones: the next waits until the first is on the disk."""
+    jobs = jobs_for(tmp_path, 6)
+    alive, seen, lock = 0, [], threading.Lock()
+    may_write = threading.Event()
+    whole, write = Batch.enlarge, write_picture
+
+    def enlarge(self: Batch, *arguments: object) -> Picture:
+        nonlocal alive
+        with lock:
+            alive += 1
+            seen.append(alive)
+        if alive == most:
+            may_write.set()
+        return whole(self, *arguments)
+
+    def slowly(picture: Picture, target: Path, **options: object) -> tuple[str, ...]:
+        nonlocal alive
+        assert may_write.wait(20)
+        warnings = write(picture, target)
+        with lock:
+            alive -= 1
+        return warnings
+
+    monkeypatch.setattr(module, "_WAITING_BYTES", limit)
+    monkeypatch.setattr(module, "write_picture", slowly)
+    monkeypatch.setattr(Batch, "enlarge", enlarge)
+    assert all(record.status == "done" for record in Batch(Settings()).run(jobs))
+    assert max(seen) == most
+
+
+def test_the_progress_of_each_job_ends_at_one(tmp_path: Path) -> None:
+    jobs = jobs_for(tmp_path, 2, side=80)
+    shown: list[tuple[int, float]] = []
+    list(Batch(Settings(tile=48), lambda job, share: shown.append((jobs.index(job), share))).run(jobs))
+    assert shown == sorted(shown)
+    assert [share for _, share in shown].count(1.0) == 2
+    assert len(shown) > 8
+
+
+def test_files_that_disappear_and_appear_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = jobs_for(tmp_path, 3)
+    Path(str(jobs[1].source)).unlink()
+    whole = Batch.enlarge
+
+    def enlarge(self: Batch, *arguments: object) -> Picture:
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "0.png").write_bytes(b"by another program")
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Batch, "enlarge", enlarge)
+    records = list(Batch(Settings()).run(jobs))
+    assert [record.status for record in records] == ["skipped", "failed", "done"]
+    assert "There is no file" in str(records[1].error)
+    assert (tmp_path / "out" / "0.png").read_bytes() == b"by another program"
+
+
+def test_the_model_is_loaded_once_and_only_when_there_is_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = jobs_for(tmp_path, 3)
+    loaded: list[str] = []
+    make = Upscaler.__init__
+    monkeypatch.setattr(
+        Upscaler, "__init__", lambda self, name, *a, **k: (loaded.append(name), make(self, name, *a, **k))[1]
+    )
+    assert {record.status for record in Batch(Settings()).run(jobs)} == {"done"}
+    assert loaded == ["rlfn-s-x4"]
+    assert {record.status for record in Batch(Settings()).run(jobs)} == {"skipped"}
+    assert loaded == ["rlfn-s-x4"]
+
+
+def test_each_picture_gets_the_model_that_its_size_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = catalog.get_model("rlfn-s-x4")
+    models = {"x2": replace(one, name="x2", scale=2), "x4": replace(one, name="x4", scale=4)}
+    monkeypatch.setattr(catalog, "models", lambda: models)
+    asked: list[str] = []
+    engine = Batch._upscaler
+    monkeypatch.setattr(Batch, "_upscaler", lambda self, name: (asked.append(name), engine(self, name))[1])
+    monkeypatch.setattr(
+        "rlfn.inference.source.Source.__init__", lambda self, name, precision: setattr(self, "name", name)
+    )
+    wide, narrow = jobs_for(tmp_path / "wide", 1, 30), jobs_for(tmp_path / "narrow", 1, 20)
+    assert {record.status for record in Batch(Settings(Wanted(width=70))).run(wide + narrow)} == {"done"}
+    assert asked == ["x2", "x4"]
+
+
+def test_stopping_early_finishes_what_was_begun_and_begins_nothing_more(tmp_path: Path) -> None:
+    jobs = jobs_for(tmp_path, 8)
+    run = Batch(Settings()).run(jobs)
+    assert next(run).status == "done"
+    run.close()
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert "0.png" in made
+    assert len(made) < 5
+    assert all(read_picture(tmp_path / "out" / name).width == 100 for name in made)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"engine": "none"}, {"threads": 0}, {"tile": 1.5}, {"quality": 0}, {"format": "gif"}, {"max_pixels": -1}],
+)
+def test_settings_are_checked_when_made(values: dict[str, object]) -> None:
+    with pytest.raises(OptionError):
+        Settings(**values)  # type: ignore[arg-type]
+
+
+def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.inference.engines.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[openvino\]'"):
+        Settings(engine="openvino")
+
+
+def test_a_record_says_why(tmp_path: Path) -> None:
+    record = Record("a", "b", "failed")
+    assert "memory" in str(record.failed(MemoryError()).error)
+    failed = record.failed(RuntimeError("first line\nsecond line"))
+    assert failed.error == (
+        "The picture could not be upscaled (RuntimeError: first line). Run again with --debug for the details."
+    )
+    assert "cause" not in failed.as_dict()

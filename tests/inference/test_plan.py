@@ -1,0 +1,127 @@
+"""The plan of a call: what is taken, how outputs are named, what is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rlfn.errors import OptionError, OutputError, PictureError
+from rlfn.inference import plan as module
+from rlfn.inference.plan import Job, make_plan
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+def pairs(plan: module.Plan) -> list[tuple[str, str]]:
+    return [(Path(str(job.source)).as_posix(), Path(str(job.target)).as_posix()) for job in plan.jobs]
+
+
+def test_names_beside_the_input(here: Path) -> None:
+    touch("d/a.b.jpg")
+    assert pairs(make_plan(["d/a.b.jpg"], None, "x4")) == [("d/a.b.jpg", "d/a.b_x4.png")]
+    assert pairs(make_plan(["d/a.b.jpg"], None, "w9", format="avif")) == [("d/a.b.jpg", "d/a.b_w9.avif")]
+    assert pairs(make_plan(["d"], None, "x4", format="jpg")) == [("d/a.b.jpg", "d_x4/a.b.jpg")]
+
+
+@pytest.mark.parametrize("output", ["out", "out/", "new.dir/"])
+def test_one_input_and_two_go_to_the_same_place(here: Path, output: str) -> None:
+    touch("a.png", "b.png")
+    one, two = make_plan(["a.png"], output, "x4"), make_plan(["a.png", "b.png"], output, "x4")
+    assert one.jobs == two.jobs[:1]
+    assert two.jobs[1].target == Path(output, "b_x4.png")
+
+
+def test_an_existing_folder_with_a_suffix_is_a_folder_and_an_existing_file_without_one_a_file(here: Path) -> None:
+    touch("a.png", "result")
+    Path("album.png").mkdir()
+    assert make_plan(["a.png"], "album.png", "x4").jobs[0].target == Path("album.png/a_x4.png")
+    assert make_plan(["a.png"], "result", "x4", format="png").jobs[0].target == Path("result")
+    with pytest.raises(OptionError, match="does not say a format"):
+        make_plan(["a.png"], "result", "x4")
+
+
+@pytest.mark.parametrize("pattern", ["*.png", "d/**/*.png", "[!x].png", "?.png"])
+def test_patterns(here: Path, pattern: str) -> None:
+    touch("a.png", "d/e/b.png", "d/c.png")
+    expected = ["d/c.png", "d/e/b.png"] if "**" in pattern else ["a.png"]
+    assert [source for source, _ in pairs(make_plan([pattern], None, "x4"))] == expected
+
+
+def test_streams(here: Path) -> None:
+    touch("a.png")
+    assert make_plan(["-"], None, "x4").jobs == make_plan(["-"], "-", "x4").jobs == [Job(None, None)]
+    assert make_plan(["a.*"], "-", "x4").jobs == [Job(Path("a.png"), None)]
+    assert make_plan(["-"], "b.jpg", "x4").jobs == [Job(None, Path("b.jpg"))]
+
+
+def test_missing_inputs_are_counted(here: Path) -> None:
+    with pytest.raises(PictureError, match="match for a, b, c and 2 more"):
+        make_plan(list("abcde"), None, "x4")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_links_are_pictures_of_their_own_and_folders_are_not_followed_into_loops(here: Path) -> None:
+    touch("a.png", "d/1.png")
+    os.symlink("a.png", "b.png")
+    os.symlink(here / "d", "d/loop")
+    os.symlink("nowhere.png", "d/broken.png")
+    assert [target for _, target in pairs(make_plan(["a.png", "b.png"], None, "x4"))] == ["a_x4.png", "b_x4.png"]
+    assert pairs(make_plan(["d"], None, "x4", recursive=True)) == [("d/1.png", "d_x4/1.png")]
+
+
+def test_names_that_differ_in_case_collide_where_case_does_not_count(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch("A.png", "a.jpg")
+    assert len(make_plan(["A.png", "a.jpg"], "out", "x4").jobs) == 2
+    monkeypatch.setattr(module.sys, "platform", "darwin")
+    with pytest.raises(OutputError, match="would both be written"):
+        make_plan(["A.png", "a.jpg"], "out", "x4")
+
+
+NAMES = st.sampled_from(["a.png", "a.jpg", "a_x4.png", "a_x4_x4.png", "b.webp", "d/a.png", "d/b.tif", "d/e/a.png"])
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    present=st.lists(NAMES, min_size=1, max_size=6, unique=True),
+    folder=st.booleans(),
+    output=st.sampled_from([None, "out", "d", "d/e", "d/out", "."]),
+    recursive=st.booleans(),
+)
+def test_no_plan_reads_what_it_writes_or_writes_a_file_twice(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    present: list[str],
+    folder: bool,
+    output: str | None,
+    recursive: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("plan"))
+    touch(*present)
+    inputs = [*present, *(["d"] if folder and Path("d").is_dir() else [])]
+    try:
+        plan = make_plan(inputs, output, "x4", recursive=recursive)
+    except (OutputError, PictureError):
+        return
+    sources = [os.path.realpath(str(job.source)) for job in plan.jobs]
+    targets = [os.path.realpath(str(job.target)) for job in plan.jobs]
+    assert not set(sources) & set(targets)
+    assert len(set(targets)) == len(targets)
+    assert plan.jobs or plan.left_out
+    for name in present:  # nothing is forgotten
+        assert os.path.realpath(name) in sources or Path(name) in plan.left_out

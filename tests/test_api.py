@@ -1,0 +1,156 @@
+"""``rlfn.upscale``: what goes in comes out, larger; files keep what belongs to them; mistakes are told early."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import rlfn
+from rlfn import api
+from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError
+from rlfn.images.files import picture_size, read_picture
+
+RANDOM = np.random.default_rng(0)
+RGB = RANDOM.integers(0, 256, (17, 23, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """Engines are kept between calls; tests with the false one must not hand it on."""
+    api._upscaler.cache_clear()
+    yield
+    api._upscaler.cache_clear()
+
+
+@pytest.mark.parametrize("shape", [(17, 23), (17, 23, 3), (17, 23, 4)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_arrays(nearest: object, shape: tuple[int, ...], kind: type) -> None:
+    image = RANDOM.integers(0, np.iinfo(kind).max, shape).astype(kind)
+    before = image.copy()
+    result = rlfn.upscale(image)
+    assert result.dtype == kind
+    assert result.shape == (68, 92, *shape[2:])
+    assert rlfn.upscale(image, 2.5).shape == (43, 58, *shape[2:])
+    mirrored = image[::-1, ::-1]  # strides do not matter
+    np.testing.assert_array_equal(rlfn.upscale(mirrored), rlfn.upscale(mirrored.copy()))
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16", "1", "P", "CMYK"])
+def test_pillow(nearest: object, mode: str) -> None:
+    picture = Image.fromarray(RGB[..., 0].astype(np.uint16)) if mode == "I;16" else Image.fromarray(RGB).convert(mode)
+    picture.info["dpi"] = (72, 72)
+    result = rlfn.upscale(picture, 3)
+    assert isinstance(result, Image.Image)
+    assert result.size == (69, 51)
+    assert result.mode == {"1": "L", "P": "RGB", "CMYK": "RGB"}.get(mode, mode)
+    assert result.info["dpi"] == (72, 72)
+
+
+def test_files(nearest: object, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif, dpi=(300, 300))
+    result = rlfn.upscale(tmp_path / "a.png")
+    assert result.size == (68, 92)  # upright
+    assert (result.getexif()[0x010F], result.getexif().get(0x0112, 1)) == ("a camera", 1)
+    assert result.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert rlfn.upscale(str(tmp_path / "a.png"), 2, output=tmp_path / "b.webp") == tmp_path / "b.webp"
+    assert picture_size(tmp_path / "b.webp") == (34, 46)
+    assert rlfn.upscale(RGB, output=str(tmp_path / "c.tif")) == tmp_path / "c.tif"
+    np.testing.assert_array_equal(read_picture(tmp_path / "c.tif").pixels, RGB.repeat(4, axis=0).repeat(4, axis=1))
+
+
+def test_a_pillow_picture_is_written_with_what_belongs_to_it(nearest: object, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300), icc_profile=b"")
+    rlfn.upscale(Image.open(tmp_path / "a.jpg"), output=tmp_path / "b.jpg")
+    written = Image.open(tmp_path / "b.jpg")
+    assert written.size == (68, 92)
+    assert (written.getexif()[0x010F], written.getexif().get(0x0112, 1)) == ("a camera", 1)
+    assert written.info["dpi"] == pytest.approx((300, 300), abs=1)
+
+
+def test_16_bit_colour(nearest: object, tmp_path: Path) -> None:
+    deep = RANDOM.integers(0, 65536, (5, 6, 3), dtype=np.uint16)
+    rlfn.upscale(deep, output=tmp_path / "deep.png")
+    assert read_picture(tmp_path / "deep.png").pixels.dtype == np.uint16
+    with pytest.raises(OptionError, match="Pillow has no 16-bit colour pictures"):
+        rlfn.upscale(tmp_path / "deep.png", 1)
+
+
+@pytest.mark.parametrize(
+    ("picture", "options", "error", "words"),
+    [
+        (RGB.astype(np.float32), {}, OptionError, "float32"),
+        (RGB[:0], {}, OptionError, "not empty"),
+        (RGB, {"scale": 5}, OptionError, "No packaged model upscales x5"),
+        (RGB, {"scale": 5, "model": "rlfn-s-x4"}, OptionError, "upscales x4"),
+        (RGB, {"scale": 0}, OptionError, "above 0"),
+        (RGB, {"scale": "4"}, OptionError, "a number above 0"),
+        (RGB, {"model": "rlfn-x4s"}, OptionError, "rlfn-s-x4"),
+        (RGB, {"model": Path("none.onnx")}, ModelError, r"none\.onnx"),
+        (RGB, {"engine": "cuda"}, OptionError, "Allowed: auto"),
+        (RGB, {"threads": 0}, OptionError, "1 to 1024"),
+        (RGB, {"output": "a.bmp"}, OptionError, "Allowed: jpg"),
+        (RGB, {"output": "none/a.png"}, OutputError, "its folder does not exist"),
+        ("none.png", {}, PictureError, r"none\.png"),
+        (b"bytes", {}, OptionError, "Cannot upscale a bytes"),
+        (None, {}, OptionError, "Cannot upscale a NoneType"),
+        (Image.new("F", (4, 4)), {}, OptionError, "mode F"),
+    ],
+)
+def test_mistakes(
+    picture: object, options: dict, error: type, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=words) as caught:
+        rlfn.upscale(picture, **options)
+    assert isinstance(caught.value, rlfn.RlfnError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_is_never_overwritten(nearest: object, tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(OptionError, match="Inputs are never overwritten"):
+        rlfn.upscale(tmp_path / "a.png", output=tmp_path / "." / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == data
+
+
+def test_without_pillow_a_path_is_refused_before_the_work(
+    nearest: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[pillow\]'"):
+        rlfn.upscale(tmp_path / "a.png")
+    assert rlfn.upscale(tmp_path / "a.png", output=tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_threads_may_share_it(engine: str) -> None:
+    pytest.importorskip(engine)
+    images = [RANDOM.integers(0, 256, (16, 16 + number, 3), dtype=np.uint8) for number in range(6)]
+    expected = [rlfn.upscale(image, engine=engine, threads=1) for image in images]
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(3):
+            found = pool.map(lambda image: rlfn.upscale(image, engine=engine, threads=1), images)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_the_public_names() -> None:
+    assert set(rlfn.__all__) == {"RlfnError", "Upscaler", "__version__", "upscale"}
+    assert dir(rlfn) == sorted(rlfn.__all__)
+    for name in rlfn.__all__:
+        assert getattr(rlfn, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'upscales'"):
+        rlfn.upscales  # noqa: B018
