@@ -17,6 +17,7 @@ from rlfn.evaluation.benchmark import Contender, evaluate
 from rlfn.export.onnx import export_onnx
 from rlfn.inference.upscaler import Upscaler
 from rlfn.networks import load_checkpoint, save_checkpoint
+from rlfn.networks.fuse import fuse_checkpoint
 
 SETS = ("Set5", "Set14", "B100")
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--training", help="how it was trained; default: the file's own metadata")
     parser.add_argument("--first", action="store_true", help="make it the default of its scale")
     given = parser.parse_args()
-    checkpoint = load_checkpoint(given.weights)
+    checkpoint = fuse_checkpoint(load_checkpoint(given.weights))
     tensors, graph = WEIGHTS / f"{given.name}.safetensors", WEIGHTS / f"{given.name}.onnx"
     training = given.training or checkpoint.metadata.get("trained", "")
     save_checkpoint(tensors, checkpoint.network, checkpoint.variant, checkpoint.scale, {"trained": training})
