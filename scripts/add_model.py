@@ -1,4 +1,4 @@
-"""Put trained weights into the package: safetensors, the runtime's ONNX, hashes and measured scores in the manifest.
+"""Put trained weights into the package: safetensors, the runtime's ONNX in fp32 and int8, hashes and measured scores.
 
     python scripts/add_model.py WEIGHTS NAME --data BENCH_DIR [--training TEXT] [--first]
 
@@ -14,11 +14,16 @@ from pathlib import Path
 
 from rlfn.catalog import GRAPH, TENSORS, WEIGHTS
 from rlfn.evaluation.benchmark import Contender, evaluate
+from rlfn.export.int8 import write_runtime_int8
 from rlfn.export.onnx import export_onnx
 from rlfn.inference.upscaler import Upscaler
 from rlfn.networks import load_checkpoint, save_checkpoint
+from rlfn.networks.fuse import fuse_checkpoint
 
 SETS = ("Set5", "Set14", "B100")
+
+MOST_LOST = 0.1
+"""The most dB that an int8 file may lose on a set and still be packaged."""
 
 
 def measure(graph: Path, scale: int, data: Path) -> dict[str, dict[str, float]]:
@@ -31,6 +36,20 @@ def measure(graph: Path, scale: int, data: Path) -> dict[str, dict[str, float]]:
     return {name: {"psnr": round(found[name].psnr, 3), "ssim": round(found[name].ssim, 4)} for name in SETS}
 
 
+def add_int8(graph: Path, path: Path, scale: int, data: Path, full: dict[str, dict[str, float]]) -> list[dict]:
+    """Write the int8 file; return its manifest row, or none where it loses too much."""
+    write_runtime_int8(graph, path)
+    scores = measure(path, scale, data)
+    lost = {name: round(full[name]["psnr"] - scores[name]["psnr"], 3) for name in SETS}
+    print(f"int8 loses {lost} dB", flush=True)
+    if max(lost.values()) > MOST_LOST:
+        path.unlink()
+        print(f"That is more than {MOST_LOST} dB: packaged without int8.", flush=True)
+        return []
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return [{"file": path.name, "format": GRAPH, "precision": "int8", "sha256": digest, "scores": scores}]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
@@ -39,11 +58,12 @@ def main() -> None:
     parser.add_argument("--training", help="how it was trained; default: the file's own metadata")
     parser.add_argument("--first", action="store_true", help="make it the default of its scale")
     given = parser.parse_args()
-    checkpoint = load_checkpoint(given.weights)
+    checkpoint = fuse_checkpoint(load_checkpoint(given.weights))
     tensors, graph = WEIGHTS / f"{given.name}.safetensors", WEIGHTS / f"{given.name}.onnx"
     training = given.training or checkpoint.metadata.get("trained", "")
     save_checkpoint(tensors, checkpoint.network, checkpoint.variant, checkpoint.scale, {"trained": training})
     export_onnx(checkpoint, graph, grid=True)
+    scores = measure(graph, checkpoint.scale, given.data)
     files = [
         {
             "file": path.name,
@@ -53,13 +73,14 @@ def main() -> None:
         }
         for path, kind in ((tensors, TENSORS), (graph, GRAPH))
     ]
+    files += add_int8(graph, WEIGHTS / f"{given.name}-int8.onnx", checkpoint.scale, given.data, scores)
     entry = {
         "variant": checkpoint.variant.name,
         "scale": checkpoint.scale,
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
         "licence": "Apache-2.0",
         "training": training,
-        "scores": measure(graph, checkpoint.scale, given.data),
+        "scores": scores,
         "files": files,
     }
     path = WEIGHTS / "manifest.json"

@@ -5,7 +5,7 @@ A new width or depth is one row here. Plain data, standard library only; the tor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlfn.errors import unknown
 
@@ -61,7 +61,20 @@ class SPANFields:
     channels: int
 
 
-Fields = RLFNFields | RFDNFields | EDSRFields | IMDNFields | SPANFields
+@dataclass(frozen=True)
+class PlainFields:
+    """Sizes of a chain of 3x3 convolutions: ``layers`` of ``channels`` between the first and the last one.
+
+    ``expand`` 0 is the chain itself. Above 0 it is its training form, whose inner convolutions are sums of branches
+    (:mod:`rlfn.networks.plain`), one of them ``expand`` times as wide; it fuses into the chain.
+    """
+
+    layers: int
+    channels: int
+    expand: int = 0
+
+
+Fields = RLFNFields | RFDNFields | EDSRFields | IMDNFields | SPANFields | PlainFields
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,12 @@ class Variant:
     about: str
 
 
+def _plain(name: str, fields: PlainFields, about: str) -> tuple[Variant, Variant]:
+    """Return the row of a chain and, named with the suffix ``-train``, that of its training form."""
+    wide = replace(fields, expand=2)
+    return Variant(name, "plain", fields, about), Variant(f"{name}-train", "plain", wide, f"{name} with branches")
+
+
 _ROWS = (
     Variant("rlfn", "rlfn", RLFNFields(blocks=6, channels=52, mid=52), "the paper's network"),
     Variant("rlfn-s", "rlfn", RLFNFields(blocks=6, channels=48, mid=48), "the paper's smaller network"),
@@ -83,6 +102,7 @@ _ROWS = (
         RLFNFields(blocks=4, channels=46, mid=48),
         "the network that won NTIRE 2022's runtime track, pruned",
     ),
+    *_plain("rlfn-xs", PlainFields(layers=8, channels=32), "the fast tier: plain convolutions, exact tiles"),
     Variant("rfdn", "rfdn", RFDNFields(6, 50, 12), "RFDN with ESA, from which RLFN was made"),
     Variant("rfdn-48", "rfdn", RFDNFields(6, 48, 12), "the same, 48 channels: the ablation's first row"),
     Variant("rfdn-aim", "rfdn", RFDNFields(4, 50, 12), "RFDN as it won the AIM 2020 challenge"),

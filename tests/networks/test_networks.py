@@ -19,6 +19,7 @@ from rlfn.variants import (
     EDSRFields,
     Fields,
     IMDNFields,
+    PlainFields,
     RFDNFields,
     RLFNFields,
     SPANFields,
@@ -34,6 +35,8 @@ SMALL: dict[str, Fields] = {
     "edsr": EDSRFields(2, 4),
     "imdn": IMDNFields(2, 8),
     "span": SPANFields(3, 4),
+    "plain": PlainFields(2, 4),
+    "plain-train": PlainFields(2, 4, expand=3),
 }
 
 # counted once, and equal to what the networks' own papers and repositories print, in thousands
@@ -45,6 +48,7 @@ PARAMETERS_X4 = {
     "edsr-baseline": 1517571,
     "imdn-aim": 893936,
     "span-ch28": 150688,
+    "rlfn-xs": 88752,
 }
 
 # four samples of the output for the input and the weights of `patterned`, computed once
@@ -57,6 +61,8 @@ GOLDEN = {
     "edsr": [154.3071, 95.42453, 82.4425, 75.29825],
     "imdn": [-192.9919, -47.38134, 23.38002, 196.6813],
     "span": [-181.8412, -237.1708, 255.7506, 242.0521],
+    "plain": [118.3209, 217.8106, 122.1578, 90.56063],
+    "plain-train": [106.4299, 213.9479, 139.8898, 83.85391],
 }
 
 
@@ -133,7 +139,7 @@ def test_a_file_with_one_foreign_tensor_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "w.pth")
 
 
-@pytest.mark.parametrize("name", ["rlfn", "rfdn-rfdb", "rfdn-srb", "rfdn-plain"])
+@pytest.mark.parametrize("name", ["rlfn", "rfdn-rfdb", "rfdn-srb", "rfdn-plain", "plain", "plain-train"])
 def test_the_range_folds_exactly(name: str) -> None:
     network, _ = small(name)
     lr = picture()

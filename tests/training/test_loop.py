@@ -60,7 +60,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, number: signal.Signals =
 
     def interrupted(self: Learner, *given: Any) -> Step:
         if next(count) == at:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         return step(self, *given)
 
     monkeypatch.setattr(Learner, "step", interrupted)

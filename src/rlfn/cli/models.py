@@ -1,4 +1,4 @@
-"""Commands about models: ``rlfn models``, ``rlfn convert``, ``rlfn export``."""
+"""Commands about models: ``rlfn models``, ``rlfn convert``, ``rlfn fuse``, ``rlfn export``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command()(models)
     app.command()(convert)
+    app.command()(fuse)
     app.command()(export)
 
 
@@ -72,6 +73,33 @@ def convert(
     checkpoint = Source(str(source)).checkpoint()
     save_checkpoint(target, checkpoint.network, checkpoint.variant, checkpoint.scale, checkpoint.metadata)
     typer.echo(f"{target}: {checkpoint.variant.name} x{checkpoint.scale}")
+
+
+def fuse(
+    source: Annotated[Path, typer.Argument(help="A network's training form: .safetensors or .pth.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write: .safetensors or .pth.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Fold the branches of a network's training form into plain convolutions."""
+    _check_target(source, output, overwrite)
+    from rlfn.errors import ModelError, listing
+    from rlfn.inference.source import Source
+
+    checkpoint = Source(str(source)).checkpoint()
+    from rlfn.networks import save_checkpoint
+    from rlfn.networks.fuse import fuse_checkpoint, has_branches
+    from rlfn.variants import VARIANTS
+
+    if not has_branches(checkpoint.variant):
+        forms = listing(row.name for row in VARIANTS.values() if has_branches(row))
+        raise ModelError(
+            f"{source} holds {checkpoint.variant.name}, which has no branches: there is nothing to fuse. "
+            f"Training forms: {forms}."
+        )
+    fused = fuse_checkpoint(checkpoint)
+    save_checkpoint(output, fused.network, fused.variant, fused.scale, fused.metadata)
+    count = sum(parameter.numel() for parameter in fused.network.parameters())
+    typer.echo(f"{output}: {fused.variant.name} x{fused.scale}, {count:,} parameters")
 
 
 def export(

@@ -20,6 +20,7 @@ from rlfn.export.openvino import load_openvino, write_openvino
 from rlfn.export.request import Report, Request
 from rlfn.export.torch_files import load_torch_export, load_torchscript, write_torch_export, write_torchscript
 from rlfn.networks import ARCHITECTURES, Checkpoint
+from rlfn.networks.fuse import fuse_checkpoint
 
 _TIMED_SIZE = (128, 128)
 
@@ -112,6 +113,7 @@ def export(
         OutputError: the file cannot be written.
     """
     path, request = Path(path), request or Request()
+    checkpoint = fuse_checkpoint(checkpoint)
     row = check_request(checkpoint, to, path, request)
     size = request.shape[2:] if request.shape is not None else _TIMED_SIZE
     try:

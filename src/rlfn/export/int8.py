@@ -20,6 +20,7 @@ from rlfn.export.checks import photograph
 from rlfn.export.quiet import quiet
 from rlfn.inference.tiling import axis_grid, grid_matrices
 from rlfn.inference.traits import GRID_INPUTS
+from rlfn.networks.checkpoints import write_atomically
 
 _CROP = 96
 _MOST_PICTURES = 32
@@ -94,6 +95,19 @@ def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
     onnx.checker.check_model(made)
     result: bytes = made.SerializeToString()
     return result
+
+
+def write_runtime_int8(graph: Path, path: Path) -> None:
+    """Write the int8 form of a packaged fp32 graph (the one with the tiles' grid), calibrated on the packaged pictures.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from rlfn.inference.engines import OnnxRuntimeEngine
+
+    data = graph.read_bytes()
+    least = OnnxRuntimeEngine(data, 1).traits.min_side
+    write_atomically(path, quantize_onnx(data, calibration_pictures(None, least)))
 
 
 def float_layers(model: Any) -> list[str]:

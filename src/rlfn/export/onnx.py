@@ -24,6 +24,7 @@ from rlfn.inference.tiling import axis_grid, grid_matrices
 from rlfn.inference.traits import GRID_INPUTS, PLAIN_ESA_MARGIN, Traits
 from rlfn.networks import ARCHITECTURES, Checkpoint
 from rlfn.networks.checkpoints import write_atomically
+from rlfn.networks.fuse import fuse_checkpoint
 
 TOLERANCE = 0.05
 """The largest allowed difference from torch, in levels of 255."""
@@ -39,7 +40,7 @@ def traits_of(checkpoint: Checkpoint, *, grid: bool) -> Traits:
         variant=checkpoint.variant.name,
         scale=checkpoint.scale,
         min_side=architecture.min_side,
-        margin=architecture.margin if grid == architecture.takes_grid else PLAIN_ESA_MARGIN,
+        margin=architecture.margin(checkpoint.variant.fields) if grid == architecture.takes_grid else PLAIN_ESA_MARGIN,
         stride=architecture.stride,
     )
 
@@ -47,10 +48,13 @@ def traits_of(checkpoint: Checkpoint, *, grid: bool) -> Traits:
 def export_onnx(checkpoint: Checkpoint, path: str | Path, *, grid: bool = False) -> float:
     """Write ``checkpoint`` as ONNX with dynamic batch, height and width; return the difference from torch.
 
+    A network in its training form is fused first.
+
     Raises:
         ModelError: the graph's output differs from torch's by more than :data:`TOLERANCE` levels; nothing is written.
         OutputError: the file cannot be written.
     """
+    checkpoint = fuse_checkpoint(checkpoint)
     data = _trace_for_runtime(checkpoint, grid)
     worst = check_onnx(data, checkpoint)
     write_atomically(Path(path), data)
@@ -59,6 +63,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, *, grid: bool = False)
 
 def onnx_bytes(checkpoint: Checkpoint, *, grid: bool = False) -> bytes:
     """Return the checked ONNX file of ``checkpoint`` (see :func:`export_onnx`)."""
+    checkpoint = fuse_checkpoint(checkpoint)
     data = _trace_for_runtime(checkpoint, grid)
     check_onnx(data, checkpoint)
     return data

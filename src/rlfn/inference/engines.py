@@ -115,7 +115,9 @@ class TorchEngine:
 
         from rlfn.export.onnx import traits_of
         from rlfn.networks import ARCHITECTURES
+        from rlfn.networks.fuse import fuse_checkpoint
 
+        checkpoint = fuse_checkpoint(checkpoint)
         if threads:
             torch.set_num_threads(threads)
         mps = getattr(torch.backends, "mps", None)

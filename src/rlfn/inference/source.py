@@ -87,6 +87,11 @@ class Source:
             raise OptionError(
                 f"{self._path} is an ONNX graph, which torch cannot run. Give the .safetensors or .pth file instead."
             )
+        if self.precision != "fp32":
+            raise OptionError(
+                f"torch runs the weights of {self.name} in fp32, not in {self.precision}. "
+                "Use the engine onnxruntime or openvino."
+            )
         try:
             from rlfn.networks import load_checkpoint
         except ImportError as error:

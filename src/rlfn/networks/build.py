@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from rlfn.errors import OptionError
-from rlfn.networks import edsr, imdn, rfdn, rlfn, span
+from rlfn.networks import edsr, imdn, plain, rfdn, rlfn, span
 from rlfn.variants import SCALES, Variant
 
 
@@ -21,31 +21,33 @@ class Architecture:
     """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None.
 
     ``min_side`` is the smallest side in px. ``takes_grid`` says that the module's forward has a second argument, the
-    :class:`~rlfn.networks.rlfn.Grid` of a tile. ``margin`` is how many px around a tile's core make it agree with the
-    whole picture, and ``stride`` what a tile's origin must be a multiple of (see :mod:`rlfn.inference.tiling`).
+    :class:`~rlfn.networks.rlfn.Grid` of a tile. ``margin(fields)`` is how many px around a tile's core make it agree
+    with the whole picture, and ``stride`` what a tile's origin must be a multiple of (see
+    :mod:`rlfn.inference.tiling`).
     """
 
     build: Callable[[Any, int], nn.Module]
     deduce: Callable[[Mapping[str, tuple[int, ...]]], tuple[Any, int] | None]
     min_side: int
     takes_grid: bool
-    margin: int
+    margin: Callable[[Any], int]
     stride: int
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True, margin=36, stride=6),
+    "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True, margin=lambda _: 36, stride=6),
     # RFDN's ESA has no grid, so its tiles are never exact, however wide the margin
-    "rfdn": Architecture(rfdn.RFDN, rfdn.deduce, rfdn.MIN_SIDE, takes_grid=False, margin=60, stride=6),
-    "edsr": Architecture(edsr.EDSR, edsr.deduce, edsr.MIN_SIDE, takes_grid=False, margin=36, stride=1),
-    "imdn": Architecture(imdn.IMDN, imdn.deduce, imdn.MIN_SIDE, takes_grid=False, margin=36, stride=1),
-    "span": Architecture(span.SPAN, span.deduce, span.MIN_SIDE, takes_grid=False, margin=24, stride=1),
+    "rfdn": Architecture(rfdn.RFDN, rfdn.deduce, rfdn.MIN_SIDE, takes_grid=False, margin=lambda _: 60, stride=6),
+    "edsr": Architecture(edsr.EDSR, edsr.deduce, edsr.MIN_SIDE, takes_grid=False, margin=lambda _: 36, stride=1),
+    "imdn": Architecture(imdn.IMDN, imdn.deduce, imdn.MIN_SIDE, takes_grid=False, margin=lambda _: 36, stride=1),
+    "span": Architecture(span.SPAN, span.deduce, span.MIN_SIDE, takes_grid=False, margin=lambda _: 24, stride=1),
+    "plain": Architecture(plain.Plain, plain.deduce, plain.MIN_SIDE, takes_grid=False, margin=plain.radius, stride=1),
 }
 """Every architecture by the name that :class:`rlfn.variants.Variant` uses."""
 
 
 def build(variant: Variant, scale: int) -> nn.Module:
-    """Make the network of ``variant`` at ``scale``, with torch's default initial weights.
+    """Make the network of ``variant`` at ``scale``, with random initial weights (torch's, unless its file says else).
 
     Raises:
         OptionError: the scale is not one of :data:`rlfn.variants.SCALES`.

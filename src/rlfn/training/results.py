@@ -13,6 +13,7 @@ from torch import nn
 import rlfn
 from rlfn.errors import RlfnError
 from rlfn.networks.checkpoints import save_checkpoint
+from rlfn.networks.fuse import fuse, fused_variant, has_branches
 from rlfn.training.learner import Position
 from rlfn.training.pack import Pack
 from rlfn.training.recipe import Recipe
@@ -29,7 +30,11 @@ def write_model(
     position: Position,
     facts: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Write a network as it is trained to a file that takes [0, 255], and return its metadata: how it was trained."""
+    """Write a network as it is trained to a file that takes [0, 255], and return its metadata: how it was trained.
+
+    A network with branches is written fused; its training form, from which another run can start, goes beside it
+    (:func:`training_form`).
+    """
     stages = recipe.stages[: position.stage + 1]
     metadata = {
         "recipe": recipe.name,
@@ -45,8 +50,16 @@ def write_model(
         "torch": str(torch.__version__),
         **(facts or {}),
     }
-    save_checkpoint(path, finished(network), get_variant(recipe.variant), recipe.scale, metadata)
+    variant, trained = get_variant(recipe.variant), finished(network)
+    save_checkpoint(path, fuse(trained), fused_variant(variant), recipe.scale, metadata)
+    if has_branches(variant):
+        save_checkpoint(training_form(path), trained, variant, recipe.scale, metadata)
     return metadata
+
+
+def training_form(path: Path) -> Path:
+    """Return where the training form of the model in ``path`` is kept: ``model-train.safetensors`` beside it."""
+    return path.with_name(f"{path.stem}-train{path.suffix}")
 
 
 def write_results(
@@ -97,8 +110,11 @@ def model_card(recipe: Recipe, metadata: Mapping[str, str], scored: list[dict[st
         scored: the lines of ``metrics.jsonl`` that hold validation scores.
     """
     hours = float(metadata["hours"])
+    name = fused_variant(get_variant(recipe.variant)).name
+    trained = {"trained as": recipe.variant} if recipe.variant != name else {}
     facts = {
-        "network": f"{recipe.variant}, x{recipe.scale}, RGB in [0, 255]",
+        "network": f"{name}, x{recipe.scale}, RGB in [0, 255]",
+        **trained,
         "recipe": f"{recipe.name} ({metadata['recipe_sha256'][:12]})",
         "data": metadata["data"],
         "length": f"{metadata['iterations']} iterations in {duration(hours * 3600.0)}, {metadata['lr_pixels']} LR px",
@@ -106,7 +122,7 @@ def model_card(recipe: Recipe, metadata: Mapping[str, str], scored: list[dict[st
         "teachers": metadata["teachers"],
         "made with": f"rlfn {metadata['rlfn']}, torch {metadata['torch']}",
     }
-    lines = [f"# {recipe.variant}-x{recipe.scale}", "", recipe.about, "", "| | |", "|---|---|"]
+    lines = [f"# {name}-x{recipe.scale}", "", recipe.about, "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
     lines += ["", "## Scores", ""]
     if scored:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rlfn.errors import ModelError, OptionError
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import fold_range, load_checkpoint
+from rlfn.networks.fuse import reform
 from rlfn.training.extractors import make_extractor
 from rlfn.training.objective import Objective
 from rlfn.training.optim import convolution_ends
@@ -75,10 +76,11 @@ def start_network(recipe: Recipe, stage: Stage, previous: nn.Module | None) -> n
 
 def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage) -> None:
     """Copy a checkpoint's weights into ``network``; at another scale the last layer is resampled or stays new."""
-    checkpoint = load_checkpoint(stage.init)
-    if checkpoint.variant.name != recipe.variant:
+    found = load_checkpoint(stage.init)
+    checkpoint = reform(found, get_variant(recipe.variant))
+    if checkpoint is None:
         raise ModelError(
-            f"{stage.init} holds {checkpoint.variant.name}, but the recipe trains {recipe.variant}. "
+            f"{stage.init} holds {found.variant.name}, but the recipe trains {recipe.variant}. "
             "Give a checkpoint of the same network, or train that one."
         )
     value_range = trained_range(network)

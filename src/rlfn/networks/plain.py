@@ -1,0 +1,185 @@
+"""The fast tier: a chain of 3x3 convolutions, and the form of branches in which it is trained.
+
+    conv3x3 (3 -> C), ReLU  ->  N x [conv3x3 (C -> C), ReLU]  ->  conv3x3 (C -> 3 s^2)
+                            +  the RGB of each LR px, s^2 times  ->  pixel shuffle (s)
+
+Nothing here has a global view, so an output depends on N + 2 px around it and a tile with that margin equals the whole
+picture. ReLU is the activation that every runtime fuses into a convolution, in int8 too, where it is the clamp at the
+zero point; a leaky one would be a layer of its own there.
+
+The picture that the convolutions correct is the nearest-neighbour upsampling: RGB through a fixed 1x1 convolution of
+zeros and ones, added before the pixel shuffle (the "anchor" of Du et al., 2021, arXiv 2105.09750). Both operations are
+everywhere, runtimes fuse the addition into the last convolution, zeros and ones are exact in int8, and the residual
+gets a step size of its own. Carrying RGB through the chain instead would round it once a layer.
+
+In the training form each inner convolution is a sum of branches (:class:`BranchedConv`), after Ding et al., 2021, arXiv
+2101.03697, and Zhang et al., 2021 (ECBSR). All of them are linear, so :mod:`rlfn.networks.fuse` sums their kernels. The
+two outer convolutions stay as they are: the value range folds into them, and the last one is exchanged when a network
+of another scale is the start.
+
+The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); any size; nothing is clamped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rlfn.networks.interpolation import bilinear_tail
+from rlfn.variants import PlainFields
+
+MIN_SIDE = 1
+"""The smallest height and width."""
+
+
+def radius(fields: PlainFields) -> int:
+    """Return how many px around a pixel the network sees: one for each 3x3 convolution."""
+    return fields.layers + 2
+
+
+class BranchedConv(nn.Module):
+    """A 3x3 convolution C -> C as a sum of branches: 3x3, 1x1, the identity, and 3x3 to C ``expand`` then 1x1 back.
+
+    The branches are summed as kernels and the picture is convolved once, so that a step costs about what it costs with
+    the plain convolution; summing the branches' outputs would give the same numbers and gradients at ``expand`` + 1
+    times the cost. The spatial kernel of the wide branch comes before its 1x1 one, and the layer has a single bias:
+    therefore the zeros around a picture mean the same to every branch, and to their sum.
+    """
+
+    def __init__(self, channels: int, expand: int) -> None:
+        super().__init__()
+        self.conv3 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 1, bias=False)
+        self.expand = nn.Conv2d(channels, expand * channels, 3, padding=1, bias=False)
+        self.squeeze = nn.Conv2d(expand * channels, channels, 1, bias=False)
+
+    def kernel(self, kind: torch.dtype) -> Tensor:
+        """Return the sum of the branches, (C, C, 3, 3), computed in ``kind``."""
+        return self.conv3.weight.to(kind) + self.beside(kind)
+
+    def beside(self, kind: torch.dtype) -> Tensor:
+        """Return the sum of the branches but the 3x3 one, (C, C, 3, 3), computed in ``kind``."""
+        spread = self.expand.weight.to(kind).flatten(1)
+        wide = (self.squeeze.weight.to(kind).flatten(1) @ spread).view_as(self.conv3.weight)
+        identity = torch.eye(wide.shape[0], dtype=kind, device=wide.device)[:, :, None, None]
+        return wide + F.pad(self.conv1.weight.to(kind) + identity, (1, 1, 1, 1))
+
+    @torch.no_grad()
+    def take(self, weight: Tensor, bias: Tensor) -> None:
+        """Become the convolution with ``weight`` (C, C, 3, 3) and ``bias`` (C,): the other branches start at zero."""
+        self.conv1.weight.zero_()
+        self.squeeze.weight.zero_()
+        self.conv3.weight.copy_(weight.double() - self.beside(torch.float64))
+        self.conv3.bias.copy_(bias)  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        return F.conv2d(x, self.kernel(self.conv3.weight.dtype), self.conv3.bias, padding=1)
+
+    @torch.no_grad()
+    def carry(self, count: int) -> None:
+        """Let the first ``count`` channels pass: of their branches only the identity is left."""
+        for branch in (self.conv3, self.conv1, self.squeeze):
+            branch.weight[:count] = 0.0
+        self.conv3.bias[:count] = 0.0  # type: ignore[index]
+
+
+class Anchor(nn.Module):
+    """Repeat each LR px s x s times, before a pixel shuffle: a convolution of zeros and ones that is not learned."""
+
+    kernel: Tensor
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.register_buffer("kernel", nearest_kernel(scale), persistent=False)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to (N, 3 s^2, H, W)."""
+        return F.conv2d(lr, self.kernel)
+
+
+class Plain(nn.Module):
+    """The network of the given sizes at one scale.
+
+    A chain without skips would lose the signal under torch's default start, whose layers each shrink it; the inner
+    convolutions start as He et al., 2015, propose.
+
+    Args:
+        fields: sizes, a row's of :data:`rlfn.variants.VARIANTS` or one's own.
+        scale: the upscaling factor, 1 to 8.
+
+    >>> from rlfn.variants import PlainFields
+    >>> Plain(PlainFields(layers=2, channels=4), scale=3)(torch.zeros(1, 3, 5, 6)).shape
+    torch.Size([1, 3, 15, 18])
+    """
+
+    def __init__(self, fields: PlainFields, scale: int) -> None:
+        super().__init__()
+        self.fields = fields
+        self.scale = scale
+        channels = fields.channels
+        self.convs = nn.ModuleList([nn.Conv2d(3, channels, 3, padding=1)])
+        for _ in range(fields.layers):
+            self.convs.append(_inner(channels, fields.expand))
+        self.convs.append(nn.Conv2d(channels, 3 * scale * scale, 3, padding=1))
+        self.range_ends = ("convs.0", f"convs.{fields.layers + 1}")
+        """The first and the last convolution, into which a change of value range folds; the anchor has no range."""
+        self.anchor = Anchor(scale)
+
+    @torch.no_grad()
+    def start_as_interpolation(self) -> None:
+        """Set the weights so that the network equals bilinear upsampling, except within 1 LR px of the border.
+
+        Three channels carry RGB from layer to layer, which ReLU lets through, and the last convolution adds what
+        bilinear upsampling has more than the anchor. The other channels keep their start; the last convolution ignores
+        them at first, its gradient does not.
+        """
+        *chain, last = self.convs
+        assert isinstance(last, nn.Conv2d)
+        for conv in chain:
+            if isinstance(conv, BranchedConv):
+                conv.carry(3)
+            else:
+                assert isinstance(conv, nn.Conv2d)
+                conv.weight[:3] = 0.0
+                conv.weight[:3, :3, 1, 1] = torch.eye(3)
+                conv.bias[:3] = 0.0  # type: ignore[index]
+        last.weight.zero_()
+        last.bias.zero_()  # type: ignore[union-attr]
+        last.weight[:, :3] = bilinear_tail(self.scale)
+        last.weight[:, :3, 1, 1] -= self.anchor.kernel[:, :, 0, 0]
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Upscale ``lr`` (N, 3, H, W)."""
+        x = lr
+        *chain, last = self.convs
+        for conv in chain:
+            x = F.relu(conv(x))
+        return F.pixel_shuffle(last(x) + self.anchor(lr), self.scale)
+
+
+def _inner(channels: int, expand: int) -> nn.Module:
+    if expand:
+        return BranchedConv(channels, expand)
+    conv = nn.Conv2d(channels, channels, 3, padding=1)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    return conv
+
+
+def nearest_kernel(scale: int) -> Tensor:
+    """Return the kernel (3 scale^2, 3, 1, 1) that, before a pixel shuffle, repeats each pixel scale x scale times."""
+    return torch.eye(3).repeat_interleave(scale * scale, 0)[:, :, None, None]
+
+
+def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[PlainFields, int] | None:
+    """Read the sizes and the scale off a state dict's shapes; None where they are not a chain's."""
+    layers = len({name.split(".")[1] for name in shapes if name.startswith("convs.")}) - 2
+    if layers < 0 or "convs.0.weight" not in shapes or f"convs.{layers + 1}.weight" not in shapes:
+        return None
+    channels = shapes["convs.0.weight"][0]
+    scale = round((shapes[f"convs.{layers + 1}.weight"][0] / 3) ** 0.5)
+    expand = shapes.get("convs.1.expand.weight", (0,))[0] // channels
+    return PlainFields(layers, channels, expand), scale
