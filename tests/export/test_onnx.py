@@ -86,5 +86,7 @@ def test_the_packaged_graph_is_the_packaged_weights() -> None:
 
     for model in catalog.models().values():
         weights = load_checkpoint(model.file(catalog.TENSORS).path)
-        graph = OnnxRuntimeEngine(model.file(catalog.GRAPH).read(), 1)._session.get_modelmeta().custom_metadata_map
-        assert graph["source_sha256"] == source_hash(weights), model.name
+        for file in model.files:
+            if file.format == catalog.GRAPH:
+                graph = OnnxRuntimeEngine(file.read(), 1)._session.get_modelmeta().custom_metadata_map
+                assert graph["source_sha256"] == source_hash(weights), file.path.name

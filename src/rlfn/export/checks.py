@@ -50,8 +50,12 @@ TOLERANCES = {
 """By precision."""
 
 
-def compare(run: Run, checkpoint: Checkpoint, request: Request, least: int = 1) -> Agreement:
+def compare(
+    run: Run, checkpoint: Checkpoint, request: Request, least: int = 1, batches: tuple[int, ...] = (1, 2)
+) -> Agreement:
     """Compare a loaded export with torch in fp32 on noise and on a photograph, no side being below ``least`` px.
+
+    ``batches`` are the numbers of pictures that are given at once where ``request`` fixes no shape.
 
     Raises:
         ModelError: they differ by more than the precision's row of :data:`TOLERANCES`.
@@ -59,7 +63,7 @@ def compare(run: Run, checkpoint: Checkpoint, request: Request, least: int = 1) 
     allowed = TOLERANCES[request.precision]
     worst, lowest = 0.0, float("inf")
     sizes: dict[str, None] = {}
-    for lr in _pictures(checkpoint, request, allowed.kinds, least):
+    for lr in _pictures(checkpoint, request, allowed.kinds, least, batches):
         sizes[f"{lr.shape[-1]}x{lr.shape[-2]}"] = None
         with torch.inference_mode():
             sr = checkpoint.network(torch.from_numpy(lr))
@@ -92,11 +96,11 @@ def photograph() -> NDArray[Any]:
 
 
 def _pictures(
-    checkpoint: Checkpoint, request: Request, kinds: tuple[str, ...], least: int
+    checkpoint: Checkpoint, request: Request, kinds: tuple[str, ...], least: int, batches: tuple[int, ...]
 ) -> Iterator[NDArray[np.float32]]:
     """Yield (N, 3, H, W) in [0, 255], whole levels where the export takes 8 bit."""
     least = max(least, ARCHITECTURES[checkpoint.variant.architecture].min_side)
-    shapes = [(batch, max(height, least), max(width, least)) for height, width in CHECKED_SIZES for batch in (1, 2)]
+    shapes = [(batch, max(height, least), max(width, least)) for height, width in CHECKED_SIZES for batch in batches]
     if request.shape is not None:
         batch, _, height, width = request.shape
         shapes = [(batch, height, width)]

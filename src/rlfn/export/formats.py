@@ -15,6 +15,7 @@ import numpy as np
 
 from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, listing, unknown
 from rlfn.export.checks import Run, compare
+from rlfn.export.ncnn import load_ncnn, write_ncnn
 from rlfn.export.onnx import load_onnx, write_onnx
 from rlfn.export.openvino import load_openvino, write_openvino
 from rlfn.export.request import Report, Request
@@ -36,6 +37,8 @@ class Format:
         write: writes the main file at a path, and the others beside it.
         load: loads the main file into the target's own runtime.
         least: the smallest side in px that its files of any size take, where that is more than the network's.
+        batch: whether it takes several pictures at once.
+        image_io: whether it can take and return 8-bit pictures.
     """
 
     about: str
@@ -44,6 +47,8 @@ class Format:
     write: Callable[[Checkpoint, Request, Path], None]
     load: Callable[[Path], Run]
     least: int = 1
+    batch: bool = True
+    image_io: bool = True
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Return the paths of all files whose main one is ``path``."""
@@ -55,6 +60,15 @@ FORMATS: dict[str, Format] = {
     "onnx": Format("ONNX Runtime and most other tools", (".onnx",), ("fp32", "fp16", "int8"), write_onnx, load_onnx),
     "openvino": Format(
         "OpenVINO on Intel and AMD", (".xml", ".bin"), ("fp32", "fp16", "int8"), write_openvino, load_openvino
+    ),
+    "ncnn": Format(
+        "ncnn on phones",
+        (".ncnn.param", ".ncnn.bin"),
+        ("fp32",),
+        write_ncnn,
+        load_ncnn,
+        batch=False,
+        image_io=False,
     ),
     "torchscript": Format("libtorch in C++", (".pt",), ("fp32",), write_torchscript, load_torchscript),
     "torch-export": Format(
@@ -82,6 +96,11 @@ def check_request(checkpoint: Checkpoint, to: str, path: Path, request: Request)
         raise unknown(f"{to} export of precision", request.precision, row.precisions)
     if not path.name.endswith(row.suffixes[0]) or path.name == row.suffixes[0]:
         raise OptionError(f"{to} cannot be written to {path}. Its file ends in {row.suffixes[0]}.")
+    if request.image_io and not row.image_io:
+        have = listing(name for name, other in FORMATS.items() if other.image_io)
+        raise OptionError(f"{to} has no 8-bit pictures in and out. These formats have: {have}.")
+    if request.shape is not None and request.shape[0] > 1 and not row.batch:
+        raise OptionError(f"{to} takes one picture at a time. Give a shape such as 1x3x180x320.")
     if request.calibration is not None and request.precision != "int8":
         raise OptionError(f"A calibration folder was given for {request.precision}. Only int8 is calibrated.")
     least = ARCHITECTURES[checkpoint.variant.architecture].min_side
@@ -121,7 +140,7 @@ def export(
             written = Path(aside) / path.name
             _convert(row, checkpoint, to, request, written)
             run = row.load(written)
-            agreement = compare(run, checkpoint, request, row.least)
+            agreement = compare(run, checkpoint, request, row.least, batches=(1, 2) if row.batch else (1,))
             milliseconds = _time(run, checkpoint, request, size, Path(aside), seconds) if seconds else None
             total = sum(file.stat().st_size for file in row.files(written))
             for source, target in reversed([*zip(row.files(written), row.files(path), strict=True)]):

@@ -82,7 +82,7 @@ def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
             str(target),
             _Reader(feeds(inputs, pictures)),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "LeakyRelu"],
+            op_types_to_quantize=["Conv", "LeakyRelu", "Relu"],
             nodes_to_exclude=float_layers(model),
             per_channel=True,
             reduce_range=True,

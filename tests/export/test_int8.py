@@ -1,0 +1,136 @@
+"""int8: little is lost, nothing is seen on skies, and the runtime treats its tiles as it does those of fp32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from rlfn import catalog
+from rlfn.cli import app
+from rlfn.errors import OptionError
+from rlfn.export.checks import photograph
+from rlfn.export.int8 import calibration_pictures, float_layers, quantize_onnx
+from rlfn.export.onnx import onnx_bytes
+from rlfn.inference.engines import OnnxRuntimeEngine
+from rlfn.inference.upscaler import Upscaler
+from rlfn.networks import Checkpoint, build
+from rlfn.variants import VARIANTS
+
+QUANTISED = [model.name for model in catalog.models().values() if any(file.precision == "int8" for file in model.files)]
+
+
+def both(name: str, image: NDArray[np.uint8], tile: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what a packaged model makes of a picture in fp32 and in int8."""
+    made = [Upscaler(name, "onnxruntime", tile=tile, precision=kind)(image).astype(int) for kind in ("fp32", "int8")]
+    return made[0], made[1]
+
+
+def sky(height: int, width: int, low: int, high: int) -> NDArray[np.uint8]:
+    """Return a smooth slope, blue above and lighter below, such as skies are."""
+    slope = np.linspace(low, high, height)[:, None, None] + np.linspace(0, 6, width)[None, :, None]
+    return np.clip(slope * np.array([0.75, 0.9, 1.0]) + 0.5, 0, 255).astype(np.uint8)
+
+
+def test_packaged_models_have_int8() -> None:
+    assert "rlfn-s-x4" in QUANTISED
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_the_manifest_says_what_is_lost(name: str) -> None:
+    model = catalog.get_model(name)
+    scores = model.file(catalog.GRAPH, "int8").scores
+    assert scores.keys() == model.scores.keys()
+    for key, score in scores.items():
+        assert model.scores[key]["psnr"] - score["psnr"] <= 0.1
+    # another file than the fp32 one, made from the same weights
+    assert model.file(catalog.GRAPH, "int8").path.stat().st_size < 0.6 * model.file(catalog.GRAPH).path.stat().st_size
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+@pytest.mark.parametrize(("low", "high"), [(90, 250), (5, 60), (200, 204)], ids=["day", "night", "haze"])
+def test_skies_stay_smooth(name: str, low: int, high: int) -> None:
+    """No band, no seam, and no patch that is visibly lighter or darker than its neighbour or than in fp32."""
+    full, small = both(name, sky(90, 120, low, high))
+    inside = (slice(16, -16), slice(16, -16))
+    difference = (small - full)[inside]
+    assert np.abs(difference).max() <= 3
+    blocks = difference[: difference.shape[0] // 32 * 32, : difference.shape[1] // 32 * 32]
+    means = blocks.reshape(blocks.shape[0] // 32, 32, -1, 32, 3).mean(axis=(1, 3))
+    assert np.abs(means).max() <= 1.5
+    for axis in (0, 1):
+        assert np.abs(np.diff(means, axis=axis)).max() <= 1.0
+        lines = difference.mean(axis=axis)
+        assert np.abs(np.diff(lines, axis=0)).max() <= 1.0
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_a_photograph_stays_close(name: str) -> None:
+    full, small = both(name, photograph()[:120, 60:180])
+    assert 10 * np.log10(255**2 / np.mean((small - full) ** 2)) >= 40
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_tiles_equal_the_whole_picture(name: str) -> None:
+    image = photograph()[:150, :140]
+    whole, tiled = (Upscaler(name, "onnxruntime", tile=tile, precision="int8")(image).astype(int) for tile in (0, 96))
+    # in fp32 less than a level: here a value between two int8 steps may fall on the other one, everywhere alike
+    assert np.abs(whole - tiled).mean() <= 0.3
+    assert np.abs(whole - tiled).max() <= 5
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_openvino_runs_the_same_file(name: str) -> None:
+    pytest.importorskip("openvino")
+    image = photograph()[:70, :90]
+    ours, theirs = (
+        Upscaler(name, engine, precision="int8")(image).astype(int) for engine in ("onnxruntime", "openvino")
+    )
+    assert 10 * np.log10(255**2 / np.mean((ours - theirs) ** 2)) >= 40
+
+
+def test_torch_does_not_run_int8_silently_in_fp32() -> None:
+    with pytest.raises(OptionError, match="not in int8"):
+        Upscaler("rlfn-s-x4", "torch", precision="int8")
+
+
+def test_the_command_runs_int8(tmp_path: Path) -> None:
+    picture = Path(__file__).parents[2] / "examples" / "astronaut.png"
+    target = tmp_path / "x.png"
+    done = CliRunner().invoke(app, ["upscale", str(picture), "--precision", "int8", "-o", str(target), "-s", "2"])
+    assert done.exit_code == 0, done.output
+    assert target.is_file()
+
+
+@pytest.mark.parametrize(
+    "variant", ["rlfn-ntire", *[n for n, row in VARIANTS.items() if row.architecture == "plain"][:1]]
+)
+def test_any_network_quantises_but_its_sensitive_layers(variant: str) -> None:
+    import onnx
+
+    network = build(VARIANTS[variant], 2).eval().requires_grad_(False)
+    data = onnx_bytes(Checkpoint(network, VARIANTS[variant], 2), grid=True)
+    made = onnx.load_from_string(quantize_onnx(data, calibration_pictures(None, 15)[:2]))
+    kinds = {node.input[1]: node for node in made.graph.node if node.op_type == "Conv"}
+    whole = {name for name in kinds if not name.endswith("DequantizeLinear_Output")}
+    original = onnx.load_from_string(data)
+    stay = set(float_layers(original))
+    assert whole == {node.input[1] for node in original.graph.node if node.name in stay}
+    assert len(kinds) > len(whole) >= 2
+    assert {item.key for item in made.metadata_props} == {item.key for item in original.metadata_props}
+    OnnxRuntimeEngine(made.SerializeToString(), 1)
+
+
+def test_calibration_folders(tmp_path: Path) -> None:
+    from rlfn.images.files import Picture, write_picture
+
+    for number in range(40):
+        write_picture(Picture(photograph()[number : number + 20, :30]), tmp_path / f"{number:02}.png")
+    assert 20 <= len(calibration_pictures(tmp_path, 15)) <= 32
+    with pytest.raises(OptionError, match="at least 64 px"):
+        calibration_pictures(tmp_path, 64)
+    with pytest.raises(OptionError, match="no calibration folder"):
+        calibration_pictures(tmp_path / "none", 15)
