@@ -1,4 +1,4 @@
-"""Commands about models: ``rlfn models``, ``rlfn convert``, ``rlfn fuse``, ``rlfn export``."""
+"""Commands about models: ``rlfn models``, ``rlfn convert``, ``rlfn fuse``, ``rlfn export``, ``rlfn prune``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command()(convert)
     app.command()(fuse)
     app.command()(export)
+    app.command()(prune)
 
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False) -> None:
@@ -163,6 +164,28 @@ def export(
         own, reference = report.milliseconds
         height, width = report.timed_size
         typer.echo(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, by turns: {reference:.1f} ms")
+
+
+def prune(
+    source: Annotated[str, typer.Argument(help="Packaged model, or a .safetensors or .pth file of an RLFN.")],
+    target: Annotated[Path, typer.Argument(help="The file to write: .safetensors or .pth.")],
+    channels: Annotated[int | None, typer.Option(help="How many channels to keep between the blocks.")] = None,
+    mid: Annotated[int | None, typer.Option(help="How many channels to keep inside the blocks.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Remove the channels of smallest norm from an RLFN; the result wants fine-tuning."""
+    _check_target(Path(source), target, overwrite)
+    from rlfn.inference.source import Source
+
+    checkpoint = Source(source).checkpoint()
+    from rlfn.networks import save_checkpoint
+    from rlfn.networks.prune import prune as shrink
+
+    pruned = shrink(checkpoint, channels=channels, mid=mid)
+    save_checkpoint(target, pruned.network, pruned.variant, pruned.scale, pruned.metadata)
+    before, after = (sum(p.numel() for p in each.network.parameters()) for each in (checkpoint, pruned))
+    typer.echo(f"{target}: {pruned.variant.name} x{pruned.scale}, {before:,} -> {after:,} parameters")
+    typer.echo(f"It needs fine-tuning: a recipe whose first stage has init = '{target}'.")
 
 
 def _check_target(source: Path, target: Path, overwrite: bool) -> None:

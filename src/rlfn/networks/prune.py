@@ -1,0 +1,131 @@
+"""Making an RLFN narrower: channels of small norm are removed, as the NTIRE 2022 entry went from 48 channels to 46.
+
+A channel is a filter's output, together with every other filter's that is added to it and every weight that reads it.
+Within one block they are tied by the residual; the 1x1 convolution at a block's end starts new ones, so each block
+chooses its own. A channel whose makers are zero is zero itself: :func:`masked` and :func:`prune` compute the same.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from rlfn.errors import OptionError
+from rlfn.networks.build import build
+from rlfn.networks.checkpoints import Checkpoint
+from rlfn.networks.rlfn import RLFN
+from rlfn.variants import VARIANTS, RLFNFields, Variant
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that exist together.
+
+    Attributes:
+        width: the field that counts them, ``channels`` or ``mid``.
+        makers: convolutions whose outputs they are; their filters' norms decide.
+        gates: convolutions whose outputs only multiply them.
+        takers: convolutions whose inputs they are.
+    """
+
+    width: str
+    makers: tuple[str, ...]
+    gates: tuple[str, ...]
+    takers: tuple[str, ...]
+
+
+def groups(fields: RLFNFields) -> list[Group]:
+    """Return every group of an RLFN of these sizes."""
+    found = [Group("channels", ("conv_1", "block_1.c3_r", "conv_2"), (), ("block_1.c1_r", "block_1.c5", "upsampler.0"))]
+    for number in range(1, fields.blocks + 1):
+        here, after = f"block_{number}", f"block_{number + 1}"
+        last = number == fields.blocks
+        makers = (f"{here}.c5",) if last else (f"{here}.c5", f"{after}.c3_r")
+        takers = ("conv_2",) if last else (f"{after}.c1_r", f"{after}.c5")
+        found.append(Group("channels", makers, (f"{here}.esa.conv4",), (f"{here}.esa.conv1", *takers)))
+        found.append(Group("mid", (f"{here}.c1_r",), (), (f"{here}.c2_r",)))
+        found.append(Group("mid", (f"{here}.c2_r",), (), (f"{here}.c3_r",)))
+    return found
+
+
+def masked(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | None = None) -> Checkpoint:
+    """Return a copy of the same width in which the channels that :func:`prune` removes are zero.
+
+    Raises:
+        OptionError: see :func:`prune`.
+    """
+    network = copy.deepcopy(_network(checkpoint))
+    for group, kept in _choices(network, _narrower(network.fields, channels, mid)):
+        gone = torch.ones(getattr(network.fields, group.width), dtype=torch.bool)
+        gone[kept] = False
+        for name in group.makers:
+            _parameters(network, name)[0][gone] = 0.0
+            _parameters(network, name)[1][gone] = 0.0
+    return replace(checkpoint, network=network)
+
+
+def prune(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | None = None) -> Checkpoint:
+    """Return a narrower network that keeps, in every group, the channels of the largest norm.
+
+    Args:
+        checkpoint: an RLFN of any size.
+        channels: how many channels to keep between the blocks; None for all.
+        mid: how many to keep inside a block; None for all.
+
+    Raises:
+        OptionError: another architecture, a width that is not smaller, or nothing to remove.
+    """
+    network = _network(checkpoint)
+    fields = _narrower(network.fields, channels, mid)
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for group, kept in _choices(network, fields):
+        for name in (*group.makers, *group.gates):
+            state[f"{name}.weight"] = state[f"{name}.weight"][kept]
+            state[f"{name}.bias"] = state[f"{name}.bias"][kept]
+        for name in group.takers:
+            state[f"{name}.weight"] = state[f"{name}.weight"][:, kept]
+    rows = (row for row in VARIANTS.values() if row.fields == fields)
+    variant = next(rows, Variant("rlfn-custom", "rlfn", fields, "sizes read from a file"))
+    pruned = build(variant, checkpoint.scale)
+    pruned.load_state_dict(state)
+    origin = {"pruned_from": checkpoint.variant.name}
+    facts = {key: value for key, value in checkpoint.metadata.items() if key not in ("variant", "scale")}
+    return Checkpoint(pruned.eval().requires_grad_(False), variant, checkpoint.scale, {**facts, **origin})
+
+
+def _network(checkpoint: Checkpoint) -> RLFN:
+    if not isinstance(checkpoint.network, RLFN):
+        raise OptionError(f"{checkpoint.variant.name} is no RLFN. Only RLFNs can be pruned.")
+    return checkpoint.network
+
+
+def _narrower(fields: RLFNFields, channels: int | None, mid: int | None) -> RLFNFields:
+    for name, kept in (("channels", channels), ("mid", mid)):
+        have = getattr(fields, name)
+        if kept is not None and not 1 <= kept <= have:
+            raise OptionError(f"The network has {have} {name}, so {kept} cannot be kept. Allowed: 1 to {have}.")
+    narrower = replace(fields, channels=channels or fields.channels, mid=mid or fields.mid)
+    if narrower == fields:
+        raise OptionError("Nothing would be removed. Say with --channels or --mid how many channels to keep.")
+    return narrower
+
+
+def _choices(network: RLFN, fields: RLFNFields) -> Iterator[tuple[Group, Tensor]]:
+    """Yield every group that shrinks, and the channels of it that stay, in order."""
+    for group in groups(network.fields):
+        count = getattr(fields, group.width)
+        if count < getattr(network.fields, group.width):
+            norms = sum(_parameters(network, name)[0].flatten(1).square().sum(1) for name in group.makers)
+            assert isinstance(norms, Tensor)
+            yield group, norms.topk(count).indices.sort().values
+
+
+def _parameters(network: nn.Module, name: str) -> tuple[Tensor, Tensor]:
+    conv = network.get_submodule(name)
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.bias is not None
+    return conv.weight.data, conv.bias.data
