@@ -201,3 +201,28 @@ def test_a_record_says_why(tmp_path: Path) -> None:
         "The picture could not be upscaled (RuntimeError: first line). Run again with --debug for the details."
     )
     assert "cause" not in failed.as_dict()
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "asked", "chosen"),
+    [
+        (1, 20, "auto", "onnxruntime"),
+        (2, 20, "auto", "auto"),
+        (1, 900, "auto", "auto"),
+        (1, 20, "openvino", "openvino"),
+    ],
+)
+def test_one_small_picture_takes_the_engine_that_starts_fastest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, side: int, asked: str, chosen: str
+) -> None:
+    seen: list[str] = []
+
+    class Noted(Upscaler):
+        def __init__(self, model: str, engine: str, *rest: object, **options: object) -> None:
+            seen.append(engine)
+            super().__init__(model, engine)
+
+    monkeypatch.setattr(module, "Upscaler", Noted)
+    records = list(Batch(Settings(engine=asked)).run(jobs_for(tmp_path, count, side)))
+    assert [record.status for record in records] == ["done"] * count
+    assert seen == [chosen]

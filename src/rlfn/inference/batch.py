@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import Any
 
 from rlfn import catalog
-from rlfn.errors import PictureError
-from rlfn.images.files import Picture, check_writable_size, read_picture, write_picture
+from rlfn.errors import PictureError, RlfnError
+from rlfn.images.files import Picture, check_writable_size, picture_size, read_picture, write_picture
 from rlfn.images.formats import HEAD_BYTES, format_for, sniff
 from rlfn.images.output import check_path, make_folder
 from rlfn.images.resize import resize
@@ -34,6 +34,9 @@ __all__ = ["Batch", "Record", "Settings"]
 _WRITERS = 2
 _WAITING_BYTES = 256 << 20
 """So many bytes of results may wait for their encoders while the next picture is upscaled, or else one result."""
+
+_WORTH_STARTING = 500_000
+"""With fewer input pixels in all, OpenVINO's slower start (0.36 s, benchmarks/command.py) costs more than it wins."""
 
 _READER_PATIENCE = 2.0
 """Seconds for which a batch that was stopped waits for its reader, which may hang in a pipe or on a network."""
@@ -55,6 +58,7 @@ class Batch:
 
     def __init__(self, settings: Settings, progress: Callable[[Job, float], None] | None = None) -> None:
         self.settings = settings
+        self._engine = settings.engine
         self._progress = progress
         self._upscalers: dict[str, Upscaler] = {}
         scale = settings.wanted.scale
@@ -81,6 +85,7 @@ class Batch:
         reads: deque[Future[_Loaded]] = deque()
         waiting: deque[tuple[int, Future[Record]]] = deque()
         todo = deque(jobs)
+        self._engine = self._choose_engine(jobs)
         with ThreadPoolExecutor(_WRITERS) as writers:
             try:
                 for job in jobs:
@@ -101,6 +106,20 @@ class Batch:
                 for _, record in waiting:
                     record.cancel()
                 wait(reads, timeout=_READER_PATIENCE)
+
+    def _choose_engine(self, jobs: list[Job]) -> str:
+        """Return the engine asked for; 'auto' for one small picture is the one that starts the fastest."""
+        asked = self.settings.engine
+        if asked != "auto" or len(jobs) != 1 or self._is_done(jobs[0]):
+            return asked
+        if jobs[0].source is None or not jobs[0].source.is_file():
+            return asked  # a pipe can be read only once
+        try:
+            width, height = picture_size(jobs[0].source)
+        except RlfnError:
+            return asked  # reading the picture will say what is wrong with it
+        small = width * height < _WORTH_STARTING and Source(self._first, self.settings.precision).has_graph
+        return "onnxruntime" if small else asked
 
     def _load_first(self, jobs: list[Job]) -> None:
         """Load the model, while the first picture is read, if any needs one: its errors concern all pictures."""
@@ -207,7 +226,7 @@ class Batch:
         if name not in self._upscalers:
             settings = self.settings
             self._upscalers[name] = Upscaler(
-                name, settings.engine, settings.threads, settings.tile, precision=settings.precision
+                name, self._engine, settings.threads, settings.tile, precision=settings.precision
             )
         return self._upscalers[name]
 
