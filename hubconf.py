@@ -23,7 +23,7 @@ def rlfn(model: str = "rlfn-s-x4") -> nn.Module:
 
 
 def untrained(variant: str, scale: int) -> nn.Module:
-    """Return a network of the table without weights, for training; wrong names and scales are answered with the list."""
+    """Return a network of the table without weights, for training; a wrong name is answered with the list."""
     from rlfn.networks import build
     from rlfn.variants import get_variant
 
