@@ -26,7 +26,7 @@ from rlfn.variants import VARIANTS, RLFNFields, Variant
 
 TINY = Variant("rlfn-custom", "rlfn", RLFNFields(blocks=1, channels=6, mid=6, esa_channels=4), "for tests")
 
-NEEDS = {"openvino": ("openvino",), "ncnn": ("pnnx", "ncnn")}
+NEEDS = {"openvino": ("openvino",), "ncnn": ("pnnx", "ncnn"), "tflite": ("litert_torch", "ai_edge_litert")}
 """Formats whose converter and runtime are extras, and the modules that say whether they are there."""
 
 
@@ -56,6 +56,7 @@ def test_every_format_equals_torch(
     require(to, precision)
     row = FORMATS[to]
     image_io = image_io and row.image_io
+    shape = shape if row.any_size else (1, 3, 21, 34)
     path = tmp_path / f"tiny{row.suffixes[0]}"
     report = export(checkpoint, to, path, Request(precision, shape, image_io))
     assert set(tmp_path.iterdir()) == set(report.files) == set(row.files(path))
@@ -191,6 +192,8 @@ def test_what_a_format_does_not_have(checkpoint: Checkpoint, tmp_path: Path) -> 
     for text in ("1x3x20", "1x4x20x20", "1x3x0x20", "big"):
         with pytest.raises(OptionError, match="1x3x180x320"):
             parse_shape(text)
+    with pytest.raises(OptionError, match="--shape"):
+        export(checkpoint, "tflite", tmp_path / "x.tflite")
     for request in (Request(image_io=True), Request(shape=(2, 3, 20, 20))):
         with pytest.raises(OptionError, match=r"formats have: onnx|one picture at a time"):
             export(checkpoint, "ncnn", tmp_path / "x.ncnn.param", request)

@@ -19,6 +19,7 @@ from rlfn.export.ncnn import load_ncnn, write_ncnn
 from rlfn.export.onnx import load_onnx, write_onnx
 from rlfn.export.openvino import load_openvino, write_openvino
 from rlfn.export.request import Report, Request
+from rlfn.export.tflite import load_tflite, write_tflite
 from rlfn.export.torch_files import load_torch_export, load_torchscript, write_torch_export, write_torchscript
 from rlfn.networks import ARCHITECTURES, Checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
@@ -38,6 +39,7 @@ class Format:
         load: loads the main file into the target's own runtime.
         least: the smallest side in px that its files of any size take, where that is more than the network's.
         batch: whether it takes several pictures at once.
+        any_size: whether one file can take pictures of any size.
         image_io: whether it can take and return 8-bit pictures.
     """
 
@@ -49,6 +51,7 @@ class Format:
     least: int = 1
     batch: bool = True
     image_io: bool = True
+    any_size: bool = True
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Return the paths of all files whose main one is ``path``."""
@@ -69,6 +72,9 @@ FORMATS: dict[str, Format] = {
         load_ncnn,
         batch=False,
         image_io=False,
+    ),
+    "tflite": Format(
+        "LiteRT on Android and small devices", (".tflite",), ("fp32",), write_tflite, load_tflite, any_size=False
     ),
     "torchscript": Format("libtorch in C++", (".pt",), ("fp32",), write_torchscript, load_torchscript),
     "torch-export": Format(
@@ -96,6 +102,8 @@ def check_request(checkpoint: Checkpoint, to: str, path: Path, request: Request)
         raise unknown(f"{to} export of precision", request.precision, row.precisions)
     if not path.name.endswith(row.suffixes[0]) or path.name == row.suffixes[0]:
         raise OptionError(f"{to} cannot be written to {path}. Its file ends in {row.suffixes[0]}.")
+    if request.shape is None and not row.any_size:
+        raise OptionError(f"A {to} file takes pictures of one size. Give it with --shape, such as 1x3x180x320.")
     if request.image_io and not row.image_io:
         have = listing(name for name, other in FORMATS.items() if other.image_io)
         raise OptionError(f"{to} has no 8-bit pictures in and out. These formats have: {have}.")

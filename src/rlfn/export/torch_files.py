@@ -24,7 +24,7 @@ METADATA_FILE = "rlfn.json"
 
 def write_torchscript(checkpoint: Checkpoint, request: Request, path: Path) -> None:
     """Write a traced TorchScript file. Sizes stay free unless ``request`` fixes one."""
-    network, example = _prepare(checkpoint, request)
+    network, example = prepare(checkpoint, request)
     with quiet(), torch.inference_mode():
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, str(path), _extra_files={METADATA_FILE: _facts(checkpoint)})
@@ -38,7 +38,7 @@ def load_torchscript(path: Path) -> Run:
 
 def write_torch_export(checkpoint: Checkpoint, request: Request, path: Path) -> None:
     """Write a ``torch.export`` program. Sizes stay free unless ``request`` fixes one."""
-    network, example = _prepare(checkpoint, request)
+    network, example = prepare(checkpoint, request)
     shapes = None
     if request.shape is None:
         places = (0, 1, 2) if request.image_io else (0, 2, 3)
@@ -54,7 +54,8 @@ def load_torch_export(path: Path) -> Run:
         return _runner(torch.export.load(path).module())
 
 
-def _prepare(checkpoint: Checkpoint, request: Request) -> tuple[nn.Module, torch.Tensor]:
+def prepare(checkpoint: Checkpoint, request: Request) -> tuple[nn.Module, torch.Tensor]:
+    """Return the module to convert, with 8-bit pictures if ``request`` says so, and an example of its input."""
     example = torch.rand(request.shape or (2, 3, 37, 41))
     if not request.image_io:
         return checkpoint.network, example

@@ -58,14 +58,25 @@ def masked(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | No
     Raises:
         OptionError: see :func:`prune`.
     """
-    network = copy.deepcopy(_network(checkpoint))
+    network = copy.deepcopy(_network(checkpoint.network, checkpoint.variant.name))
+    zero_weakest(network, channels=channels, mid=mid)
+    return replace(checkpoint, network=network)
+
+
+@torch.no_grad()
+def zero_weakest(network: nn.Module, *, channels: int | None = None, mid: int | None = None) -> None:
+    """Set the channels that :func:`prune` would remove to zero, in place; training may let them grow again.
+
+    Raises:
+        OptionError: see :func:`prune`.
+    """
+    network = _network(network, type(network).__name__)
     for group, kept in _choices(network, _narrower(network.fields, channels, mid)):
         gone = torch.ones(getattr(network.fields, group.width), dtype=torch.bool)
         gone[kept] = False
         for name in group.makers:
             _parameters(network, name)[0][gone] = 0.0
             _parameters(network, name)[1][gone] = 0.0
-    return replace(checkpoint, network=network)
 
 
 def prune(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | None = None) -> Checkpoint:
@@ -79,7 +90,7 @@ def prune(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | Non
     Raises:
         OptionError: another architecture, a width that is not smaller, or nothing to remove.
     """
-    network = _network(checkpoint)
+    network = _network(checkpoint.network, checkpoint.variant.name)
     fields = _narrower(network.fields, channels, mid)
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     for group, kept in _choices(network, fields):
@@ -97,10 +108,10 @@ def prune(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | Non
     return Checkpoint(pruned.eval().requires_grad_(False), variant, checkpoint.scale, {**facts, **origin})
 
 
-def _network(checkpoint: Checkpoint) -> RLFN:
-    if not isinstance(checkpoint.network, RLFN):
-        raise OptionError(f"{checkpoint.variant.name} is no RLFN. Only RLFNs can be pruned.")
-    return checkpoint.network
+def _network(network: nn.Module, name: str) -> RLFN:
+    if not isinstance(network, RLFN):
+        raise OptionError(f"{name} is no RLFN. Only RLFNs can be pruned.")
+    return network
 
 
 def _narrower(fields: RLFNFields, channels: int | None, mid: int | None) -> RLFNFields:

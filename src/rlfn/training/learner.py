@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rlfn.errors import OptionError
 from rlfn.networks.build import build
+from rlfn.networks.prune import zero_weakest
 from rlfn.training.ema import EMA
 from rlfn.training.guard import Guard, Verdict
 from rlfn.training.objective import Objective
@@ -151,8 +152,16 @@ class Learner:
             self.fabric.backward(loss)
             self.wrapped.step()
             self.wrapped.zero_grad(set_to_none=True)
+            self._soften(progress)
             self.ema.update(self.network)
         return Step(mean, parts, rate, verdict)
+
+    def _soften(self, progress: float) -> None:
+        """Zero the weakest channels when the stage's soft pruning says so."""
+        wanted = self.stage.soft_prune
+        due = progress >= wanted.hold or self.ema.count % wanted.every == 0
+        if due and (wanted.channels or wanted.mid):
+            zero_weakest(self.network, channels=wanted.channels, mid=wanted.mid)
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""

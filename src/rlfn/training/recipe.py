@@ -121,6 +121,19 @@ class Contrastive(Section):
         return _known("extractor", name, EXTRACTORS)
 
 
+class SoftPrune(Section):
+    """Soft filter pruning: the channels of smallest norm become zero again and again, for `rlfn prune` to remove."""
+
+    channels: int | None = Field(default=None, ge=1)
+    """How many channels to keep between the blocks."""
+    mid: int | None = Field(default=None, ge=1)
+    """How many channels to keep inside the blocks."""
+    every: int = Field(default=1000, ge=1)
+    """Steps in which zeroed channels may grow again."""
+    hold: float = Field(default=0.5, ge=0.0, le=1.0)
+    """The share of the stage after which they stay zero."""
+
+
 class Phase(Section):
     """A change of patch or batch within a stage."""
 
@@ -161,6 +174,8 @@ class Stage(Section):
     """HR px a side, rounded down to a multiple of the scale."""
     batch: int = Field(default=16, ge=1)
     """Samples a step, over all devices."""
+    soft_prune: SoftPrune = SoftPrune()
+    """Prepare the network for `rlfn prune`; without widths, nothing is done."""
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
     """Changes of patch and batch as the stage goes on."""
     iterations: int | None = Field(default=None, ge=1)
