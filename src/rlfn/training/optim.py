@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -179,19 +180,8 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
     return matrices, others
 
 
-def _adam(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
-    return torch.optim.Adam(
-        network.parameters(),
-        lr=options.lr,
-        betas=options.betas,
-        eps=options.eps,
-        weight_decay=options.weight_decay,
-        foreach=True,
-    )
-
-
-def _adamw(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
+def _plain(kind: type[torch.optim.Adam], network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+    return kind(
         network.parameters(),
         lr=options.lr,
         betas=options.betas,
@@ -216,8 +206,8 @@ def _muon(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimize
 
 
 OPTIMIZERS: dict[str, Callable[[nn.Module, OptimizerOptions], torch.optim.Optimizer]] = {
-    "adam": _adam,
-    "adamw": _adamw,
+    "adam": partial(_plain, torch.optim.Adam),
+    "adamw": partial(_plain, torch.optim.AdamW),
     "muon": _muon,
 }
 """Every optimiser by the name that recipes use."""
