@@ -75,7 +75,7 @@ def assert_refused(done, status: int, words: str) -> None:
         (["a.png", "-s", "-2"], "Allowed: a number above 0"),
         (["a.png", "-s", "nan"], "Allowed: a number above 0"),
         (["a.png", "-s", "inf"], "Allowed: a number above 0"),
-        (["a.png", "-s", "4.5"], "No packaged model upscales x4.5. Packaged: x4 (rlfn-s-x4)."),
+        (["a.png", "-s", "4.5"], "No packaged model upscales x4.5. Packaged: x4 (rlfn-s-x4)"),
         (["a.png", "-s", "5", "-m", "rlfn-s-x4"], "A factor of 5 was asked for, but rlfn-s-x4 upscales x4"),
         (["a.png", "--width", "0"], "Allowed: a whole number of at least 1"),
         (["a.png", "-s", "2", "--height", "9"], "Give either --scale or --width/--height"),
