@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.export.checks import photograph
 from rlfn.export.quiet import quiet
+from rlfn.images.output import write_bytes
 from rlfn.inference.tiling import axis_grid, grid_matrices
 from rlfn.inference.traits import GRID_INPUTS
-from rlfn.networks.checkpoints import write_atomically
 
 _CROP = 96
 _MOST_PICTURES = 32
@@ -107,7 +107,7 @@ def write_runtime_int8(graph: Path, path: Path) -> None:
 
     data = graph.read_bytes()
     least = OnnxRuntimeEngine(data, 1).traits.min_side
-    write_atomically(path, quantize_onnx(data, calibration_pictures(None, least)))
+    write_bytes(path, quantize_onnx(data, calibration_pictures(None, least)))
 
 
 def float_layers(model: Any) -> list[str]:

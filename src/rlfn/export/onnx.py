@@ -20,10 +20,10 @@ from rlfn.export.checks import CHECKED_SIZES, Run
 from rlfn.export.quiet import quiet
 from rlfn.export.request import Request
 from rlfn.export.wrappers import HalfInside, ImageIo, WithGrid
+from rlfn.images.output import write_bytes
 from rlfn.inference.tiling import axis_grid, grid_matrices
 from rlfn.inference.traits import GRID_INPUTS, PLAIN_ESA_MARGIN, Traits
 from rlfn.networks import ARCHITECTURES, Checkpoint
-from rlfn.networks.checkpoints import write_atomically
 from rlfn.networks.fuse import fuse_checkpoint
 
 TOLERANCE = 0.05
@@ -57,7 +57,7 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, *, grid: bool = False)
     checkpoint = fuse_checkpoint(checkpoint)
     data = _trace_for_runtime(checkpoint, grid)
     worst = check_onnx(data, checkpoint)
-    write_atomically(Path(path), data)
+    write_bytes(Path(path), data)
     return worst
 
 

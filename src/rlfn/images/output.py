@@ -76,6 +76,15 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
             raise
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all (see :func:`to_path`)."""
+    to_path(path, lambda stream: _all(stream, data))
+
+
+def _all(stream: BinaryIO, data: bytes) -> None:
+    stream.write(data)
+
+
 def to_stream(stream: BinaryIO, encode: Callable[[BinaryIO], None]) -> None:
     """Run ``encode`` on a temporary file, which can be sought in, then copy the whole to ``stream``.
 

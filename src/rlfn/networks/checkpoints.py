@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rlfn.errors import ModelError, OptionError, OutputError, listing
+from rlfn.errors import ModelError, OptionError, listing
+from rlfn.images.output import write_bytes
 from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.variants import SCALES, VARIANTS, Variant
 
@@ -93,19 +94,7 @@ def save_checkpoint(
         data = buffer.getvalue()
     else:
         raise OptionError(f"Weights cannot be written to {path}. Allowed suffixes: .safetensors, .pth.")
-    write_atomically(path, data)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name, then rename it, so that ``path`` is never half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place or free some.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, data)
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

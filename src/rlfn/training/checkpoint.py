@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from rlfn.errors import ModelError
-from rlfn.networks.checkpoints import write_atomically
+from rlfn.images.output import write_bytes
 
 _MAGIC = b"RLFN-RUN-1\n"
 _NAME = re.compile(r"iteration-(\d+)\.ckpt")
@@ -30,7 +30,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     data = buffer.getvalue()
-    write_atomically(path, _MAGIC + hashlib.sha256(data).digest() + data)
+    write_bytes(path, _MAGIC + hashlib.sha256(data).digest() + data)
 
 
 def read_state(path: Path) -> dict[str, Any]:
