@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,11 +114,13 @@ def test_a_full_disk_leaves_the_older_file_and_says_so(tmp_path: Path, monkeypat
     path = tmp_path / "a.ckpt"
     write_state(path, {"at": 1})
 
-    def full(self: Path, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match="No space left on device"):
+    monkeypatch.setattr(Path, "open", lambda self, mode: (self.touch(), Full())[1])
+    with pytest.raises(OutputError, match="no space left on device"):
         write_state(path, {"at": 2})
+    monkeypatch.undo()
     assert read_state(path) == {"at": 1}
     assert [item.name for item in tmp_path.iterdir()] == ["a.ckpt"]
