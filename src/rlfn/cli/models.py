@@ -69,9 +69,10 @@ def convert(
     """Copy weights between safetensors and the official .pth layout."""
     _check_target(source, target, overwrite)
     from rlfn.inference.source import Source
+
+    checkpoint = Source(str(source)).checkpoint()  # says what to install where torch is missing
     from rlfn.networks import save_checkpoint
 
-    checkpoint = Source(str(source)).checkpoint()
     save_checkpoint(target, checkpoint.network, checkpoint.variant, checkpoint.scale, checkpoint.metadata)
     typer.echo(f"{target}: {checkpoint.variant.name} x{checkpoint.scale}")
 

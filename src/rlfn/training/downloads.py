@@ -1,8 +1,8 @@
 """Public data sets and weights: where they are, their hashes where somebody has published one, and how to get them.
 
 Sources of the hashes: ``sha256`` of DIV2K from TensorFlow Datasets (``url_checksums/div2k.txt``); ``md5`` from
-torchSR (``datasets/div2k.py``, ``flickr2k.py``, ``benchmarks.py``), that of Flickr2K also from MindSpore; of the
-weights computed here on the official files. MD5 shows a damaged download, not a forged one.
+torchSR (``datasets/div2k.py``, ``flickr2k.py``, ``benchmarks.py``); of the weights computed
+here on the official files. MD5 shows a damaged download, not a forged one.
 """
 
 from __future__ import annotations
