@@ -156,7 +156,7 @@ OFFICIAL = {
     ],
 )
 def test_weights_of_others_score_as_published(name: str, set_name: str, shared: Path) -> None:
-    from rlfn.cli.evaluate import load_contenders
+    from rlfn.evaluation.contenders import load_contenders
 
     report = evaluate(load_contenders([str(shared / "reference" / f"{name}.pth")], "torch", None), [set_name], shared)
     assert not report.failures

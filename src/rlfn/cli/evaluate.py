@@ -46,8 +46,11 @@ def evaluate(
     import json
     import sys
 
+    from rlfn.errors import DataError, listing
     from rlfn.evaluation.benchmark import evaluate as measure
+    from rlfn.evaluation.contenders import load_contenders
     from rlfn.evaluation.report import header, image_table, table, to_data
+    from rlfn.evaluation.sets import STANDARD, sets_present
 
     models, wanted = _sort_names(names, sets)
     contenders = load_contenders(models, engine, threads, self_ensemble)
@@ -56,7 +59,12 @@ def evaluate(
     def progress(name: str, picture: str, done: int, count: int) -> None:
         typer.echo(f"\r\x1b[K{name}: {done} of {count}, {picture}" if done < count else "\r\x1b[K", err=True, nl=False)
 
-    chosen = wanted or _sets_present(sorted({contender.scale for contender in contenders}), data)
+    chosen = wanted or sets_present(min(contender.scale for contender in contenders), data)
+    if not chosen:
+        raise DataError(
+            f"None of {listing(STANDARD)} is there. Name the folder that holds them with --data or RLFN_DATA, "
+            "or a folder of pictures with --sets."
+        )
     report = measure(contenders, chosen, data, save=save, progress=progress if shown else None)
     if as_json:
         typer.echo(json.dumps(to_data(report), indent=2))
@@ -84,6 +92,7 @@ def compare(
 ) -> None:
     """Draw HR, bicubic and models side by side, with the PSNR and SSIM of the whole picture under each."""
     from rlfn import catalog
+    from rlfn.evaluation.contenders import load_contenders
     from rlfn.evaluation.plots import Crop, draw_panels
     from rlfn.evaluation.plots import compare as make_panels
     from rlfn.evaluation.sets import read_rgb
@@ -98,25 +107,6 @@ def compare(
     typer.echo(str(output))
 
 
-def load_contenders(
-    models: Sequence[str], engine: str, threads: int | None, self_ensemble: bool = False
-) -> list[Contender]:
-    """Load models into engines; pictures run whole, as the papers' do. Equal names are told apart by their paths."""
-    from functools import partial
-
-    from rlfn.evaluation.benchmark import Contender
-    from rlfn.inference.upscaler import Upscaler
-
-    loaded = [Upscaler(model, engine, threads, tile=0) for model in dict.fromkeys(models)]
-    stems = [upscaler.model for upscaler in loaded]
-    contenders = []
-    for path, upscaler in zip(dict.fromkeys(models), loaded, strict=True):
-        name = upscaler.model if stems.count(upscaler.model) == 1 else path.replace("/", "_")
-        run = partial(upscaler, self_ensemble=True) if self_ensemble else upscaler
-        contenders.append(Contender(name + "+" * self_ensemble, upscaler.scale, run, upscaler.engine))
-    return contenders
-
-
 def _sort_names(names: Sequence[str], sets: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """Part models from sets, so that ``--sets Set5 Set14`` reads as it is written."""
     from rlfn.errors import OptionError
@@ -128,25 +118,6 @@ def _sort_names(names: Sequence[str], sets: Sequence[str] | None) -> tuple[list[
     if not models:
         raise OptionError("No model was named. Name one that 'rlfn models' lists, or a file of weights.")
     return models, [*(sets or []), *(name for name, found in zip(names, is_set, strict=True) if found)]
-
-
-def _sets_present(scales: Sequence[int], data: Path | None) -> list[str]:
-    from rlfn.errors import DataError, listing
-    from rlfn.evaluation.sets import STANDARD, find_set
-
-    found = []
-    for name in STANDARD:
-        try:
-            find_set(name, scales[0], data)
-        except DataError:
-            continue
-        found.append(name)
-    if not found:
-        raise DataError(
-            f"None of {listing(STANDARD)} is there. Name the folder that holds them with --data or RLFN_DATA, "
-            "or a folder of pictures with --sets."
-        )
-    return found
 
 
 def _plot(report: Report, contenders: Sequence[Contender], path: Path) -> None:

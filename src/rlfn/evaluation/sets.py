@@ -116,6 +116,18 @@ def find_set(which: str, scale: int, data: str | os.PathLike[str] | None = None)
     return PictureSet(name, root, scale, tuple(pairs))
 
 
+def sets_present(scale: int, data: str | os.PathLike[str] | None = None) -> list[str]:
+    """Return the names of the standard sets that :func:`find_set` finds."""
+    found = []
+    for name in STANDARD:
+        try:
+            find_set(name, scale, data)
+        except DataError:
+            continue
+        found.append(name)
+    return found
+
+
 def read_pair(pair: Pair, scale: int) -> Sample:
     """Decode one picture of a set and check that its sizes belong together.
 

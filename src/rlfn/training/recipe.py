@@ -245,6 +245,8 @@ class Saving(Section):
     """How many of the newest are kept; the one before the last is there in case the last is damaged."""
     milestones: int | None = Field(default=None, ge=1)
     """Iterations between two checkpoints that are kept for good."""
+    onnx: bool = True
+    """Whether a finished run also writes `model.onnx`."""
 
 
 class GuardOptions(Section):

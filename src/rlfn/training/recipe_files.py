@@ -1,8 +1,9 @@
-"""Reading recipes: TOML files, their bases, overrides from the command line, and errors that name the nearest key."""
+"""Reading recipes: TOML files (or resolved ones as JSON), their bases, overrides from the command line, and errors that name the nearest key."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 import typing
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from rlfn.errors import OptionError, listing, unknown
 from rlfn.training.recipe import Recipe
 
+_SUFFIXES = (".toml", ".json")
 _EITHER = ({"iterations", "hours"}, {"patch", "hr_patch"})  # setting one takes the other's place
 
 
@@ -29,7 +31,7 @@ def load_recipe(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -
     """Read a recipe with its bases, apply overrides and check everything.
 
     Args:
-        source: the path of a ``.toml`` file, or the name of a recipe inside the package.
+        source: the path of a ``.toml`` or ``.json`` file, or the name of a recipe inside the package.
         overrides: texts such as ``stages.0.loss.l1=1``; the value is read as TOML, or else as text.
 
     Raises:
@@ -53,7 +55,7 @@ def check_recipe(raw: Mapping[str, Any], source: str) -> Recipe:
     shared = raw.pop("stage", {})
     stages = raw.get("stages")
     if isinstance(shared, dict) and isinstance(stages, list):
-        raw["stages"] = [_merge(shared, stage) if isinstance(stage, dict) else stage for stage in stages]
+        raw["stages"] = [merge(shared, stage) if isinstance(stage, dict) else stage for stage in stages]
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
@@ -67,7 +69,7 @@ def _find(source: str, shipped: Mapping[str, Path]) -> Path:
     if source in shipped:
         return shipped[source]
     path = Path(source)
-    if path.suffix == ".toml":
+    if path.suffix in _SUFFIXES:
         if not path.is_file():
             raise OptionError(f"There is no recipe file {path}. Give a .toml file, or one of: {listing(shipped)}.")
         return path
@@ -77,23 +79,27 @@ def _find(source: str, shipped: Mapping[str, Path]) -> Path:
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise OptionError(f"The recipe {path} is its own base: {listing(seen)}.")
+    kind = path.suffix[1:].upper()
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"The recipe {path} is not valid TOML: {error}.") from None
+        text = path.read_text(encoding="utf-8")
+        raw: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"The recipe {path} is not valid {kind}: {error}.") from None
+    if not isinstance(raw, dict):
+        raise OptionError(f"The recipe {path} is not a table of keys. Give what rlfn train --dry-run prints.")
     base = raw.pop("base", None)
     if base is None:
         return raw
     if not isinstance(base, str):
         raise OptionError(f"The recipe {path} has a base that is not text. Give a recipe's name or path.")
     beside = path.parent / base
-    found = beside if beside.suffix == ".toml" and beside.is_file() else _find(base, shipped_recipes())
+    found = beside if beside.suffix in _SUFFIXES and beside.is_file() else _find(base, shipped_recipes())
     inherited = _read(found, (*seen, path))
     inherited.pop("name", None)
-    return _merge(inherited, raw)
+    return merge(inherited, raw)
 
 
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with the keys of ``over``: tables are merged, everything else is replaced."""
     merged = dict(base)
     for key, value in over.items():
@@ -102,7 +108,7 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
                 for other in pair - {key}:
                     merged.pop(other, None)
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     for pair in _EITHER:  # both given in one table stays a mistake that is reported
         if pair <= over.keys():
             merged.update({key: over[key] for key in pair})
@@ -131,7 +137,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
         _item(place, last, text)
         place[int(last)] = parsed
     elif isinstance(place, dict):
-        place.update(_merge(place, {last: parsed}))
+        place.update(merge(place, {last: parsed}))
         for pair in _EITHER:
             if last in pair:
                 for other in pair - {last}:

@@ -65,7 +65,7 @@ def training_form(path: Path) -> Path:
 def write_results(
     out: Path, network: nn.Module, recipe: Recipe, pack: Pack, position: Position, reporter: Reporter
 ) -> None:
-    """Write ``model.safetensors``, ``model.onnx``, the model card ``README.md`` and ``curves.png`` into ``out``.
+    """Write ``model.safetensors``, ``model.onnx`` if the recipe wants it, the model card ``README.md`` and ``curves.png`` into ``out``.
 
     Args:
         out: the run's folder, where ``metrics.jsonl`` is.
@@ -82,7 +82,8 @@ def write_results(
         facts = {"validation_psnr": f"{scored[-1]['psnr']:.4f}", "validation_ssim": f"{scored[-1]['ssim']:.5f}"}
     path = out / "model.safetensors"
     metadata = write_model(path, network, recipe, pack, position, facts)
-    _write_onnx(path, out / "model.onnx", reporter)
+    if recipe.saving.onnx:
+        _write_onnx(path, out / "model.onnx", reporter)
     (out / "README.md").write_text(model_card(recipe, metadata, scored), encoding="utf-8")
     _draw_curves(out / "curves.png", rows, reporter)
     reporter.say(f"Finished. The model is {path}.")

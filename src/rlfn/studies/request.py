@@ -1,0 +1,86 @@
+"""What is asked of a study: its data, its budget, and where its results go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlfn.errors import OptionError
+
+PAPER = "paper"
+"""The budget that trains as long, and as, the paper does."""
+
+PAPER_ITERATIONS = 1_000_000
+"""Steps of one of the paper's stages."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a study may train: ``hours`` for all of it, or ``iterations`` for each of its stages.
+
+    With ``paper`` the stages also have the paper's patches, batches, optimiser and schedule; a small budget takes the
+    shipped recipe ``study``, which makes the most of a few minutes.
+    """
+
+    hours: float | None = None
+    iterations: int | None = None
+    paper: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read ``hours=H``, ``iterations=N`` or ``paper``.
+
+        Raises:
+            OptionError: it is none of them, or not above zero.
+
+        >>> Budget.parse("hours=0.5")
+        Budget(hours=0.5, iterations=None, paper=False)
+        """
+        kind, _, value = text.partition("=")
+        try:
+            if text == PAPER:
+                return cls(iterations=PAPER_ITERATIONS, paper=True)
+            if kind == "hours" and 0.0 < float(value) < float("inf"):
+                return cls(hours=float(value))
+            if kind == "iterations" and int(value) > 0:
+                return cls(iterations=int(value))
+        except ValueError:
+            pass
+        raise OptionError(
+            f"'{text}' is not a budget. Give hours=H for all of the study, iterations=N for each stage, or paper."
+        )
+
+    def __str__(self) -> str:
+        if self.paper:
+            return PAPER
+        return f"hours={self.hours:g}" if self.hours is not None else f"iterations={self.iterations}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of a study.
+
+    Attributes:
+        out: the folder of its results; what is finished there is not done again.
+        data: the pack to train on.
+        bench: the folder that holds the standard sets; None for ``$RLFN_DATA`` or the current folder.
+        sets: the sets to score on, by name or folder.
+        budget: how long to train.
+        seeds: how often each training is repeated, with the seeds 0, 1, ...
+        models: further models to measure, where a study takes them.
+        vgg19: the path of torchvision's VGG-19 weights; None to look where a download would lie.
+        threads: CPU threads of the latency columns; None for all.
+        say: prints a line for people.
+    """
+
+    out: Path
+    data: Path | None = None
+    bench: Path | None = None
+    sets: tuple[str, ...] = ()
+    budget: Budget = Budget(hours=1.0)
+    seeds: int = 2
+    models: tuple[str, ...] = ()
+    vgg19: Path | None = None
+    threads: int | None = None
+    say: Callable[[str], None] = print
