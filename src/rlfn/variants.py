@@ -110,6 +110,9 @@ _ROWS = (
     Variant("rfdn-r48", "rfdn", RFDNFields(6, 48, 12, "srb"), "rfdn-48 without its distillation branches"),
     Variant("rfdn-r52", "rfdn", RFDNFields(6, 52, 16, "srb"), "the same, 52 channels, 16 in ESA"),
     Variant("rfdn-rlfb", "rfdn", RFDNFields(6, 52, 16, "plain"), "the same with RLFN's blocks"),
+    Variant(
+        "rfdn-rlfb-esa1", "rfdn", RFDNFields(6, 52, 16, "plain", 1), "the same with one convolution in ESA's group"
+    ),
     Variant("edsr-baseline", "edsr", EDSRFields(16, 64), "the plain residual network, small"),
     Variant("imdn-aim", "imdn", IMDNFields(8, 64), "IMDN as it won the AIM 2019 challenge"),
     Variant("span", "span", SPANFields(6, 48), "SPAN as published"),

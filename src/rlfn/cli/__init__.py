@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from rlfn import __version__
-from rlfn.cli import data, doctor, evaluate, models, profile, train, upscale
+from rlfn.cli import data, doctor, evaluate, models, profile, study, train, upscale
 
 app = typer.Typer(
     name="rlfn",
@@ -32,7 +32,7 @@ _UsageError = typer.BadParameter.__bases__[0]
 
 _INTERRUPTED = 130
 
-for _module in (upscale, models, data, train, evaluate, profile, doctor):
+for _module in (upscale, models, data, train, evaluate, profile, study, doctor):
     _module.register(app)
 
 

@@ -31,14 +31,10 @@ def train(
     strategy: Annotated[str, typer.Option(help="auto, ddp, ...: Lightning Fabric's names.")] = "auto",
 ) -> None:
     """Train a network by a recipe."""
-    import os
-
+    from rlfn.cli.threads import keep_from_spinning
     from rlfn.errors import MissingExtraError, OptionError
 
-    # Before torch is loaded: OpenMP's threads spin for a millisecond after every operation. On a machine that others
-    # use too, they spin away the time of the thread they wait for, and a step takes up to three times as long.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    keep_from_spinning()
     try:
         from rlfn.training.loop import train as run_training
         from rlfn.training.recipe_files import load_recipe, shipped_recipes

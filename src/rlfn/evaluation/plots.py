@@ -101,7 +101,7 @@ def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:
     rows = -(-len(panels) // columns)
     height, width = panels[0].pixels.shape[:2]
     tall = _PANEL_INCHES * height / width
-    figure = _figure(columns * _PANEL_INCHES, rows * (tall + 0.5))
+    figure = new_figure(columns * _PANEL_INCHES, rows * (tall + 0.5))
     for number, panel in enumerate(panels, 1):
         axes = figure.add_subplot(rows, columns, number)
         axes.imshow(panel.pixels, interpolation="nearest")
@@ -110,7 +110,7 @@ def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:
         below = "PSNR / SSIM" if panel.score is None else f"{panel.score.psnr:.2f} dB / {panel.score.ssim:.4f}"
         axes.set_xlabel(f"{panel.title}\n{below}", fontsize=9)
     figure.tight_layout(pad=0.6)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, path: Path) -> None:
@@ -130,7 +130,7 @@ def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, p
     charts = [(facts.name, facts.scale) for facts in report.sets]
     if not charts:
         raise OptionError("There is nothing to plot: no set could be measured.")
-    figure = _figure(4.5 * len(charts), 3.6)
+    figure = new_figure(4.5 * len(charts), 3.6)
     for number, (name, scale) in enumerate(charts, 1):
         axes = figure.add_subplot(1, len(charts), number)
         for result in report.results:
@@ -144,10 +144,15 @@ def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, p
         axes.set_ylabel("PSNR on Y, dB", fontsize=8)
         axes.grid(alpha=0.3)
     figure.tight_layout()
-    _write(figure, path)
+    write_figure(figure, path)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of ``width`` x ``height`` inches that needs no screen.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -158,7 +163,12 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _write(figure: Any, path: Path) -> None:
+def write_figure(figure: Any, path: Path) -> None:
+    """Write a figure as PNG, making the folders above it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="png", bbox_inches="tight")

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.networks.interpolation import bilinear_tail, set_before_skip, set_carrying
 from rlfn.variants import EDSRFields
 
 MIN_SIDE = 1
@@ -58,9 +59,10 @@ class ResidualBlock(nn.Module):
 class EDSR(nn.Module):
     """The network of the given sizes at one scale.
 
-    >>> from rlfn.variants import EDSRFields
-    >>> EDSR(EDSRFields(blocks=1, channels=4), scale=3)(torch.zeros(1, 3, 5, 6)).shape
-    torch.Size([1, 3, 15, 18])
+        >>> from rlfn.networks.interpolation import bilinear_tail, set_before_skip, set_carrying
+    from rlfn.variants import EDSRFields
+        >>> EDSR(EDSRFields(blocks=1, channels=4), scale=3)(torch.zeros(1, 3, 5, 6)).shape
+        torch.Size([1, 3, 15, 18])
     """
 
     def __init__(self, fields: EDSRFields, scale: int) -> None:
@@ -78,6 +80,29 @@ class EDSR(nn.Module):
         for factor in _prime_factors(scale):
             steps += [nn.Conv2d(channels, channels * factor * factor, 3, padding=1), nn.PixelShuffle(factor)]
         self.tail = nn.Sequential(nn.Sequential(*steps), nn.Conv2d(channels, 3, 3, padding=1))
+
+    @torch.no_grad()
+    def start_as_interpolation(self) -> None:
+        """Set the weights so that the network equals bilinear upsampling, a step for each prime factor of the scale.
+
+        As in :mod:`rlfn.networks.interpolation`; within 1 px of the border it differs, because zeros are seen there.
+        """
+        set_carrying(self.head[0])
+        set_before_skip(self.body[-1])
+        steps, last = self.tail
+        assert isinstance(steps, nn.Sequential)
+        for step, factor in zip(list(steps)[::2], _prime_factors(self.scale), strict=True):
+            assert isinstance(step, nn.Conv2d)
+            assert step.bias is not None
+            colours = 3 * factor * factor
+            step.weight[:colours] = 0.0
+            step.weight[:colours, :3] = bilinear_tail(factor)
+            step.bias[:colours] = 0.0
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        last.weight.zero_()
+        last.weight[:, :3, 1, 1] = torch.eye(3)
+        last.bias.zero_()
 
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale ``lr`` (N, 3, H, W)."""

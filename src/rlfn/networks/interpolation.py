@@ -37,18 +37,30 @@ def set_interpolating(first: nn.Module, before_skip: nn.Module, last: nn.Module,
         last: C to 3 scale^2 channels, before the pixel shuffle.
         scale: the upscaling factor.
     """
-    for convolution in (first, before_skip, last):
-        assert isinstance(convolution, nn.Conv2d)
-        assert convolution.bias is not None
-        if convolution is first:
-            convolution.weight[:3] = 0.0
-            convolution.weight[:3, :, 1, 1] = torch.eye(3)
-            convolution.bias[:3] = 0.0
-        elif convolution is before_skip:
-            convolution.weight.mul_(0.1)
-            convolution.weight[:3] = 0.0
-            convolution.bias.zero_()
-        else:
-            convolution.weight.zero_()
-            convolution.weight[:, :3] = bilinear_tail(scale)
-            convolution.bias.zero_()
+    set_carrying(first)
+    set_before_skip(before_skip)
+    assert isinstance(last, nn.Conv2d)
+    assert last.bias is not None
+    last.weight.zero_()
+    last.weight[:, :3] = bilinear_tail(scale)
+    last.bias.zero_()
+
+
+@torch.no_grad()
+def set_carrying(first: nn.Module) -> None:
+    """Set a 3x3 convolution from 3 to C channels so that its first three outputs are its input."""
+    assert isinstance(first, nn.Conv2d)
+    assert first.bias is not None
+    first.weight[:3] = 0.0
+    first.weight[:3, :, 1, 1] = torch.eye(3)
+    first.bias[:3] = 0.0
+
+
+@torch.no_grad()
+def set_before_skip(convolution: nn.Module) -> None:
+    """Set a convolution so that it adds nothing to the first three channels, and a tenth as much to the others."""
+    assert isinstance(convolution, nn.Conv2d)
+    assert convolution.bias is not None
+    convolution.weight.mul_(0.1)
+    convolution.weight[:3] = 0.0
+    convolution.bias.zero_()

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from rlfn.evaluation.report import aligned
-from rlfn.images.output import write_bytes
+from rlfn.images.output import make_folder, write_bytes
 
 NOT_MEASURED = "not measured"
 """What stands where a number would, if it was not measured."""
@@ -80,6 +80,7 @@ class Page:
         Raises:
             OutputError: a file cannot be written.
         """
+        make_folder(out)
         lines = [f"# {self.title}", "", self.purpose, "", "| | |", "|---|---|"]
         lines += [f"| {name} | {value} |" for name, value in {**self.facts, **machine()}.items()]
         for name, table in self.tables.items():
@@ -130,7 +131,8 @@ def verdict(values: Mapping[str, tuple[float, ...]], what: str, unit: str = "dB"
     if deviation is None:
         return f"{what}: one seed only, so it is unknown which differences are more than chance."
     base = values[names[0]]
-    told, close = [], []
+    told: list[str] = []
+    close: list[str] = []
     for name in names[1:]:
         difference = fmean(values[name]) - fmean(base)
         limit = 2.0 * deviation * math.sqrt(1.0 / len(values[name]) + 1.0 / len(base))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from rlfn.errors import DataError, OptionError
-from rlfn.images.output import write_bytes
+from rlfn.images.output import make_folder, write_bytes
 from rlfn.studies.request import Budget, Request
 from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
@@ -91,14 +91,17 @@ class Plan:
     Args:
         trainings: each one after that from which it starts.
         request: the data, the budget and the folder.
+        small: keys of every stage that a budget below the paper's changes, where the networks or losses are slow.
     """
 
-    def __init__(self, trainings: Sequence[Training], request: Request) -> None:
+    def __init__(self, trainings: Sequence[Training], request: Request, small: Mapping[str, Any] | None = None) -> None:
         if request.data is None:
             raise DataError("This study trains. Give it a pack: --data PACK (made by rlfn data pack).")
         self.trainings = tuple(trainings)
         self.request = request
         self.base = "paper" if request.budget.paper else "study"
+        self.small = {} if request.budget.paper else dict(small or {})
+        make_folder(request.out / "recipes")
         self.stage_iterations = self._settle()
 
     def recipe(self, training: Training, seed: int, iterations: int | None = None) -> Recipe:
@@ -109,7 +112,7 @@ class Plan:
         stages = []
         for number, part in enumerate(training.parts):
             settings = {"init": "previous" if number else shared["init"], **part.settings}
-            stage = merge({**shared, "name": ""}, settings)
+            stage = merge(merge({**shared, "name": ""}, self.small), settings)
             stage["iterations"] = max(1, round(each * part.length))
             stages.append(stage)
         if training.start is not None:
@@ -164,7 +167,8 @@ class Plan:
         stages = ", ".join(f"{length:g}" for length in lengths)
         spent = sum(self.trained(t.name, seed).seconds for t in self.trainings for seed in range(self.request.seeds))
         return {
-            "budget": f"{self.request.budget}: {self.stage_iterations:,} iterations a stage; lengths in stages: {stages}",
+            "budget": f"{self.request.budget}: {self.stage_iterations:,} iterations a stage",
+            "trainings' lengths in stages": stages,
             "seeds": str(self.request.seeds),
             "recipe": f"{self.base}, changed as recipes/*.json show",
             "time in training steps": duration(spent),

@@ -174,6 +174,16 @@ def _with_weights(activation: Callable[[], nn.Module], options: ExtractorOptions
     return network
 
 
+def cached_vgg19() -> Path | None:
+    """Return the file that :func:`fetch_vgg19` downloaded before, or None; nothing is downloaded."""
+    try:
+        import pooch
+    except ImportError:
+        return None
+    path = Path(pooch.os_cache("rlfn")) / VGG19_URL.rsplit("/", 1)[1]
+    return path if path.is_file() else None
+
+
 def fetch_vgg19() -> Path:
     """Download torchvision's VGG-19 (about 550 MB) once and return its path.
 

@@ -1,4 +1,4 @@
-"""Reading recipes: TOML files (or resolved ones as JSON), their bases, overrides from the command line, and errors that name the nearest key."""
+"""Reading recipes: TOML or JSON files, their bases, overrides from the command line, errors with the nearest key."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def training_form(path: Path) -> Path:
 def write_results(
     out: Path, network: nn.Module, recipe: Recipe, pack: Pack, position: Position, reporter: Reporter
 ) -> None:
-    """Write ``model.safetensors``, ``model.onnx`` if the recipe wants it, the model card ``README.md`` and ``curves.png`` into ``out``.
+    """Write ``model.safetensors``, the card ``README.md``, ``curves.png`` and, if wanted, ``model.onnx`` into ``out``.
 
     Args:
         out: the run's folder, where ``metrics.jsonl`` is.

@@ -1,0 +1,88 @@
+"""The contrastive loss and its feature extractor: every row branches from the same weights after two stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlfn.studies.comparison import Comparison, Row
+from rlfn.studies.perceptual import distance_column
+from rlfn.studies.report import Page
+from rlfn.studies.request import Request
+from rlfn.studies.trainings import Part, Plan, Training
+from rlfn.training.extractors import VGG19_URL, cached_vgg19
+
+_NETWORK = "rlfn-s"
+_TRUNK = "two-stages"
+_SHALLOW, _DEEP = (1.0, 1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0, 1.0)
+
+SMALL = {"patch": 32, "batch": 4}
+"""A small budget's stages: the extractors see HR patches and cost many times what the network does."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to compare features; ``imagenet`` says that it needs VGG-19's weights."""
+
+    label: str
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    paper: str = ""
+    imagenet: bool = False
+
+
+CHOICES = (
+    Choice("L1 alone", "l1"),
+    Choice("random-tanh", "random-tanh", {"extractor": "random-tanh"}, "the paper's choice, better"),
+    Choice("random-tanh, another seed", "random-tanh-seed", {"extractor": "random-tanh", "seed": 1}),
+    Choice("random-tanh, 16 channels", "random-tanh-16", {"extractor": "random-tanh", "width": 16}),
+    Choice("random-tanh, 128 channels", "random-tanh-128", {"extractor": "random-tanh", "width": 128}),
+    Choice("random-relu", "random-relu", {"extractor": "random-relu"}),
+    Choice("vgg19", "vgg19", {"extractor": "vgg19"}, "lowers PSNR", True),
+    Choice("vgg19, layers 1 and 3", "vgg19-shallow", {"extractor": "vgg19", "layer_weights": _SHALLOW}, "", True),
+    Choice("vgg19, layers 9 and 13", "vgg19-deep", {"extractor": "vgg19", "layer_weights": _DEEP}, "", True),
+    Choice("vgg19-tanh", "vgg19-tanh", {"extractor": "vgg19-tanh"}, "", True),
+    Choice("vgg19 with random weights", "vgg19-random", {"extractor": "vgg19", "vgg19": "random"}),
+)
+
+
+def run(request: Request) -> bool:
+    """Train the last stage with each choice; return False where a signal stopped it."""
+    weights = request.vgg19 or cached_vgg19()
+    trainings = [Training(_TRUNK, _NETWORK, (Part(), Part()))]
+    rows = []
+    for choice in CHOICES:
+        lacks = choice.imagenet and weights is None
+        missing = f"VGG-19's ImageNet weights are not here: download {VGG19_URL} and give it as --vgg19." * lacks
+        rows.append(Row(choice.label, None if lacks else choice.name, choice.paper, missing))
+        if not lacks:
+            part = Part(settings=_settings(choice, weights))
+            trainings.append(Training(choice.name, _NETWORK, (part,), start=_TRUNK))
+    plan = Plan(trainings, request, SMALL)
+    if not plan.run():
+        return False
+    comparison = Comparison(request, plan, rows)
+    page = Page(
+        "The contrastive loss",
+        "RLFN-S x4: two stages with L1, which all rows share, then a third one with L1 and 0.01 times the "
+        "contrastive loss, whose features come from the extractor that the row names. Random extractors have 64 "
+        "channels and seed 0 where the row says nothing else.",
+    )
+    column = distance_column(comparison, weights)
+    if weights is None:
+        page.remarks.append(
+            "The perceptual distance needs VGG-19's ImageNet weights too, which are not here; it was not measured."
+        )
+    comparison.report(page, comparison.table({"VGG-19 distance": column}, {"VGG-19 distance": 4}))
+    return True
+
+
+def _settings(choice: Choice, weights: Path | None) -> dict[str, Any]:
+    if not choice.settings:
+        return {}
+    contrastive = {"width": 64, "seed": 0, **choice.settings}
+    if choice.imagenet:
+        contrastive["vgg19"] = str(weights)
+    return {"loss": {"contrastive": 0.01}, "contrastive": contrastive}
