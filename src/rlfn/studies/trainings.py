@@ -20,7 +20,7 @@ from rlfn.errors import DataError, OptionError
 from rlfn.images.output import make_folder, write_bytes
 from rlfn.studies.request import Budget, Request
 from rlfn.training.loop import train
-from rlfn.training.recipe import Recipe
+from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
 from rlfn.training.reporting import duration
 from rlfn.training.stages import make_objective, run_network, start_network, trained_range
@@ -205,12 +205,12 @@ class Plan:
         costs: dict[str, float] = {}
         each = 0.0
         for training in self.trainings:
-            for part in training.parts:
-                alone = Training(training.name, training.variant, (part,), training.scale)
-                recipe = self.recipe(alone, 0, iterations=1)
-                key = json.dumps([recipe.variant, recipe.scale, dict(recipe.stages[0].loss), recipe.stages[0].batch])
+            recipe = self.recipe(training, 0, iterations=1)
+            for part, stage in zip(training.parts, recipe.stages, strict=True):
+                extractor = stage.contrastive.model_dump_json() if stage.uses_contrastive else ""
+                key = f"{recipe.variant} x{recipe.scale} {extractor}"
                 if key not in costs:
-                    costs[key] = step_seconds(recipe)
+                    costs[key] = step_seconds(recipe, stage)
                 each += costs[key] * part.length
         iterations = int(budget.hours * 3600.0 / (each * self.request.seeds))
         if iterations < _LEAST:
@@ -221,12 +221,9 @@ class Plan:
         return iterations
 
 
-def step_seconds(recipe: Recipe) -> float:
-    """Return the seconds of one training step of the recipe's first stage on this machine's CPU, timed briefly."""
-    stage = recipe.stages[0]
-    if stage.init == "previous":
-        stage = stage.model_copy(update={"init": "scratch"})
-    network = start_network(recipe, stage, None)
+def step_seconds(recipe: Recipe, stage: Stage) -> float:
+    """Return the seconds of a training step of one of a recipe's stages on this machine's CPU, timed briefly."""
+    network = start_network(recipe, stage.model_copy(update={"init": "scratch"}), None)
     objective = make_objective(recipe, stage)
     patch, batch = stage.sizes(0.0, recipe.scale)
     lr = torch.rand(batch, 3, patch, patch)
