@@ -17,15 +17,15 @@ from rlfn.variants import RLFNFields, Variant
 TINY = Variant("tiny", "rlfn", RLFNFields(blocks=1, channels=8, mid=8, esa_channels=4), "for tests")
 
 
-def tiny_pack(folder: Path, count: int = 6) -> Path:
-    """Write a pack of smooth synthetic pictures at x2 and x3 below ``folder`` and return its path."""
+def tiny_pack(folder: Path, count: int = 6, scales: tuple[int, ...] = (2, 3)) -> Path:
+    """Write a pack of smooth synthetic pictures below ``folder`` and return its path."""
     pictures = folder / "hr"
     pictures.mkdir(parents=True)
     for number in range(count):
         blurred = synthetic(96, 96, number).astype(float)
         blurred = (blurred + np.roll(blurred, 1, 0) + np.roll(blurred, 1, 1) + np.roll(blurred, (1, 1), (0, 1))) / 4
         write_rgb(pictures / f"{number}.png", blurred.astype(np.uint8))
-    return make_pack([pictures], folder / "pack", scales=(2, 3), min_side=64).pack.path
+    return make_pack([pictures], folder / "pack", scales=scales, min_side=64).pack.path
 
 
 def tiny_recipe(*stages: dict[str, Any], **sections: Any) -> Recipe:

@@ -18,7 +18,6 @@ from rlfn.studies.comparison import Comparison, Row
 from rlfn.studies.report import Cell, Column, Page, Table
 from rlfn.studies.request import Request
 from rlfn.studies.trainings import Plan, Training
-from rlfn.training.pack import Pack
 from rlfn.training.stages import FILE_RANGE, trained_range
 from rlfn.training.validation import Validator, make_validator
 
@@ -46,11 +45,9 @@ def run(request: Request) -> bool:
     )
     models = {f"trained here, seed {seed}": plan.model("rfdn-rlfb", seed) for seed in range(request.seeds)}
     models |= {Path(path).stem: Path(path) for path in request.models}
-    assert request.data is not None
-    recipe = plan.recipe(plan.trainings[0], 0)
-    validator = make_validator(recipe, Pack.open(request.data))
+    validator = make_validator(plan.recipe(plan.trainings[0], 0), plan.pack)
     if validator is None:
-        raise DataError(f"The pack {request.data} is too small to hold pictures out. Give one of more pictures.")
+        raise DataError(f"The pack {plan.pack.path} is too small to hold pictures out. Give one of more pictures.")
     for name, path in models.items():
         request.say(f"Sensitivity of {name}")
         found = sensitivity(path, validator)

@@ -21,6 +21,9 @@ from rlfn.studies.request import Request
 LATENCY_OUTPUT = (720, 1280)
 """(height, width) of the picture that latency is measured on."""
 
+LATENCY_SECONDS = 2.0
+"""Time to spend on the timed calls of each network."""
+
 Scores = dict[str, tuple[float, float]]
 """(PSNR on Y in dB, SSIM on Y) by set."""
 
@@ -82,7 +85,7 @@ class Measured:
                     self.failures.append(f"{engine}: {error}")
                     continue
                 height, width = (side // self.scale for side in LATENCY_OUTPUT)
-                times = time_in_turn([runner(one, height, width) for one in loaded], 2.0)
+                times = time_in_turn([runner(one, height, width) for one in loaded], LATENCY_SECONDS)
                 self._kept[key] = {name: row.median * 1e3 for name, row in zip(models, times, strict=True)}
                 self._write()
             found[engine] = self._kept[key]

@@ -20,6 +20,7 @@ from rlfn.errors import DataError, OptionError
 from rlfn.images.output import make_folder, write_bytes
 from rlfn.studies.request import Budget, Request
 from rlfn.training.loop import train
+from rlfn.training.pack import Pack
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
 from rlfn.training.reporting import duration
@@ -97,6 +98,7 @@ class Plan:
     def __init__(self, trainings: Sequence[Training], request: Request, small: Mapping[str, Any] | None = None) -> None:
         if request.data is None:
             raise DataError("This study trains. Give it a pack: --data PACK (made by rlfn data pack).")
+        self.pack = Pack.open(request.data)
         self.trainings = tuple(trainings)
         self.request = request
         self.base = "paper" if request.budget.paper else "study"

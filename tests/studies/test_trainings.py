@@ -1,0 +1,134 @@
+"""A study's trainings: recipes, branches, budgets, and going on after a stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rlfn.errors import DataError, OptionError
+from rlfn.networks.checkpoints import load_checkpoint
+from rlfn.studies import trainings
+from rlfn.studies.request import Budget, Request
+from rlfn.studies.trainings import Part, Plan, Training, total_length
+from rlfn.training import recipe_files
+from rlfn.training.learner import Learner
+
+FIRST = Training("first", "rlfn-s", (Part(2.0), Part(settings={"carry_optimizer": True})))
+BRANCH = Training("branch", "rlfn-s", (Part(settings={"loss": {"mse": 0.5}}),), start="first")
+BOTH = (FIRST, BRANCH)
+
+
+def weights(plan: Plan, name: str, seed: int) -> torch.Tensor:
+    state = load_checkpoint(plan.model(name, seed)).network.state_dict()
+    return torch.cat([tensor.flatten() for tensor in state.values()])
+
+
+def test_a_branch_starts_from_the_weights_of_its_own_seed(asked: Request) -> None:
+    plan = Plan(BOTH, asked)
+    recipe = plan.recipe(BRANCH, 1)
+    assert recipe.stages[0].init == str(plan.model("first", 1).resolve())
+    assert recipe.stages[0].loss == {"l1": 1.0, "mse": 0.5}
+    assert recipe.seed == 1
+    assert total_length(BOTH, "branch") == 4.0
+
+
+def test_lengths_are_counted_in_stages(asked: Request) -> None:
+    recipe = Plan(BOTH, asked).recipe(FIRST, 0)
+    assert [stage.iterations for stage in recipe.stages] == [4, 2]
+    assert [stage.init for stage in recipe.stages] == ["interpolate", "previous"]
+    assert recipe.stages[1].carry_optimizer
+
+
+def test_every_recipe_is_written_as_it_was_trained(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(BOTH, asked)
+    assert plan.run()
+    for training, seed in itertools.product(BOTH, (0, 1)):
+        path = asked.out / "recipes" / f"{training.name}-seed{seed}.json"
+        hashed = recipe_files.load_recipe(path).hash()
+        assert hashed == plan.recipe(training, seed).hash()
+        assert hashed == load_checkpoint(plan.model(training.name, seed)).metadata["recipe_sha256"]
+    assert plan.trained("first", 0).iterations == 6
+    assert plan.trained("first", 0).held_out > 5.0
+
+
+def test_seeds_differ(asked: Request) -> None:
+    plan = Plan([FIRST], asked)
+    assert plan.run()
+    assert not torch.equal(weights(plan, "first", 0), weights(plan, "first", 1))
+
+
+def test_a_stopped_study_goes_on_to_the_same_weights(
+    asked: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = dataclasses.replace(asked, seeds=1)
+    whole = Plan(BOTH, dataclasses.replace(one, out=tmp_path / "whole"))
+    assert whole.run()
+    step, count = Learner.step, itertools.count(1)
+
+    def interrupted(self: Learner, *given: Any) -> Any:
+        if next(count) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", interrupted)
+        assert not Plan(BOTH, one).run()
+    stopped = Plan(BOTH, one)
+    assert not stopped.model("first", 0).exists()
+    assert stopped.run()
+    assert torch.equal(weights(stopped, "first", 0), weights(whole, "first", 0))
+    monkeypatch.setattr(trainings, "train", lambda *given, **named: pytest.fail("nothing was left to train"))
+    assert stopped.run()
+
+
+def test_another_budget_in_the_same_folder_is_refused(asked: Request) -> None:
+    Plan(BOTH, asked)
+    Plan(BOTH, asked)
+    with pytest.raises(OptionError, match="another budget"):
+        Plan(BOTH, dataclasses.replace(asked, budget=Budget(iterations=3)))
+    with pytest.raises(OptionError, match="other seeds"):
+        Plan(BOTH, dataclasses.replace(asked, seeds=3))
+
+
+def test_hours_are_shared_out_over_seeds_and_stages(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainings, "step_seconds", lambda recipe, stage: 0.5)
+    plan = Plan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.1)))
+    assert plan.stage_iterations == int(360 / (0.5 * 4.0 * 2))
+    kept = json.loads((asked.out / "plan.json").read_text())
+    assert kept["iterations"] == plan.stage_iterations
+    monkeypatch.setattr(trainings, "step_seconds", lambda recipe, stage: 5.0)
+    assert Plan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.1))).stage_iterations == kept["iterations"]
+
+
+def test_a_step_of_every_loss_can_be_timed(asked: Request) -> None:
+    recipe = Plan([BRANCH, FIRST], asked).recipe(BRANCH, 0)
+    assert 0.0 < trainings.step_seconds(recipe, recipe.stages[0]) < 60.0
+
+
+def test_too_few_hours_say_how_many_are_needed(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainings, "step_seconds", lambda recipe, stage: 1.0)
+    with pytest.raises(OptionError, match=r"hours=0\.022"):
+        Plan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.001)))
+    assert not (asked.out / "plan.json").exists()
+
+
+def test_without_a_pack_the_study_says_how_to_make_one_and_leaves_nothing(asked: Request) -> None:
+    with pytest.raises(DataError, match="rlfn data pack"):
+        Plan(BOTH, dataclasses.replace(asked, data=None))
+    with pytest.raises(DataError, match="absent"):
+        Plan(BOTH, dataclasses.replace(asked, data=Path("absent")))
+    assert not asked.out.exists()
+
+
+def test_small_settings_leave_the_papers_budget_alone(asked: Request) -> None:
+    small = {"batch": 2}
+    assert Plan(BOTH, asked, small).recipe(FIRST, 0).stages[0].batch == 2
+    paper = dataclasses.replace(asked, out=asked.out / "paper", budget=Budget.parse("paper"))
+    assert Plan(BOTH, paper, small).recipe(FIRST, 0).stages[0].batch == 4
