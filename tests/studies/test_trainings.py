@@ -97,6 +97,13 @@ def test_another_budget_in_the_same_folder_is_refused(asked: Request) -> None:
         Plan(BOTH, dataclasses.replace(asked, seeds=3))
 
 
+def test_a_damaged_plan_says_so(asked: Request) -> None:
+    Plan(BOTH, asked)
+    (asked.out / "plan.json").write_text("{")
+    with pytest.raises(OptionError, match="is damaged"):
+        Plan(BOTH, asked)
+
+
 def test_hours_are_shared_out_over_seeds_and_stages(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainings, "step_seconds", lambda recipe, stage: 0.5)
     plan = Plan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.1)))

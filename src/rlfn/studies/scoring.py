@@ -42,7 +42,7 @@ class Measured:
         self.sets = request.sets or tuple(sets_present(scale, request.bench))
         self.failures: list[str] = []
         self._path = request.out / "measured.json"
-        self._kept: dict[str, Any] = json.loads(self._path.read_text("utf-8")) if self._path.is_file() else {}
+        self._kept = _read(self._path)
 
     def scores(self, name: str, model: Path) -> Scores:
         """Return the scores of a model on every set that could be measured."""
@@ -96,6 +96,15 @@ class Measured:
 
     def _write(self) -> None:
         write_bytes(self._path, (json.dumps(self._kept, indent=1) + "\n").encode())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what was measured before; a damaged file counts as none, because everything can be measured again."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -18,6 +18,7 @@ import torch
 
 from rlfn.errors import DataError, OptionError
 from rlfn.images.output import make_folder, write_bytes
+from rlfn.networks.checkpoints import read_state
 from rlfn.studies.request import Budget, Request
 from rlfn.training.loop import train
 from rlfn.training.pack import Pack
@@ -157,8 +158,6 @@ class Plan:
 
     def trained(self, name: str, seed: int) -> Trained:
         """Return what a finished training left."""
-        from rlfn.networks.checkpoints import read_state
-
         path = self.model(name, seed)
         _, facts = read_state(path)
         return Trained(path, int(facts["iterations"]), float(facts["hours"]) * 3600.0, float(facts["validation_psnr"]))
@@ -187,12 +186,15 @@ class Plan:
             "trainings": [[t.name, t.variant, t.scale, t.start, t.length] for t in self.trainings],
         }
         if path.is_file():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            iterations = int(found.pop("iterations"))
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))
+                iterations = int(found.pop("iterations"))
+            except (ValueError, KeyError, AttributeError):
+                raise OptionError(f"{path} is damaged. Remove {request.out}, or choose another -o.") from None
             if found != asked:
                 raise OptionError(
-                    f"{request.out} holds this study with another budget, data, or other seeds ({found['budget']}, "
-                    f"{found['seeds']} seeds, {found['data']}). Repeat those to go on, or choose another -o."
+                    f"{request.out} holds this study with another budget, data, or other seeds ({found.get('budget')}, "
+                    f"{found.get('seeds')} seeds, {found.get('data')}). Repeat those to go on, or choose another -o."
                 )
             return iterations
         iterations = self._from_hours(request.budget)
