@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PANEL_INCHES = 2.6
 _DPI = 150
+_MARKERS = "osD^vPX<>*h"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:
     rows = -(-len(panels) // columns)
     height, width = panels[0].pixels.shape[:2]
     tall = _PANEL_INCHES * height / width
-    figure = _figure(columns * _PANEL_INCHES, rows * (tall + 0.5))
+    figure = new_figure(columns * _PANEL_INCHES, rows * (tall + 0.5))
     for number, panel in enumerate(panels, 1):
         axes = figure.add_subplot(rows, columns, number)
         axes.imshow(panel.pixels, interpolation="nearest")
@@ -110,7 +111,7 @@ def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:
         below = "PSNR / SSIM" if panel.score is None else f"{panel.score.psnr:.2f} dB / {panel.score.ssim:.4f}"
         axes.set_xlabel(f"{panel.title}\n{below}", fontsize=9)
     figure.tight_layout(pad=0.6)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, path: Path) -> None:
@@ -127,27 +128,61 @@ def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, p
         OptionError: the report has no model's results.
         OutputError: the file cannot be written.
     """
-    charts = [(facts.name, facts.scale) for facts in report.sets]
+    charts = {
+        f"{facts.name} x{facts.scale}": {
+            result.model: (milliseconds[result.model], result.psnr)
+            for result in report.results
+            if (result.set, result.scale) == (facts.name, facts.scale) and result.model in milliseconds
+        }
+        for facts in report.sets
+    }
     if not charts:
         raise OptionError("There is nothing to plot: no set could be measured.")
-    figure = _figure(4.5 * len(charts), 3.6)
-    for number, (name, scale) in enumerate(charts, 1):
-        axes = figure.add_subplot(1, len(charts), number)
-        for result in report.results:
-            if (result.set, result.scale) == (name, scale) and result.model in milliseconds:
-                point = (milliseconds[result.model], result.psnr)
-                axes.scatter(*point)
-                axes.annotate(result.model, point, textcoords="offset points", xytext=(6, 4), fontsize=8)
-        axes.margins(0.25)
-        axes.set_title(f"{name} x{scale}", fontsize=10)
-        axes.set_xlabel(f"ms for {task}, this machine", fontsize=8)
-        axes.set_ylabel("PSNR on Y, dB", fontsize=8)
-        axes.grid(alpha=0.3)
+    draw_points([charts], task, path)
+
+
+def draw_points(rows: Sequence[Mapping[str, Mapping[str, tuple[float, float]]]], task: str, path: Path) -> None:
+    """Write charts of PSNR on Y against latency as PNG; the charts of a row share a legend, so that no names overlap.
+
+    Args:
+        rows: by row of charts, chart and model: milliseconds and dB.
+        task: what was timed, for the axis.
+        path: the file to write.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    columns = max(len(charts) for charts in rows)
+    figure = new_figure(3.6 * columns + 2.0, 3.4 * len(rows))
+    for row, charts in enumerate(rows):
+        models = list(dict.fromkeys(model for points in charts.values() for model in points))
+        for column, (title, points) in enumerate(charts.items()):
+            axes = figure.add_subplot(len(rows), columns, row * columns + column + 1)
+            for number, model in enumerate(models):
+                if model in points:
+                    marker = _MARKERS[number % len(_MARKERS)]
+                    axes.scatter(*points[model], s=44, color=f"C{number % 10}", marker=marker, label=model)
+            axes.margins(0.15)
+            axes.set_xlim(left=0.0)
+            axes.set_title(title, fontsize=10)
+            axes.set_xlabel(f"ms for {task}, this machine", fontsize=8)
+            axes.set_ylabel("PSNR on Y, dB", fontsize=8)
+            axes.tick_params(labelsize=8)
+            axes.ticklabel_format(useOffset=False)
+            axes.grid(alpha=0.3)
+            if column == len(charts) - 1:
+                axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
     figure.tight_layout()
-    _write(figure, path)
+    write_figure(figure, path)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of ``width`` x ``height`` inches that needs no screen.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -158,7 +193,12 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _write(figure: Any, path: Path) -> None:
+def write_figure(figure: Any, path: Path) -> None:
+    """Write a figure as PNG, making the folders above it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="png", bbox_inches="tight")
