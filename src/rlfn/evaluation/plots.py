@@ -157,14 +157,16 @@ def draw_points(rows: Sequence[Mapping[str, Mapping[str, tuple[float, float]]]],
     figure = new_figure(3.6 * columns + 2.0, 3.4 * len(rows))
     for row, charts in enumerate(rows):
         models = list(dict.fromkeys(model for points in charts.values() for model in points))
+        seen: dict[str, Any] = {}
         for column, (title, points) in enumerate(charts.items()):
             axes = figure.add_subplot(len(rows), columns, row * columns + column + 1)
             for number, model in enumerate(models):
                 if model in points:
                     marker = _MARKERS[number % len(_MARKERS)]
-                    axes.scatter(*points[model], s=44, color=f"C{number % 10}", marker=marker, label=model)
-            axes.margins(0.15)
-            axes.set_xlim(left=0.0)
+                    seen[model] = axes.scatter(*points[model], s=44, color=f"C{number % 10}", marker=marker)
+            axes.margins(y=0.15)
+            axes.set_xlim(0.0, 1.12 * max((point[0] for point in points.values()), default=1.0))
+            axes.set_axisbelow(True)
             axes.set_title(title, fontsize=10)
             axes.set_xlabel(f"ms for {task}, this machine", fontsize=8)
             axes.set_ylabel("PSNR on Y, dB", fontsize=8)
@@ -172,7 +174,8 @@ def draw_points(rows: Sequence[Mapping[str, Mapping[str, tuple[float, float]]]],
             axes.ticklabel_format(useOffset=False)
             axes.grid(alpha=0.3)
             if column == len(charts) - 1:
-                axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
+                marks = [seen[model] for model in models]
+                axes.legend(marks, models, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
     figure.tight_layout()
     write_figure(figure, path)
 

@@ -77,7 +77,7 @@ def run(request: Request) -> bool:
     latencies = timer.latencies({entry.name: entry.path for entry in entries})
     page.remarks += [f"Not timed: {message}" for message in timer.failures]
     threads = request.threads or default_threads()
-    page.facts["latency"] = f"{threads} threads; models of an engine in turn; latency.json keeps it until it is deleted"
+    page.facts["latency"] = f"{_threads(threads)}; all models of an engine in turn; delete latency.json to time again"
     for block in blocks:
         page.tables[f"results-x{block.scale}"] = _table(block, latencies)
     page.tables["difference"] = _differences(blocks)
@@ -255,6 +255,10 @@ def _draw(request: Request, blocks: Sequence[Block], latencies: Latencies, threa
         if charts:
             rows.append(charts)
     if rows:
-        task = "{1}x{0}, {2}, {3} threads".format(*LATENCY_OUTPUT, engine, threads)
+        task = "{1}x{0}, {2}, {3}".format(*LATENCY_OUTPUT, engine, _threads(threads))
         draw_points(rows, task, request.out / "quality-and-speed.png")
         page.figures["quality-and-speed.png"] = f"PSNR on Y against latency: {task}"
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count != 1)}"

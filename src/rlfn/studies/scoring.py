@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ class Measured:
     def _scored(self, name: str, key: str, load: Callable[[], Contender]) -> Scores:
         """Return kept scores, and measure those that lack."""
         found: Scores = {}
-        keys = {which: f"scored|{key}|{which}|{self.request.bench}" for which in self.sets}
+        bench = Path(self.request.bench or os.environ.get("RLFN_DATA") or ".").resolve()
+        keys = {which: f"scored|{key}|{which}|{bench}" for which in self.sets}
         missing = [which for which in self.sets if keys[which] not in self._scores]
         if missing:
             self.request.say(f"Scoring {name} on {', '.join(missing)}")
