@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlfn.errors import DataError, ModelError
+from rlfn.errors import DataError, ModelError, OptionError
 from rlfn.images.files import Picture, read_picture, write_picture
 from rlfn.studies import features
 from rlfn.studies.differences import (
@@ -141,6 +141,11 @@ def test_the_study_without_imagenet_weights(pictures: Path, tmp_path: Path) -> N
     assert said == ["1 of 2: 0", "2 of 2: 1"]
     averaged, single = (read_picture(tmp_path / "out" / f"features{name}.png").pixels for name in ("", "-single"))
     assert single.shape[0] > 1.5 * averaged.shape[0]  # two pictures beside one average
+
+
+def test_several_sets_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="one set, not over Set5, Set14"):
+        features.run(Request(tmp_path, sets=("Set5", "Set14")))
 
 
 def test_imagenet_weights_are_measured_where_they_are(

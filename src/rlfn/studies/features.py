@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlfn.errors import listing
+from rlfn.errors import OptionError, listing
 from rlfn.evaluation.sets import find_set, read_rgb
 from rlfn.studies.differences import (
     CELL,
@@ -90,12 +90,15 @@ class Single:
 
 
 def run(request: Request) -> bool:
-    """Draw and measure the maps of all extractors on the first of ``request.sets``, by default B100.
+    """Draw and measure the maps of all extractors on the set of ``request.sets``, by default B100.
 
     Raises:
+        OptionError: more than one set.
         DataError: there is no such set, or its pictures are too small.
         ModelError: ``request.vgg19`` is not torchvision's VGG-19.
     """
+    if len(request.sets) > 1:
+        raise OptionError(f"This study averages over one set, not over {listing(request.sets)}. Name one of them.")
     request.out.mkdir(parents=True, exist_ok=True)
     banks = _banks(request)
     found = find_set(request.sets[0] if request.sets else "B100", 4, request.bench)
@@ -130,25 +133,20 @@ def run(request: Request) -> bool:
 
 
 def _banks(request: Request) -> list[Bank]:
+    """Build the extractors of all seeds; trained weights have one."""
     file = request.vgg19 or cached_vgg19()
+    weights, trained = (str(file), 1) if file else ("", 0)
 
-    def bank(title: str, names: Sequence[str], extractor: str, vgg19: str | None, seeds: int) -> Bank:
-        made = (
-            ()
-            if vgg19 is None
-            else tuple(
-                make_extractor(Contrastive(extractor=extractor, vgg19=vgg19, seed=seed)) for seed in range(seeds)
-            )
-        )
-        return Bank(made, tuple(Layer(title, name) for name in names))
+    def bank(title: str, names: Sequence[str], extractor: str, vgg19: str, seeds: int) -> Bank:
+        options = [Contrastive(extractor=extractor, vgg19=vgg19, seed=seed) for seed in range(seeds)]
+        return Bank(tuple(map(make_extractor, options)), tuple(Layer(title, name) for name in names))
 
-    weights = None if file is None else str(file)
     return [
         Bank((Pixels(),), (Layer("pixels", "no extractor"),)),
         bank("random-tanh", _TWO, "random-tanh", "random", request.seeds),
         bank("random-relu", _TWO, "random-relu", "random", request.seeds),
-        bank("vgg19", _VGG, "vgg19", weights, 1),
-        bank("vgg19-tanh", _VGG, "vgg19-tanh", weights, 1),
+        bank("vgg19", _VGG, "vgg19", weights, trained),
+        bank("vgg19-tanh", _VGG, "vgg19-tanh", weights, trained),
         bank("vgg19, random weights", _VGG, "vgg19", "random", request.seeds),
     ]
 
@@ -199,8 +197,8 @@ def _legend() -> list[str]:
     tenth = f"{STRONGEST:.0%}"
     return [
         "Each number is a mean over the pictures; random weights: mean ± standard deviation over the seeds. "
-        "*Strength a channel*: the mean of the map divided by the number of channels, in thousandths of a feature. "
-        "*Strength / activation*: that divided by the mean of |F| on the sharp picture, without a unit. "
+        "*Strength a channel*: the mean of the map divided by the number of channels, in thousandths of the features' "
+        "unit. *Strength / activation*: that divided by the mean of |F| on the sharp picture, without a unit. "
         "*Edges*: the correlation of the map, upsampled bilinearly to the picture, with the length of the luma's "
         f"gradient. *Share in the strongest {tenth}*: the part of the map's sum on the {tenth} of the pixels with the "
         f"strongest gradient; {STRONGEST:g} is chance. *Layout*: the correlation of both after averaging over cells of "
