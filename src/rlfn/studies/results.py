@@ -80,11 +80,13 @@ def run(request: Request) -> bool:
     page.facts["latency"] = f"{_threads(threads)}; all models of an engine in turn; delete latency.json to time again"
     for block in blocks:
         page.tables[f"results-x{block.scale}"] = _table(block, latencies)
-    page.tables["difference"] = _differences(blocks)
-    page.remarks.append(
-        "The last table: files whose network a paper prints, minus what it prints. It matches the network and the "
-        "scale alone, so weights of another training show the distance of that training."
-    )
+    differences = _differences(blocks)
+    if differences.rows:
+        page.tables["difference"] = differences
+        page.remarks.append(
+            "The last table: files whose network a paper prints, minus what it prints. It matches the network and the "
+            "scale alone, so weights of another training show the distance of that training."
+        )
     sources = {row.source: None for block in blocks for row in published(block.scale)}
     page.remarks.append(f"Printed values: {listing(sources)}; their latencies are of other machines and left out.")
     _draw(request, blocks, latencies, threads, page)
