@@ -87,8 +87,11 @@ def run(request: Request) -> bool:
             "The last table: files whose network a paper prints, minus what it prints. It matches the network and the "
             "scale alone, so weights of another training show the distance of that training."
         )
-    sources = {row.source: None for block in blocks for row in published(block.scale)}
-    page.remarks.append(f"Printed values: {listing(sources)}; their latencies are of other machines and left out.")
+    sources: dict[str, list[str]] = {}
+    for row in (row for block in blocks for row in published(block.scale)):
+        sources.setdefault(row.source, []).append(f"{row.name} x{row.scale}")
+    printed = "; ".join(f"{listing(names)}: {source}" for source, names in sources.items())
+    page.remarks.append(f"Printed values. {printed}. Their latencies are of other machines and left out.")
     _draw(request, blocks, latencies, threads, page)
     page.remarks += [f"Failed: {message}" for message in failures]
     page.write(request.out)
