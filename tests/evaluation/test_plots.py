@@ -61,7 +61,7 @@ def test_a_chart_has_a_panel_for_each_set(tmp_path: Path) -> None:
     alone = evaluate([nearest(2)], [str(tmp_path / "one")])
     draw_scatter(alone, {"nearest": 3.0}, "a test", tmp_path / "alone.png")
     both, single = (read_picture(tmp_path / f"{name}.png").pixels for name in ("both", "alone"))
-    assert both.shape[1] > 1.8 * single.shape[1]
+    assert both.shape[1] > 1.5 * single.shape[1]  # they share a legend
     nothing = evaluate([nearest(2)], ["nowhere"], tmp_path)
     with pytest.raises(OptionError, match="nothing to plot"):
         draw_scatter(nothing, {}, "a test", tmp_path / "none.png")

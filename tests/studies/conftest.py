@@ -27,7 +27,7 @@ TINY = (
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make whole studies a matter of seconds: tiny networks, patches and timed pictures, and torch as the engine."""
     torch.set_num_threads(1)
@@ -38,7 +38,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "ENGINES", {"torch": ENGINES["torch"]})
     monkeypatch.setattr(scoring, "LATENCY_SECONDS", 0.01)
     for study in (contrastive, generality):
-        monkeypatch.setattr(study, "SMALL", {"patch": 16, "batch": 2})
+        monkeypatch.setattr(study, "SMALL", {"patch": 16, "batch": 1})
     for module in (scoring, architecture):
         monkeypatch.setattr(module, "LATENCY_OUTPUT", (96, 128))
 
@@ -60,7 +60,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def asked(pack: Path, pictures: Path, tmp_path: Path) -> Request:
+def asked(tiny: None, pack: Path, pictures: Path, tmp_path: Path) -> Request:
     """Return a request of two iterations a stage and two seeds."""
     lines: list[str] = []
     return Request(tmp_path / "out", pack, sets=(str(pictures),), budget=Budget(iterations=2), say=lines.append)

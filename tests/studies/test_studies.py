@@ -85,6 +85,7 @@ def test_the_perceptual_distance_is_zero_for_equal_pictures_alone() -> None:
     assert 0.0 < near < far
 
 
+@pytest.mark.usefixtures("tiny")
 def test_the_weakest_filters_are_removed_in_every_block() -> None:
     torch.manual_seed(0)
     network = build(get_variant("rfdn-rlfb"), 2)

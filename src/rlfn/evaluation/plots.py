@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PANEL_INCHES = 2.6
 _DPI = 150
+_MARKERS = "osD^vPX<>*h"
 
 
 @dataclass(frozen=True)
@@ -127,22 +128,54 @@ def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, p
         OptionError: the report has no model's results.
         OutputError: the file cannot be written.
     """
-    charts = [(facts.name, facts.scale) for facts in report.sets]
+    charts = {
+        f"{facts.name} x{facts.scale}": {
+            result.model: (milliseconds[result.model], result.psnr)
+            for result in report.results
+            if (result.set, result.scale) == (facts.name, facts.scale) and result.model in milliseconds
+        }
+        for facts in report.sets
+    }
     if not charts:
         raise OptionError("There is nothing to plot: no set could be measured.")
-    figure = new_figure(4.5 * len(charts), 3.6)
-    for number, (name, scale) in enumerate(charts, 1):
-        axes = figure.add_subplot(1, len(charts), number)
-        for result in report.results:
-            if (result.set, result.scale) == (name, scale) and result.model in milliseconds:
-                point = (milliseconds[result.model], result.psnr)
-                axes.scatter(*point)
-                axes.annotate(result.model, point, textcoords="offset points", xytext=(6, 4), fontsize=8)
-        axes.margins(0.25)
-        axes.set_title(f"{name} x{scale}", fontsize=10)
-        axes.set_xlabel(f"ms for {task}, this machine", fontsize=8)
-        axes.set_ylabel("PSNR on Y, dB", fontsize=8)
-        axes.grid(alpha=0.3)
+    draw_points([charts], task, path)
+
+
+def draw_points(rows: Sequence[Mapping[str, Mapping[str, tuple[float, float]]]], task: str, path: Path) -> None:
+    """Write charts of PSNR on Y against latency as PNG; the charts of a row share a legend, so that no names overlap.
+
+    Args:
+        rows: by row of charts, chart and model: milliseconds and dB.
+        task: what was timed, for the axis.
+        path: the file to write.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    columns = max(len(charts) for charts in rows)
+    figure = new_figure(3.6 * columns + 2.0, 3.4 * len(rows))
+    for row, charts in enumerate(rows):
+        models = list(dict.fromkeys(model for points in charts.values() for model in points))
+        seen: dict[str, Any] = {}
+        for column, (title, points) in enumerate(charts.items()):
+            axes = figure.add_subplot(len(rows), columns, row * columns + column + 1)
+            for number, model in enumerate(models):
+                if model in points:
+                    marker = _MARKERS[number % len(_MARKERS)]
+                    seen[model] = axes.scatter(*points[model], s=44, color=f"C{number % 10}", marker=marker)
+            axes.margins(y=0.15)
+            axes.set_xlim(0.0, 1.12 * max((point[0] for point in points.values()), default=1.0))
+            axes.set_axisbelow(True)
+            axes.set_title(title, fontsize=10)
+            axes.set_xlabel(f"ms for {task}, this machine", fontsize=8)
+            axes.set_ylabel("PSNR on Y, dB", fontsize=8)
+            axes.tick_params(labelsize=8)
+            axes.ticklabel_format(useOffset=False)
+            axes.grid(alpha=0.3)
+            if column == len(charts) - 1:
+                marks = [seen[model] for model in models]
+                axes.legend(marks, models, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
     figure.tight_layout()
     write_figure(figure, path)
 

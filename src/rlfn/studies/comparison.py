@@ -112,7 +112,7 @@ class Comparison:
             if row.missing:
                 page.remarks.append(f"{row.label}: {NOT_MEASURED}. {row.missing}")
         failures = [f"{NOT_MEASURED.capitalize()}: {failure}" for failure in dict.fromkeys(self.measured.failures)]
-        page.remarks += failures
+        page.remarks += [*failures, *self.measured.warnings]
         shown = self.sets[0] if self.sets else HELD_OUT.removesuffix(", dB")
         values = self.values(self.sets[0] if self.sets else HELD_OUT)
         draw_dots(values, f"PSNR on {shown}, dB", self.request.out / "scores.png")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rlfn.errors import RlfnError
-from rlfn.evaluation.benchmark import Contender, evaluate
+from rlfn.evaluation.benchmark import BICUBIC, Contender, bicubic, evaluate
 from rlfn.evaluation.profile import runner, time_in_turn
 from rlfn.evaluation.sets import sets_present
 from rlfn.images.output import write_bytes
-from rlfn.inference.engines import ENGINES, load_engine
-from rlfn.inference.source import Source
+from rlfn.inference.engines import ENGINES, Engine, check_engine, load_engine
+from rlfn.inference.source import GRAPH_SUFFIXES, Source
 from rlfn.inference.upscaler import Upscaler
 from rlfn.studies.request import Request
 
@@ -29,10 +30,12 @@ Scores = dict[str, tuple[float, float]]
 
 
 class Measured:
-    """What was measured of a study's models; kept in a file, so that a second call does not measure again.
+    """What was measured of a study's models; kept in files, so that a second call does not measure again.
+
+    Scores lie in ``measured.json``. Latencies lie in ``latency.json``: delete it to time again, on a quieter machine.
 
     Args:
-        request: where the file lies, and which sets are wanted.
+        request: where the files lie, and which sets are wanted.
         scale: of the models.
     """
 
@@ -41,61 +44,97 @@ class Measured:
         self.scale = scale
         self.sets = request.sets or tuple(sets_present(scale, request.bench))
         self.failures: list[str] = []
-        self._path = request.out / "measured.json"
-        self._kept = _read(self._path)
+        self.warnings: dict[str, None] = {}
+        self._scores = _Kept(request.out / "measured.json")
+        self._latencies = _Kept(request.out / "latency.json")
 
     def scores(self, name: str, model: Path) -> Scores:
         """Return the scores of a model on every set that could be measured."""
-        found: Scores = {}
-        missing = []
-        for which in self.sets:
-            kept = self._kept.get(self._key(model, which))
-            if kept is None:
-                missing.append(which)
-            else:
-                found[kept[0]] = (kept[1], kept[2])
-        if not missing:
-            return found
-        self.request.say(f"Scoring {name} on {', '.join(missing)}")
-        upscaler = Upscaler(str(model), "torch", self.request.threads, tile=0)
-        contender = Contender(name, upscaler.scale, upscaler, "torch")
-        for which in missing:
-            report = evaluate([contender], [which], self.request.bench)
-            self.failures += [failure.message for failure in report.failures]
-            for result in report.results:
-                if result.model == name:
-                    found[result.set] = (result.psnr, result.ssim)
-                    self._kept[self._key(model, which)] = [result.set, result.psnr, result.ssim]
-        self._write()
-        return found
+
+        def load() -> Contender:
+            engine = "onnxruntime" if model.suffix.lower() in GRAPH_SUFFIXES else "torch"
+            upscaler = Upscaler(str(model), engine, self.request.threads, tile=0)
+            return Contender(name, upscaler.scale, upscaler, engine)
+
+        return self._scored(name, _digest(model), load)
+
+    def bicubic(self) -> Scores:
+        """Return the scores of MATLAB's bicubic."""
+        return self._scored(BICUBIC, f"{BICUBIC}-x{self.scale}", lambda: bicubic(self.scale))
 
     def latencies(self, models: Mapping[str, Path]) -> dict[str, dict[str, float]]:
         """Return milliseconds by engine and model, medians for a result of 1280x720; engines that lack are left out.
 
-        The models are timed in turn, so that a busy machine disturbs them alike.
+        The models, of any scales, are timed in turn, so that a busy machine disturbs them alike. A model that an
+        engine cannot load is left out of its row.
         """
         found: dict[str, dict[str, float]] = {}
         for engine in ENGINES:
-            key = "latency|" + engine + "|" + "|".join(f"{name}={_digest(path)}" for name, path in models.items())
-            if key not in self._kept:
-                self.request.say(f"Timing {len(models)} networks on {engine}")
+            files = "|".join(f"{name}={_digest(path)}" for name, path in models.items())
+            key = f"latency|{engine}|{self.request.threads}|{files}"
+            if key not in self._latencies:
                 try:
-                    loaded = [load_engine(engine, Source(str(path)), self.request.threads) for path in models.values()]
+                    check_engine(engine, self.request.threads)
                 except RlfnError as error:
-                    self.failures.append(f"{engine}: {error}")
+                    self.failures.append(str(error))
                     continue
-                height, width = (side // self.scale for side in LATENCY_OUTPUT)
-                times = time_in_turn([runner(one, height, width) for one in loaded], LATENCY_SECONDS)
-                self._kept[key] = {name: row.median * 1e3 for name, row in zip(models, times, strict=True)}
-                self._write()
-            found[engine] = self._kept[key]
+                self._latencies[key] = self._time(engine, models)
+            found[engine] = self._latencies[key]["milliseconds"]
+            self.failures += self._latencies[key]["failures"]
         return found
 
-    def _key(self, model: Path, which: str) -> str:
-        return f"scores|{_digest(model)}|{which}|{self.request.bench}"
+    def _time(self, engine: str, models: Mapping[str, Path]) -> dict[str, Any]:
+        self.request.say(f"Timing {len(models)} networks on {engine}")
+        loaded: dict[str, Engine] = {}
+        failures = []
+        for name, path in models.items():
+            try:
+                loaded[name] = load_engine(engine, Source(str(path)), self.request.threads)
+            except RlfnError as error:
+                failures.append(f"{name} on {engine}: {error}")
+        times = time_in_turn([_runner(one) for one in loaded.values()], LATENCY_SECONDS) if loaded else []
+        medians = {name: row.median * 1e3 for name, row in zip(loaded, times, strict=True)}
+        return {"milliseconds": medians, "failures": failures}
 
-    def _write(self) -> None:
-        write_bytes(self._path, (json.dumps(self._kept, indent=1) + "\n").encode())
+    def _scored(self, name: str, key: str, load: Callable[[], Contender]) -> Scores:
+        """Return kept scores, and measure those that lack."""
+        found: Scores = {}
+        bench = Path(self.request.bench or os.environ.get("RLFN_DATA") or ".").resolve()
+        keys = {which: f"scored|{key}|{which}|{bench}" for which in self.sets}
+        missing = [which for which in self.sets if keys[which] not in self._scores]
+        if missing:
+            self.request.say(f"Scoring {name} on {', '.join(missing)}")
+            contender = load()
+        for which in self.sets:
+            if which in missing:
+                report = evaluate([contender], [which], self.request.bench)
+                self.failures += [f"{name}: {failure.message}" for failure in report.failures]
+                for result in report.results:
+                    if result.model == name:
+                        self._scores[keys[which]] = [result.set, result.psnr, result.ssim, report.sets[0].warning]
+            if keys[which] in self._scores:
+                title, psnr, ssim, warning = self._scores[keys[which]]
+                found[title] = (psnr, ssim)
+                if warning:
+                    self.warnings[warning] = None
+        return found
+
+
+class _Kept(dict[str, Any]):
+    """A dictionary that is its file, written whole at every change."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_read(path))
+        self._path = path
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        write_bytes(self._path, (json.dumps(self, indent=1) + "\n").encode())
+
+
+def _runner(engine: Engine) -> Callable[[], object]:
+    height, width = (side // engine.traits.scale for side in LATENCY_OUTPUT)
+    return runner(engine, height, width)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,8 +19,13 @@ from rlfn.errors import MissingExtraError, ModelError
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 """torchvision's ImageNet weights of VGG-19; the first eight hex digits of the sha256 end the file's name."""
 
+VGG19_FILE = VGG19_URL.rsplit("/", 1)[1]
+"""The name of that file, in the cache too."""
+
 _VGG19_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512)
-_VGG19_LAYERS = (1, 3, 5, 9, 13)
+VGG19_LAYERS = (1, 3, 5, 9, 13)
+"""The convolutions whose features are compared, counted from 1."""
+
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -82,7 +87,7 @@ class VGG19(Extractor):
         activation: makes the activation: ``nn.ReLU``, or ``nn.Tanh`` for the paper's comparison.
     """
 
-    layers = len(_VGG19_LAYERS)
+    layers = len(VGG19_LAYERS)
 
     mean: Tensor
     std: Tensor
@@ -99,9 +104,9 @@ class VGG19(Extractor):
             number += 1
             steps += [nn.Conv2d(before, width, 3, padding=1), activation()]
             before = width
-            if number in _VGG19_LAYERS:
+            if number in VGG19_LAYERS:
                 self.taps.append(len(steps) - 1)
-            if number == _VGG19_LAYERS[-1]:
+            if number == VGG19_LAYERS[-1]:
                 break
         self.features = nn.Sequential(*steps)
         self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -180,7 +185,7 @@ def cached_vgg19() -> Path | None:
         import pooch
     except ImportError:
         return None
-    path = Path(pooch.os_cache("rlfn")) / VGG19_URL.rsplit("/", 1)[1]
+    path = Path(pooch.os_cache("rlfn")) / VGG19_FILE
     return path if path.is_file() else None
 
 
@@ -195,17 +200,16 @@ def fetch_vgg19() -> Path:
         import pooch
     except ImportError:
         raise MissingExtraError("Downloading VGG-19", "train") from None
-    name = VGG19_URL.rsplit("/", 1)[1]
     try:
         # the publisher states the hash's beginning alone, in the name; it is checked below
-        path = Path(pooch.retrieve(VGG19_URL, known_hash=None, fname=name, path=pooch.os_cache("rlfn")))
+        path = Path(pooch.retrieve(VGG19_URL, known_hash=None, fname=VGG19_FILE, path=pooch.os_cache("rlfn")))
         digest = pooch.file_hash(str(path), alg="sha256")
     except Exception as error:  # pooch passes on the errors of every transport
         raise ModelError(
             f"VGG-19 cannot be downloaded from {VGG19_URL}: {error}. Download it elsewhere and give its path as "
             "contrastive.vgg19."
         ) from error
-    if not digest.startswith(name.removeprefix("vgg19-").removesuffix(".pth")):
+    if not digest.startswith(VGG19_FILE.removeprefix("vgg19-").removesuffix(".pth")):
         path.unlink(missing_ok=True)
         raise ModelError(f"What was downloaded from {VGG19_URL} is not the file that was published. Try again.")
     return path
