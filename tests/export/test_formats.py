@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from rlfn.cli import app
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError
 from rlfn.export import checks, formats, openvino
+from rlfn.export.executorch import FACTS_METHOD
 from rlfn.export.formats import FORMATS, Format, export
 from rlfn.export.onnx import source_hash
 from rlfn.export.request import Request, parse_shape
@@ -26,7 +27,12 @@ from rlfn.variants import VARIANTS, RLFNFields, Variant
 
 TINY = Variant("rlfn-custom", "rlfn", RLFNFields(blocks=1, channels=6, mid=6, esa_channels=4), "for tests")
 
-NEEDS = {"openvino": ("openvino",), "ncnn": ("pnnx", "ncnn"), "tflite": ("litert_torch", "ai_edge_litert")}
+NEEDS = {
+    "openvino": ("openvino",),
+    "ncnn": ("pnnx", "ncnn"),
+    "tflite": ("litert_torch", "ai_edge_litert"),
+    "executorch": ("executorch",),
+}
 """Formats whose converter and runtime are extras, and the modules that say whether they are there."""
 
 
@@ -107,6 +113,14 @@ def test_metadata_and_half_weights_are_inside(half: Path, checkpoint: Checkpoint
     export(checkpoint, "openvino", tmp_path / "x.xml", Request("fp16"))
     graph = runtime.Core().read_model(tmp_path / "x.xml")
     assert graph.get_rt_info(["rlfn", "source_sha256"]).astype(str) == source_hash(checkpoint)
+
+
+def test_an_executorch_file_says_what_it_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("executorch.runtime")
+    export(checkpoint, "executorch", tmp_path / "x.pte", Request(shape=(2, 3, 20, 24)))
+    program = runtime.Runtime.get().load_program((tmp_path / "x.pte").read_bytes())
+    (facts,) = program.load_method(FACTS_METHOD).execute([])
+    assert json.loads(facts)["source_sha256"] == source_hash(checkpoint)
 
 
 def test_a_dynamic_fp16_file_runs_in_the_upscaler(half: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -29,10 +29,12 @@ def both(name: str, image: NDArray[np.uint8], tile: int = 0) -> tuple[NDArray[np
     return made[0], made[1]
 
 
-def sky(height: int, width: int, low: int, high: int) -> NDArray[np.uint8]:
-    """Return a smooth slope, blue above and lighter below, such as skies are."""
+def sky(
+    height: int, width: int, low: int, high: int, colour: tuple[float, ...] = (0.75, 0.9, 1.0)
+) -> NDArray[np.uint8]:
+    """Return a smooth slope, darker above and lighter below, such as skies are."""
     slope = np.linspace(low, high, height)[:, None, None] + np.linspace(0, 6, width)[None, :, None]
-    return np.clip(slope * np.array([0.75, 0.9, 1.0]) + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(slope * np.array(colour) + 0.5, 0, 255).astype(np.uint8)
 
 
 def test_packaged_models_have_int8() -> None:
@@ -50,21 +52,30 @@ def test_the_manifest_says_what_is_lost(name: str) -> None:
     assert model.file(catalog.GRAPH, "int8").path.stat().st_size < 0.6 * model.file(catalog.GRAPH).path.stat().st_size
 
 
+SKIES = {"day": (90, 250), "night": (5, 60), "haze": (200, 204), "fog": (100, 104), "cloud": (150, 200)}
+COLOURS = {"blue": (0.75, 0.9, 1.0), "warm": (1.0, 0.95, 0.85), "deep": (0.5, 0.8, 1.0)}
+
+
 @pytest.mark.parametrize("name", QUANTISED)
-@pytest.mark.parametrize(("low", "high"), [(90, 250), (5, 60), (200, 204)], ids=["day", "night", "haze"])
-def test_skies_stay_smooth(name: str, low: int, high: int) -> None:
+def test_skies_stay_smooth(name: str) -> None:
     """No band, no seam, and no patch that is visibly lighter or darker than its neighbour or than in fp32."""
-    full, small = both(name, sky(90, 120, low, high))
-    inside = (slice(16, -16), slice(16, -16))
-    difference = (small - full)[inside]
-    assert np.abs(difference).max() <= 3
-    blocks = difference[: difference.shape[0] // 32 * 32, : difference.shape[1] // 32 * 32]
-    means = blocks.reshape(blocks.shape[0] // 32, 32, -1, 32, 3).mean(axis=(1, 3))
-    assert np.abs(means).max() <= 1.5
-    for axis in (0, 1):
-        assert np.abs(np.diff(means, axis=axis)).max() <= 1.0
-        lines = difference.mean(axis=axis)
-        assert np.abs(np.diff(lines, axis=0)).max() <= 1.0
+    steps = []
+    full, small = (Upscaler(name, "onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
+    for sky_name, (low, high) in SKIES.items():
+        for colour_name, colour in COLOURS.items():
+            picture = sky(90, 120, low, high, colour)
+            inside = (slice(16, -16), slice(16, -16))
+            difference = (small(picture).astype(int) - full(picture).astype(int))[inside]
+            case = f"{sky_name} {colour_name}"
+            assert np.abs(difference).max() <= 3, case
+            blocks = difference[: difference.shape[0] // 32 * 32, : difference.shape[1] // 32 * 32]
+            means = blocks.reshape(blocks.shape[0] // 32, 32, -1, 32, 3).mean(axis=(1, 3))
+            assert np.abs(means).max() <= 1.5, case
+            steps.append(max(np.abs(np.diff(means, axis=axis)).max() for axis in (0, 1)))
+            assert steps[-1] <= 1.5, case
+            for axis in (0, 1):
+                assert np.abs(np.diff(difference.mean(axis=axis), axis=0)).max() <= 1.0, case
+    assert np.mean(steps) <= 1.0
 
 
 @pytest.mark.parametrize("name", QUANTISED)
@@ -118,10 +129,24 @@ def test_any_network_quantises_but_its_sensitive_layers(variant: str) -> None:
     whole = {name for name in kinds if not name.endswith("DequantizeLinear_Output")}
     original = onnx.load_from_string(data)
     stay = set(float_layers(original))
-    assert whole == {node.input[1] for node in original.graph.node if node.name in stay}
+    assert whole == {node.input[1] for node in original.graph.node if node.op_type == "Conv" and node.name in stay}
     assert len(kinds) > len(whole) >= 2
     assert {item.key for item in made.metadata_props} == {item.key for item in original.metadata_props}
     OnnxRuntimeEngine(made.SerializeToString(), 1)
+
+
+def test_between_the_first_and_the_last_layer_whole_blocks_are_int8() -> None:
+    """Changes between int8 and float cost more time than int8 gains, so float is the inside of ESA alone."""
+    import onnx
+
+    model = catalog.get_model("rlfn-s-x4")
+    graph = onnx.load_from_string(model.file(catalog.GRAPH).read()).graph
+    stay = set(float_layers(onnx.load_from_string(model.file(catalog.GRAPH).read())))
+    blocks = sum(".c5." in item.name and item.name.endswith("weight") for item in graph.initializer)
+    assert sum(node.op_type == "Conv" and node.name in stay for node in graph.node) == 2 + 3 * blocks
+    kinds = ("LeakyRelu", "Sigmoid", "Mul")
+    assert not [node.name for node in graph.node if node.op_type in kinds and node.name in stay]
+    assert sum(node.op_type == "Add" and node.name not in stay for node in graph.node) == blocks
 
 
 def test_calibration_folders(tmp_path: Path) -> None:

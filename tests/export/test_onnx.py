@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import torch
 
 from rlfn.errors import ModelError, OutputError
 from rlfn.export import onnx as exporting
+from rlfn.export.checks import allowed_by_rounding
+from rlfn.export.formats import export
 from rlfn.export.onnx import export_onnx, source_hash
+from rlfn.export.request import Request
 from rlfn.inference.engines import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
-from rlfn.variants import RLFNFields, Variant
+from rlfn.variants import RLFNFields, SPANFields, Variant
 
 TINY = Variant("tiny", "rlfn", RLFNFields(blocks=1, channels=6, mid=6, esa_channels=4), "for tests")
 
@@ -69,10 +73,51 @@ def load_checkpoint_variant(checkpoint: Checkpoint) -> Variant:
 def test_a_graph_that_differs_is_not_written(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+    """A tracer that computes something else: here another network's graph."""
+    other = exporting.onnx_bytes(Checkpoint(build(TINY, 3).eval(), TINY, 3))
+    monkeypatch.setattr(exporting, "_trace_for_runtime", lambda given, grid: other)
     with pytest.raises(ModelError, match="differs from torch"):
         export_onnx(checkpoint, tmp_path / "out.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def loud() -> Checkpoint:
+    """Return a SPAN that answers noise with values in the ten thousands, where fp32 itself is off by a tenth."""
+    torch.manual_seed(0)
+    variant = Variant("span-custom", "span", SPANFields(blocks=3, channels=8), "for tests")
+    network = build(variant, 2).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.mul_(1.7)
+    return Checkpoint(network, variant, 2)
+
+
+def test_what_rounding_explains_is_allowed(loud: Checkpoint, tmp_path: Path) -> None:
+    lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 97)).astype(np.float32)
+    assert float(loud.network(torch.from_numpy(lr)).abs().max()) > 10_000
+    assert exporting.TOLERANCE < allowed_by_rounding(loud, lr, exporting.TOLERANCE) <= 0.5
+    assert allowed_by_rounding(loud, lr, 2.0) == 2.0
+    exporting.onnx_bytes(loud)
+    export(loud, "onnx", tmp_path / "loud.onnx")
+
+
+def test_more_than_rounding_is_not_allowed(loud: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weight that is off by a tenth, in a network whose rounding is large."""
+    network = copy.deepcopy(loud.network)
+    next(network.parameters()).view(-1)[0].mul_(1.1)
+    other = exporting.onnx_graph(replace(loud, network=network), Request())
+    monkeypatch.setattr(exporting, "_trace_for_runtime", lambda given, grid: other)
+    with pytest.raises(ModelError, match=r"differs from torch .* At most 0\.\d+ is allowed"):
+        exporting.onnx_bytes(loud)
+
+
+PEERS = ("imdn_x4", "rfdn_aim_x4", "span_ch28_x4")
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_reference_weights_run_in_the_graph_engines(name: str, shared: Path) -> None:
+    """Real weights, among them a SPAN whose answers to noise reach -2900."""
+    Upscaler(shared / "reference" / "peers" / f"{name}.pth", "onnxruntime", threads=1)
 
 
 def test_an_unwritable_target_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path) -> None:

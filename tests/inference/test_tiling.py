@@ -15,6 +15,8 @@ from rlfn.errors import OptionError
 from rlfn.images.files import read_picture
 from rlfn.inference.tiling import available_memory, axis_grid, pooled_length, spans, tiles
 from rlfn.inference.upscaler import Upscaler
+from rlfn.networks import ARCHITECTURES, build, save_checkpoint
+from rlfn.variants import VARIANTS, EDSRFields, IMDNFields, SPANFields, Variant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.png"
 
@@ -97,6 +99,76 @@ def test_tiled_equals_whole_on_the_hard_pictures(shared: Path, picture: str, wei
     worst, mean = difference(model, image, 96)
     assert worst <= 2
     assert mean < 0.05
+
+
+LOCAL = {
+    "edsr-baseline": VARIANTS["edsr-baseline"],
+    "imdn-aim": VARIANTS["imdn-aim"],
+    "span": VARIANTS["span"],
+    "span-ch28": VARIANTS["span-ch28"],
+    "edsr-deep": Variant("edsr-custom", "edsr", EDSRFields(20, 8), "deeper than any of the table"),
+    "edsr-flat": Variant("edsr-custom", "edsr", EDSRFields(2, 8), "flatter than any of the table"),
+    "imdn-deep": Variant("imdn-custom", "imdn", IMDNFields(9, 8), "deeper than the one of the table"),
+    "span-deep": Variant("span-custom", "span", SPANFields(9, 8), "deeper than any of the table"),
+}
+"""Networks of convolutions only: none of them looks at the whole picture, IMDN in its challenge's form neither."""
+
+
+def pieced(network: torch.nn.Module, lr: torch.Tensor, tile: int, margin: int, scale: int) -> torch.Tensor:
+    """Upscale (1, 3, H, W) tile by tile."""
+    height, width = lr.shape[2:]
+    found = torch.full((1, 3, height * scale, width * scale), float("nan"))
+    for part in tiles(height, width, tile, margin, 1):
+        rows, columns = part.rows, part.columns
+        sr = network(lr[:, :, rows.start : rows.stop, columns.start : columns.stop])
+        target = [slice(span.core_start * scale, span.core_stop * scale) for span in (rows, columns)]
+        cut = [slice((s.core_start - s.start) * scale, (s.core_stop - s.start) * scale) for s in (rows, columns)]
+        found[:, :, target[0], target[1]] = sr[:, :, cut[0], cut[1]]
+    return found
+
+
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("scale", [1, 4])
+def test_local_networks_tiles_are_exact(name: str, scale: int) -> None:
+    """With a margin as wide as what the network sees, rounding alone is left."""
+    torch.manual_seed(0)
+    variant = LOCAL[name]
+    network = build(variant, scale).eval().requires_grad_(False)
+    margin = ARCHITECTURES[variant.architecture].margin(variant.fields)
+    lr = 255.0 * torch.rand(1, 3, 30, 2 * margin + 50)
+    whole = network(lr)
+    assert (pieced(network, lr, 2 * margin + 20, margin, scale) - whole).abs().max() <= 1e-5 * whole.abs().max()
+
+
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("scale", [1, 4, 8])
+def test_a_margin_is_what_the_network_sees(name: str, scale: int) -> None:
+    """The gradient of the pixels made of one goes back as far as the margin, but for EDSR's last px at most."""
+    variant = LOCAL[name]
+    network = build(variant, scale).eval().double().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            # positive, so that nothing cancels on its way
+            module.weight.fill_(1.0 / module.weight[0].numel())
+    margin = ARCHITECTURES[variant.architecture].margin(variant.fields)
+    lr = torch.full((1, 3, 1, 2 * margin + 9), 200.0, dtype=torch.float64, requires_grad=True)
+    middle = margin + 4
+    network(lr)[:, :, :, middle * scale : (middle + 1) * scale].sum().backward()
+    assert lr.grad is not None
+    reached = lr.grad[0].abs().sum((0, 1)).nonzero()[:, 0]
+    assert margin - 1 <= max(int(reached[-1]) - middle, middle - int(reached[0])) <= margin
+
+
+@pytest.mark.parametrize("name", ["edsr-baseline", "imdn-aim", "span"])
+def test_peers_are_tiled_exactly_by_the_upscaler(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "w.safetensors"
+    save_checkpoint(path, build(VARIANTS[name], 2), VARIANTS[name], 2)
+    margin = ARCHITECTURES[VARIANTS[name].architecture].margin(VARIANTS[name].fields)
+    worst, mean = difference(path, read_picture(EXAMPLE).pixels[:40, : 2 * margin + 60], 2 * margin + 24)
+    # where a value lies between two levels, rounding of the last bit decides
+    assert worst <= 1
+    assert mean < 0.001
 
 
 def test_some_memory_is_available() -> None:

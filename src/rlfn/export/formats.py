@@ -15,6 +15,7 @@ import numpy as np
 
 from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, listing, unknown
 from rlfn.export.checks import Run, compare
+from rlfn.export.executorch import load_executorch, write_executorch
 from rlfn.export.ncnn import load_ncnn, write_ncnn
 from rlfn.export.onnx import load_onnx, write_onnx
 from rlfn.export.openvino import load_openvino, write_openvino
@@ -75,6 +76,15 @@ FORMATS: dict[str, Format] = {
     ),
     "tflite": Format(
         "LiteRT on Android and small devices", (".tflite",), ("fp32",), write_tflite, load_tflite, any_size=False
+    ),
+    "executorch": Format(
+        "ExecuTorch with XNNPACK on phones and embedded devices",
+        (".pte",),
+        ("fp32",),
+        write_executorch,
+        load_executorch,
+        any_size=False,
+        image_io=False,  # its runtime refuses the order of dimensions that the permutation to 8-bit pictures makes
     ),
     "torchscript": Format("libtorch in C++", (".pt",), ("fp32",), write_torchscript, load_torchscript),
     "torch-export": Format(

@@ -27,7 +27,7 @@ def write_torchscript(checkpoint: Checkpoint, request: Request, path: Path) -> N
     network, example = prepare(checkpoint, request)
     with quiet(), torch.inference_mode():
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, str(path), _extra_files={METADATA_FILE: _facts(checkpoint)})
+        torch.jit.save(traced, str(path), _extra_files={METADATA_FILE: facts_text(checkpoint)})
 
 
 def load_torchscript(path: Path) -> Run:
@@ -45,7 +45,7 @@ def write_torch_export(checkpoint: Checkpoint, request: Request, path: Path) -> 
         shapes = (dict.fromkeys(places, torch.export.Dim.AUTO),)
     with quiet():
         program = torch.export.export(network, (example,), dynamic_shapes=shapes)
-        torch.export.save(program, path, extra_files={METADATA_FILE: _facts(checkpoint)})
+        torch.export.save(program, path, extra_files={METADATA_FILE: facts_text(checkpoint)})
 
 
 def load_torch_export(path: Path) -> Run:
@@ -62,7 +62,8 @@ def prepare(checkpoint: Checkpoint, request: Request) -> tuple[nn.Module, torch.
     return ImageIo(checkpoint.network).eval(), example.permute(0, 2, 3, 1).contiguous().byte()
 
 
-def _facts(checkpoint: Checkpoint) -> str:
+def facts_text(checkpoint: Checkpoint) -> str:
+    """Return what the ONNX metadata hold, as JSON."""
     return json.dumps(metadata(checkpoint, grid=False))
 
 

@@ -38,9 +38,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True, margin=lambda _: 36, stride=6),
     # RFDN's ESA has no grid, so its tiles are never exact, however wide the margin
     "rfdn": Architecture(rfdn.RFDN, rfdn.deduce, rfdn.MIN_SIDE, takes_grid=False, margin=lambda _: 60, stride=6),
-    "edsr": Architecture(edsr.EDSR, edsr.deduce, edsr.MIN_SIDE, takes_grid=False, margin=lambda _: 36, stride=1),
-    "imdn": Architecture(imdn.IMDN, imdn.deduce, imdn.MIN_SIDE, takes_grid=False, margin=lambda _: 36, stride=1),
-    "span": Architecture(span.SPAN, span.deduce, span.MIN_SIDE, takes_grid=False, margin=lambda _: 24, stride=1),
+    "edsr": Architecture(edsr.EDSR, edsr.deduce, edsr.MIN_SIDE, takes_grid=False, margin=edsr.radius, stride=1),
+    "imdn": Architecture(imdn.IMDN, imdn.deduce, imdn.MIN_SIDE, takes_grid=False, margin=imdn.radius, stride=1),
+    "span": Architecture(span.SPAN, span.deduce, span.MIN_SIDE, takes_grid=False, margin=span.radius, stride=1),
     "plain": Architecture(plain.Plain, plain.deduce, plain.MIN_SIDE, takes_grid=False, margin=plain.radius, stride=1),
 }
 """Every architecture by the name that :class:`rlfn.variants.Variant` uses."""

@@ -125,6 +125,11 @@ def _prime_factors(scale: int) -> list[int]:
     return factors
 
 
+def radius(fields: EDSRFields) -> int:
+    """Return how many px around a pixel the network sees: 2 around the blocks, 2 in each, 2 px to upsample."""
+    return 2 * fields.blocks + 4
+
+
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[EDSRFields, int] | None:
     """Read the sizes and the scale off a state dict's shapes; None where they are not an EDSR's."""
     if "sub_mean.weight" not in shapes or "head.0.weight" not in shapes or "body.0.body.0.weight" not in shapes:

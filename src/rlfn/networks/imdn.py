@@ -95,6 +95,11 @@ class IMDN(nn.Module):
         return sr * _RANGE
 
 
+def radius(fields: IMDNFields) -> int:
+    """Return how many px around a pixel the network sees: 3 convolutions around the blocks, 4 in each."""
+    return 4 * fields.blocks + 3
+
+
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[IMDNFields, int] | None:
     """Read the sizes and the scale off a state dict's shapes; None where they are not an IMDN's."""
     if "model.1.sub.0.conv1x1.weight" not in shapes or "model.2.weight" not in shapes:

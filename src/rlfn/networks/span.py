@@ -93,6 +93,11 @@ class SPAN(nn.Module):
         return sr * _RANGE
 
 
+def radius(fields: SPANFields) -> int:
+    """Return how many px around a pixel the network sees: 3 convolutions around the blocks, 3 in each."""
+    return 3 * fields.blocks + 3
+
+
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[SPANFields, int] | None:
     """Read the sizes and the scale off a state dict's shapes; None where they are not a SPAN's."""
     if "conv_1.eval_conv.weight" not in shapes or "upsampler.0.weight" not in shapes:

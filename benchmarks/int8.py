@@ -1,0 +1,116 @@
+"""A packaged model's int8 file beside its fp32 file, by turns in one process, and where ONNX Runtime's time goes.
+
+    python benchmarks/int8.py [--models rlfn-s-x4] [--engines onnxruntime openvino] [--size 128x128] [--threads 1]
+    python benchmarks/int8.py --profile
+
+Times are medians of warm calls; the ratio is of the two medians. With --cpu they are processor time instead of time on
+the clock, which a machine that is busy with something else disturbs less; it is meant for one thread. With --profile
+the kernels' times are summed by kind of node, as ONNX Runtime's own profiler records them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from rlfn.inference.engines import _feed, load_engine
+from rlfn.inference.source import Source
+from rlfn.inference.tiling import axis_grid
+
+PRECISIONS = ("fp32", "int8")
+
+
+def inputs(height: int, width: int, takes_grid: bool) -> tuple[Any, Any]:
+    """Return noise (1, 3, height, width) and the grid of a whole picture."""
+    lr = np.random.default_rng(0).uniform(0.0, 255.0, (1, 3, height, width)).astype(np.float32)
+    return lr, (axis_grid(0, height, height), axis_grid(0, width, width)) if takes_grid else None
+
+
+def times(model: str, engine: str, size: tuple[int, int], threads: int, rounds: int, cpu: bool) -> list[float]:
+    """Return the median milliseconds of both precisions."""
+    clock = time.process_time if cpu else time.perf_counter
+    runs: list[Callable[[], object]] = []
+    for precision in PRECISIONS:
+        loaded = load_engine(engine, Source(model, precision), threads)
+        given = inputs(*size, loaded.takes_grid)
+        runs.append(lambda loaded=loaded, given=given: loaded(*given))  # type: ignore[misc]
+    for run in runs:
+        run()
+        run()
+    found: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for run, row in zip(runs, found, strict=True):
+            began = clock()
+            run()
+            row.append(clock() - began)
+    return [median(row) * 1e3 for row in found]
+
+
+def profile(model: str, precision: str, size: tuple[int, int], threads: int, rounds: int) -> None:
+    """Print ONNX Runtime's milliseconds a call by kind of node."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = onnxruntime.InferenceSession(
+            Source(model, precision).graph(), options, providers=["CPUExecutionProvider"]
+        )
+        feed = _feed(*inputs(*size, len(session.get_inputs()) > 1))
+        for _ in range(rounds):
+            session.run(None, feed)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    spent: Counter[str] = Counter()
+    nodes: Counter[str] = Counter()
+    for event in events:
+        if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
+            kind = event["args"]["op_name"]
+            spent[kind] += event["dur"]
+            nodes[kind] += 1
+    print(f"{model} {precision}, {rounds} calls")
+    for kind, microseconds in spent.most_common():
+        print(f"{nodes[kind] // rounds:>5} {kind:<20} {microseconds / rounds / 1e3:8.2f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["rlfn-s-x4", "rlfn-s-x2"])
+    parser.add_argument("--engines", nargs="+", default=["onnxruntime", "openvino"])
+    parser.add_argument("--size", default="128x128", help="width x height")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--cpu", action="store_true", help="processor time instead of time on the clock")
+    parser.add_argument("--profile", action="store_true", help="print ONNX Runtime's times by kind of node instead")
+    given = parser.parse_args()
+    width, height = map(int, given.size.split("x"))
+    if given.profile:
+        for model in given.models:
+            for precision in PRECISIONS:
+                profile(model, precision, (height, width), given.threads, given.rounds)
+        return
+    what = "processor" if given.cpu else "clock"
+    print(f"{given.size}, {given.threads} thread(s), {given.rounds} rounds by turns, {what} time")
+    print(f"{'model':>12} {'engine':>12} {'fp32 ms':>9} {'int8 ms':>9} {'speed':>7}")
+    for model in given.models:
+        for engine in given.engines:
+            if find_spec(engine) is None:
+                print(f"{model:>12} {engine:>12} is not installed")
+                continue
+            slow, fast = times(model, engine, (height, width), given.threads, given.rounds, given.cpu)
+            print(f"{model:>12} {engine:>12} {slow:9.1f} {fast:9.1f} {slow / fast:6.2f}x", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""ExecuTorch for phones and embedded devices: one .pte file of a fixed shape, whose kernels are XNNPACK's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from rlfn.errors import MissingExtraError
+from rlfn.export.checks import Run
+from rlfn.export.quiet import quiet
+from rlfn.export.request import Request
+from rlfn.export.torch_files import facts_text, prepare
+from rlfn.networks import Checkpoint
+
+FACTS_METHOD = "rlfn"
+"""The program's second method, which returns what the ONNX metadata hold, as JSON."""
+
+
+def write_executorch(checkpoint: Checkpoint, request: Request, path: Path) -> None:
+    """Write a .pte file of the shape that ``request`` fixes: ExecuTorch plans all memory for it beforehand.
+
+    Raises:
+        MissingExtraError: executorch is not installed.
+    """
+    try:
+        with quiet():
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+            from executorch.exir import to_edge_transform_and_lower
+    except ImportError:
+        raise MissingExtraError("The export format executorch", "executorch") from None
+    network, example = prepare(checkpoint, request)
+    with quiet():
+        program = to_edge_transform_and_lower(
+            torch.export.export(network, (example,)),
+            partitioner=[XnnpackPartitioner()],
+            constant_methods={FACTS_METHOD: facts_text(checkpoint)},
+        ).to_executorch()
+    path.write_bytes(program.buffer)
+
+
+def load_executorch(path: Path) -> Run:
+    """Load a .pte file into ExecuTorch's runtime on the CPU.
+
+    Raises:
+        MissingExtraError: executorch is not installed.
+    """
+    try:
+        with quiet():
+            from executorch.runtime import Runtime
+    except ImportError:
+        raise MissingExtraError("Checking an export to executorch", "executorch") from None
+    program = Runtime.get().load_program(path.read_bytes())
+
+    def run(pictures: NDArray[Any]) -> NDArray[Any]:
+        # through the program, because a method does not keep the file's bytes alive on which it works
+        method = program.load_method("forward")
+        found: NDArray[Any] = method.execute([torch.from_numpy(pictures)])[0].numpy().copy()
+        return found
+
+    return run
