@@ -15,35 +15,25 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
-from rlfn.inference.engines import _feed, load_engine
+from rlfn.evaluation.profile import runner
+from rlfn.inference.engines import load_engine
 from rlfn.inference.source import Source
-from rlfn.inference.tiling import axis_grid
+from rlfn.inference.tiling import axis_grid, grid_matrices
+from rlfn.inference.traits import GRID_INPUTS
 
 PRECISIONS = ("fp32", "int8")
-
-
-def inputs(height: int, width: int, takes_grid: bool) -> tuple[Any, Any]:
-    """Return noise (1, 3, height, width) and the grid of a whole picture."""
-    lr = np.random.default_rng(0).uniform(0.0, 255.0, (1, 3, height, width)).astype(np.float32)
-    return lr, (axis_grid(0, height, height), axis_grid(0, width, width)) if takes_grid else None
 
 
 def times(model: str, engine: str, size: tuple[int, int], threads: int, rounds: int, cpu: bool) -> list[float]:
     """Return the median milliseconds of both precisions."""
     clock = time.process_time if cpu else time.perf_counter
-    runs: list[Callable[[], object]] = []
-    for precision in PRECISIONS:
-        loaded = load_engine(engine, Source(model, precision), threads)
-        given = inputs(*size, loaded.takes_grid)
-        runs.append(lambda loaded=loaded, given=given: loaded(*given))  # type: ignore[misc]
+    runs = [runner(load_engine(engine, Source(model, precision), threads), *size) for precision in PRECISIONS]
     for run in runs:
         run()
         run()
@@ -60,6 +50,8 @@ def profile(model: str, precision: str, size: tuple[int, int], threads: int, rou
     """Print ONNX Runtime's milliseconds a call by kind of node."""
     import onnxruntime
 
+    height, width = size
+    feed = {"lr": np.random.default_rng(0).uniform(0.0, 255.0, (1, 3, height, width)).astype(np.float32)}
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -68,7 +60,9 @@ def profile(model: str, precision: str, size: tuple[int, int], threads: int, rou
         session = onnxruntime.InferenceSession(
             Source(model, precision).graph(), options, providers=["CPUExecutionProvider"]
         )
-        feed = _feed(*inputs(*size, len(session.get_inputs()) > 1))
+        if len(session.get_inputs()) > 1:
+            grid = (axis_grid(0, height, height), axis_grid(0, width, width))
+            feed |= dict(zip(GRID_INPUTS, grid_matrices(grid), strict=True))
         for _ in range(rounds):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
