@@ -20,6 +20,7 @@ WITHOUT = "import sys; sys.modules['torch'] = None; from rlfn.cli import main; m
         ("export", "rlfn-s-x4"),
         ("eval", "w.pth"),
         ("train", "cpu-evening"),
+        ("study",),
         ("upscale", "a.png", "--model", "w.pth"),
     ],
     ids=lambda arguments: arguments[0],
