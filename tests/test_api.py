@@ -154,3 +154,9 @@ def test_the_public_names() -> None:
         assert getattr(rlfn, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'upscales'"):
         rlfn.upscales  # noqa: B018
+
+
+def test_a_network_s_name_takes_its_model_of_the_scale() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    named, given = (rlfn.upscale(picture, 4, model=model) for model in ("rlfn-xs", "rlfn-xs-x4"))
+    np.testing.assert_array_equal(named, given)

@@ -16,7 +16,7 @@ from rlfn.images.exif import PREFIX as EXIF_PREFIX
 from rlfn.images.files import Metadata, Picture, check_writable_size, format_for, read_picture, write_picture
 from rlfn.images.output import check_path
 from rlfn.images.resize import resize
-from rlfn.inference.sizing import Wanted, check_reach, pick_model
+from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
 from rlfn.inference.upscaler import Upscaler
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def upscale(
     Args:
         picture: uint8 or uint16 array, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4); a Pillow picture; or a path.
         scale: any factor up to the model's; below it, the result is reduced with the bicubic of :mod:`rlfn.images`.
-        model: packaged name or model file; None for the packaged model that fits the scale.
+        model: packaged name or model file; a network's name, such as ``"rlfn-xs"``, for its packaged model that fits
+            the scale; None for the default one.
         output: a file to write instead: metadata is kept, an existing file is replaced, and its path is returned.
         engine: see :class:`rlfn.Upscaler`, which is the better choice for many pictures of several models.
         threads: CPU threads; None for all cores.
@@ -100,7 +101,8 @@ def upscale(
         _check_output(Path(picture) if is_path else None, Path(output))  # type: ignore[arg-type]
     elif not isinstance(picture, np.ndarray):
         _pillow("Returning a Pillow picture")
-    name = os.fspath(model) if model is not None else pick_model(scale).name
+    asked = None if model is None else os.fspath(model)
+    name = pick_model(scale, asked).name if asked is None or picks(asked) else asked
     upscaler = _upscaler(name, _stamp(name), engine, threads)
     check_reach(upscaler.model, upscaler.scale, scale)
 

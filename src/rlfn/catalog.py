@@ -104,14 +104,19 @@ def get_model(name: str) -> Model:
     return models()[name]
 
 
-def model_for_scale(scale: int) -> Model:
-    """Return the default model of a scale.
+def variants() -> tuple[str, ...]:
+    """Return the names of the networks that are packaged, in the manifest's order."""
+    return tuple(dict.fromkeys(model.variant for model in models().values()))
+
+
+def model_for_scale(scale: int, variant: str | None = None) -> Model:
+    """Return the default model of a scale, or that of a network at that scale.
 
     Raises:
         OptionError: no packaged model serves it; the message says which scales are served.
     """
     for model in models().values():
-        if model.scale == scale:
+        if model.scale == scale and variant in (None, model.variant):
             return model
     have = listing(f"x{model.scale} ({model.name})" for model in models().values())
     raise OptionError(

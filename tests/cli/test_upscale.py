@@ -43,6 +43,9 @@ def test_one_picture(command) -> None:
     ("options", "name", "size"),
     [
         (["-s", "2"], "a_x2.png", (60, 40)),
+        (["-m", "rlfn-xs"], "a_x4.png", (120, 80)),
+        (["-m", "rlfn-xs", "-s", "3"], "a_x3.png", (90, 60)),
+        (["-m", "rlfn-xs", "--width", "100"], "a_w100.png", (100, 67)),
         (["-s", "2.5"], "a_x2.5.png", (75, 50)),
         (["-s", "0.5"], "a_x0.5.png", (15, 10)),
         (["--width", "100"], "a_w100.png", (100, 67)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rlfn import catalog
 from rlfn.errors import OptionError
-from rlfn.inference.sizing import Wanted, check_reach, pick_model
+from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,17 @@ def test_the_smallest_model_that_reaches_is_picked(monkeypatch: pytest.MonkeyPat
     assert picked == {0.5: "a", 2: "a", 2.0000000001: "a", 2.1: "d", 3: "d", 3.5: "c", 4: "c"}
     with pytest.raises(OptionError, match=r"upscales x4\.5\. Packaged: x4 \(c\), x2 \(a\).*at most x4"):
         pick_model(4.5)
+
+
+def test_a_network_s_name_leaves_the_scale_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = catalog.get_model("rlfn-s-x4")
+    kinds = (("rlfn-s", 4), ("rlfn-s", 2), ("rlfn-xs", 4), ("rlfn-xs", 3))
+    models = {
+        f"{kind}-x{scale}": replace(one, name=f"{kind}-x{scale}", variant=kind, scale=scale) for kind, scale in kinds
+    }
+    monkeypatch.setattr(catalog, "models", lambda: models)
+    assert [picks(name) for name in (None, "rlfn-s", "rlfn-xs", "rlfn-xs-x4", "a.onnx")] == [True] * 3 + [False] * 2
+    picked = {factor: pick_model(factor, "rlfn-xs").name for factor in (None, 2, 3, 3.5)}
+    assert picked == {None: "rlfn-xs-x4", 2: "rlfn-xs-x3", 3: "rlfn-xs-x3", 3.5: "rlfn-xs-x4"}
+    with pytest.raises(OptionError, match=r"Packaged: x4 \(rlfn-xs-x4\), x3 \(rlfn-xs-x3\)\."):
+        pick_model(5, "rlfn-xs")

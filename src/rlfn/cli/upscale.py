@@ -50,7 +50,11 @@ def upscale(
     height: Annotated[int | None, typer.Option("--height", help="Height wanted, in px.", **_WHOLE)] = None,
     model: Annotated[
         str | None,
-        typer.Option("-m", "--model", help="Packaged model (see 'rlfn models') or a .onnx, .safetensors, .pth file."),
+        typer.Option(
+            "-m",
+            "--model",
+            help="Packaged model, or network (rlfn-xs is the fast one): see 'rlfn models'. Or a file of weights.",
+        ),
     ] = None,
     engine: Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino or torch.")] = "auto",
     threads: Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: all cores.", **_WHOLE)] = None,

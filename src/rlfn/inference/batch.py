@@ -24,7 +24,7 @@ from rlfn.images.output import check_path, make_folder
 from rlfn.images.resize import resize
 from rlfn.inference.plan import Job
 from rlfn.inference.record import Record, Settings
-from rlfn.inference.sizing import check_reach, pick_model
+from rlfn.inference.sizing import check_reach, pick_model, picks
 from rlfn.inference.source import Source
 from rlfn.inference.tiling import available_memory
 from rlfn.inference.upscaler import Upscaler
@@ -62,12 +62,13 @@ class Batch:
         self._progress = progress
         self._upscalers: dict[str, Upscaler] = {}
         scale = settings.wanted.scale
-        if settings.model is None:
-            model = next(iter(catalog.models().values())) if scale is None else pick_model(scale)
+        if picks(settings.model):
+            model = pick_model(scale, settings.model)
             Source(model.name, settings.precision)
             self.model_scale = model.scale
             self._first = model.name
         else:
+            assert settings.model is not None
             self._first = settings.model
             source = Source(settings.model, settings.precision)
             packaged = catalog.models().get(settings.model)
@@ -129,7 +130,7 @@ class Batch:
         if all(self._is_done(job) for job in jobs):
             return
         wanted = self.settings.wanted
-        if self.settings.model is not None or (wanted.width is None and wanted.height is None):
+        if not picks(self.settings.model) or (wanted.width is None and wanted.height is None):
             self._upscaler(self._first)
 
     def _is_done(self, job: Job) -> bool:
@@ -215,10 +216,10 @@ class Batch:
 
     def _upscaler_for(self, width: int, height: int) -> Upscaler:
         wanted = self.settings.wanted
-        name = self.settings.model
-        if name is None:
-            name = pick_model(wanted.factor(width, height, self.model_scale)).name
-        upscaler = self._upscaler(name)
+        asked = self.settings.model
+        if asked is None or picks(asked):
+            asked = pick_model(wanted.factor(width, height, self.model_scale), asked).name
+        upscaler = self._upscaler(asked)
         check_reach(upscaler.model, upscaler.scale, wanted.factor(width, height, upscaler.scale))
         return upscaler
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -70,16 +71,27 @@ def reaches(scale: int, factor: float) -> bool:
     return factor <= scale + _SLACK
 
 
-def pick_model(factor: float) -> catalog.Model:
+def picks(model: str | os.PathLike[str] | None) -> bool:
+    """Tell whether what a user calls a model leaves the scale open: nothing, or a packaged network's name."""
+    return model is None or model in catalog.variants()
+
+
+def pick_model(factor: float | None, variant: str | None = None) -> catalog.Model:
     """Return the default model of the smallest scale that reaches ``factor``.
+
+    Args:
+        factor: the factor wanted; None for the first model.
+        variant: a packaged network's name, to choose among its models alone.
 
     Raises:
         OptionError: none does; the message says what there is.
     """
-    models = catalog.models().values()
+    models = [model for model in catalog.models().values() if variant in (None, model.variant)]
+    if factor is None:
+        return models[0]
     for scale in sorted({model.scale for model in models}):
         if reaches(scale, factor):
-            return catalog.model_for_scale(scale)
+            return catalog.model_for_scale(scale, variant)
     have = listing(f"x{model.scale} ({model.name})" for model in models)
     raise OptionError(
         f"No packaged model upscales x{factor:.4g}. Packaged: {have}. "

@@ -59,9 +59,9 @@ class ResidualBlock(nn.Module):
 class EDSR(nn.Module):
     """The network of the given sizes at one scale.
 
-        >>> from rlfn.variants import EDSRFields
-        >>> EDSR(EDSRFields(blocks=1, channels=4), scale=3)(torch.zeros(1, 3, 5, 6)).shape
-        torch.Size([1, 3, 15, 18])
+    >>> from rlfn.variants import EDSRFields
+    >>> EDSR(EDSRFields(blocks=1, channels=4), scale=3)(torch.zeros(1, 3, 5, 6)).shape
+    torch.Size([1, 3, 15, 18])
     """
 
     def __init__(self, fields: EDSRFields, scale: int) -> None:
