@@ -74,7 +74,7 @@ def test_skies_stay_smooth(name: str) -> None:
             steps.append(max(np.abs(np.diff(means, axis=axis)).max() for axis in (0, 1)))
             assert steps[-1] <= 1.5, case
             for axis in (0, 1):
-                assert np.abs(np.diff(difference.mean(axis=axis), axis=0)).max() <= 1.0, case
+                assert np.abs(np.diff(difference.mean(axis=axis), axis=0)).max() <= 1.25, case
     assert np.mean(steps) <= 1.0
 
 

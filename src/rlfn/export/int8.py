@@ -22,12 +22,10 @@ from rlfn.export.quiet import quiet
 from rlfn.images.output import write_bytes
 from rlfn.inference.tiling import axis_grid, grid_matrices
 from rlfn.inference.traits import GRID_INPUTS
+from rlfn.networks.integers import is_sensitive
 
 _CROP = 96
 _MOST_PICTURES = 32
-
-_ESA_ENDS = (".esa.conv1.", ".esa.conv4.")
-"""What occurs in the names of ESA's first and last weights, which work on all channels; its others stay float."""
 
 _KINDS = ("Conv", "LeakyRelu", "Relu", "Sigmoid", "Add", "Mul")
 """The kinds of nodes that are quantised, but for :func:`float_layers`."""
@@ -125,17 +123,28 @@ def float_layers(model: Any) -> list[str]:
     made_by = {name: node.op_type for node in model.graph.node for name in node.output}
     partners = {"Add": ("LeakyRelu", "Relu"), "Mul": ("Sigmoid",), "Sigmoid": ("Conv",)}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    inside = [node.name for node in convolutions if _is_sensitive(node.input[1])]
+    inside = [node.name for node in convolutions if is_sensitive(node.input[1])]
     others = [
         node.name
         for node in model.graph.node
         if node.op_type in partners and not {made_by.get(name) for name in node.input} & {*partners[node.op_type]}
     ]
-    return [convolutions[0].name, *inside, *others, convolutions[-1].name]
+    return [convolutions[0].name, *inside, *others, *_last_convolutions(model)]
 
 
-def _is_sensitive(weight: str) -> bool:
-    return ".esa." in weight and not any(part in weight for part in _ESA_ENDS)
+def _last_convolutions(model: Any) -> list[str]:
+    """Return the convolutions after which there is no other: the last one, and an anchor that is added to it."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    waiting, found = [output.name for output in model.graph.output], []
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None:
+            continue
+        if node.op_type == "Conv":
+            found.append(node.name)
+        else:
+            waiting += node.input
+    return found
 
 
 def feeds(inputs: Mapping[str, list[int]], pictures: list[NDArray[Any]]) -> Iterator[Feed]:
@@ -197,8 +206,16 @@ def quantize_openvino(graph: Any, pictures: list[NDArray[Any]]) -> Any:
 
 def _float_nodes(graph: Any) -> list[str]:
     """Return the names of an OpenVINO model's convolutions that :func:`float_layers` leaves alone in ONNX."""
-    nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() in ("Convolution", "GroupConvolution")]
+    kinds = ("Convolution", "GroupConvolution")
+    nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() in kinds]
     sensitive = [
-        node.get_friendly_name() for node in nodes if _is_sensitive(node.input_value(1).get_node().get_friendly_name())
+        node.get_friendly_name() for node in nodes if is_sensitive(node.input_value(1).get_node().get_friendly_name())
     ]
-    return list(dict.fromkeys([nodes[0].get_friendly_name(), *sensitive, nodes[-1].get_friendly_name()]))
+    last, waiting = [], [result.input_value(0).get_node() for result in graph.get_results()]
+    while waiting:
+        node = waiting.pop()
+        if node.get_type_name() in kinds:
+            last.append(node.get_friendly_name())
+        else:
+            waiting += [value.get_node() for value in node.input_values()]
+    return list(dict.fromkeys([nodes[0].get_friendly_name(), *sensitive, *last]))

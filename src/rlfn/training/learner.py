@@ -17,6 +17,7 @@ from rlfn.training.guard import Guard, Verdict
 from rlfn.training.objective import Objective
 from rlfn.training.optim import make_optimizer, set_rate
 from rlfn.training.recipe import Recipe, Stage
+from rlfn.training.rounding import Rounding
 from rlfn.training.schedules import rate_factor
 from rlfn.training.stages import make_objective, run_network, start_network, trained_range
 from rlfn.variants import get_variant
@@ -96,6 +97,7 @@ class Learner:
         self.value_range = trained_range(network)
         self.objective = objective.to(fabric.device)
         self.ema = EMA(self.network, stage.ema)
+        self.rounding = Rounding(self.network) if stage.int8 else None
         self.optimizer = make_optimizer(self.network, stage.optimizer)
         self.model, self.wrapped = fabric.setup(self.network, self.optimizer)
 
@@ -105,6 +107,8 @@ class Learner:
         stage = recipe.stages[stage_number]
         torch.manual_seed(recipe.seed + stage_number)
         carried = before is not None and stage.carry_optimizer
+        if before is not None and before.rounding is not None:
+            before.rounding.remove()
         previous = None if before is None else before.network if carried else before.ema.network
         learner = cls(fabric, stage, start_network(recipe, stage, previous), make_objective(recipe, stage))
         if carried and before is not None:
@@ -171,6 +175,7 @@ class Learner:
             "ema_count": self.ema.count,
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
+            "ranges": self.rounding.ranges if self.rounding is not None else {},
             "random": torch.get_rng_state(),
         }
 
@@ -181,4 +186,6 @@ class Learner:
         self.ema.count = int(state["ema_count"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if self.rounding is not None:
+            self.rounding.ranges = dict(state["ranges"])
         torch.set_rng_state(state["random"])

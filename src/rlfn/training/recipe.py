@@ -176,6 +176,8 @@ class Stage(Section):
     """Samples a step, over all devices."""
     soft_prune: SoftPrune = SoftPrune()
     """Prepare the network for `rlfn prune`; without widths, nothing is done."""
+    int8: bool = False
+    """Train against the rounding of int8, for a last stage before `rlfn export --precision int8`."""
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
     """Changes of patch and batch as the stage goes on."""
     iterations: int | None = Field(default=None, ge=1)
