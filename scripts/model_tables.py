@@ -1,0 +1,88 @@
+"""Write the tables of packaged models into the documents, between their markers, from the manifest.
+
+    python scripts/model_tables.py [--check]
+
+With --check nothing is written, and a document that differs is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from rlfn import catalog
+from rlfn.evaluation.report import aligned
+
+ROOT = Path(__file__).parents[1]
+SETS = ("Set5", "Set14", "B100")
+
+
+def short() -> list[list[str]]:
+    """Return the table of the README: parameters and scores."""
+    return [
+        ["model", "parameters", *SETS],
+        *(
+            [f"`{name}`", f"{model.parameters:,}", *(_both(model.scores[key]) for key in SETS)]
+            for name, model in catalog.models().items()
+        ),
+    ]
+
+
+def full() -> list[list[str]]:
+    """Return the table with int8 beside it."""
+    rows = [[*short()[0], *(f"int8: {key}" for key in SETS)]]
+    for row, model in zip(short()[1:], catalog.models().values(), strict=True):
+        small = _int8(model)
+        rows.append([*row, *(f"{small[key]['psnr']:.2f}" if small else "none" for key in SETS)])
+    return rows
+
+
+def lost() -> list[list[str]]:
+    """Return what int8 loses, a row for each model and set."""
+    rows = [["model", "set", "fp32", "int8", "lost"]]
+    for name, model in catalog.models().items():
+        small = _int8(model)
+        for number, key in enumerate(SETS if small else ()):
+            before, after = model.scores[key]["psnr"], small[key]["psnr"]
+            title = f"`{name}`" if number == 0 else ""
+            rows.append([title, key, f"{before:.3f}", f"{after:.3f}", f"{before - after:.3f}"])
+    return rows
+
+
+TABLES: dict[str, Callable[[], list[list[str]]]] = {"README.md": short, "docs/models.md": full, "docs/deploy.md": lost}
+"""The table of each document."""
+
+
+def renewed(text: str, table: list[list[str]]) -> str:
+    """Return a document's text with its table between ``<!-- models -->`` and ``<!-- /models -->`` renewed."""
+    before, begin, rest = text.partition("<!-- models -->\n")
+    _, end, after = rest.partition("<!-- /models -->")
+    assert begin, "the document has no marker <!-- models -->"
+    assert end, "the document has no marker <!-- /models -->"
+    return "".join([before, begin, *(f"{line}\n" for line in aligned(table)), end, after])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    for name, table in TABLES.items():
+        path = ROOT / name
+        old = path.read_text(encoding="utf-8")
+        new = renewed(old, table())
+        if check and new != old:
+            raise SystemExit(f"{name} differs from the manifest: run python scripts/model_tables.py")
+        path.write_text(new, encoding="utf-8")
+
+
+def _both(score: dict[str, float]) -> str:
+    return f"{score['psnr']:.2f} / {score['ssim']:.4f}"
+
+
+def _int8(model: catalog.Model) -> dict[str, dict[str, float]]:
+    return next((file.scores for file in model.files if file.precision == "int8"), {})
+
+
+if __name__ == "__main__":
+    main()
