@@ -39,6 +39,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "LATENCY_SECONDS", 0.01)
     for study in (contrastive, generality):
         monkeypatch.setattr(study, "SMALL", {"patch": 16, "batch": 1})
+    monkeypatch.setattr(contrastive, "second_stage", lambda: None)
     for module in (scoring, architecture):
         monkeypatch.setattr(module, "LATENCY_OUTPUT", (96, 128))
 

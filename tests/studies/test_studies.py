@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,14 @@ def test_sensitivity_needs_a_group_of_convolutions(asked: Request, tmp_path: Pat
     save_checkpoint(path, build(get_variant("rlfn-s"), 4), get_variant("rlfn-s"), 4, {})
     with pytest.raises(ModelError, match="RFDN"):
         STUDIES["esa"].run(dataclasses.replace(asked, seeds=1, models=(str(path),)))
+
+
+def test_a_small_budget_branches_from_trained_weights(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = asked.out.with_name("trained.safetensors")
+    save_checkpoint(path, build(get_variant("rlfn-s"), 4), get_variant("rlfn-s"), 4, {})
+    monkeypatch.setattr(contrastive, "second_stage", lambda: path)
+    monkeypatch.setattr(contrastive, "CHOICES", contrastive.CHOICES[:2])
+    assert STUDIES["contrastive"].run(dataclasses.replace(asked, seeds=1))
+    for name in ("l1", "random-tanh"):
+        recipe = json.loads((asked.out / "recipes" / f"{name}-seed0.json").read_text())
+        assert [stage["init"] for stage in recipe["stages"]] == [str(path)]
