@@ -19,6 +19,13 @@ from numpy.typing import NDArray
 from rlfn.inference.traits import Traits
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> None:
+    """Let Ctrl-C end this process and its children: a job that a shell starts in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder with the standard sets and the official weights, or skip."""

@@ -261,9 +261,7 @@ class TestFilesOfPosix:
     def test_waiting_for_input_can_be_ended(self, tmp_path: Path, number: int, name: str) -> None:
         """Standard input, and a named pipe that nobody writes to."""
         os.mkfifo(tmp_path / "pipe.png")
-        code = "import signal, sys, rlfn.inference.batch as b\nfrom rlfn.cli import main\n"
-        # a job that a shell starts in the background ignores Ctrl-C, and so do its children
-        code += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        code = "import sys, rlfn.inference.batch as b\nfrom rlfn.cli import main\n"
         code += "wait = b.Batch._load_first\nb.Batch._load_first = lambda *a: (print('up', flush=True), wait(*a))\n"
         code += "b._standard_input = lambda read=b._standard_input: (print('up', flush=True), read())[1]\nmain()"
         source = name if name == "-" else str(tmp_path / name)

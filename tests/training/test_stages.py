@@ -110,7 +110,7 @@ def test_what_cannot_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds rlfn-ntire, but the recipe trains tiny"):
         start({"init": str(tmp_path / "other.safetensors")})
     with pytest.raises(OptionError, match="cannot start as an interpolation"):
-        start({"init": "interpolate"}, variant="edsr-baseline")
+        start({"init": "interpolate"}, variant="span-ch28")
     recipe = tiny_recipe(
         {
             "init": "scratch",

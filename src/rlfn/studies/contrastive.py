@@ -31,18 +31,21 @@ the start is a trained network."""
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to compare features; ``imagenet`` says that it needs VGG-19's weights."""
+    """One way to compare features; ``imagenet`` says that it needs VGG-19's weights, ``weight`` is the loss's."""
 
     label: str
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
     imagenet: bool = False
+    weight: float = 0.01
 
 
 CHOICES = (
     Choice("L1 alone", "l1"),
     Choice("random-tanh", "random-tanh", {"extractor": "random-tanh"}, "the paper's choice, better"),
+    Choice("random-tanh, weight 0.001", "random-tanh-0.001", {"extractor": "random-tanh"}, weight=0.001),
+    Choice("random-tanh, weight 0.0001", "random-tanh-0.0001", {"extractor": "random-tanh"}, weight=0.0001),
     Choice("random-tanh, another seed", "random-tanh-seed", {"extractor": "random-tanh", "seed": 1}),
     Choice("random-tanh, 16 channels", "random-tanh-16", {"extractor": "random-tanh", "width": 16}),
     Choice("random-tanh, 128 channels", "random-tanh-128", {"extractor": "random-tanh", "width": 128}),
@@ -76,8 +79,8 @@ def run(request: Request) -> bool:
     page = Page(
         "The contrastive loss",
         f"RLFN-S x4: {'the packaged weights' if packaged else 'two stages with L1'}, which all rows share, then a "
-        "stage with L1 and 0.01 times the contrastive loss, whose features come from the extractor that the row names. "
-        "Random extractors have 64 channels and seed 0 where the row says nothing else.",
+        "stage with L1 and the contrastive loss, whose features come from the extractor that the row names. "
+        "Where the row says nothing else, its weight is 0.01, and random extractors have 64 channels and seed 0.",
     )
     column = distance_column(comparison, weights)
     if weights is None:
@@ -99,4 +102,4 @@ def _settings(choice: Choice, weights: Path | None) -> dict[str, Any]:
     contrastive = {"width": 64, "seed": 0, **choice.settings}
     if choice.imagenet:
         contrastive["vgg19"] = str(weights)
-    return {"loss": {"contrastive": 0.01}, "contrastive": contrastive}
+    return {"loss": {"contrastive": choice.weight}, "contrastive": contrastive}
