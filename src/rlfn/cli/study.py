@@ -42,7 +42,7 @@ def study(
         from rlfn.studies.request import Budget, Request
         from rlfn.studies.table import STUDIES
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Studies", "train") from error
+        raise MissingExtraError("Repeating a study", "train") from error
 
     if name is None:
         width = max(map(len, STUDIES))
