@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rlfn.errors import OptionError, listing
 from rlfn.evaluation.sets import find_set, read_rgb
+from rlfn.images.output import make_folder
 from rlfn.studies.differences import (
     CELL,
     STRONGEST,
@@ -99,7 +100,7 @@ def run(request: Request) -> bool:
     """
     if len(request.sets) > 1:
         raise OptionError(f"This study averages over one set, not over {listing(request.sets)}. Name one of them.")
-    request.out.mkdir(parents=True, exist_ok=True)
+    make_folder(request.out)
     banks = _banks(request)
     found = find_set(request.sets[0] if request.sets else "B100", 4, request.bench)
     pairs = found.pairs[:MOST]

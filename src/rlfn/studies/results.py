@@ -12,6 +12,7 @@ from rlfn.evaluation.benchmark import BICUBIC, RULES
 from rlfn.evaluation.plots import draw_points
 from rlfn.evaluation.profile import count_costs
 from rlfn.evaluation.sets import STANDARD, find_set
+from rlfn.images.output import make_folder
 from rlfn.inference.engines import default_threads, load_engine
 from rlfn.inference.source import GRAPH_SUFFIXES, TENSOR_SUFFIXES, Source
 from rlfn.studies.published import Published, published
@@ -60,7 +61,7 @@ def run(request: Request) -> bool:
     Raises:
         DataError: something could not be measured; everything else was, and is written.
     """
-    request.out.mkdir(parents=True, exist_ok=True)
+    make_folder(request.out)
     entries, failures = _entries(request)
     page = Page(
         "Results",
