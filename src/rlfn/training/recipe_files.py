@@ -71,9 +71,7 @@ def _find(source: str, shipped: Mapping[str, Path]) -> Path:
     path = Path(source)
     if path.suffix in _SUFFIXES:
         if not path.is_file():
-            raise OptionError(
-                f"There is no recipe file {path}. Give a .toml or .json file, or: {listing(shipped)}."
-            )
+            raise OptionError(f"There is no recipe file {path}. Give a .toml or .json file, or: {listing(shipped)}.")
         return path
     raise unknown("recipe", source, shipped)
 
@@ -88,9 +86,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise OptionError(f"The recipe {path} is not valid {kind}: {error}.") from None
     if not isinstance(raw, dict):
-        raise OptionError(
-            f"The recipe {path} is not a table of keys. Give a resolved recipe, as studies write them."
-        )
+        raise OptionError(f"The recipe {path} is not a table of keys. Give a resolved recipe, as studies write them.")
     base = raw.pop("base", None)
     if base is None:
         return raw
