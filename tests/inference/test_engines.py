@@ -11,7 +11,7 @@ import pytest
 from rlfn import catalog
 from rlfn.errors import MissingExtraError, ModelError, OptionError
 from rlfn.inference import engines
-from rlfn.inference.engines import ENGINES, choose_engine, load_engine
+from rlfn.inference.engines import ENGINES, OnnxRuntimeEngine, choose_engine, load_engine
 from rlfn.inference.source import Source
 from rlfn.inference.upscaler import Upscaler
 
@@ -39,6 +39,12 @@ def test_tiles_agree_across_engines(upscalers: dict[str, Upscaler]) -> None:
     results = {name: Upscaler("rlfn-s-x4", name, tile=96)(image).astype(int) for name in upscalers}
     for result in results.values():
         assert np.abs(result - results["onnxruntime"]).max() <= 1
+
+
+def test_idle_threads_of_onnxruntime_leave_the_cores_to_others() -> None:
+    engine = OnnxRuntimeEngine(Source("rlfn-xs-x2").graph(), threads=2)
+    options = engine._session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 def test_auto_prefers_openvino_on_x86(monkeypatch: pytest.MonkeyPatch) -> None:
