@@ -49,6 +49,24 @@ def test_the_ordinary_graph_has_one_input(graph: Path, checkpoint: Checkpoint) -
     assert facts["source_sha256"] == source_hash(checkpoint)
 
 
+@pytest.mark.parametrize("grid", [False, True])
+def test_the_graph_says_the_shape_of_everything_between(checkpoint: Checkpoint, tmp_path: Path, grid: bool) -> None:
+    """Without the shapes ONNX Runtime converts between layouts around every addition."""
+    import onnx
+
+    path = tmp_path / "tiny.onnx"
+    export_onnx(checkpoint, path, grid=grid)
+    graph = onnx.load(path).graph
+    shapes = {
+        value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.value_info)
+    }
+    lr, between = shapes["lr"], {name for node in graph.node for name in node.output} - {"sr"}
+    assert between <= shapes.keys()
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    assert shapes[first.output[0]] == [lr[0], 6, *lr[2:]]
+
+
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 15, 15), (1, 15, 40), (3, 29, 18)])
 def test_any_size_equals_torch(graph: Path, checkpoint: Checkpoint, batch: int, height: int, width: int) -> None:
     lr = np.random.default_rng(0).uniform(0, 255, (batch, 3, height, width)).astype(np.float32)

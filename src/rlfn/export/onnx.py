@@ -198,7 +198,12 @@ def _trace(
 
 
 def _finish(proto: Any, facts: dict[str, str]) -> bytes:
-    """Drop the tracer's notes (a tenth of the file) and add what the runtime must know."""
+    """Drop the tracer's notes (a tenth of the file) and add what the runtime must know.
+
+    The shapes of what flows through the graph stay. ONNX Runtime cannot tell by itself that a padded convolution keeps
+    height and width, and where it does not know that two shapes are equal, it adds and multiplies in another layout
+    than it convolves in and converts between the two.
+    """
     import onnx
 
     for node in proto.graph.node:
@@ -207,7 +212,10 @@ def _finish(proto: Any, facts: dict[str, str]) -> bytes:
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info, *proto.graph.initializer):
         value.ClearField("metadata_props")
         value.ClearField("doc_string")
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    flowing = [value for value in proto.graph.value_info if value.name not in weights]
     del proto.graph.value_info[:]
+    proto.graph.value_info.extend(flowing)
     proto.graph.ClearField("metadata_props")
     proto.ClearField("metadata_props")
     proto.producer_name = "rlfn"
