@@ -1,5 +1,7 @@
 """Write the tables of packaged models into the documents, between their markers, from the manifest.
 
+The packaged models' rows in the tables of the study "results" are renewed with them.
+
     python scripts/model_tables.py [--check]
 
 With --check nothing is written, and a document that differs is an error.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rlfn import catalog
@@ -52,6 +55,7 @@ def lost() -> list[list[str]]:
 
 TABLES: dict[str, Callable[[], list[list[str]]]] = {"README.md": short, "docs/models.md": full, "docs/deploy.md": lost}
 """The table of each document."""
+STUDIES = "docs/studies.md"
 
 
 def renewed(text: str, table: list[list[str]]) -> str:
@@ -63,14 +67,30 @@ def renewed(text: str, table: list[list[str]]) -> str:
     return "".join([before, begin, *(f"{line}\n" for line in aligned(table)), end, after])
 
 
+def restudied(text: str) -> str:
+    """Return the studies' text with the scores in the rows of packaged models renewed."""
+    models = catalog.models()
+
+    def row(line: str) -> str:
+        cells = line.split(" | ")
+        if len(cells) < 2 * len(SETS) or cells[1] != "packaged":
+            return line
+        scores = models[cells[0].removeprefix("| ")].scores
+        new = [f"{scores[key][measure]:.{digits}f}" for key in SETS for measure, digits in (("psnr", 3), ("ssim", 4))]
+        return " | ".join([*cells[: -len(new)], *new]) + " |"
+
+    return "\n".join(row(line) for line in text.split("\n"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    for name, table in TABLES.items():
+    texts: dict[str, Callable[[str], str]] = {name: partial(renewed, table=table()) for name, table in TABLES.items()}
+    for name, write in {**texts, STUDIES: restudied}.items():
         path = ROOT / name
         old = path.read_text(encoding="utf-8")
-        new = renewed(old, table())
+        new = write(old)
         if check and new != old:
             raise SystemExit(f"{name} differs from the manifest: run python scripts/model_tables.py")
         path.write_text(new, encoding="utf-8")
