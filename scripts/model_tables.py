@@ -56,6 +56,7 @@ def lost() -> list[list[str]]:
 TABLES: dict[str, Callable[[], list[list[str]]]] = {"README.md": short, "docs/models.md": full, "docs/deploy.md": lost}
 """The table of each document."""
 STUDIES = "docs/studies.md"
+"""The document with a row for every packaged model among others' rows."""
 
 
 def renewed(text: str, table: list[list[str]]) -> str:
@@ -70,16 +71,21 @@ def renewed(text: str, table: list[list[str]]) -> str:
 def restudied(text: str) -> str:
     """Return the studies' text with the scores in the rows of packaged models renewed."""
     models = catalog.models()
+    found = set()
 
     def row(line: str) -> str:
         cells = line.split(" | ")
         if len(cells) < 2 * len(SETS) or cells[1] != "packaged":
             return line
-        scores = models[cells[0].removeprefix("| ")].scores
-        new = [f"{scores[key][measure]:.{digits}f}" for key in SETS for measure, digits in (("psnr", 3), ("ssim", 4))]
-        return " | ".join([*cells[: -len(new)], *new]) + " |"
+        name = cells[0].removeprefix("| ")
+        found.add(name)
+        scores = models[name].scores
+        last = [f"{scores[key][measure]:.{digits}f}" for key in SETS for measure, digits in (("psnr", 3), ("ssim", 4))]
+        return " | ".join([*cells[: -len(last)], *last]) + " |"
 
-    return "\n".join(row(line) for line in text.split("\n"))
+    new = "\n".join(row(line) for line in text.split("\n"))
+    assert found == models.keys(), f"the studies have no row of {', '.join(models.keys() - found)}"
+    return new
 
 
 def main() -> None:
