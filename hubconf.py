@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent / "src"))
 
 def rlfn(model: str = "rlfn-s-x4") -> nn.Module:
     """Return a packaged model's network, in evaluation mode; a wrong name is answered with the list of them."""
-    from rlfn.catalog import TENSORS, get_model
+    from rlfn.models.catalog import TENSORS, get_model
     from rlfn.networks import load_checkpoint
 
     return load_checkpoint(get_model(model).file(TENSORS).path).network
@@ -24,7 +24,7 @@ def rlfn(model: str = "rlfn-s-x4") -> nn.Module:
 
 def untrained(variant: str, scale: int) -> nn.Module:
     """Return a network of the table without weights, for training; a wrong name is answered with the list."""
+    from rlfn.models.variants import get_variant
     from rlfn.networks import build
-    from rlfn.variants import get_variant
 
     return build(get_variant(variant), scale)

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rlfn.training.degradations import Bicubic
-from rlfn.training.pack import Pack
-from rlfn.training.packing import make_pack
-from rlfn.training.pictures import write_rgb
-from rlfn.training.sampling import Batch, draw_crop, sample_batch, sample_stream
+from rlfn.data.crops import Batch, draw_crop, sample_batch, sample_stream
+from rlfn.data.degradations import Bicubic
+from rlfn.data.pack import Pack
+from rlfn.data.packing import make_pack
+from rlfn.data.pictures import write_rgb
 
 
 def main() -> None:

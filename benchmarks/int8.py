@@ -23,9 +23,9 @@ import numpy as np
 
 from rlfn.evaluation.profile import runner
 from rlfn.inference.engines import load_engine
-from rlfn.inference.source import Source
-from rlfn.inference.tiling import axis_grid, grid_matrices
-from rlfn.inference.traits import GRID_INPUTS
+from rlfn.models.grid import axis_grid, grid_matrices
+from rlfn.models.reference import Reference
+from rlfn.models.traits import GRID_INPUTS
 
 PRECISIONS = ("fp32", "int8")
 
@@ -33,7 +33,7 @@ PRECISIONS = ("fp32", "int8")
 def times(model: str, engine: str, size: tuple[int, int], threads: int, rounds: int, cpu: bool) -> list[float]:
     """Return the median milliseconds of both precisions."""
     clock = time.process_time if cpu else time.perf_counter
-    runs = [runner(load_engine(engine, Source(model, precision), threads), *size) for precision in PRECISIONS]
+    runs = [runner(load_engine(engine, Reference(model, precision), threads), *size) for precision in PRECISIONS]
     for run in runs:
         run()
         run()
@@ -58,7 +58,7 @@ def profile(model: str, precision: str, size: tuple[int, int], threads: int, rou
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(
-            Source(model, precision).graph(), options, providers=["CPUExecutionProvider"]
+            Reference(model, precision).graph(), options, providers=["CPUExecutionProvider"]
         )
         if len(session.get_inputs()) > 1:
             grid = (axis_grid(0, height, height), axis_grid(0, width, width))

@@ -27,14 +27,14 @@ import torch
 from lightning_fabric import Fabric
 
 from data_loading import load_packed, load_plain, make_pictures, write_pngs
+from rlfn.data.crops import Batch, batches
+from rlfn.data.packing import make_pack
+from rlfn.models.variants import get_variant
 from rlfn.networks.build import build
 from rlfn.training.guard import Guard
 from rlfn.training.learner import Learner
 from rlfn.training.losses import l1
-from rlfn.training.packing import make_pack
 from rlfn.training.recipe import Optimizer, Recipe, Stage
-from rlfn.training.sampling import Batch, batches
-from rlfn.variants import get_variant
 
 
 def main() -> None:

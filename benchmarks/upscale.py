@@ -20,9 +20,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn import catalog
 from rlfn.inference.engines import default_threads
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models import catalog
 
 MODEL = "rlfn-s-x4"
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]

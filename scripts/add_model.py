@@ -12,13 +12,13 @@ import hashlib
 import json
 from pathlib import Path
 
-from rlfn.catalog import GRAPH, TENSORS, WEIGHTS
 from rlfn.evaluation.benchmark import Contender, evaluate
 from rlfn.export.int8 import write_runtime_int8
-from rlfn.export.onnx import export_onnx
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models.catalog import GRAPH, TENSORS, WEIGHTS
 from rlfn.networks import load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
+from rlfn.networks.graph import export_onnx
 
 SETS = ("Set5", "Set14", "B100")
 

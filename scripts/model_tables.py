@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from rlfn import catalog
 from rlfn.evaluation.report import aligned
+from rlfn.models import catalog
 
 ROOT = Path(__file__).parents[1]
 SETS = ("Set5", "Set14", "B100")

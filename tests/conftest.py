@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rlfn.inference.traits import Traits
+from rlfn.models.traits import Traits
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,23 @@ import pytest
 import rlfn
 
 HEAVY = ("torch", "onnxruntime", "openvino", "pyvips", "numpy", "pydantic", "PIL", "matplotlib")
-TORCH_SIDE = ("networks", "training", "export", "studies")
+TORCH_SIDE = ("networks", "training", "export", "studies", "integrations")
+
+LADDER = (
+    {"errors"},
+    {"atomic"},
+    {"models", "images"},
+    {"networks"},
+    {"inference"},
+    {"data", "jobs", "evaluation"},
+    {"export"},
+    {"training"},
+    {"studies"},
+    {"integrations"},
+    {"api"},
+    {"serve", "cli"},
+)
+"""The rooms from the lowest rung to the highest: a room imports those below it, and itself."""
 ROOT = Path(rlfn.__file__).parent
 
 
@@ -63,3 +80,33 @@ def test_upscaling_on_onnx_runtime_needs_no_torch() -> None:
         "assert rlfn.upscale(np.zeros((4, 5, 3), np.uint8), engine='onnxruntime').shape == (16, 20, 3)"
     )
     assert "onnxruntime" in loaded(code)
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """Return (line, room) of every import of the package in a file, those inside functions and for types included."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+            if node.module == "rlfn":
+                names = [f"rlfn.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = ["rlfn.relative"]
+        found += [(node.lineno, name.split(".")[1]) for name in names if name.startswith("rlfn.")]
+    return found
+
+
+def test_imports_only_go_down_the_ladder() -> None:
+    rungs = {room: number for number, rooms in enumerate(LADDER) for room in rooms}
+    upward = []
+    for path in sorted(ROOT.rglob("*.py")):
+        room = path.relative_to(ROOT).with_suffix("").parts[0]
+        if room in ("__init__", "__main__"):
+            continue
+        for line, wanted in imports(path):
+            if wanted not in (room, "__version__") and rungs[wanted] >= rungs[room]:
+                upward.append(f"{path.relative_to(ROOT)}:{line}: {room} imports {wanted}")
+    assert not upward

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.atomic import check_path
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.images.exif import PREFIX as EXIF_PREFIX
 from rlfn.images.files import Metadata, Picture, check_writable_size, format_for, read_picture, write_picture
-from rlfn.images.output import check_path
 from rlfn.images.resize import resize
 from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
 from rlfn.inference.upscaler import Upscaler

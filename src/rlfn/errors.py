@@ -1,16 +1,56 @@
 """The few kinds of error that rlfn raises on purpose.
 
-Every message has up to three sentences: what was given, what is allowed, what to do next. The command line prints the
-message alone; a traceback appears only with ``--debug``.
+Every message has up to three sentences: what was given, what is allowed, what to do next. Where a message names one of
+the caller's settings it does so with :func:`setting`, and each face words that in its own way: ``str(error)`` as a
+Python argument (``tile=128``), the command line as a flag (``--tile 128``), the server as a field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+
+Wording = Callable[[str, str | None], str]
+"""Words a setting: from its name and its value, None where the value is left open."""
+
+_MARKED = re.compile("\ue000([a-z_0-9]+)(?:=([^\ue001]*))?\ue001")
+"""How a setting stands in a message: between two code points of Unicode's private use area."""
+
+
+def setting(name: str, value: object = None) -> str:
+    """Name a setting of the caller's in a message, with a value to give it if there is one.
+
+    >>> str(OptionError(f"Too large. Use {setting('tile', 128)}."))
+    'Too large. Use tile=128.'
+    """
+    return f"\ue000{name}\ue001" if value is None else f"\ue000{name}={value}\ue001"
+
+
+def worded(text: str, wording: Wording) -> str:
+    """Return a message with its settings worded by ``wording``.
+
+    >>> worded(f"Use {setting('tile', 128)}.", lambda name, value: f"--{name} {value}")
+    'Use --tile 128.'
+    """
+    return _MARKED.sub(lambda found: wording(found[1], found[2]), text)
+
+
+def as_argument(name: str, value: str | None) -> str:
+    """Word a setting as a Python argument: ``tile=128``, or ``tile`` where the value is left open."""
+    return name if value is None else f"{name}={value}"
 
 
 class RlfnError(Exception):
     """The base of every error that rlfn raises on purpose."""
+
+    @property
+    def template(self) -> str:
+        """The message, its settings not worded yet."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        """Return the message with its settings as Python arguments."""
+        return worded(self.template, as_argument)
 
 
 class OptionError(RlfnError, ValueError):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlfn import catalog
 from rlfn.images.files import Picture, write_picture
+from rlfn.models import catalog
 
 
 def make(name: str) -> None:

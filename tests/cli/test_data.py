@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rlfn.cli import main
-from rlfn.training.pack import Pack
-from rlfn.training.pictures import read_rgb, write_rgb
+from rlfn.data.pack import Pack
+from rlfn.data.pictures import read_rgb, write_rgb
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_mistakes_are_said_in_a_sentence(
 
 
 def test_get_without_a_name_lists_the_sets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from rlfn.training.downloads import DOWNLOADS
+    from rlfn.data.downloads import DOWNLOADS
 
     assert run(monkeypatch, "data", "get") == 0
     lines = capsys.readouterr().out.splitlines()

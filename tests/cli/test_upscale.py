@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
-from rlfn.inference.batch import Batch
+from rlfn.jobs.batch import Batch
 
 POSIX = os.name == "posix"
 pytestmark = pytest.mark.usefixtures("nearest")

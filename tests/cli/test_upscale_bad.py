@@ -184,7 +184,7 @@ def test_too_large_for_the_format(command, nearest) -> None:
 
 def test_too_large_for_the_memory(command, nearest, monkeypatch: pytest.MonkeyPatch) -> None:
     make("a.png")
-    monkeypatch.setattr("rlfn.inference.batch.available_memory", lambda: 9_000)
+    monkeypatch.setattr("rlfn.jobs.batch.available_memory", lambda: 9_000)
     assert_refused(command("upscale", "a.png"), 1, "GB are free")
     assert files() == ["a.png"]
 
@@ -261,7 +261,7 @@ class TestFilesOfPosix:
     def test_waiting_for_input_can_be_ended(self, tmp_path: Path, number: int, name: str) -> None:
         """Standard input, and a named pipe that nobody writes to."""
         os.mkfifo(tmp_path / "pipe.png")
-        code = "import sys, rlfn.inference.batch as b\nfrom rlfn.cli import main\n"
+        code = "import sys, rlfn.jobs.batch as b\nfrom rlfn.cli import main\n"
         code += "wait = b.Batch._load_first\nb.Batch._load_first = lambda *a: (print('up', flush=True), wait(*a))\n"
         code += "b._standard_input = lambda read=b._standard_input: (print('up', flush=True), read())[1]\nmain()"
         source = name if name == "-" else str(tmp_path / name)

@@ -18,12 +18,12 @@ from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError
 from rlfn.export import checks, formats, openvino
 from rlfn.export.executorch import FACTS_METHOD
 from rlfn.export.formats import FORMATS, Format, export
-from rlfn.export.onnx import source_hash
 from rlfn.export.request import Request, parse_shape
 from rlfn.export.torch_files import write_torchscript
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks import Checkpoint, build, save_checkpoint
-from rlfn.variants import VARIANTS, RLFNFields, Variant
+from rlfn.networks.graph import source_hash
 
 TINY = Variant("rlfn-custom", "rlfn", RLFNFields(blocks=1, channels=6, mid=6, esa_channels=4), "for tests")
 

@@ -9,16 +9,16 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from rlfn import catalog
 from rlfn.cli import app
 from rlfn.errors import OptionError
 from rlfn.export.checks import photograph
 from rlfn.export.int8 import calibration_pictures, float_layers, quantize_onnx
-from rlfn.export.onnx import onnx_bytes
-from rlfn.inference.engines import OnnxRuntimeEngine
+from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models import catalog
+from rlfn.models.variants import VARIANTS
 from rlfn.networks import Checkpoint, build
-from rlfn.variants import VARIANTS
+from rlfn.networks.graph import onnx_bytes
 
 QUANTISED = [model.name for model in catalog.models().values() if any(file.precision == "int8" for file in model.files)]
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from rlfn.errors import ModelError, OutputError
-from rlfn.export import onnx as exporting
-from rlfn.export.checks import allowed_by_rounding
 from rlfn.export.formats import export
-from rlfn.export.onnx import export_onnx, source_hash
+from rlfn.export.onnx import onnx_graph
 from rlfn.export.request import Request
-from rlfn.inference.engines import OnnxRuntimeEngine
+from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models.variants import RLFNFields, SPANFields, Variant
 from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
-from rlfn.variants import RLFNFields, SPANFields, Variant
+from rlfn.networks import graph as exporting
+from rlfn.networks.graph import allowed_by_rounding, export_onnx, source_hash
 
 TINY = Variant("tiny", "rlfn", RLFNFields(blocks=1, channels=6, mid=6, esa_channels=4), "for tests")
 
@@ -93,7 +93,7 @@ def test_a_graph_that_differs_is_not_written(
 ) -> None:
     """A tracer that computes something else: here another network's graph."""
     other = exporting.onnx_bytes(Checkpoint(build(TINY, 3).eval(), TINY, 3))
-    monkeypatch.setattr(exporting, "_trace_for_runtime", lambda given, grid: other)
+    monkeypatch.setattr(exporting, "_runtime_graph", lambda given, grid: other)
     with pytest.raises(ModelError, match="differs from torch"):
         export_onnx(checkpoint, tmp_path / "out.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -123,8 +123,8 @@ def test_more_than_rounding_is_not_allowed(loud: Checkpoint, monkeypatch: pytest
     """A weight that is off by a tenth, in a network whose rounding is large."""
     network = copy.deepcopy(loud.network)
     next(network.parameters()).view(-1)[0].mul_(1.1)
-    other = exporting.onnx_graph(replace(loud, network=network), Request())
-    monkeypatch.setattr(exporting, "_trace_for_runtime", lambda given, grid: other)
+    other = onnx_graph(replace(loud, network=network), Request())
+    monkeypatch.setattr(exporting, "_runtime_graph", lambda given, grid: other)
     with pytest.raises(ModelError, match=r"differs from torch .* At most 0\.\d+ is allowed"):
         exporting.onnx_bytes(loud)
 
@@ -145,7 +145,7 @@ def test_an_unwritable_target_leaves_nothing(checkpoint: Checkpoint, tmp_path: P
 
 def test_the_packaged_graph_is_the_packaged_weights() -> None:
     """Guards against a manifest whose two files are of different training runs."""
-    from rlfn import catalog
+    from rlfn.models import catalog
 
     for model in catalog.models().values():
         weights = load_checkpoint(model.file(catalog.TENSORS).path)

@@ -21,8 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from rlfn import atomic
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
-from rlfn.images import output, writing
+from rlfn.images import writing
 from rlfn.images.files import (
     DEFAULT_MAX_PIXELS,
     FORMATS,
@@ -340,7 +341,7 @@ def test_nothing_partial_stays_after_a_failure_at_the_end(
     def failing(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(output.os, "replace", failing)
+    monkeypatch.setattr(atomic.os, "replace", failing)
     with pytest.raises(error):
         write_picture(NOISE, tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []

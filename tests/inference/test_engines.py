@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlfn import catalog
 from rlfn.errors import MissingExtraError, ModelError, OptionError
 from rlfn.inference import engines
 from rlfn.inference.engines import ENGINES, OnnxRuntimeEngine, choose_engine, load_engine
-from rlfn.inference.source import Source
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models import catalog
+from rlfn.models.reference import Reference
 
 SIZES = [(1, 1), (2, 2), (14, 14), (15, 15), (16, 16), (17, 17), (33, 21), (5, 61)]
 
@@ -42,13 +42,13 @@ def test_tiles_agree_across_engines(upscalers: dict[str, Upscaler]) -> None:
 
 
 def test_idle_threads_of_onnxruntime_leave_the_cores_to_others() -> None:
-    engine = OnnxRuntimeEngine(Source("rlfn-xs-x2").graph(), threads=2)
+    engine = OnnxRuntimeEngine(Reference("rlfn-xs-x2").graph(), threads=2)
     options = engine._session.get_session_options()
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 def test_auto_prefers_openvino_on_x86(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Source("rlfn-s-x4")
+    source = Reference("rlfn-s-x4")
     monkeypatch.setattr(engines, "find_spec", lambda name: object())
     monkeypatch.setattr(engines.platform, "machine", lambda: "x86_64")
     assert choose_engine(source) == "openvino"
@@ -62,7 +62,7 @@ def test_auto_prefers_openvino_on_x86(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[openvino\]'"):
-        load_engine("openvino", Source("rlfn-s-x4"))
+        load_engine("openvino", Reference("rlfn-s-x4"))
 
 
 def test_bad_names(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlfn import catalog
 from rlfn.errors import OptionError
 from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
+from rlfn.models import catalog
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from rlfn.errors import OptionError
 from rlfn.images.files import read_picture
-from rlfn.inference.tiling import available_memory, axis_grid, pooled_length, spans, tiles
+from rlfn.inference.tiling import available_memory, spans, tiles
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models.grid import axis_grid, pooled_length
+from rlfn.models.variants import VARIANTS, EDSRFields, IMDNFields, SPANFields, Variant
 from rlfn.networks import ARCHITECTURES, build, save_checkpoint
-from rlfn.variants import VARIANTS, EDSRFields, IMDNFields, SPANFields, Variant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.png"
 

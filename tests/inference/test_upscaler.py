@@ -34,8 +34,8 @@ def test_it_beats_bicubic(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
 
 
 def test_the_packaged_score_holds(shared: Path, upscaler: Upscaler) -> None:
-    from rlfn import catalog
     from rlfn.evaluation.metrics import score_y
+    from rlfn.models import catalog
 
     found = []
     for path in sorted((shared / "data" / "bench" / "Set5" / "HR").glob("*.png")):

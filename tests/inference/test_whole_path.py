@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlfn.images.files import FORMATS, WRITABLE, Picture, read_picture, write_picture
-from rlfn.inference.batch import Batch, Settings
-from rlfn.inference.plan import make_plan
 from rlfn.inference.sizing import Wanted
+from rlfn.jobs.batch import Batch, Settings
+from rlfn.jobs.plan import make_plan
 
 KINDS = {"gray": (), "gray+alpha": (4,), "rgb": (3,), "rgba": (4,)}
 WANTED = [Wanted(), Wanted(scale=2.5), Wanted(scale=0.4), Wanted(width=7), Wanted(width=9, height=4)]

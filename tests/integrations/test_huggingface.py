@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from rlfn import catalog
 from rlfn.errors import MissingExtraError, ModelError, OutputError
 from rlfn.integrations.huggingface import from_pretrained, push_to_hub, save_pretrained
+from rlfn.models import catalog
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ import torch
 from rlfn.errors import MissingExtraError, ModelError
 from rlfn.inference.upscaler import Upscaler
 from rlfn.integrations.spandrel import register
+from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks import build, save_checkpoint
-from rlfn.variants import VARIANTS, RLFNFields, Variant
 
 OFFICIAL = ["rlfn_ntire_x4", "rlfn_s_x2", "rlfn_s_x4", "rlfn_x2", "rlfn_x4"]
 

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from rlfn.errors import ModelError, OptionError, OutputError
+from rlfn.models.variants import VARIANTS, Variant, get_variant
 from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
 from rlfn.networks.checkpoints import fold_range
-from rlfn.variants import VARIANTS, Variant, get_variant
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_every_variant_is_recognised(name: str, scale: int, tmp_path: Path) -> N
 
 
 def test_sizes_outside_the_table_are_read_off_the_file(tmp_path: Path) -> None:
-    from rlfn.variants import RLFNFields
+    from rlfn.models.variants import RLFNFields
 
     fields = RLFNFields(blocks=3, channels=10, mid=7, esa_channels=5)
     path = tmp_path / "weights.pth"

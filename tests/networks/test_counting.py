@@ -7,9 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlfn.errors import OptionError
+from rlfn.models.variants import VARIANTS
 from rlfn.networks import build
 from rlfn.networks.counting import count
-from rlfn.variants import VARIANTS
 
 # LR 256x256, x4: multiply-adds in 1e9, activations in 1e6, convolutions
 AT_256 = {"rlfn-s": (29.12, 118.10, 57), "rlfn": (33.93, 126.49, 57), "rlfn-ntire": (19.66, 80.05, 39)}

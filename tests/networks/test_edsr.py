@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from rlfn.models.variants import EDSRFields
 from rlfn.networks.edsr import EDSR
-from rlfn.variants import EDSRFields
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 6])

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rlfn.cli import main
+from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
 from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
 from rlfn.networks.checkpoints import fold_range
 from rlfn.networks.fuse import fuse, fuse_checkpoint, fused_variant, reform
 from rlfn.networks.plain import BranchedConv
-from rlfn.variants import VARIANTS, PlainFields, Variant, get_variant
 
 BRANCHED = Variant("plain-custom", "plain", PlainFields(3, 6, expand=2), "small, for tests")
 TRAINING_FORMS = [name for name, row in VARIANTS.items() if fused_variant(row) != row]

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from rlfn.errors import ModelError, OptionError
 from rlfn.evaluation.metrics import psnr
-from rlfn.networks import ARCHITECTURES, build, load_checkpoint, save_checkpoint
-from rlfn.networks.checkpoints import fold_range
-from rlfn.variants import (
+from rlfn.models.variants import (
     SCALES,
     VARIANTS,
     EDSRFields,
@@ -25,6 +23,8 @@ from rlfn.variants import (
     SPANFields,
     Variant,
 )
+from rlfn.networks import ARCHITECTURES, build, load_checkpoint, save_checkpoint
+from rlfn.networks.checkpoints import fold_range
 
 SMALL: dict[str, Fields] = {
     "rlfn": RLFNFields(2, 4, 5, 2),

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rlfn.export.onnx import export_onnx
-from rlfn.inference.engines import OnnxRuntimeEngine
+from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
 from rlfn.networks import Checkpoint, build, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
+from rlfn.networks.graph import export_onnx
 from rlfn.networks.plain import Plain, nearest_kernel, radius
-from rlfn.variants import VARIANTS, PlainFields, Variant, get_variant
 
 FORMS = [name for name, row in VARIANTS.items() if row.architecture == "plain"]
 

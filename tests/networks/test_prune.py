@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from rlfn.cli import app
 from rlfn.errors import OptionError
+from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
 from rlfn.networks.prune import groups, masked, prune
-from rlfn.variants import VARIANTS, RLFNFields, Variant
 
 
 def made(fields: RLFNFields, scale: int = 2) -> Checkpoint:

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rlfn.errors import OptionError
-from rlfn.inference.tiling import axis_grid, grid_matrices
+from rlfn.models.grid import axis_grid, grid_matrices
+from rlfn.models.variants import SCALES, VARIANTS, RLFNFields, get_variant
 from rlfn.networks import build
-from rlfn.networks.rlfn import RLFN, Grid
-from rlfn.variants import SCALES, VARIANTS, RLFNFields, get_variant
+from rlfn.networks.rlfn import RLFN, GridTensors
 
 # counted on the official checkpoints (x2, x4) and on the same definition at x3
 PARAMETERS = {
@@ -118,5 +118,5 @@ def test_the_whole_pictures_grid_changes_nothing(height: int, width: int) -> Non
     x = ramp(height, width)
     matrices = grid_matrices((axis_grid(0, height, height), axis_grid(0, width, width)))
     with torch.inference_mode():
-        with_grid = network(x, Grid(*(torch.from_numpy(matrix) for matrix in matrices)))
+        with_grid = network(x, GridTensors(*(torch.from_numpy(matrix) for matrix in matrices)))
         assert torch.allclose(network(x), with_grid, rtol=1e-5, atol=1e-3)

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from synthetic import synthetic
 from tiny import TINY as SMALLEST
 from tiny import tiny_pack, tiny_recipe
 
+from rlfn.data.pictures import write_rgb
 from rlfn.inference.engines import ENGINES
+from rlfn.models.variants import VARIANTS, EDSRFields, RFDNFields, RLFNFields, Variant
 from rlfn.studies import architecture, contrastive, generality, scoring, trainings
 from rlfn.studies.request import Budget, Request
-from rlfn.training.pictures import write_rgb
-from rlfn.variants import VARIANTS, EDSRFields, RFDNFields, RLFNFields, Variant
+from synthetic import synthetic
 
 TINY = (
     Variant("rlfn-s", "rlfn", RLFNFields(1, 8, 8, 4), ""),

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlfn import catalog
 from rlfn.errors import DataError
 from rlfn.evaluation.profile import Latency
 from rlfn.evaluation.sets import STANDARD
 from rlfn.images.files import Picture, write_picture
+from rlfn.models import catalog
+from rlfn.models.variants import VARIANTS
 from rlfn.networks import build
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.studies import results, scoring
 from rlfn.studies.published import PUBLISHED, published
 from rlfn.studies.request import Request
-from rlfn.variants import VARIANTS
 
 
 @pytest.fixture

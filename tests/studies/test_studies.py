@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from rlfn.errors import ModelError
+from rlfn.models.variants import get_variant
 from rlfn.networks import build, save_checkpoint
 from rlfn.networks.rfdn import GroupESA
 from rlfn.studies import contrastive, esa, trainings
@@ -19,7 +20,6 @@ from rlfn.studies.perceptual import vgg19_distance
 from rlfn.studies.request import Request
 from rlfn.studies.table import STUDIES
 from rlfn.training.extractors import VGG19
-from rlfn.variants import get_variant
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.trains])

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from tiny import TINY
 
+from rlfn.models.variants import VARIANTS
 from rlfn.training import results
 from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
 from rlfn.training.run import Devices
-from rlfn.variants import VARIANTS
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

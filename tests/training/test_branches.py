@@ -10,6 +10,7 @@ import torch
 from tiny import tiny_pack, tiny_recipe
 
 from rlfn.errors import ModelError
+from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse
 from rlfn.networks.plain import BranchedConv
@@ -19,7 +20,6 @@ from rlfn.training.recipe_files import load_recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import Devices
 from rlfn.training.stages import start_network
-from rlfn.variants import VARIANTS, PlainFields, Variant, get_variant
 
 CPU = Devices(accelerator="cpu")
 MUON = {"name": "muon", "lr": 5e-3, "adam_lr": 2e-3, "weight_decay": 0.2}

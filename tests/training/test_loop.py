@@ -18,6 +18,7 @@ from tiny import TINY, tiny_pack, tiny_recipe
 
 from rlfn.cli.train import train as command
 from rlfn.errors import DataError, ModelError, OptionError, TrainingError
+from rlfn.models.variants import VARIANTS
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.training import results
@@ -27,7 +28,6 @@ from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import Devices, settings_of_run
-from rlfn.variants import VARIANTS
 
 CPU = Devices(accelerator="cpu")
 TWO_STAGES = (

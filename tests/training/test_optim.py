@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks.build import build
 from rlfn.training.optim import OPTIMIZERS, Muon, make_optimizer, orthogonalise, set_rate, split_parameters
 from rlfn.training.recipe import Optimizer
-from rlfn.variants import VARIANTS, RLFNFields, Variant
 
 TINY = Variant("tiny", "rlfn", RLFNFields(1, 8, 8, 4), "for tests")
 

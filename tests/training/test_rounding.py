@@ -10,6 +10,7 @@ import torch
 from tiny import TINY, tiny_pack, tiny_recipe
 
 from rlfn.errors import OptionError
+from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
 from rlfn.networks import build
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.networks.integers import integer_convolutions
@@ -17,7 +18,6 @@ from rlfn.training import results
 from rlfn.training.loop import train
 from rlfn.training.rounding import Rounding, round_activations, round_weights
 from rlfn.training.run import Devices
-from rlfn.variants import VARIANTS, PlainFields, Variant, get_variant
 
 CPU = Devices(accelerator="cpu")
 PLAIN = Variant("tiny-plain", "plain", PlainFields(3, 8), "for tests")
@@ -70,8 +70,8 @@ def test_the_same_convolutions_are_integers_as_in_the_export(name: str) -> None:
     import onnx
 
     from rlfn.export.int8 import float_layers
-    from rlfn.export.onnx import onnx_bytes
     from rlfn.networks.checkpoints import Checkpoint
+    from rlfn.networks.graph import onnx_bytes
 
     network = build(get_variant(name), 2)
     chosen = integer_convolutions(network)

@@ -9,12 +9,12 @@ import torch
 from tiny import TINY, tiny_pack, tiny_recipe
 
 from rlfn.errors import OptionError
+from rlfn.models.variants import VARIANTS
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.networks.prune import prune
 from rlfn.training import results
 from rlfn.training.loop import train
 from rlfn.training.run import Devices
-from rlfn.variants import VARIANTS
 
 CPU = Devices(accelerator="cpu")
 START = {"init": "interpolate", "iterations": 12, "ema": 0.0}

@@ -10,12 +10,12 @@ from lightning_fabric import Fabric
 from tiny import TINY, tiny_recipe
 
 from rlfn.errors import ModelError, OptionError
+from rlfn.models.variants import VARIANTS, get_variant
 from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.training.guard import Guard
 from rlfn.training.learner import Learner
 from rlfn.training.stages import finished, make_objective, resample_tail, run_network, start_network, trained_range
-from rlfn.variants import VARIANTS, get_variant
 
 
 @pytest.fixture(autouse=True)

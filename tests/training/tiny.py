@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from synthetic import synthetic
 
-from rlfn.training.packing import make_pack
-from rlfn.training.pictures import write_rgb
+from rlfn.data.packing import make_pack
+from rlfn.data.pictures import write_rgb
+from rlfn.models.variants import RLFNFields, Variant
 from rlfn.training.recipe import Recipe
 from rlfn.training.recipe_files import check_recipe
-from rlfn.variants import RLFNFields, Variant
+from synthetic import synthetic
 
 TINY = Variant("tiny", "rlfn", RLFNFields(blocks=1, channels=8, mid=8, esa_channels=4), "for tests")
 

@@ -56,7 +56,7 @@ def pack(
 
     A run that was interrupted goes on where it stopped when the same command is given again.
     """
-    from rlfn.training.packing import make_pack
+    from rlfn.data.packing import make_pack
 
     with _progress("Packing") as progress:
         packed = make_pack(
@@ -89,8 +89,8 @@ def degrade(
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. [default: one a core]")] = None,
 ) -> None:
     """Write low-resolution pictures alone, as DIR's sub-folders and 0001x4.png."""
-    from rlfn.training.degradations import make_degradation
-    from rlfn.training.degrading import degrade_folder
+    from rlfn.data.degradations import make_degradation
+    from rlfn.data.degrading import degrade_folder
 
     with _progress("Reducing") as progress:
         failures = degrade_folder(
@@ -115,8 +115,8 @@ def get(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where it goes.")] = Path("data"),
 ) -> None:
     """Download a public data set or the official weights, check their hashes and unpack them."""
-    from rlfn.training.downloads import DOWNLOADS
-    from rlfn.training.downloads import get as get_set
+    from rlfn.data.downloads import DOWNLOADS
+    from rlfn.data.downloads import get as get_set
 
     if name is None:
         for key, download in DOWNLOADS.items():

@@ -26,10 +26,10 @@ def doctor(quick: Annotated[bool, typer.Option("--quick", help="Leave out the sp
     import pyvips
 
     import rlfn
-    from rlfn import catalog
     from rlfn.inference.engines import choose_engine, default_threads
-    from rlfn.inference.source import Source
     from rlfn.inference.tiling import available_memory
+    from rlfn.models import catalog
+    from rlfn.models.reference import Reference
 
     typer.echo(f"rlfn {rlfn.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     typer.echo(f"cores: {default_threads()} of {os.cpu_count()}, free memory: {available_memory() / 2**30:.1f} GiB")
@@ -41,7 +41,7 @@ def doctor(quick: Annotated[bool, typer.Option("--quick", help="Leave out the sp
     typer.echo(f"  libvips {pyvips.version(0)}.{pyvips.version(1)}.{pyvips.version(2)}")
     damaged = _check_files()
     default = next(iter(catalog.models()))
-    typer.echo(f"models: {', '.join(catalog.models())}; engine for them: {choose_engine(Source(default))}")
+    typer.echo(f"models: {', '.join(catalog.models())}; engine for them: {choose_engine(Reference(default))}")
     if not quick:
         _speed(default)
     if damaged:
@@ -50,8 +50,8 @@ def doctor(quick: Annotated[bool, typer.Option("--quick", help="Leave out the sp
 
 def _check_files() -> bool:
     """Check every packaged file's hash; print what is wrong."""
-    from rlfn import catalog
     from rlfn.errors import ModelError
+    from rlfn.models import catalog
 
     damaged = False
     for model in catalog.models().values():

@@ -91,11 +91,11 @@ def compare(
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores by default.")] = None,
 ) -> None:
     """Draw HR, bicubic and models side by side, with the PSNR and SSIM of the whole picture under each."""
-    from rlfn import catalog
     from rlfn.evaluation.contenders import load_contenders
     from rlfn.evaluation.plots import Crop, draw_panels
     from rlfn.evaluation.plots import compare as make_panels
     from rlfn.evaluation.sets import read_rgb
+    from rlfn.models import catalog
 
     chosen = [*(models or []), *(others or [])] or [next(iter(catalog.models()))]
     place = Crop.parse(crop) if crop else None

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False) -> None:
     """List the packaged models with their scores."""
-    from rlfn import catalog
+    from rlfn.models import catalog
 
     rows = catalog.models().values()
     if as_json:
@@ -68,9 +68,10 @@ def convert(
 ) -> None:
     """Copy weights between safetensors and the official .pth layout."""
     _check_target(source, target, overwrite)
-    from rlfn.inference.source import Source
+    from rlfn.inference.loading import checkpoint_of
+    from rlfn.models.reference import Reference
 
-    checkpoint = Source(str(source)).checkpoint()  # says what to install where torch is missing
+    checkpoint = checkpoint_of(Reference(str(source)))  # says what to install where torch is missing
     from rlfn.networks import save_checkpoint
 
     save_checkpoint(target, checkpoint.network, checkpoint.variant, checkpoint.scale, checkpoint.metadata)
@@ -85,12 +86,13 @@ def fuse(
     """Fold the branches of a network's training form into plain convolutions."""
     _check_target(source, output, overwrite)
     from rlfn.errors import ModelError, listing
-    from rlfn.inference.source import Source
+    from rlfn.inference.loading import checkpoint_of
+    from rlfn.models.reference import Reference
 
-    checkpoint = Source(str(source)).checkpoint()
+    checkpoint = checkpoint_of(Reference(str(source)))
+    from rlfn.models.variants import VARIANTS
     from rlfn.networks import save_checkpoint
     from rlfn.networks.fuse import fuse_checkpoint, has_branches
-    from rlfn.variants import VARIANTS
 
     if not has_branches(checkpoint.variant):
         forms = listing(row.name for row in VARIANTS.values() if has_branches(row))
@@ -127,7 +129,8 @@ def export(
 ) -> None:
     """Write a network in the format of another runtime, compared there with torch before the file appears."""
     from rlfn.errors import MissingExtraError, OptionError, unknown
-    from rlfn.inference.source import Source
+    from rlfn.inference.loading import checkpoint_of
+    from rlfn.models.reference import Reference
 
     try:
         from rlfn.export.formats import FORMATS, check_request
@@ -146,12 +149,12 @@ def export(
     if to not in FORMATS:
         raise unknown("export format", to, FORMATS)
     row = FORMATS[to]
-    source = Source(model)
+    source = Reference(model)
     target = output if output is not None else Path(f"{source.name}{row.suffixes[0]}")
     for file in row.files(target):
         _check_target(Path(model), file, overwrite)
     request = Request(precision, parse_shape(shape) if shape else None, image_io, calibration)
-    checkpoint = source.checkpoint()
+    checkpoint = checkpoint_of(source)
     check_request(checkpoint, to, target, request)
     report = write(checkpoint, to, target, request, seconds=1.0)
     names = ", ".join(str(file) for file in report.files)
@@ -176,9 +179,10 @@ def prune(
 ) -> None:
     """Remove the channels of smallest norm from an RLFN; the result wants fine-tuning."""
     _check_target(Path(source), target, overwrite)
-    from rlfn.inference.source import Source
+    from rlfn.inference.loading import checkpoint_of
+    from rlfn.models.reference import Reference
 
-    checkpoint = Source(source).checkpoint()
+    checkpoint = checkpoint_of(Reference(source))
     from rlfn.networks import save_checkpoint
     from rlfn.networks.prune import prune as shrink
 

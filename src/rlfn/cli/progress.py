@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlfn.inference.plan import Job
+    from rlfn.jobs.plan import Job
 
 
 @contextmanager

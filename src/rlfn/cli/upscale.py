@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rlfn.inference.batch import Batch, Record
-    from rlfn.inference.plan import Job, Plan
+    from rlfn.jobs.batch import Batch, Record
+    from rlfn.jobs.plan import Job, Plan
 
 
 def register(app: typer.Typer) -> None:
@@ -78,9 +78,9 @@ def upscale(
 ) -> None:
     """Make pictures larger and sharper."""
     from rlfn.images.files import DEFAULT_MAX_PIXELS, format_for
-    from rlfn.inference.batch import Batch, Settings
-    from rlfn.inference.plan import make_plan
     from rlfn.inference.sizing import Wanted
+    from rlfn.jobs.batch import Batch, Settings
+    from rlfn.jobs.plan import make_plan
 
     wanted = Wanted(scale, width, height)
     settings = Settings(

@@ -14,9 +14,9 @@ def measure(model: str, engine: str, threads: int | None, height: int, width: in
     """Load a model, run it twice, and return the bytes above the loaded model at the high-water mark."""
     from rlfn.evaluation.profile import runner
     from rlfn.inference.engines import load_engine
-    from rlfn.inference.source import Source
+    from rlfn.models.reference import Reference
 
-    run = runner(load_engine(engine, Source(model), threads), height, width)
+    run = runner(load_engine(engine, Reference(model), threads), height, width)
     before = _mark("VmRSS")
     if before is None:
         return None

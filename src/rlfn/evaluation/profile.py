@@ -22,7 +22,8 @@ from rlfn.errors import OptionError, RlfnError
 
 if TYPE_CHECKING:
     from rlfn.inference.engines import Engine
-    from rlfn.inference.source import Source
+    from rlfn.inference.loading import checkpoint_of
+    from rlfn.models.reference import Reference
     from rlfn.networks.counting import Counts
 
 WARM_UP = 2
@@ -124,10 +125,10 @@ def profile(
         OptionError, ModelError, MissingExtraError: a model cannot be loaded, or the picture is too small for it.
     """
     from rlfn.inference.engines import default_threads, load_engine
-    from rlfn.inference.source import Source
+    from rlfn.models.reference import Reference
 
     used = threads or default_threads()
-    sources = [Source(model) for model in models]
+    sources = [Reference(model) for model in models]
     engines = [load_engine(engine, source, threads) for source in sources]
     sizes = [_lr_size(loaded, size, of_output) for loaded in engines]
     peak = machine_peak(used)
@@ -154,7 +155,7 @@ def profile(
 
 def runner(engine: Engine, height: int, width: int) -> Callable[[], object]:
     """Return a call that runs ``engine`` once on a whole random picture."""
-    from rlfn.inference.tiling import axis_grid
+    from rlfn.models.grid import axis_grid
 
     lr = np.random.default_rng(0).uniform(0.0, 255.0, (1, 3, height, width)).astype(np.float32)
     grid = (axis_grid(0, height, height), axis_grid(0, width, width)) if engine.takes_grid else None
@@ -197,9 +198,9 @@ def peak_memory(model: str, engine: str, threads: int | None, height: int, width
     return None if found is None else int(found)
 
 
-def count_costs(source: Source, engine: Engine, height: int, width: int) -> Counts | None:
+def count_costs(source: Reference, engine: Engine, height: int, width: int) -> Counts | None:
     """Count a network's costs by its weights, or for an ONNX file by the variant that it names."""
-    from rlfn.variants import VARIANTS
+    from rlfn.models.variants import VARIANTS
 
     try:
         from rlfn.networks import build
@@ -209,7 +210,7 @@ def count_costs(source: Source, engine: Engine, height: int, width: int) -> Coun
     if engine.traits.variant in VARIANTS:
         return count(build(VARIANTS[engine.traits.variant], engine.traits.scale), height, width)
     try:
-        return count(source.checkpoint().network, height, width)
+        return count(checkpoint_of(source).network, height, width)
     except OptionError:  # an ONNX file of sizes outside the table
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,14 +14,12 @@ from numpy.typing import NDArray
 
 from rlfn.errors import ModelError
 from rlfn.export.request import Agreement, Request
-from rlfn.export.wrappers import to_bytes
 from rlfn.networks import ARCHITECTURES, Checkpoint
+from rlfn.networks.graph import CHECKED_SIZES, allowed_by_rounding
+from rlfn.networks.wrappers import to_bytes
 
 Run = Callable[[NDArray[Any]], NDArray[Any]]
 """A loaded export. It takes and returns (N, 3, H, W) float32 in [0, 255], or with image_io (N, H, W, 3) uint8."""
-
-CHECKED_SIZES = ((15, 15), (16, 16), (17, 17), (64, 97))
-"""Heights and widths at which an export of any size is compared with torch, as far as the network takes them."""
 
 PHOTOGRAPH = Path(__file__).parent / "photograph.png"
 """A public-domain photograph (NASA's portrait of Eileen Collins), 256x256 px."""
@@ -49,31 +46,6 @@ TOLERANCES = {
     "int8": Tolerance(32.0, 40.0, 40.0, ("photograph",)),
 }
 """By precision."""
-
-_ROUNDINGS = 4.0
-"""How many times torch's own rounding an export may differ from it: two ways of adding in fp32 differ by their sum."""
-
-_MOST_ROUNDING = 0.5
-"""The most levels that are put down to rounding."""
-
-
-def allowed_by_rounding(checkpoint: Checkpoint, lr: NDArray[np.float32], worst: float) -> float:
-    """Return how many levels of 255 an fp32 export may differ from torch on ``lr`` (N, 3, H, W): at least ``worst``.
-
-    A network that answers some pictures with values far outside [0, 255], as a SPAN does noise, rounds more in fp32
-    than others. What torch in fp32 differs from torch in float64 says how much that is.
-
-    >>> from rlfn.networks import build
-    >>> from rlfn.variants import VARIANTS
-    >>> still = Checkpoint(build(VARIANTS["rlfn-xs"], 2).eval(), VARIANTS["rlfn-xs"], 2)
-    >>> allowed_by_rounding(still, np.zeros((1, 3, 4, 4), np.float32), 0.05)
-    0.05
-    """
-    with torch.inference_mode():
-        single = checkpoint.network(torch.from_numpy(lr))
-        double = copy.deepcopy(checkpoint.network).double()(torch.from_numpy(lr).double())
-        rounding = float((single - double).abs().max())
-    return max(worst, min(_ROUNDINGS * rounding, _MOST_ROUNDING))
 
 
 def compare(

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError
 from rlfn.export.checks import Run
-from rlfn.export.quiet import quiet
 from rlfn.export.request import Request
 from rlfn.export.torch_files import facts_text, prepare
 from rlfn.networks import Checkpoint
+from rlfn.networks.quiet import quiet
 
 FACTS_METHOD = "rlfn"
 """The program's second method, which returns what the ONNX metadata hold, as JSON."""

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.atomic import write_bytes
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.export.checks import photograph
-from rlfn.export.quiet import quiet
-from rlfn.images.output import write_bytes
-from rlfn.inference.tiling import axis_grid, grid_matrices
-from rlfn.inference.traits import GRID_INPUTS
+from rlfn.models.grid import axis_grid, grid_matrices
+from rlfn.models.traits import GRID_INPUTS
 from rlfn.networks.integers import is_sensitive
+from rlfn.networks.quiet import quiet
 
 _CROP = 96
 _MOST_PICTURES = 32
@@ -107,7 +107,7 @@ def write_runtime_int8(graph: Path, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    from rlfn.inference.engines import OnnxRuntimeEngine
+    from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 
     data = graph.read_bytes()
     least = OnnxRuntimeEngine(data, 1).traits.min_side

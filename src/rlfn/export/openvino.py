@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError
 from rlfn.export.checks import Run
-from rlfn.export.onnx import metadata, onnx_graph
+from rlfn.export.onnx import onnx_graph
 from rlfn.export.request import Request
 from rlfn.networks import ARCHITECTURES, Checkpoint
+from rlfn.networks.graph import metadata
 
 
 def write_openvino(checkpoint: Checkpoint, request: Request, path: Path) -> None:

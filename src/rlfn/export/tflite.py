@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError
 from rlfn.export.checks import Run
-from rlfn.export.quiet import quiet
 from rlfn.export.request import Request
 from rlfn.export.torch_files import prepare
 from rlfn.networks import Checkpoint
+from rlfn.networks.quiet import quiet
 
 
 def write_tflite(checkpoint: Checkpoint, request: Request, path: Path) -> None:

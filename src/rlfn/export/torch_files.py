@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rlfn.export.checks import Run
-from rlfn.export.onnx import metadata
-from rlfn.export.quiet import quiet
 from rlfn.export.request import Request
-from rlfn.export.wrappers import ImageIo
 from rlfn.networks import Checkpoint
+from rlfn.networks.graph import metadata
+from rlfn.networks.quiet import quiet
+from rlfn.networks.wrappers import ImageIo
 
 METADATA_FILE = "rlfn.json"
 """The file inside the archive that holds what the ONNX metadata hold."""

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyvips
 
+from rlfn.atomic import interrupts_held, to_path, to_stream
 from rlfn.errors import OptionError, OutputError
 from rlfn.images import exif as exif_block
 from rlfn.images.containers import JPEG_EXIF_MAX, JPEG_XMP_MAX, Splice, splice_for
 from rlfn.images.formats import Format, check_quality, check_writable_size, format_for
-from rlfn.images.output import interrupts_held, to_path, to_stream
 from rlfn.images.picture import Metadata, Picture, profile_problem
 
 _SAVERS: dict[str, tuple[str, dict[str, Any]]] = {

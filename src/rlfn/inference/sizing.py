@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-from rlfn import catalog
 from rlfn.errors import OptionError, listing
+from rlfn.models import catalog
 
 _SLACK = 1e-9
 """A factor may be above a model's scale by so much: sides are divided, and 0.1 * 30 is not 3."""

@@ -11,13 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn import catalog
 from rlfn.errors import OptionError
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.engines import load_engine
-from rlfn.inference.source import Source
-from rlfn.inference.tiling import Tile, available_memory, axis_grid, check_tile, spans, tiles
+from rlfn.inference.tiling import Tile, available_memory, check_tile, spans, tiles
+from rlfn.models import catalog
+from rlfn.models.grid import axis_grid
+from rlfn.models.reference import Reference
 
 Progress = Callable[[float], None]
 """Called with the finished share of a picture, 0 to 1."""
@@ -59,7 +60,7 @@ class Upscaler:
         precision: str = "fp32",
     ) -> None:
         check_tile(tile)
-        source = Source(model if model is not None else next(iter(catalog.models())), precision)
+        source = Reference(model if model is not None else next(iter(catalog.models())), precision)
         self._engine = load_engine(engine, source, threads)
         self._tile = tile
         self._lock = Lock()

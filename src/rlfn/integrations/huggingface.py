@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlfn.errors import MissingExtraError, ModelError, OutputError
-from rlfn.inference.source import Source
+from rlfn.inference.loading import checkpoint_of
+from rlfn.models.reference import Reference
 
 if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
@@ -70,8 +71,8 @@ def save_pretrained(model: str | os.PathLike[str], folder: str | os.PathLike[str
         ModelError: the model cannot be read.
         OutputError: the folder cannot be written.
     """
-    source, folder = Source(model), Path(folder)
-    checkpoint = source.checkpoint()
+    source, folder = Reference(model), Path(folder)
+    checkpoint = checkpoint_of(source)
     from rlfn.networks import save_checkpoint
 
     try:
@@ -112,7 +113,7 @@ def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None
         path = _download(str(name), revision)
     elif not path.is_file():
         raise ModelError(f"The folder {name} has no {WEIGHTS_FILE}. Give one that save_pretrained wrote.")
-    return Source(path).checkpoint()
+    return checkpoint_of(Reference(path))
 
 
 def push_to_hub(model: str | os.PathLike[str], repo: str, *, private: bool = False, token: str | None = None) -> str:
@@ -132,7 +133,7 @@ def push_to_hub(model: str | os.PathLike[str], repo: str, *, private: bool = Fal
 
 def model_card(name: str, checkpoint: Checkpoint, repo: str) -> str:
     """Return the card in Markdown; scores and training of packaged models come from the manifest."""
-    from rlfn import catalog
+    from rlfn.models import catalog
 
     packaged = catalog.models().get(name)
     training = packaged.training if packaged else checkpoint.metadata.get("trained", "")

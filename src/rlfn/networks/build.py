@@ -1,6 +1,6 @@
 """The table of architectures: how a variant's fields become a torch module, and how a state dict is recognised.
 
-A new architecture is its module's file, its fields in :mod:`rlfn.variants`, and one row here.
+A new architecture is its module's file, its fields in :mod:`rlfn.models.variants`, and one row here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 
 from rlfn.errors import OptionError
+from rlfn.models.variants import SCALES, Variant
 from rlfn.networks import edsr, imdn, plain, rfdn, rlfn, span
-from rlfn.variants import SCALES, Variant
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Architecture:
     """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None.
 
     ``min_side`` is the smallest side in px. ``takes_grid`` says that the module's forward has a second argument, the
-    :class:`~rlfn.networks.rlfn.Grid` of a tile. ``margin(fields)`` is how many px around a tile's core make it agree
-    with the whole picture, and ``stride`` what a tile's origin must be a multiple of (see
-    :mod:`rlfn.inference.tiling`).
+    :class:`~rlfn.networks.rlfn.GridTensors` of a tile. ``margin(fields)`` is how many px around a tile's core make it
+    agree with the whole picture, and ``stride`` what a tile's origin must be a multiple of (see
+    :mod:`rlfn.models.grid`).
     """
 
     build: Callable[[Any, int], nn.Module]
@@ -43,14 +43,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     "span": Architecture(span.SPAN, span.deduce, span.MIN_SIDE, takes_grid=False, margin=span.radius, stride=1),
     "plain": Architecture(plain.Plain, plain.deduce, plain.MIN_SIDE, takes_grid=False, margin=plain.radius, stride=1),
 }
-"""Every architecture by the name that :class:`rlfn.variants.Variant` uses."""
+"""Every architecture by the name that :class:`rlfn.models.variants.Variant` uses."""
 
 
 def build(variant: Variant, scale: int) -> nn.Module:
     """Make the network of ``variant`` at ``scale``, with random initial weights (torch's, unless its file says else).
 
     Raises:
-        OptionError: the scale is not one of :data:`rlfn.variants.SCALES`.
+        OptionError: the scale is not one of :data:`rlfn.models.variants.SCALES`.
     """
     if scale not in SCALES:
         raise OptionError(

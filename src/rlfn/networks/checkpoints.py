@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from rlfn.atomic import write_bytes
 from rlfn.errors import ModelError, OptionError, listing
-from rlfn.images.output import write_bytes
+from rlfn.models.variants import SCALES, VARIANTS, Variant
 from rlfn.networks.build import ARCHITECTURES, build
-from rlfn.variants import SCALES, VARIANTS, Variant
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """The kinds of checkpoint file that can be read."""

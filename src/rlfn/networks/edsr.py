@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.models.variants import EDSRFields
 from rlfn.networks.interpolation import bilinear_tail, set_before_skip, set_carrying
-from rlfn.variants import EDSRFields
 
 MIN_SIDE = 1
 """The smallest height and width."""
@@ -59,7 +59,7 @@ class ResidualBlock(nn.Module):
 class EDSR(nn.Module):
     """The network of the given sizes at one scale.
 
-    >>> from rlfn.variants import EDSRFields
+    >>> from rlfn.models.variants import EDSRFields
     >>> EDSR(EDSRFields(blocks=1, channels=4), scale=3)(torch.zeros(1, 3, 5, 6)).shape
     torch.Size([1, 3, 15, 18])
     """

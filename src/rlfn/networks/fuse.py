@@ -11,10 +11,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from rlfn.models.variants import VARIANTS, PlainFields, Variant
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import Checkpoint
 from rlfn.networks.plain import BranchedConv, Plain
-from rlfn.variants import VARIANTS, PlainFields, Variant
 
 
 def has_branches(variant: Variant) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from rlfn.variants import IMDNFields
+from rlfn.models.variants import IMDNFields
 
 MIN_SIDE = 1
 """The smallest height and width."""
@@ -72,7 +72,7 @@ class Skip(nn.Module):
 class IMDN(nn.Module):
     """The network of the given sizes at one scale.
 
-    >>> from rlfn.variants import IMDNFields
+    >>> from rlfn.models.variants import IMDNFields
     >>> IMDN(IMDNFields(blocks=1, channels=8), scale=2)(torch.zeros(1, 3, 4, 5)).shape
     torch.Size([1, 3, 8, 10])
     """

@@ -28,8 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.models.variants import PlainFields
 from rlfn.networks.interpolation import bilinear_tail
-from rlfn.variants import PlainFields
 
 MIN_SIDE = 1
 """The smallest height and width."""
@@ -108,10 +108,10 @@ class Plain(nn.Module):
     convolutions start as He et al., 2015, propose.
 
     Args:
-        fields: sizes, a row's of :data:`rlfn.variants.VARIANTS` or one's own.
+        fields: sizes, a row's of :data:`rlfn.models.variants.VARIANTS` or one's own.
         scale: the upscaling factor, 1 to 8.
 
-    >>> from rlfn.variants import PlainFields
+    >>> from rlfn.models.variants import PlainFields
     >>> Plain(PlainFields(layers=2, channels=4), scale=3)(torch.zeros(1, 3, 5, 6)).shape
     torch.Size([1, 3, 15, 18])
     """

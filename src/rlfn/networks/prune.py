@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from rlfn.errors import OptionError
+from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import Checkpoint
 from rlfn.networks.rlfn import RLFN
-from rlfn.variants import VARIANTS, RLFNFields, Variant
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.models.variants import RFDNFields
 from rlfn.networks.interpolation import set_interpolating
-from rlfn.variants import RFDNFields
 
 MIN_SIDE = 15
 """The smallest height and width: ESA's stride-2 convolution and its pool of 7 need 15 px."""
@@ -126,7 +126,7 @@ BODIES: dict[str, type[RFDB] | type[SRBBody]] = {"rfdb": RFDB, "srb": SRBBody, "
 class RFDN(nn.Module):
     """The frame with one of the bodies, at one scale.
 
-    >>> from rlfn.variants import RFDNFields
+    >>> from rlfn.models.variants import RFDNFields
     >>> RFDN(RFDNFields(blocks=2, channels=8, esa_channels=2), scale=2)(torch.zeros(1, 3, 15, 20)).shape
     torch.Size([1, 3, 30, 40])
     """

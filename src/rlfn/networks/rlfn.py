@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.models.variants import RLFNFields
 from rlfn.networks.interpolation import set_interpolating
-from rlfn.variants import RLFNFields
 
 MIN_SIDE = 15
 """The smallest height and width: ESA's stride-2 convolution and its pool of 7 need 15 px."""
@@ -24,8 +24,8 @@ MIN_SIDE = 15
 _SLOPE = 0.05
 
 
-class Grid(NamedTuple):
-    """What ESA must know to treat a tile as a part of its picture (see :mod:`rlfn.inference.tiling`).
+class GridTensors(NamedTuple):
+    """What ESA must know to treat a tile as a part of its picture (see :mod:`rlfn.models.grid`).
 
     ``rows`` (H, h) and ``columns`` (W, w) interpolate the pooled map of h x w to H x W; ``pad_rows`` (h + 2, h) and
     ``pad_columns`` (w + 2, w) pad it by one on each side: with zeros where the picture ends, with the nearest value
@@ -49,7 +49,7 @@ class ESA(nn.Module):
         self.conv3 = nn.Conv2d(esa_channels, esa_channels, 3, padding=1)
         self.conv4 = nn.Conv2d(esa_channels, channels, 1)
 
-    def forward(self, x: Tensor, grid: Grid | None = None) -> Tensor:
+    def forward(self, x: Tensor, grid: GridTensors | None = None) -> Tensor:
         """Weight ``x`` (N, C, H, W) by an attention map in (0, 1) of the same shape."""
         a = self.conv1(x)
         pooled = F.max_pool2d(self.conv2(a), kernel_size=7, stride=3)
@@ -73,7 +73,7 @@ class RLFB(nn.Module):
         self.c5 = nn.Conv2d(channels, channels, 1)
         self.esa = ESA(channels, esa_channels)
 
-    def forward(self, x: Tensor, grid: Grid | None = None) -> Tensor:
+    def forward(self, x: Tensor, grid: GridTensors | None = None) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         y = x
         for conv in (self.c1_r, self.c2_r, self.c3_r):
@@ -86,10 +86,10 @@ class RLFN(nn.Module):
     """The network of the given sizes at one scale.
 
     Args:
-        fields: sizes, a row's of :data:`rlfn.variants.VARIANTS` or one's own.
+        fields: sizes, a row's of :data:`rlfn.models.variants.VARIANTS` or one's own.
         scale: the upscaling factor, 1 to 8.
 
-    >>> from rlfn.variants import RLFNFields
+    >>> from rlfn.models.variants import RLFNFields
     >>> network = RLFN(RLFNFields(blocks=1, channels=4, mid=4, esa_channels=2), scale=2)
     >>> network(torch.zeros(1, 3, 15, 20)).shape
     torch.Size([1, 3, 30, 40])
@@ -114,7 +114,7 @@ class RLFN(nn.Module):
         """Set the weights so that the network equals bilinear upsampling: :mod:`rlfn.networks.interpolation`."""
         set_interpolating(self.conv_1, self.conv_2, self.upsampler[0], self.scale)
 
-    def forward(self, lr: Tensor, grid: Grid | None = None) -> Tensor:
+    def forward(self, lr: Tensor, grid: GridTensors | None = None) -> Tensor:
         """Upscale ``lr`` (N, 3, H, W), a whole picture or, with ``grid``, a tile of one."""
         first = self.conv_1(lr)
         x = first

@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.models.variants import SPANFields
 from rlfn.networks.edsr import RGB_MEAN
-from rlfn.variants import SPANFields
 
 MIN_SIDE = 1
 """The smallest height and width."""
@@ -62,7 +62,7 @@ class SPAB(nn.Module):
 class SPAN(nn.Module):
     """The network of the given sizes at one scale.
 
-    >>> from rlfn.variants import SPANFields
+    >>> from rlfn.models.variants import SPANFields
     >>> SPAN(SPANFields(blocks=2, channels=4), scale=2)(torch.zeros(1, 3, 4, 5)).shape
     torch.Size([1, 3, 8, 10])
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rlfn.models.variants import get_variant
 from rlfn.networks import build
 from rlfn.networks.counting import count
 from rlfn.studies.comparison import Comparison, Row
@@ -11,7 +12,6 @@ from rlfn.studies.report import Cell, Page
 from rlfn.studies.request import Request
 from rlfn.studies.scoring import LATENCY_OUTPUT
 from rlfn.studies.trainings import Plan, Training
-from rlfn.variants import get_variant
 
 _BLOCKS = {"RFDB": "rfdn-48", "RFDBR48": "rfdn-r48", "RFDBR52": "rfdn-r52", "RLFB": "rfdn-rlfb"}
 _PAPER = {"RFDBR48": "faster", "RFDBR52": "quality regained", "RLFB": "same quality, clearly faster"}

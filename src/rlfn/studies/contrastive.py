@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlfn import catalog
+from rlfn.models import catalog
 from rlfn.studies.comparison import Comparison, Row
 from rlfn.studies.perceptual import distance_column
 from rlfn.studies.report import Page

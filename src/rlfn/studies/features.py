@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rlfn.atomic import make_folder
 from rlfn.errors import OptionError, listing
 from rlfn.evaluation.sets import find_set, read_rgb
-from rlfn.images.output import make_folder
 from rlfn.studies.differences import (
     CELL,
     STRONGEST,

@@ -17,7 +17,7 @@ class Published:
     """One row of a paper's table.
 
     Attributes:
-        variant: the network in :data:`rlfn.variants.VARIANTS`; None if it is not there.
+        variant: the network in :data:`rlfn.models.variants.VARIANTS`; None if it is not there.
         scores: (PSNR in dB, SSIM) by set.
         source: where the numbers are printed.
     """

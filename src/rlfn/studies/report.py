@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 
+from rlfn.atomic import make_folder, write_bytes
 from rlfn.evaluation.report import aligned
-from rlfn.images.output import make_folder, write_bytes
 
 NOT_MEASURED = "not measured"
 """What stands where a number would, if it was not measured."""

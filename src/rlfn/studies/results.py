@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlfn import catalog
+from rlfn.atomic import make_folder
 from rlfn.errors import DataError, ModelError, RlfnError, listing
 from rlfn.evaluation.benchmark import BICUBIC, RULES
 from rlfn.evaluation.plots import draw_points
 from rlfn.evaluation.profile import count_costs
 from rlfn.evaluation.sets import STANDARD, find_set
-from rlfn.images.output import make_folder
 from rlfn.inference.engines import default_threads, load_engine
-from rlfn.inference.source import GRAPH_SUFFIXES, TENSOR_SUFFIXES, Source
+from rlfn.models import catalog
+from rlfn.models.reference import GRAPH_SUFFIXES, TENSOR_SUFFIXES, Reference
 from rlfn.studies.published import Published, published
 from rlfn.studies.report import Cell, Column, Page, Table
 from rlfn.studies.request import Request
@@ -132,7 +132,7 @@ def _is_model(path: Path) -> bool:
 
 
 def _entry(name: str, path: Path, packaged: bool) -> Entry:
-    source = Source(str(path))
+    source = Reference(str(path))
     engine = load_engine("onnxruntime" if source.has_graph else "torch", source)
     scale = engine.traits.scale
     height, width = (side // scale for side in LATENCY_OUTPUT)

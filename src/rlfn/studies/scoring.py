@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlfn.atomic import write_bytes
 from rlfn.errors import RlfnError
 from rlfn.evaluation.benchmark import BICUBIC, Contender, bicubic, evaluate
 from rlfn.evaluation.profile import runner, time_in_turn
 from rlfn.evaluation.sets import sets_present
-from rlfn.images.output import write_bytes
 from rlfn.inference.engines import ENGINES, Engine, check_engine, load_engine
-from rlfn.inference.source import GRAPH_SUFFIXES, Source
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models.reference import GRAPH_SUFFIXES, Reference
 from rlfn.studies.request import Request
 
 LATENCY_OUTPUT = (720, 1280)
@@ -89,7 +89,7 @@ class Measured:
         failures = []
         for name, path in models.items():
             try:
-                loaded[name] = load_engine(engine, Source(str(path)), self.request.threads)
+                loaded[name] = load_engine(engine, Reference(str(path)), self.request.threads)
             except RlfnError as error:
                 failures.append(f"{name} on {engine}: {error}")
         times = time_in_turn([_runner(one) for one in loaded.values()], LATENCY_SECONDS) if loaded else []

@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
+from rlfn.atomic import make_folder, write_bytes
+from rlfn.data.pack import Pack
 from rlfn.errors import DataError, OptionError
-from rlfn.images.output import make_folder, write_bytes
 from rlfn.networks.checkpoints import read_state
 from rlfn.studies.request import Budget, Request
 from rlfn.training.loop import train
-from rlfn.training.pack import Pack
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
 from rlfn.training.reporting import duration

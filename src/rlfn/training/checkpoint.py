@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from rlfn.atomic import write_bytes
 from rlfn.errors import ModelError
-from rlfn.images.output import write_bytes
 
 _MAGIC = b"RLFN-RUN-1\n"
 _NAME = re.compile(r"iteration-(\d+)\.ckpt")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from rlfn.models.variants import get_variant
 from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.counting import count
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.reporting import duration
-from rlfn.variants import get_variant
 
 _BACKWARD = 3  # a step costs about three forward passes
 _PROBE_PIXELS = 4_096

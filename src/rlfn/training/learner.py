@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from rlfn.errors import OptionError
+from rlfn.models.variants import get_variant
 from rlfn.networks.build import build
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.ema import EMA
@@ -20,7 +21,6 @@ from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.rounding import Rounding
 from rlfn.training.schedules import rate_factor
 from rlfn.training.stages import make_objective, run_network, start_network, trained_range
-from rlfn.variants import get_variant
 
 _SECONDS_AN_HOUR = 3600.0
 

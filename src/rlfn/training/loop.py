@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import rlfn
+from rlfn.data.crops import Batch, batches, sample_batch
+from rlfn.data.degradations import make_degradation
 from rlfn.errors import TrainingError
-from rlfn.training.degradations import make_degradation
 from rlfn.training.guard import Guard, Verdict
 from rlfn.training.learner import Learner, Position, Step
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import duration, time_left
 from rlfn.training.results import write_model, write_results
 from rlfn.training.run import Devices, Run, setup
-from rlfn.training.sampling import Batch, batches, sample_batch
 
 
 def train(

@@ -11,13 +11,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rlfn.data.degradations import make_degradation
 from rlfn.errors import OptionError, unknown
-from rlfn.training.degradations import make_degradation
+from rlfn.models.variants import SCALES, VARIANTS
 from rlfn.training.extractors import EXTRACTORS
 from rlfn.training.objective import CONTRASTIVE, DISTILLATION, LOSS_NAMES
 from rlfn.training.optim import OPTIMIZERS
 from rlfn.training.schedules import SCHEDULES
-from rlfn.variants import SCALES, VARIANTS
 
 INITS = ("scratch", "interpolate", "previous")
 """How a stage may start, besides the path of a checkpoint."""

@@ -23,7 +23,7 @@ _EITHER = ({"iterations", "hours"}, {"patch", "hr_patch"})  # setting one takes 
 
 def shipped_recipes() -> dict[str, Path]:
     """Return the recipes inside the package by name."""
-    folder = Path(str(files("rlfn") / "recipes"))
+    folder = Path(str(files("rlfn.training") / "recipes"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from rlfn.training.degradations import DEGRADATIONS
+from rlfn.data.degradations import DEGRADATIONS
 from rlfn.training.extractors import EXTRACTORS
 from rlfn.training.objective import LOSS_NAMES
 from rlfn.training.optim import OPTIMIZERS

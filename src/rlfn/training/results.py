@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 import rlfn
+from rlfn.data.pack import Pack
 from rlfn.errors import RlfnError
+from rlfn.models.variants import get_variant
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
 from rlfn.training.learner import Position
-from rlfn.training.pack import Pack
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import Reporter, duration, read_metrics
 from rlfn.training.stages import finished
-from rlfn.variants import get_variant
 
 
 def write_model(
@@ -93,7 +93,7 @@ def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
     from rlfn.networks.checkpoints import load_checkpoint
 
     try:
-        from rlfn.export.onnx import export_onnx
+        from rlfn.networks.graph import export_onnx
 
         export_onnx(load_checkpoint(model), path)
     except ImportError:

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
+from rlfn.data.pack import Pack
 from rlfn.errors import DataError, ModelError, OptionError, listing
+from rlfn.models.variants import get_variant
 from rlfn.networks.build import ARCHITECTURES
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.clock import StepClock
 from rlfn.training.guard import Guard
 from rlfn.training.learner import Position
-from rlfn.training.pack import Pack
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.reporting import Reporter
 from rlfn.training.signals import StopRequest
 from rlfn.training.validation import Validator, make_validator
-from rlfn.variants import get_variant
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rlfn.errors import ModelError, OptionError
+from rlfn.models.variants import get_variant
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import fold_range, load_checkpoint
 from rlfn.networks.fuse import reform
@@ -22,7 +23,6 @@ from rlfn.training.extractors import make_extractor
 from rlfn.training.objective import Objective
 from rlfn.training.optim import convolution_ends
 from rlfn.training.recipe import INITS, Recipe, Stage
-from rlfn.variants import get_variant
 
 FILE_RANGE = 255.0
 """The peak value that networks in files take."""

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rlfn.data.pack import Pack
 from rlfn.evaluation.metrics import Score, score_y
 from rlfn.evaluation.sets import find_set, read_pair
-from rlfn.training.pack import Pack
 from rlfn.training.recipe import Recipe
 from rlfn.training.stages import run_network, trained_range
 

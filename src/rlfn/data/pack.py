@@ -2,7 +2,7 @@
 
 A pack is a folder with one file of raw uint8 samples for the high-resolution pictures (``hr.u8``), one for each scale
 (``x4.u8``, ...) and ``index.json``, which names the pictures and says where each begins. A picture is stored as three
-planes, (3, H, W), because that is how networks take it. ``rlfn data pack`` writes packs (:mod:`rlfn.training.packing`).
+planes, (3, H, W), because that is how networks take it. ``rlfn data pack`` writes packs (:mod:`rlfn.data.packing`).
 """
 
 from __future__ import annotations

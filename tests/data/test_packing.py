@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
-from synthetic import SIZES, synthetic
 
+from rlfn.data import packing
+from rlfn.data.pack import Pack
+from rlfn.data.packing import make_pack, reduce_bicubic
+from rlfn.data.pictures import read_rgb, write_rgb
 from rlfn.errors import DataError, OptionError, OutputError
 from rlfn.images.resize import resize
-from rlfn.training import packing
-from rlfn.training.pack import Pack
-from rlfn.training.packing import make_pack, reduce_bicubic
-from rlfn.training.pictures import read_rgb, write_rgb
+from synthetic import SIZES, synthetic
 
 
 def contents(pack: Path) -> dict[str, bytes]:
@@ -183,7 +183,7 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     for number in range(12):
         write_rgb(folder / f"{number:02}.png", synthetic(200, 200, number))
     code = (
-        "import sys, time; from pathlib import Path; from rlfn.training.packing import make_pack\n"
+        "import sys, time; from pathlib import Path; from rlfn.data.packing import make_pack\n"
         "slow = lambda done, total, name: (print(done, flush=True), time.sleep(0.2))\n"
         "make_pack([Path(sys.argv[1])], Path(sys.argv[2]), min_side=64, progress=slow)"
     )

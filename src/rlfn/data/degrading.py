@@ -7,11 +7,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rlfn.data.crops import sample_stream
+from rlfn.data.degradations import Degradation
+from rlfn.data.packing import Progress
+from rlfn.data.pictures import Source, find_pictures, read_rgb, write_rgb
 from rlfn.errors import DataError, OptionError, OutputError, PictureError
-from rlfn.training.degradations import Degradation
-from rlfn.training.packing import Progress
-from rlfn.training.pictures import Source, find_pictures, read_rgb, write_rgb
-from rlfn.training.sampling import sample_stream
 
 
 def degrade_folder(

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import synthetic
 
-from rlfn.errors import MissingExtraError, OptionError
-from rlfn.images.resize import resize
-from rlfn.training.degradations import (
+from rlfn.data.crops import sample_batch, sample_stream
+from rlfn.data.degradations import (
     DEGRADATIONS,
     KERNELS,
     Bicubic,
@@ -19,8 +17,10 @@ from rlfn.training.degradations import (
     make_degradation,
     reduce,
 )
-from rlfn.training.pack import Pack
-from rlfn.training.sampling import sample_batch, sample_stream
+from rlfn.data.pack import Pack
+from rlfn.errors import MissingExtraError, OptionError
+from rlfn.images.resize import resize
+from synthetic import synthetic
 
 OFF: dict[str, Any] = {"blur": 0.0, "poisson": 0.0, "gaussian": 0.0, "jpeg": 0.0}
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import SIZES, synthetic
 
+from rlfn.data.degradations import Bicubic, Photo
+from rlfn.data.degrading import degrade_folder
+from rlfn.data.packing import make_pack, reduce_bicubic
+from rlfn.data.pictures import read_rgb, write_rgb
 from rlfn.errors import DataError, OptionError, OutputError
-from rlfn.training.degradations import Bicubic, Photo
-from rlfn.training.degrading import degrade_folder
-from rlfn.training.packing import make_pack, reduce_bicubic
-from rlfn.training.pictures import read_rgb, write_rgb
+from synthetic import SIZES, synthetic
 
 
 def test_bicubic_pictures_fit_a_pack(folder: Path, tmp_path: Path) -> None:

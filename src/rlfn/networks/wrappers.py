@@ -6,7 +6,7 @@ import copy
 
 from torch import Tensor, nn
 
-from rlfn.networks.rlfn import Grid
+from rlfn.networks.rlfn import GridTensors
 
 
 class WithGrid(nn.Module):
@@ -17,8 +17,8 @@ class WithGrid(nn.Module):
         self.network = network
 
     def forward(self, lr: Tensor, rows: Tensor, columns: Tensor, pad_rows: Tensor, pad_columns: Tensor) -> Tensor:
-        """Upscale the tile ``lr`` (N, 3, H, W) of a picture (see :class:`rlfn.networks.rlfn.Grid`)."""
-        sr: Tensor = self.network(lr, Grid(rows, columns, pad_rows, pad_columns))
+        """Upscale the tile ``lr`` (N, 3, H, W) of a picture (see :class:`rlfn.networks.rlfn.GridTensors`)."""
+        sr: Tensor = self.network(lr, GridTensors(rows, columns, pad_rows, pad_columns))
         return sr
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlfn import catalog
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.images.files import Picture, read_picture, write_picture
-from rlfn.inference import batch as module
-from rlfn.inference.batch import Batch, Record, Settings
-from rlfn.inference.plan import Job
 from rlfn.inference.sizing import Wanted
 from rlfn.inference.upscaler import Upscaler
+from rlfn.jobs import batch as module
+from rlfn.jobs.batch import Batch, Record, Settings
+from rlfn.jobs.plan import Job
+from rlfn.models import catalog
 
 pytestmark = pytest.mark.usefixtures("nearest")
 
@@ -160,7 +160,7 @@ def test_each_picture_gets_the_model_that_its_size_needs(tmp_path: Path, monkeyp
     engine = Batch._upscaler
     monkeypatch.setattr(Batch, "_upscaler", lambda self, name: (asked.append(name), engine(self, name))[1])
     monkeypatch.setattr(
-        "rlfn.inference.source.Source.__init__", lambda self, name, precision: setattr(self, "name", name)
+        "rlfn.models.reference.Source.__init__", lambda self, name, precision: setattr(self, "name", name)
     )
     wide, narrow = jobs_for(tmp_path / "wide", 1, 30), jobs_for(tmp_path / "narrow", 1, 20)
     assert {record.status for record in Batch(Settings(Wanted(width=70))).run(wide + narrow)} == {"done"}

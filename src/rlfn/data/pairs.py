@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlfn.data.pictures import SUFFIXES, Source, picture_size
 from rlfn.errors import DataError, PictureError
-from rlfn.training.pictures import SUFFIXES, Source, picture_size
 
 
 @dataclass(frozen=True)

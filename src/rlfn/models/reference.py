@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rlfn import catalog
-from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, unknown
-
-if TYPE_CHECKING:
-    from rlfn.networks import Checkpoint
+from rlfn.errors import ModelError, OptionError, listing, unknown
+from rlfn.models import catalog
 
 GRAPH_SUFFIXES = (".onnx",)
 TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
-class Source:
+class Reference:
     """Where a model comes from. Nothing is read before an engine asks for it.
 
     Args:
@@ -58,30 +54,24 @@ class Source:
         return self._model is not None or self._path.suffix.lower() in GRAPH_SUFFIXES
 
     def graph(self) -> bytes:
-        """Return the ONNX graph; weights are exported first, which needs torch.
+        """Return the ONNX graph of a packaged model or a .onnx file.
 
         Raises:
             ModelError: the file cannot be read or is damaged.
         """
         if self._model is not None:
             return self._model.file(catalog.GRAPH, self.precision).read()
-        if self.has_graph:
-            try:
-                return self._path.read_bytes()
-            except OSError as error:
-                raise ModelError(f"{self._path} cannot be read: {error.strerror}. Check the file.") from error
-        checkpoint = self.checkpoint()
-        from rlfn.export.onnx import onnx_bytes
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{self._path} cannot be read: {error.strerror}. Check the file.") from error
 
-        return onnx_bytes(checkpoint, grid=True)
-
-    def checkpoint(self) -> Checkpoint:
-        """Return the torch network with its weights.
+    def weights(self) -> Path:
+        """Return the file of the weights themselves.
 
         Raises:
-            MissingExtraError: torch is not installed.
-            OptionError: the model is an ONNX file, which torch cannot run.
-            ModelError: the file is damaged or holds another network.
+            OptionError: the model is an ONNX file, or an int8 one.
+            ModelError: a packaged file is damaged.
         """
         if self._model is None and self.has_graph:
             raise OptionError(
@@ -92,14 +82,8 @@ class Source:
                 f"torch runs the weights of {self.name} in fp32, not in {self.precision}. "
                 "Use the engine onnxruntime or openvino."
             )
-        try:
-            from rlfn.networks import load_checkpoint
-        except ImportError as error:
-            if error.name != "torch":
-                raise
-            raise MissingExtraError(f"Reading the weights {self.name}", "torch") from None
-        if self._model is not None:
-            file = self._model.file(catalog.TENSORS)
-            file.read()
-            return load_checkpoint(file.path)
-        return load_checkpoint(self._path)
+        if self._model is None:
+            return self._path
+        file = self._model.file(catalog.TENSORS)
+        file.read()
+        return file.path

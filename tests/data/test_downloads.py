@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from rlfn.data import downloads
+from rlfn.data.downloads import DOWNLOADS, Download, File, fetch, get
 from rlfn.errors import DataError, OptionError, OutputError
-from rlfn.training import downloads
-from rlfn.training.downloads import DOWNLOADS, Download, File, fetch, get
 
 
 class Server:

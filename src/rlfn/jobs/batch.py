@@ -16,18 +16,18 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
-from rlfn import catalog
+from rlfn.atomic import check_path, make_folder
 from rlfn.errors import PictureError, RlfnError
 from rlfn.images.files import Picture, check_writable_size, picture_size, read_picture, write_picture
 from rlfn.images.formats import HEAD_BYTES, format_for, sniff
-from rlfn.images.output import check_path, make_folder
 from rlfn.images.resize import resize
-from rlfn.inference.plan import Job
-from rlfn.inference.record import Record, Settings
 from rlfn.inference.sizing import check_reach, pick_model, picks
-from rlfn.inference.source import Source
 from rlfn.inference.tiling import available_memory
 from rlfn.inference.upscaler import Upscaler
+from rlfn.jobs.plan import Job
+from rlfn.jobs.record import Record, Settings
+from rlfn.models import catalog
+from rlfn.models.reference import Reference
 
 __all__ = ["Batch", "Record", "Settings"]
 
@@ -64,13 +64,13 @@ class Batch:
         scale = settings.wanted.scale
         if picks(settings.model):
             model = pick_model(scale, settings.model)
-            Source(model.name, settings.precision)
+            Reference(model.name, settings.precision)
             self.model_scale = model.scale
             self._first = model.name
         else:
             assert settings.model is not None
             self._first = settings.model
-            source = Source(settings.model, settings.precision)
+            source = Reference(settings.model, settings.precision)
             packaged = catalog.models().get(settings.model)
             self.model_scale = packaged.scale if packaged else self._upscaler(settings.model).scale
             if scale is not None:
@@ -119,7 +119,7 @@ class Batch:
             width, height = picture_size(jobs[0].source)
         except RlfnError:
             return asked  # reading the picture will say what is wrong with it
-        small = width * height < _WORTH_STARTING and Source(self._first, self.settings.precision).has_graph
+        small = width * height < _WORTH_STARTING and Reference(self._first, self.settings.precision).has_graph
         return "onnxruntime" if small else asked
 
     def _load_first(self, jobs: list[Job]) -> None:

@@ -22,11 +22,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.data.pack import INDEX, JOURNAL, Entry, Pack, intact, layer_file, shorten, write_index
+from rlfn.data.pairs import Job, plan
+from rlfn.data.pictures import find_pictures, read_rgb
 from rlfn.errors import DataError, OptionError, OutputError, PictureError
 from rlfn.images.resize import resize
-from rlfn.training.pack import INDEX, JOURNAL, Entry, Pack, intact, layer_file, shorten, write_index
-from rlfn.training.pairs import Job, plan
-from rlfn.training.pictures import find_pictures, read_rgb
 
 Progress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
 Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution picture; (H, W, 3)
@@ -61,7 +61,7 @@ def make_pack(
         folders: folders of pictures, searched with their sub-folders.
         out: the pack's folder.
         scales: the reductions to make, each at least 2.
-        lr_folder: ready-made low-resolution pictures, see :func:`rlfn.training.pairs.find_lr`.
+        lr_folder: ready-made low-resolution pictures, see :func:`rlfn.data.pairs.find_lr`.
         min_side: the shortest side allowed, in high-resolution pixels: the largest crop that training will ask for.
         skip: leave out pictures that are too small, unreadable or lack their pair, instead of stopping.
         workers: threads; by default one a core.

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlfn.errors import OptionError, OutputError, PictureError
-from rlfn.inference import plan as module
-from rlfn.inference.plan import Job, make_plan
+from rlfn.jobs import plan as module
+from rlfn.jobs.plan import Job, make_plan
 
 
 @pytest.fixture

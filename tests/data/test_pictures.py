@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import synthetic
 
+from rlfn.data.pictures import find_pictures, picture_size, read_rgb, write_rgb
 from rlfn.errors import PictureError
-from rlfn.training.pictures import find_pictures, picture_size, read_rgb, write_rgb
+from synthetic import synthetic
 
 RGB = synthetic(20, 30)
 

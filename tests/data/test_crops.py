@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import synthetic
 
+from rlfn.data.crops import REDRAWS, batches, is_flat, sample_batch, sample_stream
+from rlfn.data.degradations import Bicubic
+from rlfn.data.pack import Pack
 from rlfn.errors import DataError, OptionError
-from rlfn.training.degradations import Bicubic
-from rlfn.training.pack import Pack
-from rlfn.training.sampling import REDRAWS, batches, is_flat, sample_batch, sample_stream
+from synthetic import synthetic
 
 
 def draw(pack: Pack, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +100,8 @@ def test_only_the_chosen_pictures_are_drawn(pack: Pack) -> None:
 
 def test_flat_crops_are_skipped(tmp_path: Any) -> None:
 
-    from rlfn.training.packing import make_pack
-    from rlfn.training.pictures import write_rgb
+    from rlfn.data.packing import make_pack
+    from rlfn.data.pictures import write_rgb
 
     picture = synthetic(128, 256)
     picture[:, :128] = 77

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import SIZES, synthetic
 
+from rlfn.data.pack import Pack
+from rlfn.data.packing import make_pack
+from rlfn.data.pictures import read_rgb, write_rgb
 from rlfn.errors import DataError, OptionError
 from rlfn.images.resize import resize
-from rlfn.training.pack import Pack
-from rlfn.training.packing import make_pack
-from rlfn.training.pictures import read_rgb, write_rgb
+from synthetic import SIZES, synthetic
 
 
 def test_a_pack_holds_the_pictures_and_their_reductions(pack: Pack, folder: Path) -> None:

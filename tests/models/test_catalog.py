@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rlfn import catalog
 from rlfn.errors import ModelError, OptionError
-from rlfn.inference.engines import OnnxRuntimeEngine
-from rlfn.variants import SCALES, VARIANTS
+from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
+from rlfn.models import catalog
+from rlfn.models.variants import SCALES, VARIANTS
 
 ALL_FILES = [(model.name, file) for model in catalog.models().values() for file in model.files]
 

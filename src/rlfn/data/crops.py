@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.data.degradations import Degradation
+from rlfn.data.pack import Indices, Pack
 from rlfn.errors import OptionError
-from rlfn.training.degradations import Degradation
-from rlfn.training.pack import Indices, Pack
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 

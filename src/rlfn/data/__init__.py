@@ -1,0 +1,1 @@
+"""Training pictures: packs, crops and degradations. No torch."""

@@ -1,0 +1,66 @@
+"""What every engine is, and what those that run ONNX graphs share."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import ModelError, listing
+from rlfn.models.grid import Grid, grid_matrices
+from rlfn.models.traits import GRID_INPUTS, Traits
+
+Array = NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """A loaded network."""
+
+    name: str
+    traits: Traits
+    takes_grid: bool
+
+    def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
+        """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]."""
+        ...
+
+
+def default_threads() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def takes_grid(inputs: list[str]) -> bool:
+    """Tell from the names of a graph's inputs whether it takes a grid.
+
+    Raises:
+        ModelError: they are not those of a graph that rlfn wrote.
+    """
+    if inputs == ["lr"]:
+        return False
+    if sorted(inputs) == sorted(("lr", *GRID_INPUTS)):
+        return True
+    raise ModelError(
+        f"The ONNX graph takes {listing(inputs)}. Networks here take lr, or {listing(('lr', *GRID_INPUTS))}; "
+        "export the weights with 'rlfn export'."
+    )
+
+
+def feed(lr: Array, grid: Grid | None) -> dict[str, Array]:
+    """Return what a graph is run with: ``lr`` (N, 3, H, W) and, for a tile, its matrices."""
+    fed = {"lr": np.ascontiguousarray(lr, np.float32)}
+    if grid is not None:
+        fed.update(zip(GRID_INPUTS, grid_matrices(grid), strict=True))
+    return fed
+
+
+def not_onnx(error: Exception) -> ModelError:
+    """Return the error for a model that an engine could not load."""
+    text = " ".join(re.sub(r"Exception from \S+:\d+:", "", str(error)).split())[:200].rstrip(". ")
+    return ModelError(
+        f"The model cannot be loaded as an ONNX graph ({text}). "
+        "The file is damaged or of another kind; get it again, or export the weights with 'rlfn export'."
+    )

@@ -1,0 +1,34 @@
+"""ONNX Runtime: the engine of the base install."""
+
+from __future__ import annotations
+
+from rlfn.inference.engines.base import Array, default_threads, feed, not_onnx, takes_grid
+from rlfn.models.grid import Grid
+from rlfn.models.traits import Traits
+
+
+class OnnxRuntimeEngine:
+    """ONNX Runtime on the CPU: the engine of the base install."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model: bytes, threads: int | None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or default_threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # its idle threads would spin on after a run and take a core from what comes next: files, or another model
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no public base class
+            raise not_onnx(error) from error
+        self.traits = Traits.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        self.takes_grid = takes_grid([found.name for found in self._session.get_inputs()])
+
+    def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
+        """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]."""
+        sr: Array = self._session.run(None, feed(lr, grid))[0]
+        return sr

@@ -1,0 +1,51 @@
+"""OpenVINO: the extra ``openvino``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rlfn.errors import MissingExtraError
+from rlfn.inference.engines.base import Array, default_threads, feed, not_onnx, takes_grid
+from rlfn.models.grid import Grid
+from rlfn.models.traits import Traits
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU: the extra ``openvino``, usually the fastest on x86."""
+
+    name = "openvino"
+
+    def __init__(self, model: bytes, threads: int | None) -> None:
+        try:
+            import openvino
+        except ImportError:
+            raise MissingExtraError("The engine openvino", "openvino") from None
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_NUM_THREADS": threads or default_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            graph = core.read_model(model)
+            self.traits = Traits.from_metadata(_openvino_metadata(graph))
+            self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
+        except RuntimeError as error:
+            raise not_onnx(error) from error
+        self.takes_grid = takes_grid([found.any_name for found in graph.inputs])
+
+    def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
+        """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]; the result is valid until the next call."""
+        sr: Array = self._request.infer(feed(lr, grid), share_inputs=True, share_outputs=True)[0]
+        return sr
+
+
+def _openvino_metadata(graph: Any) -> dict[str, str]:
+    """Read the ONNX metadata that OpenVINO keeps under 'framework'."""
+    found: dict[str, str] = {}
+    if graph.has_rt_info("framework"):
+        for key in Traits.__dataclass_fields__:
+            if graph.has_rt_info(["framework", key]):
+                found[key] = graph.get_rt_info(["framework", key]).astype(str)
+    return found

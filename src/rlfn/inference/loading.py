@@ -1,0 +1,43 @@
+"""From what a user calls a model to a graph or to a torch network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlfn.errors import MissingExtraError
+from rlfn.models.reference import Reference
+
+if TYPE_CHECKING:
+    from rlfn.networks import Checkpoint
+
+
+def graph_of(model: Reference) -> bytes:
+    """Return a model's ONNX graph; weights are exported first, which needs torch.
+
+    Raises:
+        ModelError: the file cannot be read or is damaged.
+    """
+    if model.has_graph:
+        return model.graph()
+    checkpoint = checkpoint_of(model)
+    from rlfn.networks.graph import onnx_bytes
+
+    return onnx_bytes(checkpoint, grid=True)
+
+
+def checkpoint_of(model: Reference) -> Checkpoint:
+    """Return the torch network of a model with its weights.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        OptionError: the model is an ONNX file, which torch cannot run.
+        ModelError: the file is damaged or holds another network.
+    """
+    path = model.weights()
+    try:
+        from rlfn.networks import load_checkpoint
+    except ImportError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError(f"Reading the weights {model.name}", "torch") from None
+    return load_checkpoint(path)
