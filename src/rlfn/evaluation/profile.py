@@ -124,7 +124,8 @@ def profile(
     Raises:
         OptionError, ModelError, MissingExtraError: a model cannot be loaded, or the picture is too small for it.
     """
-    from rlfn.inference.engines import default_threads, load_engine
+    from rlfn.inference.engines import load_engine
+    from rlfn.inference.processor import default_threads
     from rlfn.models.reference import Reference
 
     used = threads or default_threads()

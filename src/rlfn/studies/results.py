@@ -12,7 +12,8 @@ from rlfn.evaluation.benchmark import BICUBIC, RULES
 from rlfn.evaluation.plots import draw_points
 from rlfn.evaluation.profile import count_costs
 from rlfn.evaluation.sets import STANDARD, find_set
-from rlfn.inference.engines import default_threads, load_engine
+from rlfn.inference.engines import load_engine
+from rlfn.inference.processor import default_threads
 from rlfn.models import catalog
 from rlfn.models.reference import GRAPH_SUFFIXES, TENSOR_SUFFIXES, Reference
 from rlfn.studies.published import Published, published
