@@ -10,7 +10,7 @@ lies:
 - the pooled map is padded with zeros where the picture ends, as the network does, but with its nearest value where the
   picture goes on (zeros there would reach far into the tile).
 
-What remains is the influence of pixels beyond the margin. docs/upscaling.md states the error that was measured.
+What remains is the influence of pixels beyond the margin. docs/guide/upscaling.md states the error that was measured.
 """
 
 from __future__ import annotations
