@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rlfn.data.crops import Batch, draw_crop, sample_batch, sample_stream
+from rlfn.data.crops import SampleBatch, draw_crop, sample_batch, sample_stream
 from rlfn.data.degradations import Bicubic
 from rlfn.data.pack import Pack
 from rlfn.data.packing import make_pack
@@ -69,7 +69,7 @@ def compare(options: argparse.Namespace, work: Path) -> None:
     print(f"{versions}, {platform.machine()}, one thread", file=sys.stderr)
 
 
-def load_packed(pack: Pack, options: argparse.Namespace, iteration: int) -> Batch:
+def load_packed(pack: Pack, options: argparse.Namespace, iteration: int) -> SampleBatch:
     return sample_batch(
         pack,
         seed=0,
@@ -83,7 +83,7 @@ def load_packed(pack: Pack, options: argparse.Namespace, iteration: int) -> Batc
     )
 
 
-def load_plain(pack: Pack, pngs: list[tuple[Path, Path]], options: argparse.Namespace, iteration: int) -> Batch:
+def load_plain(pack: Pack, pngs: list[tuple[Path, Path]], options: argparse.Namespace, iteration: int) -> SampleBatch:
     pairs = []
     for sample in range(options.batch):
         crop = draw_crop(

@@ -27,7 +27,7 @@ import torch
 from lightning_fabric import Fabric
 
 from data_loading import load_packed, load_plain, make_pictures, write_pngs
-from rlfn.data.crops import Batch, batches
+from rlfn.data.crops import SampleBatch, batches
 from rlfn.data.packing import make_pack
 from rlfn.models.variants import get_variant
 from rlfn.networks.build import build
@@ -135,7 +135,7 @@ class PlainLoop:
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4, foreach=False)
 
-    def step(self, batch: Batch) -> None:
+    def step(self, batch: SampleBatch) -> None:
         lr, hr = (to_unit(half) for half in batch)
         self.optimizer.zero_grad()
         loss = torch.nn.functional.l1_loss(self.network(lr), hr)

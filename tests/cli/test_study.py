@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlfn.studies.request import Budget, Request
+from rlfn.studies.request import Budget, StudyRequest
 from rlfn.studies.table import STUDIES, Study
 
 
@@ -18,7 +18,7 @@ def test_without_a_name_it_lists_the_studies(command: Any) -> None:
 
 
 def test_the_options_reach_the_study(command: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[Request] = []
+    asked: list[StudyRequest] = []
     monkeypatch.setitem(STUDIES, "mine", Study(lambda request: not asked.append(request), "", trains=True))
     options = ["--data", "pack", "--budget", "iterations=7", "--seeds", "3", "--sets", "Set5", "--models", "a.pth"]
     assert command("study", "mine", *options).status == 0

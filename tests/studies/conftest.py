@@ -13,7 +13,7 @@ from rlfn.data.pictures import write_rgb
 from rlfn.inference.engines import ENGINES
 from rlfn.models.variants import VARIANTS, EDSRFields, RFDNFields, RLFNFields, Variant
 from rlfn.studies import architecture, contrastive, generality, scoring, trainings
-from rlfn.studies.request import Budget, Request
+from rlfn.studies.request import Budget, StudyRequest
 from synthetic import synthetic
 
 TINY = (
@@ -61,7 +61,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def asked(tiny: None, pack: Path, pictures: Path, tmp_path: Path) -> Request:
+def asked(tiny: None, pack: Path, pictures: Path, tmp_path: Path) -> StudyRequest:
     """Return a request of two iterations a stage and two seeds."""
     lines: list[str] = []
-    return Request(tmp_path / "out", pack, sets=(str(pictures),), budget=Budget(iterations=2), say=lines.append)
+    return StudyRequest(tmp_path / "out", pack, sets=(str(pictures),), budget=Budget(iterations=2), say=lines.append)

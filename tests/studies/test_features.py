@@ -20,9 +20,9 @@ from rlfn.studies.differences import (
     gradient_magnitude,
     numbers,
 )
-from rlfn.studies.features import Bank, Layer, Pixels, measure
+from rlfn.studies.features import Bank, ExtractorLayer, RawPixels, measure
 from rlfn.studies.report import NOT_MEASURED
-from rlfn.studies.request import Request
+from rlfn.studies.request import StudyRequest
 from rlfn.training import extractors
 from rlfn.training.extractors import VGG19_FILE, VGG19_LAYERS, Extractor, cached_vgg19
 
@@ -64,7 +64,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_blurring_by_nothing_gives_zero_maps() -> None:
     image = noise()
     assert torch.equal(blur(image, 0.0), image)
-    bank = Bank((Pixels(), Weighted()), (Layer("x", "y"),))
+    bank = Bank((RawPixels(), Weighted()), (ExtractorLayer("x", "y"),))
     [(_, found, values)] = measure([bank], image, blur(image, 0.0))
     assert not found.any()
     assert values == (0.0, 0.0, 0.0, 0.0, 0.0)
@@ -125,7 +125,7 @@ def test_crops_are_of_one_size_from_the_centre() -> None:
 
 def test_the_study_without_imagenet_weights(pictures: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    assert features.run(Request(tmp_path / "out", sets=(str(pictures),), say=said.append))
+    assert features.run(StudyRequest(tmp_path / "out", sets=(str(pictures),), say=said.append))
     page = (tmp_path / "out" / "README.md").read_text()
     rows = (tmp_path / "out" / "features.md").read_text().splitlines()
     assert "2 of set, centre crops of 48x32 px" in page
@@ -145,7 +145,7 @@ def test_the_study_without_imagenet_weights(pictures: Path, tmp_path: Path) -> N
 
 def test_several_sets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="one set, not over Set5, Set14"):
-        features.run(Request(tmp_path, sets=("Set5", "Set14")))
+        features.run(StudyRequest(tmp_path, sets=("Set5", "Set14")))
 
 
 def test_imagenet_weights_are_measured_where_they_are(
@@ -158,9 +158,9 @@ def test_imagenet_weights_are_measured_where_they_are(
     assert cached_vgg19() == path
     torch.save(extractors.VGG19(torch.nn.ReLU).state_dict(), path)
     monkeypatch.setattr(features, "MOST", 1)
-    assert features.run(Request(tmp_path / "out", sets=(str(pictures),), seeds=1, say=lambda line: None))
+    assert features.run(StudyRequest(tmp_path / "out", sets=(str(pictures),), seeds=1, say=lambda line: None))
     page = (tmp_path / "out" / "README.md").read_text()
     assert NOT_MEASURED not in page
     assert "not at hand" not in page
     with pytest.raises(ModelError, match="VGG-19"):
-        features.run(Request(tmp_path / "out", sets=(str(pictures),), vgg19=tmp_path / "nowhere.pth"))
+        features.run(StudyRequest(tmp_path / "out", sets=(str(pictures),), vgg19=tmp_path / "nowhere.pth"))

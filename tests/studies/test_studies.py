@@ -17,14 +17,14 @@ from rlfn.networks import build, save_checkpoint
 from rlfn.networks.rfdn import GroupESA
 from rlfn.studies import contrastive, esa, trainings
 from rlfn.studies.perceptual import vgg19_distance
-from rlfn.studies.request import Request
+from rlfn.studies.request import StudyRequest
 from rlfn.studies.table import STUDIES
 from rlfn.training.extractors import VGG19
 
 
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.trains])
 def test_a_study_writes_everything_and_does_nothing_twice(
-    name: str, asked: Request, monkeypatch: pytest.MonkeyPatch
+    name: str, asked: StudyRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contrastive, "cached_vgg19", lambda: None)
     assert STUDIES[name].run(asked)
@@ -46,7 +46,7 @@ def test_a_study_writes_everything_and_does_nothing_twice(
     assert (asked.out / "README.md").read_text() == text
 
 
-def test_the_architecture_table_counts_and_times(asked: Request) -> None:
+def test_the_architecture_table_counts_and_times(asked: StudyRequest) -> None:
     assert STUDIES["architecture"].run(dataclasses.replace(asked, seeds=1))
     rows = {row[""]: row for row in csv.DictReader((asked.out / "table.csv").read_text().splitlines())}
     assert list(rows) == ["RFDB", "RFDBR48", "RFDBR52", "RLFB"]
@@ -55,7 +55,7 @@ def test_the_architecture_table_counts_and_times(asked: Request) -> None:
     assert all(float(row["torch, ms"]) > 0.0 for row in rows.values())
 
 
-def test_without_the_weights_of_vgg19_its_rows_say_so(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_weights_of_vgg19_its_rows_say_so(asked: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contrastive, "cached_vgg19", lambda: None)
     assert STUDIES["contrastive"].run(dataclasses.replace(asked, seeds=1))
     lines = (asked.out / "table.md").read_text().splitlines()
@@ -66,7 +66,7 @@ def test_without_the_weights_of_vgg19_its_rows_say_so(asked: Request, monkeypatc
     assert "--vgg19" in (asked.out / "README.md").read_text()
 
 
-def test_with_the_weights_of_vgg19_every_row_is_measured(asked: Request, tmp_path: Path) -> None:
+def test_with_the_weights_of_vgg19_every_row_is_measured(asked: StudyRequest, tmp_path: Path) -> None:
     torch.manual_seed(0)
     weights = tmp_path / "vgg19.pth"
     torch.save(VGG19(nn.ReLU).state_dict(), weights)
@@ -104,14 +104,14 @@ def test_the_weakest_filters_are_removed_in_every_block() -> None:
     )
 
 
-def test_sensitivity_needs_a_group_of_convolutions(asked: Request, tmp_path: Path) -> None:
+def test_sensitivity_needs_a_group_of_convolutions(asked: StudyRequest, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_checkpoint(path, build(get_variant("rlfn-s"), 4), get_variant("rlfn-s"), 4, {})
     with pytest.raises(ModelError, match="RFDN"):
         STUDIES["esa"].run(dataclasses.replace(asked, seeds=1, models=(str(path),)))
 
 
-def test_a_small_budget_branches_from_trained_weights(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_budget_branches_from_trained_weights(asked: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     path = asked.out.with_name("trained.safetensors")
     save_checkpoint(path, build(get_variant("rlfn-s"), 4), get_variant("rlfn-s"), 4, {})
     monkeypatch.setattr(contrastive, "second_stage", lambda: path)

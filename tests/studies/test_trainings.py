@@ -15,8 +15,8 @@ import torch
 from rlfn.errors import DataError, OptionError
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.studies import trainings
-from rlfn.studies.request import Budget, Request
-from rlfn.studies.trainings import Part, Plan, Training, total_length
+from rlfn.studies.request import Budget, StudyRequest
+from rlfn.studies.trainings import Part, StudyPlan, Training, total_length
 from rlfn.training import recipe_files
 from rlfn.training.learner import Learner
 
@@ -25,13 +25,13 @@ BRANCH = Training("branch", "rlfn-s", (Part(settings={"loss": {"mse": 0.5}}),), 
 BOTH = (FIRST, BRANCH)
 
 
-def weights(plan: Plan, name: str, seed: int) -> torch.Tensor:
+def weights(plan: StudyPlan, name: str, seed: int) -> torch.Tensor:
     state = load_checkpoint(plan.model(name, seed)).network.state_dict()
     return torch.cat([tensor.flatten() for tensor in state.values()])
 
 
-def test_a_branch_starts_from_the_weights_of_its_own_seed(asked: Request) -> None:
-    plan = Plan(BOTH, asked)
+def test_a_branch_starts_from_the_weights_of_its_own_seed(asked: StudyRequest) -> None:
+    plan = StudyPlan(BOTH, asked)
     recipe = plan.recipe(BRANCH, 1)
     assert recipe.stages[0].init == str(plan.model("first", 1).resolve())
     assert recipe.stages[0].loss == {"l1": 1.0, "mse": 0.5}
@@ -39,15 +39,15 @@ def test_a_branch_starts_from_the_weights_of_its_own_seed(asked: Request) -> Non
     assert total_length(BOTH, "branch") == 4.0
 
 
-def test_lengths_are_counted_in_stages(asked: Request) -> None:
-    recipe = Plan(BOTH, asked).recipe(FIRST, 0)
+def test_lengths_are_counted_in_stages(asked: StudyRequest) -> None:
+    recipe = StudyPlan(BOTH, asked).recipe(FIRST, 0)
     assert [stage.iterations for stage in recipe.stages] == [4, 2]
     assert [stage.init for stage in recipe.stages] == ["interpolate", "previous"]
     assert recipe.stages[1].carry_optimizer
 
 
-def test_every_recipe_is_written_as_it_was_trained(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan(BOTH, asked)
+def test_every_recipe_is_written_as_it_was_trained(asked: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = StudyPlan(BOTH, asked)
     assert plan.run()
     for training, seed in itertools.product(BOTH, (0, 1)):
         path = asked.out / "recipes" / f"{training.name}-seed{seed}.json"
@@ -58,17 +58,17 @@ def test_every_recipe_is_written_as_it_was_trained(asked: Request, monkeypatch: 
     assert plan.trained("first", 0).held_out > 5.0
 
 
-def test_seeds_differ(asked: Request) -> None:
-    plan = Plan([FIRST], asked)
+def test_seeds_differ(asked: StudyRequest) -> None:
+    plan = StudyPlan([FIRST], asked)
     assert plan.run()
     assert not torch.equal(weights(plan, "first", 0), weights(plan, "first", 1))
 
 
 def test_a_stopped_study_goes_on_to_the_same_weights(
-    asked: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: StudyRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = dataclasses.replace(asked, seeds=1)
-    whole = Plan(BOTH, dataclasses.replace(one, out=tmp_path / "whole"))
+    whole = StudyPlan(BOTH, dataclasses.replace(one, out=tmp_path / "whole"))
     assert whole.run()
     step, count = Learner.step, itertools.count(1)
 
@@ -79,8 +79,8 @@ def test_a_stopped_study_goes_on_to_the_same_weights(
 
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "step", interrupted)
-        assert not Plan(BOTH, one).run()
-    stopped = Plan(BOTH, one)
+        assert not StudyPlan(BOTH, one).run()
+    stopped = StudyPlan(BOTH, one)
     assert not stopped.model("first", 0).exists()
     assert stopped.run()
     assert torch.equal(weights(stopped, "first", 0), weights(whole, "first", 0))
@@ -88,54 +88,54 @@ def test_a_stopped_study_goes_on_to_the_same_weights(
     assert stopped.run()
 
 
-def test_another_budget_in_the_same_folder_is_refused(asked: Request) -> None:
-    Plan(BOTH, asked)
-    Plan(BOTH, asked)
+def test_another_budget_in_the_same_folder_is_refused(asked: StudyRequest) -> None:
+    StudyPlan(BOTH, asked)
+    StudyPlan(BOTH, asked)
     with pytest.raises(OptionError, match="another budget"):
-        Plan(BOTH, dataclasses.replace(asked, budget=Budget(iterations=3)))
+        StudyPlan(BOTH, dataclasses.replace(asked, budget=Budget(iterations=3)))
     with pytest.raises(OptionError, match="other seeds"):
-        Plan(BOTH, dataclasses.replace(asked, seeds=3))
+        StudyPlan(BOTH, dataclasses.replace(asked, seeds=3))
 
 
-def test_a_damaged_plan_says_so(asked: Request) -> None:
-    Plan(BOTH, asked)
+def test_a_damaged_plan_says_so(asked: StudyRequest) -> None:
+    StudyPlan(BOTH, asked)
     (asked.out / "plan.json").write_text("{")
     with pytest.raises(OptionError, match="is damaged"):
-        Plan(BOTH, asked)
+        StudyPlan(BOTH, asked)
 
 
-def test_hours_are_shared_out_over_seeds_and_stages(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hours_are_shared_out_over_seeds_and_stages(asked: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainings, "step_seconds", lambda recipe, stage: 0.5)
-    plan = Plan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.1)))
+    plan = StudyPlan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.1)))
     assert plan.stage_iterations == int(360 / (0.5 * 4.0 * 2))
     kept = json.loads((asked.out / "plan.json").read_text())
     assert kept["iterations"] == plan.stage_iterations
     monkeypatch.setattr(trainings, "step_seconds", lambda recipe, stage: 5.0)
-    assert Plan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.1))).stage_iterations == kept["iterations"]
+    assert StudyPlan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.1))).stage_iterations == kept["iterations"]
 
 
-def test_a_step_of_every_loss_can_be_timed(asked: Request) -> None:
-    recipe = Plan([BRANCH, FIRST], asked).recipe(BRANCH, 0)
+def test_a_step_of_every_loss_can_be_timed(asked: StudyRequest) -> None:
+    recipe = StudyPlan([BRANCH, FIRST], asked).recipe(BRANCH, 0)
     assert 0.0 < trainings.step_seconds(recipe, recipe.stages[0]) < 60.0
 
 
-def test_too_few_hours_say_how_many_are_needed(asked: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_hours_say_how_many_are_needed(asked: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainings, "step_seconds", lambda recipe, stage: 1.0)
     with pytest.raises(OptionError, match=r"hours=0\.022"):
-        Plan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.001)))
+        StudyPlan(BOTH, dataclasses.replace(asked, budget=Budget(hours=0.001)))
     assert not (asked.out / "plan.json").exists()
 
 
-def test_without_a_pack_the_study_says_how_to_make_one_and_leaves_nothing(asked: Request) -> None:
+def test_without_a_pack_the_study_says_how_to_make_one_and_leaves_nothing(asked: StudyRequest) -> None:
     with pytest.raises(DataError, match="rlfn data pack"):
-        Plan(BOTH, dataclasses.replace(asked, data=None))
+        StudyPlan(BOTH, dataclasses.replace(asked, data=None))
     with pytest.raises(DataError, match="absent"):
-        Plan(BOTH, dataclasses.replace(asked, data=Path("absent")))
+        StudyPlan(BOTH, dataclasses.replace(asked, data=Path("absent")))
     assert not asked.out.exists()
 
 
-def test_small_settings_leave_the_papers_budget_alone(asked: Request) -> None:
+def test_small_settings_leave_the_papers_budget_alone(asked: StudyRequest) -> None:
     small = {"batch": 2}
-    assert Plan(BOTH, asked, small).recipe(FIRST, 0).stages[0].batch == 2
+    assert StudyPlan(BOTH, asked, small).recipe(FIRST, 0).stages[0].batch == 2
     paper = dataclasses.replace(asked, out=asked.out / "paper", budget=Budget.parse("paper"))
-    assert Plan(BOTH, paper, small).recipe(FIRST, 0).stages[0].batch == 4
+    assert StudyPlan(BOTH, paper, small).recipe(FIRST, 0).stages[0].batch == 4

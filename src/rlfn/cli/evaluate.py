@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rlfn.evaluation.benchmark import Contender, Report
+    from rlfn.evaluation.benchmark import BenchmarkReport, Contender
 
 
 def register(app: typer.Typer) -> None:
@@ -120,7 +120,7 @@ def _sort_names(names: Sequence[str], sets: Sequence[str] | None) -> tuple[list[
     return models, [*(sets or []), *(name for name, found in zip(names, is_set, strict=True) if found)]
 
 
-def _plot(report: Report, contenders: Sequence[Contender], path: Path) -> None:
+def _plot(report: BenchmarkReport, contenders: Sequence[Contender], path: Path) -> None:
     """Time the contenders in turn on a picture of 1280x720 in the end, 8 bit in and out, and draw the chart."""
     from functools import partial
 
@@ -135,7 +135,7 @@ def _plot(report: Report, contenders: Sequence[Contender], path: Path) -> None:
     draw_scatter(report, medians, "a result of 1280x720", path)
 
 
-def _end(report: Report) -> None:
+def _end(report: BenchmarkReport) -> None:
     """Name what failed, and end with status 1 if anything did."""
     for failure in report.failures:
         which = f"{failure.set} x{failure.scale}" + (f", {failure.model}" if failure.model else "")

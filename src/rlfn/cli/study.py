@@ -39,7 +39,7 @@ def study(
 
     keep_from_spinning()
     try:
-        from rlfn.studies.request import Budget, Request
+        from rlfn.studies.request import Budget, StudyRequest
         from rlfn.studies.table import STUDIES
     except ModuleNotFoundError as error:
         raise MissingExtraError("Repeating a study", "train") from error
@@ -54,7 +54,7 @@ def study(
         raise OptionError(f"The study {name} trains. Give it a pack: --data PACK (made by rlfn data pack).")
     if vgg19 is not None and not vgg19.is_file():
         raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave --vgg19 out.")
-    request = Request(
+    request = StudyRequest(
         out=out or Path("studies") / name,
         data=data,
         bench=bench,

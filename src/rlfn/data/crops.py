@@ -18,14 +18,14 @@ from rlfn.data.degradations import Degradation
 from rlfn.data.pack import Indices, Pack
 from rlfn.errors import OptionError
 
-Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+SampleBatch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 FLAT = 4.0  # mean step between neighbours, in levels of 255, below which a crop counts as flat
 REDRAWS = 4  # how often at most one sample is drawn again
 
 
 @dataclass(frozen=True)
-class Crop:
+class SampleCrop:
     """Where a crop lies, in low-resolution pixels, and how it is turned: mirrored first, then transposed."""
 
     picture: int
@@ -63,7 +63,7 @@ def sample_batch(
     pictures: Indices,
     degradation: Degradation,
     skip_flat: float = 0.0,
-) -> Batch:
+) -> SampleBatch:
     """Draw a batch of aligned crops, randomly mirrored and turned by quarters.
 
     Every picture is equally likely, as in the paper, then every position in it. Sample k depends on ``seed``,
@@ -112,7 +112,7 @@ def sample_batch(
 
 def draw_crop(
     pack: Pack, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float = 0.0
-) -> Crop:
+) -> SampleCrop:
     """Draw one crop from its stream, see :func:`sample_batch` for the arguments; the pictures must be large enough."""
     for _ in range(REDRAWS + 1):
         picture = int(pictures[random.integers(len(pictures))])
@@ -125,12 +125,12 @@ def draw_crop(
         if not is_flat(planes[:, y : y + side, x : x + side], scale):
             break
     mirror_rows, mirror_columns, turn = random.integers(0, 2, size=3)
-    return Crop(picture, top, left, bool(mirror_rows), bool(mirror_columns), bool(turn))
+    return SampleCrop(picture, top, left, bool(mirror_rows), bool(mirror_columns), bool(turn))
 
 
 def batches(
-    draw: Callable[[int], Batch], iterations: Iterable[int], *, ahead: int = 2, workers: int = 1
-) -> Iterator[tuple[int, Batch]]:
+    draw: Callable[[int], SampleBatch], iterations: Iterable[int], *, ahead: int = 2, workers: int = 1
+) -> Iterator[tuple[int, SampleBatch]]:
     """Draw batches in background threads, so that loading never stalls a step.
 
     Args:
@@ -146,7 +146,7 @@ def batches(
         raise OptionError(f"Cannot prefetch {ahead} batches with {workers} threads. Both must be at least 1.")
     pool = ThreadPoolExecutor(workers, "batches")
     remaining = iter(iterations)
-    queue: deque[tuple[int, Future[Batch]]] = deque()
+    queue: deque[tuple[int, Future[SampleBatch]]] = deque()
 
     def refill() -> None:
         while len(queue) < ahead and (iteration := next(remaining, None)) is not None:
@@ -171,7 +171,7 @@ def is_flat(hr: NDArray[np.uint8], scale: int) -> bool:
 
 def _degrade(
     planes: NDArray[np.uint8],
-    crop: Crop,
+    crop: SampleCrop,
     patch: int,
     scale: int,
     degradation: Degradation,

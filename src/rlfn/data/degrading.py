@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rlfn.data.crops import sample_stream
 from rlfn.data.degradations import Degradation
-from rlfn.data.packing import Progress
-from rlfn.data.pictures import Source, find_pictures, read_rgb, write_rgb
+from rlfn.data.packing import PictureProgress
+from rlfn.data.pictures import TrainingPicture, find_pictures, read_rgb, write_rgb
 from rlfn.errors import DataError, OptionError, OutputError, PictureError
 
 
@@ -22,7 +22,7 @@ def degrade_folder(
     degradation: Degradation,
     seed: int = 0,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: PictureProgress | None = None,
 ) -> list[str]:
     """Write the low-resolution picture of every picture in ``folder`` as ``out/<sub-folders>/<name>x<scale>.png``.
 
@@ -50,7 +50,7 @@ def degrade_folder(
     if folder.resolve() == out.resolve():
         raise DataError(f"{out} is where the pictures are. Choose another folder for -o.")
     sources = find_pictures([folder])
-    targets: dict[Path, Source] = {}
+    targets: dict[Path, TrainingPicture] = {}
     for source in sources:
         name = Path(source.name)
         target = out / name.parent / f"{name.stem}x{scale}.png"
@@ -58,7 +58,7 @@ def degrade_folder(
             raise DataError(f"{targets[target].name} and {source.name} would both become {target}. Rename one.")
         targets[target] = source
 
-    def work(target: Path, source: Source) -> str:
+    def work(target: Path, source: TrainingPicture) -> str:
         try:
             hr = read_rgb(source.path)
             height, width = hr.shape[0] // scale * scale, hr.shape[1] // scale * scale

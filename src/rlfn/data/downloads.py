@@ -23,7 +23,7 @@ _RESEARCH = "academic research use only, see https://data.vision.ee.ethz.ch/cvl/
 _MIXED = "none stated for the whole; photographs of many owners, for research"
 _APACHE = "Apache-2.0"
 
-Report = Callable[[int, int], None]  # bytes on disk, bytes in all (0: unknown)
+DownloadProgress = Callable[[int, int], None]  # bytes on disk, bytes in all (0: unknown)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ DOWNLOADS: dict[str, Download] = {
 }
 
 
-def get(name: str, out: Path, report: Report | None = None) -> list[Path]:
+def get(name: str, out: Path, report: DownloadProgress | None = None) -> list[Path]:
     """Download a set into ``out`` and unpack its archives there; what is already there and whole is not fetched again.
 
     An interrupted download is taken up where it stopped, if the server can do that.
@@ -148,7 +148,7 @@ def get(name: str, out: Path, report: Report | None = None) -> list[Path]:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}. Run again to go on.") from error
 
 
-def fetch(file: File, out: Path, report: Report | None = None) -> Path:
+def fetch(file: File, out: Path, report: DownloadProgress | None = None) -> Path:
     """Download one file into ``out``, check it, and unpack it there if it is a zip or tar archive.
 
     Raises:
@@ -184,7 +184,7 @@ def fetch(file: File, out: Path, report: Report | None = None) -> Path:
 class _Resuming:
     """Pooch's downloader with a memory: the bytes go to ``NAME.part``, and the next run asks for the rest of them."""
 
-    def __init__(self, file: File, out: Path, report: Report | None) -> None:
+    def __init__(self, file: File, out: Path, report: DownloadProgress | None) -> None:
         self._hash = file.hash
         self._part = out / f"{file.name}.part"
         self._report = report

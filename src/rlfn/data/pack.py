@@ -23,7 +23,7 @@ INDEX = "index.json"
 JOURNAL = "journal.jsonl"
 KIND, VERSION = "rlfn pack", 1
 
-Part = Literal["train", "held-out", "all"]
+PackPart = Literal["train", "held-out", "all"]
 Indices = NDArray[np.intp]
 
 
@@ -33,7 +33,7 @@ def layer_file(scale: int) -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
+class PackEntry:
     """One picture of a pack; the dictionaries have a key for each scale, 1 being the high-resolution picture."""
 
     name: str
@@ -53,7 +53,7 @@ class Entry:
         return 3 * height * width
 
     @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Entry:
+    def from_json(cls, row: dict[str, Any]) -> PackEntry:
         """Rebuild an entry from its JSON form, whose keys are strings."""
         offsets = {int(scale): int(offset) for scale, offset in row["offsets"].items()}
         checksums = {int(scale): int(checksum) for scale, checksum in row["checksums"].items()}
@@ -76,7 +76,7 @@ class Pack:
         settings: what the pack was made with.
     """
 
-    def __init__(self, path: Path, entries: list[Entry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
+    def __init__(self, path: Path, entries: list[PackEntry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
         self.path = path
         self.scales = scales
         self.names = tuple(entry.name for entry in entries)
@@ -94,7 +94,7 @@ class Pack:
         """
         path = Path(path)
         index = _read_index(path)
-        entries = [Entry.from_json(row) for row in index["pictures"]]
+        entries = [PackEntry.from_json(row) for row in index["pictures"]]
         scales = tuple(int(scale) for scale in index["scales"])
         for scale in (1, *scales):
             file = path / layer_file(scale)
@@ -140,7 +140,7 @@ class Pack:
         """Return a view of a low-resolution picture, (H // scale, W // scale, 3) uint8."""
         return self.planes(picture, scale).transpose(1, 2, 0)
 
-    def split(self, held_out: float, part: Part) -> Indices:
+    def split(self, held_out: float, part: PackPart) -> Indices:
         """Return the indices of a part of the pack: ``train``, ``held-out`` or ``all``.
 
         A picture's part follows from a hash of its name, so it stays where it is when others are added. A share above
@@ -208,7 +208,7 @@ def shorten(names: Any, most: int = 8) -> str:
     return listing(names[:most]) + more
 
 
-def intact(entry: Entry, layers: dict[int, NDArray[np.uint8]]) -> bool:
+def intact(entry: PackEntry, layers: dict[int, NDArray[np.uint8]]) -> bool:
     """Say whether the samples of a picture have the checksums of its entry."""
     for scale, layer in layers.items():
         start = entry.offsets[scale]
@@ -218,7 +218,7 @@ def intact(entry: Entry, layers: dict[int, NDArray[np.uint8]]) -> bool:
     return True
 
 
-def write_index(path: Path, entries: list[Entry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
+def write_index(path: Path, entries: list[PackEntry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
     """Write the index of a pack, whole or not at all; ``path`` is the pack's folder."""
     import os
 

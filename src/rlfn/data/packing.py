@@ -22,13 +22,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.data.pack import INDEX, JOURNAL, Entry, Pack, intact, layer_file, shorten, write_index
-from rlfn.data.pairs import Job, plan
+from rlfn.data.pack import INDEX, JOURNAL, Pack, PackEntry, intact, layer_file, shorten, write_index
+from rlfn.data.pairs import PackingJob, plan_packing
 from rlfn.data.pictures import find_pictures, read_rgb
 from rlfn.errors import DataError, OptionError, OutputError, PictureError
 from rlfn.images.resize import resize
 
-Progress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
+PictureProgress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
 Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution picture; (H, W, 3)
 
 
@@ -50,7 +50,7 @@ def make_pack(
     min_side: int = 256,
     skip: bool = False,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: PictureProgress | None = None,
 ) -> Packed:
     """Pack the pictures of ``folders`` into the folder ``out``, or go on with a pack that was interrupted.
 
@@ -76,7 +76,7 @@ def make_pack(
     scales = tuple(sorted(set(scales)))
     if not scales or scales[0] < 2:
         raise OptionError(f"Cannot pack at scales {scales or 'none'}. Give whole numbers from 2 up, such as 2 3 4.")
-    jobs, problems = plan(find_pictures(folders), scales, lr_folder, min_side)
+    jobs, problems = plan_packing(find_pictures(folders), scales, lr_folder, min_side)
     if problems and not skip:
         raise DataError(f"{_reasons(problems)} Remove or replace them, or leave them out with --skip.")
     if not jobs:
@@ -112,7 +112,7 @@ def _reasons(problems: list[str]) -> str:
     return f"{len(problems)} pictures cannot be packed: {shorten(problems)}." if problems else ""
 
 
-def _finished(out: Path, jobs: list[Job], settings: dict[str, Any]) -> Pack:
+def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any]) -> Pack:
     """Return the pack that already lies in ``out`` if it is the one wanted."""
     pack = Pack.open(out)
     if pack.settings != settings or pack.names != tuple(job.name for job in jobs):
@@ -125,7 +125,7 @@ class _Writer:
 
     def __init__(self, out: Path, scales: tuple[int, ...], settings: dict[str, Any], stack: ExitStack) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, PackEntry] = {}
         known = _read_journal(out, settings)
         layers = {scale: out / layer_file(scale) for scale in (1, *scales)}
         for file in layers.values():
@@ -150,13 +150,13 @@ class _Writer:
             self._journal.write(json.dumps(row) + "\n")
         self._journal.flush()
 
-    def resume(self, jobs: list[Job]) -> list[Job]:
+    def resume(self, jobs: list[PackingJob]) -> list[PackingJob]:
         """Return the pictures that are still to be made; forget those that have changed or are no longer wanted."""
         stamps = {job.name: job.stamp() for job in jobs}
         self.entries = {name: entry for name, entry in self.entries.items() if stamps.get(name) == entry.stamp}
         return [job for job in jobs if job.name not in self.entries]
 
-    def add(self, job: Job, planes: Planes) -> None:
+    def add(self, job: PackingJob, planes: Planes) -> None:
         """Append one picture, then its line in the journal."""
         offsets = dict(self._ends)
         checksums = {}
@@ -166,7 +166,7 @@ class _Writer:
             self._ends[scale] += samples.size
             checksums[scale] = zlib.crc32(samples.data)
         _, height, width = planes[1].shape
-        entry = Entry(job.name, height, width, offsets, checksums, job.stamp())
+        entry = PackEntry(job.name, height, width, offsets, checksums, job.stamp())
         self.entries[entry.name] = entry
         self._journal.write(json.dumps(asdict(entry)) + "\n")
         self._journal.flush()
@@ -177,7 +177,7 @@ class _Writer:
             os.fsync(stream.fileno())
 
 
-def _read_journal(out: Path, settings: dict[str, Any]) -> list[Entry]:
+def _read_journal(out: Path, settings: dict[str, Any]) -> list[PackEntry]:
     """Return what an interrupted run has written; refuse a folder with anything else in it."""
     file = out / JOURNAL
     if not file.is_file():
@@ -192,10 +192,10 @@ def _read_journal(out: Path, settings: dict[str, Any]) -> list[Entry]:
             break
     if rows and rows[0] != settings:
         raise DataError(f"{out} holds an unfinished pack with other settings. Choose another -o or delete it.")
-    return [Entry.from_json(row) for row in rows[1:]]
+    return [PackEntry.from_json(row) for row in rows[1:]]
 
 
-def _check_space(out: Path, jobs: list[Job], scales: tuple[int, ...]) -> None:
+def _check_space(out: Path, jobs: list[PackingJob], scales: tuple[int, ...]) -> None:
     """Refuse to begin what the disk cannot hold."""
     needed = sum(3 * (job.height // scale) * (job.width // scale) for job in jobs for scale in (1, *scales))
     free = shutil.disk_usage(out).free
@@ -207,7 +207,12 @@ def _check_space(out: Path, jobs: list[Job], scales: tuple[int, ...]) -> None:
 
 
 def _run(
-    jobs: list[Job], scales: tuple[int, ...], writer: _Writer, workers: int, total: int, progress: Progress | None
+    jobs: list[PackingJob],
+    scales: tuple[int, ...],
+    writer: _Writer,
+    workers: int,
+    total: int,
+    progress: PictureProgress | None,
 ) -> list[str]:
     """Make and write the pictures; return a sentence on each that could not be decoded."""
     failures = []
@@ -221,11 +226,13 @@ def _run(
     return failures
 
 
-def _in_threads(jobs: list[Job], scales: tuple[int, ...], workers: int) -> Iterator[tuple[Job, Future[Planes]]]:
+def _in_threads(
+    jobs: list[PackingJob], scales: tuple[int, ...], workers: int
+) -> Iterator[tuple[PackingJob, Future[Planes]]]:
     """Make the pictures in threads, in order, a few ahead of what is taken, so that memory stays bounded."""
     pool = ThreadPoolExecutor(workers, "pack")
     waiting = iter(jobs)
-    flying: deque[tuple[Job, Future[Planes]]] = deque()
+    flying: deque[tuple[PackingJob, Future[Planes]]] = deque()
     try:
         while True:
             while len(flying) < workers + 2 and (job := next(waiting, None)) is not None:
@@ -237,7 +244,7 @@ def _in_threads(jobs: list[Job], scales: tuple[int, ...], workers: int) -> Itera
         pool.shutdown(cancel_futures=True)
 
 
-def _make(job: Job, scales: tuple[int, ...]) -> Planes:
+def _make(job: PackingJob, scales: tuple[int, ...]) -> Planes:
     """Decode and reduce one picture; the result is planar, (3, H, W)."""
     hr = read_rgb(job.files[1])
     made: Planes = {1: hr}

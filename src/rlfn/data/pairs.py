@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlfn.data.pictures import SUFFIXES, Source, picture_size
+from rlfn.data.pictures import SUFFIXES, TrainingPicture, picture_size
 from rlfn.errors import DataError, PictureError
 
 
 @dataclass(frozen=True)
-class Job:
+class PackingJob:
     """One picture to pack: its files by scale (1 for the high-resolution one) and its upright size."""
 
     name: str
@@ -24,9 +24,9 @@ class Job:
         return [number for state in states for number in (state.st_size, state.st_mtime_ns)]
 
 
-def plan(
-    sources: list[Source], scales: tuple[int, ...], lr_folder: Path | None, min_side: int
-) -> tuple[list[Job], list[str]]:
+def plan_packing(
+    sources: list[TrainingPicture], scales: tuple[int, ...], lr_folder: Path | None, min_side: int
+) -> tuple[list[PackingJob], list[str]]:
     """Read the headers of all pictures; return those to pack and a sentence on each one that cannot be.
 
     Raises:
@@ -44,13 +44,13 @@ def plan(
             for scale in scales if lr_folder else ():
                 files[scale] = find_lr(source, scale, lr_folder or Path(), only=len(scales) == 1)
                 _check_pair(source, files[scale], (height, width), picture_size(files[scale]), scale)
-            jobs.append(Job(source.name, files, height, width))
+            jobs.append(PackingJob(source.name, files, height, width))
         except (DataError, PictureError) as error:
             problems.append(str(error).rstrip("."))
     return jobs, problems
 
 
-def find_lr(source: Source, scale: int, lr_folder: Path, only: bool = True) -> Path:
+def find_lr(source: TrainingPicture, scale: int, lr_folder: Path, only: bool = True) -> Path:
     """Return the low-resolution picture of ``source``.
 
     For ``a/0001.png`` and scale 4 these are tried, in ``X4/``, ``x4/`` and then ``lr_folder`` itself, each with and
@@ -72,7 +72,7 @@ def find_lr(source: Source, scale: int, lr_folder: Path, only: bool = True) -> P
     raise DataError(f"{source.name} has no picture reduced by {scale} in {lr_folder} (such as X{scale}/{stems[0]}.png)")
 
 
-def _check_pair(source: Source, file: Path, hr: tuple[int, int], lr: tuple[int, int], scale: int) -> None:
+def _check_pair(source: TrainingPicture, file: Path, hr: tuple[int, int], lr: tuple[int, int], scale: int) -> None:
     wanted = (hr[0] // scale, hr[1] // scale)
     if lr != wanted:
         raise DataError(

@@ -17,14 +17,14 @@ SUFFIXES = tuple(sorted(files.READABLE_SUFFIXES))
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingPicture:
     """A picture file and the name it goes by: its path below the folder it was found in, with forward slashes."""
 
     name: str
     path: Path
 
 
-def find_pictures(folders: list[Path]) -> list[Source]:
+def find_pictures(folders: list[Path]) -> list[TrainingPicture]:
     """Return the pictures in ``folders`` and their sub-folders, sorted by name.
 
     Hidden files and folders are left out. With several folders a name starts with its folder's own name.
@@ -32,7 +32,7 @@ def find_pictures(folders: list[Path]) -> list[Source]:
     Raises:
         DataError: a folder is missing, is a file or has no picture, or two pictures would go by one name.
     """
-    found: dict[str, Source] = {}
+    found: dict[str, TrainingPicture] = {}
     for folder in folders:
         if not folder.is_dir():
             what = "is a file, not a folder" if folder.exists() else "does not exist"
@@ -46,7 +46,7 @@ def find_pictures(folders: list[Path]) -> list[Source]:
             name = prefix + path.relative_to(folder).as_posix()
             if name in found:
                 raise DataError(f"{found[name].path} and {path} would both go by the name {name}. Rename one folder.")
-            found[name] = Source(name, path)
+            found[name] = TrainingPicture(name, path)
     return [found[name] for name in sorted(found)]
 
 

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from rlfn.errors import OptionError, OutputError, RlfnError
 from rlfn.evaluation.metrics import score_rgb, score_y
-from rlfn.evaluation.sets import Fingerprint, Pair, PictureSet, Sample, find_set, read_pair, warning
+from rlfn.evaluation.sets import Fingerprint, PicturePair, PictureSet, Sample, find_set, read_pair, warning
 from rlfn.images.files import Picture, write_picture
 from rlfn.images.resize import resize
 
 Upscale = Callable[[NDArray[np.uint8]], NDArray[Any]]
 """Takes (h, w, 3) uint8 RGB and returns (s h, s w, 3) uint8."""
 
-Progress = Callable[[str, str, int, int], None]
+ScoringProgress = Callable[[str, str, int, int], None]
 """Called with set, picture, number of pictures done and number of pictures."""
 
 _BACKLOG = 8  # results that may wait for their scores
@@ -124,7 +124,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchmarkReport:
     """Everything that an evaluation found."""
 
     sets: tuple[SetFacts, ...]
@@ -143,8 +143,8 @@ def evaluate(
     data: str | Path | None = None,
     *,
     save: Path | None = None,
-    progress: Progress | None = None,
-) -> Report:
+    progress: ScoringProgress | None = None,
+) -> BenchmarkReport:
     """Score contenders on sets; bicubic is added for every scale that occurs.
 
     A set or a contender that fails is listed in the report and does not stop the others.
@@ -179,7 +179,7 @@ def evaluate(
             facts.append(run.facts())
             results += run.results()
             failures += run.failures
-    return Report(tuple(facts), tuple(results), tuple(failures))
+    return BenchmarkReport(tuple(facts), tuple(results), tuple(failures))
 
 
 class _SetRun:
@@ -197,7 +197,7 @@ class _SetRun:
         self._images: dict[str, list[ImageResult]] = {rival.name: [] for rival in rivals}
         self._hr, self._lr = Fingerprint(), Fingerprint()
 
-    def measure(self, progress: Progress | None) -> None:
+    def measure(self, progress: ScoringProgress | None) -> None:
         pairs = self.found.pairs
         waiting: deque[tuple[Contender, str, Future[ImageResult]]] = deque()
         with ThreadPoolExecutor(1) as worker:
@@ -220,7 +220,7 @@ class _SetRun:
             while waiting:
                 self._collect(*waiting.popleft())
 
-    def _read(self, pair: Pair) -> Sample:
+    def _read(self, pair: PicturePair) -> Sample:
         sample = read_pair(pair, self.found.scale)
         self._hr.add(sample.hr)
         self._lr.add(sample.lr)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, OptionError, OutputError
-from rlfn.evaluation.benchmark import Contender, Report, bicubic
+from rlfn.evaluation.benchmark import BenchmarkReport, Contender, bicubic
 from rlfn.evaluation.metrics import Score, score_y
 from rlfn.images.resize import resize
 
@@ -114,7 +114,7 @@ def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:
     write_figure(figure, path)
 
 
-def draw_scatter(report: Report, milliseconds: Mapping[str, float], task: str, path: Path) -> None:
+def draw_scatter(report: BenchmarkReport, milliseconds: Mapping[str, float], task: str, path: Path) -> None:
     """Write PSNR on Y against latency, one chart for each set and scale, as PNG.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rlfn.evaluation.benchmark import RULES, Report, Result
+from rlfn.evaluation.benchmark import RULES, BenchmarkReport, Result
 from rlfn.evaluation.sets import KNOWN
 
 
-def header(report: Report) -> list[str]:
+def header(report: BenchmarkReport) -> list[str]:
     """Return the lines that say what decides the numbers."""
     width = max(len(name) for name, _ in RULES)
     lines = [f"{name:<{width}}  {text}" for name, text in RULES]
@@ -24,7 +24,7 @@ def header(report: Report) -> list[str]:
     return lines
 
 
-def table(report: Report) -> list[str]:
+def table(report: BenchmarkReport) -> list[str]:
     """Return the scores as the lines of a Markdown table, a row for each model and scale, a column for each set."""
     sets = list(dict.fromkeys(result.set for result in report.results))
     rows: dict[tuple[int, str], dict[str, Result]] = {}
@@ -36,7 +36,7 @@ def table(report: Report) -> list[str]:
     return aligned(cells)
 
 
-def image_table(report: Report) -> list[str]:
+def image_table(report: BenchmarkReport) -> list[str]:
     """Return every picture's scores as the lines of a Markdown table."""
     cells = [["set", "scale", "picture", "model", "dB Y", "SSIM Y", "dB RGB", "s"]]
     for result in report.results:
@@ -71,7 +71,7 @@ def aligned(cells: list[list[str]]) -> list[str]:
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 
-def to_data(report: Report) -> dict[str, Any]:
+def to_data(report: BenchmarkReport) -> dict[str, Any]:
     """Return the report as data for JSON; an infinite PSNR, of equal pictures, becomes None."""
     return {
         "rules": dict(RULES),

@@ -51,7 +51,7 @@ KNOWN: dict[tuple[str, int], tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Pair:
+class PicturePair:
     """One picture of a set: its name, its HR file, and its LR file (None: made from the HR)."""
 
     name: str
@@ -66,7 +66,7 @@ class PictureSet:
     name: str
     root: Path
     scale: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PicturePair, ...]
 
     @property
     def lr_source(self) -> str:
@@ -128,7 +128,7 @@ def sets_present(scale: int, data: str | os.PathLike[str] | None = None) -> list
     return found
 
 
-def read_pair(pair: Pair, scale: int) -> Sample:
+def read_pair(pair: PicturePair, scale: int) -> Sample:
     """Decode one picture of a set and check that its sizes belong together.
 
     Raises:
@@ -195,7 +195,7 @@ def _find_root(which: str, data: Path) -> Path:
     )
 
 
-def _srf_pairs(root: Path, scale: int) -> list[Pair]:
+def _srf_pairs(root: Path, scale: int) -> list[PicturePair]:
     """Read Huang's layout: both pictures in one folder."""
     folder = root / f"image_SRF_{scale}"
     if not folder.is_dir():
@@ -209,13 +209,13 @@ def _srf_pairs(root: Path, scale: int) -> list[Pair]:
     for hr in _pictures(folder):
         if hr.stem.endswith("_HR"):
             name = hr.stem.removesuffix("_HR").removesuffix(f"_SRF_{scale}")
-            pairs.append(Pair(name, hr, _require(folder, [hr.stem.removesuffix("_HR") + "_LR"], hr)))
+            pairs.append(PicturePair(name, hr, _require(folder, [hr.stem.removesuffix("_HR") + "_LR"], hr)))
     if not pairs:
         raise DataError(f"{folder} has no pictures named ..._HR. Its layout is not one that is known here.")
     return pairs
 
 
-def _folder_pairs(root: Path, scale: int) -> list[Pair]:
+def _folder_pairs(root: Path, scale: int) -> list[PicturePair]:
     """Read a folder with ``HR`` and perhaps ``LR_bicubic``, or a plain folder of pictures."""
     folder = _hr_folder(root) or root
     pictures = _pictures(folder)
@@ -230,7 +230,7 @@ def _folder_pairs(root: Path, scale: int) -> list[Pair]:
         twice = sorted({stem for stem in stems if stems.count(stem) > 1})
         raise DataError(f"{folder} has two pictures called {listing(twice[:3])}. Keep one of each.")
     return [
-        Pair(
+        PicturePair(
             picture.stem,
             picture,
             _require(lr, [f"{picture.stem}{mark}" for mark in (f"x{scale}", "", f"_x{scale}")], picture)

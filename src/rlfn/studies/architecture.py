@@ -9,17 +9,17 @@ from rlfn.networks import build
 from rlfn.networks.counting import count
 from rlfn.studies.comparison import Comparison, Row
 from rlfn.studies.report import Cell, Page
-from rlfn.studies.request import Request
+from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import LATENCY_OUTPUT
-from rlfn.studies.trainings import Plan, Training
+from rlfn.studies.trainings import StudyPlan, Training
 
 _BLOCKS = {"RFDB": "rfdn-48", "RFDBR48": "rfdn-r48", "RFDBR52": "rfdn-r52", "RLFB": "rfdn-rlfb"}
 _PAPER = {"RFDBR48": "faster", "RFDBR52": "quality regained", "RLFB": "same quality, clearly faster"}
 
 
-def run(request: Request) -> bool:
+def run(request: StudyRequest) -> bool:
     """Train the four networks alike and compare quality and cost; return False where a signal stopped it."""
-    plan = Plan([Training(variant, variant) for variant in _BLOCKS.values()], request)
+    plan = StudyPlan([Training(variant, variant) for variant in _BLOCKS.values()], request)
     if not plan.run():
         return False
     rows = [Row(label, variant, _PAPER.get(label, "the start")) for label, variant in _BLOCKS.items()]

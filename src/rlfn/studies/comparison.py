@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rlfn.studies.charts import draw_dots
 from rlfn.studies.report import NOT_MEASURED, Cell, Column, Page, Table, verdict
-from rlfn.studies.request import Request
+from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import Measured, Scores
-from rlfn.studies.trainings import Plan, total_length
+from rlfn.studies.trainings import StudyPlan, total_length
 
 HELD_OUT = "held-out, dB"
 """The column of the pictures of the pack that no training saw."""
@@ -42,7 +42,7 @@ class Comparison:
         rows: the first one is what the others are compared with.
     """
 
-    def __init__(self, request: Request, plan: Plan, rows: Sequence[Row]) -> None:
+    def __init__(self, request: StudyRequest, plan: StudyPlan, rows: Sequence[Row]) -> None:
         self.request = request
         self.plan = plan
         self.rows = tuple(rows)
@@ -127,6 +127,6 @@ class Comparison:
         return [(seed, self.plan.model(row.training, seed)) for seed in range(self.request.seeds)]
 
 
-def _scale(plan: Plan, rows: Sequence[Row]) -> int:
+def _scale(plan: StudyPlan, rows: Sequence[Row]) -> int:
     shown = {row.training for row in rows}
     return next(training.scale for training in plan.trainings if training.name in shown)

@@ -16,8 +16,8 @@ from rlfn.models import catalog
 from rlfn.studies.comparison import Comparison, Row
 from rlfn.studies.perceptual import distance_column
 from rlfn.studies.report import Page
-from rlfn.studies.request import Request
-from rlfn.studies.trainings import Part, Plan, Training
+from rlfn.studies.request import StudyRequest
+from rlfn.studies.trainings import Part, StudyPlan, Training
 from rlfn.training.extractors import VGG19_URL, cached_vgg19
 
 _NETWORK = "rlfn-s"
@@ -58,7 +58,7 @@ CHOICES = (
 )
 
 
-def run(request: Request) -> bool:
+def run(request: StudyRequest) -> bool:
     """Train the last stage with each choice; return False where a signal stopped it."""
     weights = request.vgg19 or cached_vgg19()
     packaged = None if request.budget.paper else second_stage()
@@ -72,7 +72,7 @@ def run(request: Request) -> bool:
             start = {"init": str(packaged)} if packaged else {}
             part = Part(settings={**start, **_settings(choice, weights)})
             trainings.append(Training(choice.name, _NETWORK, (part,), start=None if packaged else _TRUNK))
-    plan = Plan(trainings, request, SMALL)
+    plan = StudyPlan(trainings, request, SMALL)
     if not plan.run():
         return False
     comparison = Comparison(request, plan, rows)

@@ -16,8 +16,8 @@ from rlfn.studies.architecture import costs, latency_columns
 from rlfn.studies.charts import draw_lines
 from rlfn.studies.comparison import Comparison, Row
 from rlfn.studies.report import Cell, Column, Page, Table
-from rlfn.studies.request import Request
-from rlfn.studies.trainings import Plan, Training
+from rlfn.studies.request import StudyRequest
+from rlfn.studies.trainings import StudyPlan, Training
 from rlfn.training.stages import FILE_RANGE, trained_range
 from rlfn.training.validation import Validator, make_validator
 
@@ -27,9 +27,9 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _NETWORKS = {"three convolutions": "rfdn-rlfb", "one convolution": "rfdn-rlfb-esa1"}
 
 
-def run(request: Request) -> bool:
+def run(request: StudyRequest) -> bool:
     """Train ESA with three convolutions and with one, and measure each one's sensitivity."""
-    plan = Plan([Training(variant, variant) for variant in _NETWORKS.values()], request)
+    plan = StudyPlan([Training(variant, variant) for variant in _NETWORKS.values()], request)
     if not plan.run():
         return False
     rows = [

@@ -29,9 +29,9 @@ from rlfn.studies.differences import (
     gradient_magnitude,
     numbers,
 )
-from rlfn.studies.maps import Panel, draw_maps
+from rlfn.studies.maps import MapPanel, draw_maps
 from rlfn.studies.report import Cell, Column, Page, Table
-from rlfn.studies.request import Request
+from rlfn.studies.request import StudyRequest
 from rlfn.training.extractors import VGG19_FILE, VGG19_LAYERS, VGG19_URL, Extractor, cached_vgg19, make_extractor
 from rlfn.training.recipe import Contrastive
 
@@ -46,7 +46,7 @@ _TWO = ("after activation", "conv 2")
 _VGG = tuple(f"conv {number}" for number in VGG19_LAYERS)
 
 
-class Pixels(Extractor):
+class RawPixels(Extractor):
     """The picture itself: what every extractor must be compared with."""
 
     layers = 1
@@ -57,7 +57,7 @@ class Pixels(Extractor):
 
 
 @dataclass
-class Layer:
+class ExtractorLayer:
     """One layer of an extractor: the sum of its maps with the first seed, and its numbers by seed and picture."""
 
     extractor: str
@@ -77,7 +77,7 @@ class Bank:
     """An extractor at every seed, and its layers; no extractor if its weights are not at hand."""
 
     extractors: tuple[Extractor, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[ExtractorLayer, ...]
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class Single:
     name: str
     sharp: Tensor
     blurred: Tensor
-    maps: list[tuple[Layer, Tensor, Numbers]]
+    maps: list[tuple[ExtractorLayer, Tensor, Numbers]]
 
 
-def run(request: Request) -> bool:
+def run(request: StudyRequest) -> bool:
     """Draw and measure the maps of all extractors on the set of ``request.sets``, by default B100.
 
     Raises:
@@ -133,17 +133,17 @@ def run(request: Request) -> bool:
     return True
 
 
-def _banks(request: Request) -> list[Bank]:
+def _banks(request: StudyRequest) -> list[Bank]:
     """Build the extractors of all seeds; trained weights have one."""
     file = request.vgg19 or cached_vgg19()
     weights, trained = (str(file), 1) if file else ("", 0)
 
     def bank(title: str, names: Sequence[str], extractor: str, vgg19: str, seeds: int) -> Bank:
         options = [Contrastive(extractor=extractor, vgg19=vgg19, seed=seed) for seed in range(seeds)]
-        return Bank(tuple(map(make_extractor, options)), tuple(Layer(title, name) for name in names))
+        return Bank(tuple(map(make_extractor, options)), tuple(ExtractorLayer(title, name) for name in names))
 
     return [
-        Bank((Pixels(),), (Layer("pixels", "no extractor"),)),
+        Bank((RawPixels(),), (ExtractorLayer("pixels", "no extractor"),)),
         bank("random-tanh", _TWO, "random-tanh", "random", request.seeds),
         bank("random-relu", _TWO, "random-relu", "random", request.seeds),
         bank("vgg19", _VGG, "vgg19", weights, trained),
@@ -153,7 +153,7 @@ def _banks(request: Request) -> list[Bank]:
 
 
 @torch.inference_mode()
-def measure(banks: Sequence[Bank], sharp: Tensor, blurred: Tensor) -> list[tuple[Layer, Tensor, Numbers]]:
+def measure(banks: Sequence[Bank], sharp: Tensor, blurred: Tensor) -> list[tuple[ExtractorLayer, Tensor, Numbers]]:
     """Add one picture to the layers of all extractors; return its maps and numbers with the first seed."""
     gradient = gradient_magnitude(sharp)
     found = []
@@ -172,7 +172,7 @@ def measure(banks: Sequence[Bank], sharp: Tensor, blurred: Tensor) -> list[tuple
     return found
 
 
-def _table(layers: Sequence[Layer]) -> Table:
+def _table(layers: Sequence[ExtractorLayer]) -> Table:
     columns = (
         Column("extractor"),
         Column("layer"),
@@ -218,11 +218,13 @@ def _missing(banks: Sequence[Bank]) -> list[str]:
     ]
 
 
-def _draw(request: Request, page: Page, layers: Sequence[Layer], gradient: Tensor, singles: Sequence[Single]) -> None:
+def _draw(
+    request: StudyRequest, page: Page, layers: Sequence[ExtractorLayer], gradient: Tensor, singles: Sequence[Single]
+) -> None:
     """Draw the averaged maps, and those of single pictures; what is not measured is left out."""
-    averaged = [Panel("HR gradient", "for comparison", _pixels(gradient))]
+    averaged = [MapPanel("HR gradient", "for comparison", _pixels(gradient))]
     averaged += [
-        Panel(_title(layer), _below(layer.means()[0]), _pixels(layer.total))
+        MapPanel(_title(layer), _below(layer.means()[0]), _pixels(layer.total))
         for layer in layers
         if layer.total is not None
     ]
@@ -234,16 +236,16 @@ def _draw(request: Request, page: Page, layers: Sequence[Layer], gradient: Tenso
     lines = []
     for single in singles:
         panels = [
-            Panel("picture", single.name, _pixels(single.sharp)),
-            Panel("blurred", f"sigma {SIGMA:g} px", _pixels(single.blurred)),
+            MapPanel("picture", single.name, _pixels(single.sharp)),
+            MapPanel("blurred", f"sigma {SIGMA:g} px", _pixels(single.blurred)),
         ]
-        panels += [Panel(_title(layer), _below(values), _pixels(drawn)) for layer, drawn, values in single.maps]
+        panels += [MapPanel(_title(layer), _below(values), _pixels(drawn)) for layer, drawn, values in single.maps]
         lines += _lines(panels, 2)
     draw_maps(lines, request.out / "features-single.png")
     page.figures["features-single.png"] = f"Difference maps of single pictures: {listing(one.name for one in singles)}"
 
 
-def _lines(panels: Sequence[Panel], before: int) -> list[list[Panel]]:
+def _lines(panels: Sequence[MapPanel], before: int) -> list[list[MapPanel]]:
     """Break panels into lines: ``before`` of them with the pixels and the random pairs, then each VGG-19 on its own."""
     first = before + 1 + 2 * len(_TWO)
     deep = len(_VGG)
@@ -251,7 +253,7 @@ def _lines(panels: Sequence[Panel], before: int) -> list[list[Panel]]:
     return [list(panels[:first]), *rest]
 
 
-def _title(layer: Layer) -> str:
+def _title(layer: ExtractorLayer) -> str:
     return f"{layer.extractor}\n{layer.name}"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rlfn.studies.comparison import Comparison, Row
 from rlfn.studies.report import Page
-from rlfn.studies.request import Request
-from rlfn.studies.trainings import Part, Plan, Training
+from rlfn.studies.request import StudyRequest
+from rlfn.studies.trainings import Part, StudyPlan, Training
 
 _NETWORK = "edsr-baseline"
 _CONTRASTIVE = Part(settings={"loss": {"contrastive": 0.01}})
@@ -30,7 +30,7 @@ SMALL = {"patch": 32, "batch": 4, "optimizer": {"adam_lr": 1e-4}}
 """A small budget's stages: EDSR costs four times as much a pixel, and its rates are those of values up to 255."""
 
 
-def run(request: Request) -> bool:
+def run(request: StudyRequest) -> bool:
     """Train EDSR with and without the two ideas; return False where a signal stopped it."""
     settings = {"optimizer": {"lr": 1e-4}} if request.budget.paper else {}
     trainings = [
@@ -39,7 +39,7 @@ def run(request: Request) -> bool:
         )
         for t in TRAININGS
     ]
-    plan = Plan(trainings, request, SMALL)
+    plan = StudyPlan(trainings, request, SMALL)
     if not plan.run():
         return False
     comparison = Comparison(request, plan, ROWS)

@@ -17,7 +17,7 @@ _TOP = 99.5
 
 
 @dataclass(frozen=True)
-class Panel:
+class MapPanel:
     """A map (h, w), shown from 0 to its 99.5th percentile, or a picture (H, W, 3) in [0, 1], with two short texts."""
 
     title: str
@@ -25,7 +25,7 @@ class Panel:
     pixels: NDArray[np.float32]
 
 
-def draw_maps(lines: Sequence[Sequence[Panel]], path: Path) -> None:
+def draw_maps(lines: Sequence[Sequence[MapPanel]], path: Path) -> None:
     """Write lines of panels with one colour bar as PNG.
 
     Raises:

@@ -58,7 +58,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Request:
+class StudyRequest:
     """One call of a study.
 
     Attributes:

@@ -18,7 +18,7 @@ from rlfn.models import catalog
 from rlfn.models.reference import GRAPH_SUFFIXES, TENSOR_SUFFIXES, Reference
 from rlfn.studies.published import Published, published
 from rlfn.studies.report import Cell, Column, Page, Table
-from rlfn.studies.request import Request
+from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import LATENCY_OUTPUT, Measured, Scores
 
 _NONE = "-"  # where a number has no meaning; one that lacks is "not measured"
@@ -56,7 +56,7 @@ class Block:
         return [*(name for name in STANDARD if name in names), *sorted(names - set(STANDARD))]
 
 
-def run(request: Request) -> bool:
+def run(request: StudyRequest) -> bool:
     """Measure the packaged models and ``request.models``: files, or folders of them.
 
     Raises:
@@ -102,7 +102,7 @@ def run(request: Request) -> bool:
     return True
 
 
-def _entries(request: Request) -> tuple[list[Entry], list[str]]:
+def _entries(request: StudyRequest) -> tuple[list[Entry], list[str]]:
     """Read the packaged models and the files; return also what could not be read."""
     paths = {name: model.file(catalog.TENSORS).path for name, model in catalog.models().items()}
     packaged = len(paths)
@@ -146,7 +146,7 @@ def _entry(name: str, path: Path, packaged: bool) -> Entry:
     return Entry(name, path, packaged, variant, scale, parameters, work)
 
 
-def _scored(request: Request, scale: int, entries: Sequence[Entry], failures: list[str], page: Page) -> Block:
+def _scored(request: StudyRequest, scale: int, entries: Sequence[Entry], failures: list[str], page: Page) -> Block:
     """Score the models of one scale; a set or a model that fails is named in ``failures``."""
     measured = Measured(request, scale)
     there = []
@@ -243,7 +243,7 @@ def _printed(sets: Sequence[str], row: Published) -> list[tuple[float | None, in
     ]
 
 
-def _draw(request: Request, blocks: Sequence[Block], latencies: Latencies, threads: int, page: Page) -> None:
+def _draw(request: StudyRequest, blocks: Sequence[Block], latencies: Latencies, threads: int, page: Page) -> None:
     """Draw PSNR against latency on the engine that 'auto' prefers, a row of charts for each scale."""
     engine = next((name for name, row in latencies.items() if row), None)
     if engine is None:

@@ -17,7 +17,7 @@ from rlfn.evaluation.sets import sets_present
 from rlfn.inference.engines import ENGINES, Engine, check_engine, load_engine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.reference import GRAPH_SUFFIXES, Reference
-from rlfn.studies.request import Request
+from rlfn.studies.request import StudyRequest
 
 LATENCY_OUTPUT = (720, 1280)
 """(height, width) of the picture that latency is measured on."""
@@ -39,7 +39,7 @@ class Measured:
         scale: of the models.
     """
 
-    def __init__(self, request: Request, scale: int = 4) -> None:
+    def __init__(self, request: StudyRequest, scale: int = 4) -> None:
         self.request = request
         self.scale = scale
         self.sets = request.sets or tuple(sets_present(scale, request.bench))

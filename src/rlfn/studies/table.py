@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlfn.studies import architecture, contrastive, esa, features, generality, results, warm_start
-from rlfn.studies.request import Request
+from rlfn.studies.request import StudyRequest
 
 
 @dataclass(frozen=True)
 class Study:
     """``run(request)`` writes everything into ``request.out``; it returns False where a signal stopped it."""
 
-    run: Callable[[Request], bool]
+    run: Callable[[StudyRequest], bool]
     about: str
     trains: bool
 

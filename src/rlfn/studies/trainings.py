@@ -20,7 +20,7 @@ from rlfn.atomic import make_folder, write_bytes
 from rlfn.data.pack import Pack
 from rlfn.errors import DataError, OptionError
 from rlfn.networks.checkpoints import read_state
-from rlfn.studies.request import Budget, Request
+from rlfn.studies.request import Budget, StudyRequest
 from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
@@ -87,7 +87,7 @@ def total_length(trainings: Sequence[Training], name: str) -> float:
     return sum(training.length for training in ancestry(trainings, name))
 
 
-class Plan:
+class StudyPlan:
     """The trainings of a study with their resolved recipes.
 
     Args:
@@ -96,7 +96,9 @@ class Plan:
         small: keys of every stage that a budget below the paper's changes, where the networks or losses are slow.
     """
 
-    def __init__(self, trainings: Sequence[Training], request: Request, small: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, trainings: Sequence[Training], request: StudyRequest, small: Mapping[str, Any] | None = None
+    ) -> None:
         if request.data is None:
             raise DataError("This study trains. Give it a pack: --data PACK (made by rlfn data pack).")
         self.pack = Pack.open(request.data)

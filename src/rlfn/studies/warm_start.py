@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rlfn.studies.comparison import Comparison, Row
 from rlfn.studies.report import Page
-from rlfn.studies.request import Request
-from rlfn.studies.trainings import Part, Plan, Training
+from rlfn.studies.request import StudyRequest
+from rlfn.studies.trainings import Part, StudyPlan, Training
 
 _NETWORK = "rlfn-s"
 
@@ -29,9 +29,9 @@ ROWS = (
 )
 
 
-def run(request: Request) -> bool:
+def run(request: StudyRequest) -> bool:
     """Train by each strategy; return False where a signal stopped it."""
-    plan = Plan(TRAININGS, request)
+    plan = StudyPlan(TRAININGS, request)
     if not plan.run():
         return False
     comparison = Comparison(request, plan, ROWS)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import rlfn
-from rlfn.data.crops import Batch, batches, sample_batch
+from rlfn.data.crops import SampleBatch, batches, sample_batch
 from rlfn.data.degradations import make_degradation
 from rlfn.errors import TrainingError
 from rlfn.training.guard import Guard, Verdict
@@ -29,7 +29,7 @@ from rlfn.training.learner import Learner, Position, Step
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import duration, time_left
 from rlfn.training.results import write_model, write_results
-from rlfn.training.run import Devices, Run, setup
+from rlfn.training.run import Devices, TrainingRun, setup
 
 
 def train(
@@ -84,7 +84,7 @@ def train(
         run.reporter.close()
 
 
-def begin_stage(run: Run, before: Learner | None) -> Learner:
+def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:
     """Start the stage at the run's position and save its beginning, to which a roll-back can return."""
     learner = Learner.start(run.fabric, run.recipe, run.position.stage, before)
     run.clock.seconds = 0.0
@@ -93,7 +93,7 @@ def begin_stage(run: Run, before: Learner | None) -> Learner:
     return learner
 
 
-def go_on(run: Run) -> Learner:
+def go_on(run: TrainingRun) -> Learner:
     """Take up the run where its newest whole checkpoint left it."""
     state, passed = run.checkpoints.load_last()
     for sentence in passed:
@@ -106,13 +106,13 @@ def go_on(run: Run) -> Learner:
     return learner
 
 
-def _restore(run: Run, state: dict[str, Any]) -> Learner:
+def _restore(run: TrainingRun, state: dict[str, Any]) -> Learner:
     run.position = Position(**state["position"])
     run.clock.seconds = run.position.seconds
     return Learner.restore(run.fabric, run.recipe, run.position.stage, state["learner"])
 
 
-def fit(run: Run, learner: Learner) -> bool:
+def fit(run: TrainingRun, learner: Learner) -> bool:
     """Train until the stage ends (True) or a signal asks to stop (False)."""
     samples = _samples(run)
     logged, began = run.position.total, time.monotonic()
@@ -142,14 +142,14 @@ def fit(run: Run, learner: Learner) -> bool:
     return True
 
 
-def _samples(run: Run) -> Iterator[tuple[int, Batch]]:
+def _samples(run: TrainingRun) -> Iterator[tuple[int, SampleBatch]]:
     """Return this device's share of every batch from the run's position on, drawn ahead in a thread."""
     rank, world = run.fabric.global_rank, run.fabric.world_size
     stage, offset = run.stage, run.position.total - run.position.iteration
     pictures = run.pack.split(run.recipe.data.held_out, "train")
     degradation = make_degradation(run.recipe.data.degradation, run.recipe.data.degradation_settings)
 
-    def draw(iteration: int) -> Batch:
+    def draw(iteration: int) -> SampleBatch:
         patch, batch = stage.sizes(run.position.progress(stage, iteration - offset), run.recipe.scale)
         return sample_batch(
             run.pack,
@@ -167,12 +167,12 @@ def _samples(run: Run) -> Iterator[tuple[int, Batch]]:
     return batches(draw, itertools.count(run.position.total))
 
 
-def _to_device(run: Run, half: NDArray[np.uint8]) -> Tensor:
+def _to_device(run: TrainingRun, half: NDArray[np.uint8]) -> Tensor:
     """Return a batch as float32 in [0, 1] on the device."""
     return torch.from_numpy(half).to(run.fabric.device).float().div_(255.0)
 
 
-def _agree(run: Run) -> tuple[bool, bool, bool]:
+def _agree(run: TrainingRun) -> tuple[bool, bool, bool]:
     """Return (stop, look, keep), and set the clock: the first process decides for all, any of them may ask to stop."""
     seconds = run.clock.seconds
     look, keep = run.look.due(run.position.total), run.keep.due(run.position.total)
@@ -186,7 +186,7 @@ def _agree(run: Run) -> tuple[bool, bool, bool]:
     return stop, look, keep
 
 
-def _log(run: Run, step: Step, patches: float, iterations: float) -> None:
+def _log(run: TrainingRun, step: Step, patches: float, iterations: float) -> None:
     position = run.position
     row = {
         "iteration": position.total,
@@ -208,7 +208,7 @@ def _log(run: Run, step: Step, patches: float, iterations: float) -> None:
     run.reporter.metrics(row, text, run.progress)
 
 
-def validate(run: Run, learner: Learner) -> None:
+def validate(run: TrainingRun, learner: Learner) -> None:
     """Score the averaged weights on the fixed pictures and keep them as ``best.safetensors`` if none were better."""
     run.look.done = time.monotonic()
     if run.validator is not None:
@@ -230,7 +230,7 @@ def validate(run: Run, learner: Learner) -> None:
     run.fabric.barrier()
 
 
-def save(run: Run, learner: Learner) -> None:
+def save(run: TrainingRun, learner: Learner) -> None:
     """Write a checkpoint of everything; the first process writes, the others wait."""
     run.keep.done = time.monotonic()
     if run.fabric.is_global_zero:
@@ -252,7 +252,7 @@ def save(run: Run, learner: Learner) -> None:
     run.fabric.barrier()
 
 
-def _roll_back(run: Run, learner: Learner, step: Step, batch: Batch) -> None:
+def _roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch) -> None:
     """Return to the last checkpoint at a lower rate; the second time, save the batch and stop.
 
     Raises:

@@ -49,7 +49,7 @@ class Timer:
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """What stays while a run goes on."""
 
     fabric: Fabric
@@ -78,7 +78,9 @@ class Run:
         return self.position.progress(self.stage)
 
 
-def setup(recipe: Recipe, out: Path, data: Path | None, where: Devices, resume: bool, now: Callable[[], float]) -> Run:
+def setup(
+    recipe: Recipe, out: Path, data: Path | None, where: Devices, resume: bool, now: Callable[[], float]
+) -> TrainingRun:
     """Open the data and start the devices; check what can be checked before the first step."""
     fabric = Fabric(
         accelerator=where.accelerator,
@@ -96,7 +98,7 @@ def setup(recipe: Recipe, out: Path, data: Path | None, where: Devices, resume: 
     checkpoints = Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones)
     if checkpoints.paths() and not resume:
         raise OptionError(f"{out} holds a run already. Go on with --resume {out}, or choose another --out.")
-    return Run(
+    return TrainingRun(
         fabric=fabric,
         recipe=recipe,
         out=out,

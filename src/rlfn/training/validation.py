@@ -15,7 +15,7 @@ from rlfn.evaluation.sets import find_set, read_pair
 from rlfn.training.recipe import Recipe
 from rlfn.training.stages import run_network, trained_range
 
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+LrHr = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class Validator:
@@ -26,7 +26,7 @@ class Validator:
         scale: the upscaling factor; as many px are cropped from each border.
     """
 
-    def __init__(self, pairs: list[Pair], scale: int) -> None:
+    def __init__(self, pairs: list[LrHr], scale: int) -> None:
         self.pairs = pairs
         self.scale = scale
 
@@ -84,7 +84,7 @@ def _spread(items: Any, count: int) -> Any:
     return [items[int(number * step)] for number in range(min(count, len(items)))]
 
 
-def _centre(lr: NDArray[np.uint8], hr: NDArray[np.uint8], crop: int, scale: int) -> Pair:
+def _centre(lr: NDArray[np.uint8], hr: NDArray[np.uint8], crop: int, scale: int) -> LrHr:
     if crop == 0:
         return lr, hr
     height, width = min(crop, lr.shape[0]), min(crop, lr.shape[1])
@@ -93,6 +93,6 @@ def _centre(lr: NDArray[np.uint8], hr: NDArray[np.uint8], crop: int, scale: int)
     return lr[top : top + height, left : left + width], hr[big]
 
 
-def _from_set(which: str, scale: int, count: int) -> list[Pair]:
+def _from_set(which: str, scale: int, count: int) -> list[LrHr]:
     samples = [read_pair(pair, scale) for pair in _spread(find_set(which, scale).pairs, count)]
     return [(sample.lr, sample.hr) for sample in samples]
