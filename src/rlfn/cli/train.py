@@ -60,4 +60,5 @@ def train(
         return
     where = Devices(accelerator, devices, nodes, strategy)
     if not run_training(resolved, folder, data=data, where=where, resume=resume is not None):
+        typer.echo(f"Go on with: rlfn train --resume {folder}", err=True)
         raise typer.Exit(130)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import DataError, OptionError, listing
+from rlfn.errors import DataError, OptionError, listing, setting
 
 INDEX = "index.json"
 JOURNAL = "journal.jsonl"
@@ -126,7 +126,7 @@ class Pack:
         if scale not in self._layers:
             raise DataError(
                 f"The pack {self.path} has no pictures reduced by {scale}; it has: {listing(self.scales)}. "
-                f"Make one with `rlfn data pack --scale {scale}`."
+                f"Make one with 'rlfn data pack' and {setting('scale', scale)}."
             )
         entry = self._entries[picture]
         start = entry.offsets[scale]
@@ -187,7 +187,7 @@ class Pack:
             raise DataError(
                 f"{small.size} pictures of the pack {self.path} are smaller than a crop of {side}x{side}: "
                 f"{shorten(self.names[picture] for picture in small)}. "
-                f"Use a smaller patch, or pack again with --min-side {side} --skip."
+                f"Use a smaller patch, or pack again with {setting('min_side', side)} and {setting('skip')}."
             )
 
     def verify(self) -> None:

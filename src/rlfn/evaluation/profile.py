@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlfn.errors import OptionError, RlfnError
+from rlfn.errors import OptionError, RlfnError, setting
 
 if TYPE_CHECKING:
     from rlfn.inference.engines import Engine
@@ -222,7 +222,7 @@ def _lr_size(engine: Engine, size: tuple[int, int], of_output: bool) -> tuple[in
     if min(height, width) < traits.min_side:
         raise OptionError(
             f"{traits.variant} cannot be profiled on {width}x{height} px: it needs {traits.min_side} px a side. "
-            "Choose a larger --input or --output."
+            f"Choose a larger {setting('input')} or {setting('output')}."
         )
     return height, width
 

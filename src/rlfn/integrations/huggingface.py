@@ -54,7 +54,7 @@ checkpoint = from_pretrained("{repo}")
 sr = checkpoint.network(lr)  # (N, 3, H, W) float in [0, 255], at least 15 px a side
 ```
 
-Or download `{weights}` and run `rlfn upscale photo.jpg --model {weights}`.
+Or download `{weights}` and run `rlfn upscale photo.jpg -m {weights}`.
 """
 
 

@@ -75,9 +75,7 @@ def train(
                 write_model(out / name, learner.ema.network, recipe, run.pack, run.position)
             run.position.next_stage()
             learner = begin_stage(run, learner)
-        run.reporter.say(
-            f"Stopped at iteration {run.position.total}, everything is saved. Go on with: rlfn train --resume {out}"
-        )
+        run.reporter.say(f"Stopped at iteration {run.position.total}, everything is saved.")
         return False
     finally:
         run.stop.restore()

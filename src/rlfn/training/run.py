@@ -10,7 +10,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from rlfn.data.pack import Pack
-from rlfn.errors import DataError, ModelError, OptionError, listing
+from rlfn.errors import DataError, ModelError, OptionError, listing, setting
 from rlfn.models.variants import get_variant
 from rlfn.networks.build import ARCHITECTURES
 from rlfn.training.checkpoint import Checkpoints
@@ -92,12 +92,13 @@ def setup(
     fabric.launch()
     source = data or (Path(recipe.data.train) if recipe.data.train else None)
     if source is None:
-        raise DataError("The recipe names no data. Give a pack: rlfn train ... --data PACK (made by rlfn data pack).")
+        raise DataError(f"The recipe names no data. Give a pack: {setting('data', 'PACK')} (made by 'rlfn data pack').")
     pack = Pack.open(source)
     _check(recipe, pack, fabric.world_size)
     checkpoints = Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones)
     if checkpoints.paths() and not resume:
-        raise OptionError(f"{out} holds a run already. Go on with --resume {out}, or choose another --out.")
+        ways = f"Go on with {setting('resume', out)}, or choose another {setting('output')}"
+        raise OptionError(f"{out} holds a run already. {ways}.")
     return TrainingRun(
         fabric=fabric,
         recipe=recipe,
@@ -119,7 +120,7 @@ def _check(recipe: Recipe, pack: Pack, world: int) -> None:
     if recipe.scale not in pack.scales:
         raise DataError(
             f"The pack {pack.path} has no x{recipe.scale} pictures; it has: {listing(pack.scales)}. "
-            f"Make them with: rlfn data pack ... --scale {recipe.scale}"
+            f"Make a pack that has them: 'rlfn data pack' with {setting('scale', recipe.scale)}."
         )
     least = ARCHITECTURES[get_variant(recipe.variant).architecture].min_side
     largest = 0
@@ -143,6 +144,6 @@ def settings_of_run(out: Path) -> tuple[Recipe, Path]:
         ModelError: there is no run, or none of its checkpoints is whole.
     """
     if not (out / "checkpoints").is_dir():
-        raise ModelError(f"{out} holds no run. Give the folder that rlfn train --out wrote.")
+        raise ModelError(f"{out} holds no run. Give the folder that 'rlfn train' wrote.")
     state, _ = Checkpoints(out / "checkpoints", 2).load_last()
     return Recipe.model_validate_json(state["recipe"]), Path(state["data"])
