@@ -30,9 +30,9 @@ COMMANDS = dict(commands())
 
 def parse(line: str) -> click.Context:
     """Parse an example as the shell and the command would, run nothing, and return the command's context."""
-    words = shlex.split(line, comments=True)
-    ends = [number for number, word in enumerate(words) if word in ("|", ">", ">>", "&&")]
-    words = words[words.index("rlfn") + 1 : next((end for end in ends if end > words.index("rlfn")), len(words))]
+    found = re.search(r'\brlfn (.*?)(?=\)"|[|>&#]|$)', line)
+    assert found is not None
+    words = shlex.split(found[1])
     context = click.Context(app, info_name="rlfn")
     command: click.Command = app
     while isinstance(command, Group) and words and not words[0].startswith("-"):
@@ -133,7 +133,7 @@ def test_one_word_means_one_thing() -> None:
         for parameter in one.params:
             if isinstance(parameter, click.Option):
                 for flag in parameter.opts:
-                    meaning.setdefault(flag, set()).add(f"{parameter.type.name}")
+                    meaning.setdefault(flag, set()).add(parameter.type.name.replace("integer", "number"))
     assert {flag: kinds for flag, kinds in meaning.items() if len(kinds) > 1 and flag not in ("-o", "--output")} == {}
     assert meaning["--data"] == meaning["--sets-dir"] == {"folder"}
     for one in COMMANDS.values():

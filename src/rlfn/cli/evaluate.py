@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "models",
     "Packaged models and files of weights, of any scales. A folder or a standard set's name among them counts as a "
     "set.",
-    type=options.MODEL,
+    type=options.MODEL_OR_SET,
     nargs=-1,
     required=True,
     metavar="MODEL...",

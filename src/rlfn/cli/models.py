@@ -23,11 +23,12 @@ def models(as_json: bool) -> None:
         facts = [
             {
                 "name": model.name,
+                "family": model.family,
                 "variant": model.variant,
                 "scale": model.scale,
                 "parameters": model.parameters,
                 "scores": model.scores,
-                "precisions": sorted({file.precision for file in model.files}),
+                "precisions": list(model.precisions),
                 "training": model.training,
                 "licence": model.licence,
             }
@@ -45,7 +46,7 @@ def models(as_json: bool) -> None:
             f"{model.scores[name]['psnr']:.2f} / {model.scores[name]['ssim']:.4f}" if name in model.scores else ""
             for name in sets
         ]
-        precisions = ", ".join(sorted({file.precision for file in model.files}))
+        precisions = ", ".join(model.precisions)
         table.add_row(model.name, f"x{model.scale}", f"{model.parameters:,}", *scores, precisions, model.licence)
     console = Console()
     if not console.is_terminal:

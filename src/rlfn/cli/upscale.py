@@ -62,7 +62,7 @@ def upscale(inputs: tuple[str, ...], output: str | None, recursive: bool, as_jso
     batch = Batch(settings, lambda job, share: report[0](job, share))
     label = settings.enlarge.wanted.label(batch.model_scale)
     plan = make_plan(inputs, output, label, format=settings.format, recursive=recursive)
-    _check_terminals(plan)
+    _check_streams(plan)
     if not _run(batch, plan, report, as_json):
         raise click.exceptions.Exit(1)
 
@@ -92,14 +92,14 @@ def _settings(
     )
 
 
-def _check_terminals(plan: Plan) -> None:
-    """Refuse to print a picture on a terminal, or to wait for one to be typed."""
-    if any(job.source is None for job in plan.jobs) and sys.stdin.isatty():
-        raise OptionError("Standard input is a terminal. Pipe a picture into it, or name a file.")
-    if any(job.target is None for job in plan.jobs) and sys.stdout.isatty():
-        raise OptionError(
-            f"A picture would be printed on the terminal. Name a file with {setting('output')}, or pipe the output."
-        )
+def _check_streams(plan: Plan) -> None:
+    """Refuse to print a picture on a terminal, to wait for one to be typed, and streams that are closed."""
+    if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):
+        state = "closed" if sys.stdin is None else "a terminal"
+        raise OptionError(f"Standard input is {state}. Pipe a picture into it, or name a file.")
+    if any(job.target is None for job in plan.jobs) and (sys.stdout is None or sys.stdout.isatty()):
+        state = "closed" if sys.stdout is None else "a terminal, where a picture would be printed"
+        raise OptionError(f"Standard output is {state}. Name a file with {setting('output')}, or pipe the output.")
 
 
 def _run(batch: Batch, plan: Plan, report: list[Callable[[Job, float], None]], as_json: bool) -> bool:

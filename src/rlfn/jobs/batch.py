@@ -172,10 +172,11 @@ class Batch:
         try:
             if self._is_done(job):  # by another program, meanwhile
                 return replace(record, status="skipped", output_size=None)
-            target: Any = sys.stdout.buffer
-            if job.target is not None:
-                target = job.target
-                make_folder(target.parent)
+            target: Any = job.target
+            if job.target is None:
+                target = sys.stdout.buffer
+            else:
+                make_folder(job.target.parent)
             warnings = write_picture(picture, target, format=self._format(job), quality=self.settings.quality)
         except Exception as error:
             return replace(record, output_size=None).failed(error)
