@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pyvips
 
 from rlfn.images.picture import Pixels, Unreadable
 
@@ -20,11 +21,36 @@ def lab_of(image: Any) -> Any:
 
 def as_srgb(image: Any, bits: int, warnings: list[str]) -> Any:
     """Convert CMYK and Lab; a profile that came with the file is used and does not stay."""
-    deep = bits > 8
-    warnings.append(f"{'CMYK' if image.interpretation == 'cmyk' else 'Lab'} converted to sRGB")
-    if image.interpretation == "cmyk":
-        return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
-    return image.colourspace("lab").icc_export(output_profile="srgb", pcs="lab", depth=16 if deep else 8)
+    depth = 16 if bits > 8 else 8
+    if image.interpretation != "cmyk":
+        warnings.append("Lab converted to sRGB")
+        return image.colourspace("lab").icc_export(output_profile="srgb", pcs="lab", depth=depth)
+    try:
+        connected = image.icc_import(embedded=True, pcs="lab", intent="relative", black_point_compensation=True)
+    except pyvips.Error:
+        warnings.append("CMYK converted to sRGB, without a profile")
+        return _plain_rgb(image)
+    warnings.append("CMYK converted to sRGB")
+    return connected.icc_export(
+        output_profile="srgb", pcs="lab", intent="relative", black_point_compensation=True, depth=depth
+    )
+
+
+def _plain_rgb(image: Any) -> Any:
+    """Take ink away from white: what programs do where no profile says how the inks look. Full black is black."""
+    top = 65_535 if image.format == "ushort" else 255
+    left = top - image
+    mixed = left.extract_band(0, n=3) * left[3] / top + 0.5
+    return mixed.floor().cast(image.format).copy(interpretation="rgb16" if top > 255 else "srgb")
+
+
+def unpremultiplied(pixels: Pixels) -> Pixels:
+    """Divide an RGBA picture's colours by its alpha, rounded; where nothing is visible they stay."""
+    top = np.iinfo(pixels.dtype).max
+    alpha = pixels[:, :, 3:].astype(np.float32)
+    colours = np.minimum(pixels[:, :, :3] * (top / np.maximum(alpha, 1)) + 0.5, top).astype(pixels.dtype)
+    result: Pixels = np.concatenate([np.where(alpha > 0, colours, pixels[:, :, :3]), pixels[:, :, 3:]], axis=2)
+    return result
 
 
 def from_float(pixels: Pixels, warnings: list[str]) -> Pixels:
