@@ -83,9 +83,12 @@ class Layout:
         count = self.unpack("Q" if self.big else "H", data, at)
         if count > _MAX_ENTRIES or at + head + size * count > len(data):  # some writers leave out the last pointer
             raise DamagedExif("a table runs past the end, or has too many entries")
-        places = range(at + head, at + head + size * count, size)
-        field_at = size - (8 if self.big else 4)
-        return [Record(p, *struct.unpack_from(self.order + code, data, p), p + field_at) for p in places]
+        field = size - (8 if self.big else 4)
+        made = []
+        for place in range(at + head, at + head + size * count, size):
+            tag, kind, amount = struct.unpack_from(self.order + code, data, place)
+            made.append(Record(place, tag, kind, amount, place + field))
+        return made
 
     def next(self, data: Buffer, at: int) -> int:
         """Return where the table after the one at ``at`` lies; 0 where there is none."""
