@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-import pyvips
 
 from rlfn.images.picture import Pixels, Unreadable
 
@@ -25,15 +24,17 @@ def as_srgb(image: Any, bits: int, warnings: list[str]) -> Any:
     if image.interpretation != "cmyk":
         warnings.append("Lab converted to sRGB")
         return image.colourspace("lab").icc_export(output_profile="srgb", pcs="lab", depth=depth)
-    try:
-        connected = image.icc_import(embedded=True, pcs="lab", intent="relative", black_point_compensation=True)
-    except pyvips.Error:
-        warnings.append("CMYK converted to sRGB, without a profile")
-        return _plain_rgb(image)
     warnings.append("CMYK converted to sRGB")
-    return connected.icc_export(
-        output_profile="srgb", pcs="lab", intent="relative", black_point_compensation=True, depth=depth
-    )
+    if not image.get_typeof("icc-profile-data") or not _tells_inks(image.get("icc-profile-data")):
+        return _plain_rgb(image)
+    ways = {"pcs": "lab", "intent": "relative", "black_point_compensation": True}
+    return image.icc_import(embedded=True, **ways).icc_export(output_profile="srgb", depth=depth, **ways)
+
+
+def _tells_inks(profile: bytes) -> bool:
+    """Tell whether a profile can be used for CMYK; libvips would take one of its own without a word."""
+    names = {profile[at : at + 4] for at in range(132, min(len(profile), 132 + 12 * 100), 12)}
+    return len(profile) > 132 and profile[16:20] == b"CMYK" and not names.isdisjoint((b"A2B0", b"A2B1", b"A2B2"))
 
 
 def _plain_rgb(image: Any) -> Any:

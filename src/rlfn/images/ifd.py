@@ -17,6 +17,7 @@ BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, DOUBLE = 1, 2, 3, 4, 5, 7, 12
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _ITEM_SIZES = SIZES | {5: 4, 10: 4}
 _MAX_ENTRIES = 4096  # of one table; cameras write fewer than a hundred
+_MANY_ENTRIES = 1000
 _MAX_BYTES = 16 << 20  # of all values together; tables can point at the same bytes again and again
 
 
@@ -144,6 +145,38 @@ def layout(data: Buffer) -> Layout:
     if found is None:
         raise DamagedExif("not a TIFF header")
     return Layout(*found)
+
+
+def exhausting(data: Buffer) -> bool:
+    """Tell whether a block would keep a simple reader busy without end, or far too long.
+
+    That is one whose tables point at each other or at themselves, more than once at tables of one kind, or are huge.
+    """
+    pointers = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
+    try:
+        order = layout(data)
+        tables = [order.first(data)]
+        for table in tables:
+            records = order.records(data, table)
+            below = [record for record in records if record.tag in pointers]
+            if len(records) > _MANY_ENTRIES or len({record.tag for record in below}) < len(below):
+                return True
+            tables += [order.offset(data, record.field) for record in below]
+            if len(set(tables)) < len(tables) or len(tables) > len(pointers) + 1:
+                return True
+    except DamagedExif:
+        head = bytes(data[:10])
+        return len(head) == 10 and _crowded(head, data)
+    return False
+
+
+def _crowded(head: bytes, data: Buffer) -> bool:
+    """Tell whether the first table claims very many entries, of which some are there."""
+    order = layout(head) if head[:4] in (b"II*\0", b"MM\0*") else None
+    try:
+        return order is not None and order.unpack("H", data, order.first(head)) > _MANY_ENTRIES
+    except DamagedExif:
+        return False
 
 
 def _swapped(value: bytes, kind: int) -> bytes:

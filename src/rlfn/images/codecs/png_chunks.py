@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from rlfn.images import photoshop
 from rlfn.images.exif import PREFIX
+from rlfn.images.ifd import exhausting
 from rlfn.images.picture import Metadata, Text
 from rlfn.images.stated import StatedColour
 
@@ -94,7 +95,7 @@ def _take(name: bytes, body: bytes, found: ChunksFound) -> None:
     elif name == b"acTL":
         found.pages = struct.unpack_from(">I", body)[0]
     elif name == b"eXIf":
-        found.exif = found.exif or body.removeprefix(PREFIX)
+        _take_exif(body, found)
     elif name == b"pHYs":
         across, down, unit = struct.unpack(">IIB", body)
         if unit == 1 and across and down:
@@ -114,6 +115,14 @@ def _take(name: bytes, body: bytes, found: ChunksFound) -> None:
         found.lost["content credentials (C2PA, JUMBF)"] = None
     else:
         found.lost[f"PNG chunk {name.decode('latin-1')}"] = None
+
+
+def _take_exif(data: bytes, found: ChunksFound) -> None:
+    block = data.removeprefix(PREFIX)
+    if exhausting(block):
+        found.lost["damaged EXIF"] = None
+    else:
+        found.exif = found.exif or block
 
 
 def _take_text(name: bytes, body: bytes, found: ChunksFound) -> None:
@@ -153,7 +162,7 @@ def _take_profile(kind: str, raw: bytes, found: ChunksFound) -> None:
     if kind == "app1" and data.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
         kind, data = "xmp", data.partition(b"\0")[2]
     if kind in ("exif", "app1"):
-        found.exif = found.exif or data.removeprefix(PREFIX)
+        _take_exif(data, found)
     elif kind == "xmp":
         found.xmp = found.xmp or data
     elif kind in ("icc", "icm"):
