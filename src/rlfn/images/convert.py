@@ -1,4 +1,4 @@
-"""Pixels of other kinds to the public ones: colour spaces, depths, orientation."""
+"""Pixels of other kinds to the public ones: colour spaces, depths."""
 
 from __future__ import annotations
 
@@ -76,14 +76,3 @@ def full_range(pixels: Pixels, bits: int) -> Pixels:
     if bits < 16:
         pixels |= pixels >> bits
     return pixels
-
-
-def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation (1 to 8)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)

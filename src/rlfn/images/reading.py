@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlfn.errors import PictureError, RlfnError, setting
-from rlfn.images import exif as exif_block
-from rlfn.images import xmp as xmp_packet
 from rlfn.images.codecs.codec import Codec, Opened
-from rlfn.images.convert import upright
-from rlfn.images.exif import Turn
 from rlfn.images.formats import HEAD_BYTES, sniff
-from rlfn.images.picture import Damaged, Metadata, Picture, Unreadable, fitting_profile
+from rlfn.images.picture import Damaged, Picture, Unreadable
+from rlfn.images.upright import upright, upright_metadata
 
 DEFAULT_MAX_PIXELS = 64_000_000
 """A picture of more pixels is refused unless the caller allows more."""
@@ -61,7 +58,7 @@ def read_picture(source: PictureSource, *, max_pixels: int | None = DEFAULT_MAX_
         raise _refusal(file.name, file.codec, error) from None
     return Picture(
         upright(content.pixels, opened.orientation),
-        _normal(content.metadata, file, content.gray, warnings),
+        upright_metadata(content.metadata, (opened.width, opened.height), opened.orientation, content.gray, warnings),
         file.codec.name,
         content.gray,
         content.bits,
@@ -137,31 +134,3 @@ def _refusal(name: str, row: Codec, error: Exception) -> RlfnError:
         state = f"damaged or cut short ({next((line for line in lines[1:] if line), 'its header makes no sense')})"
     article = "an" if row.title[0] in "AEIO" else "a"
     return PictureError(f"{name} is {article} {row.title} file that is {state}. Get a whole copy of it.")
-
-
-def _normal(metadata: Metadata, file: _PictureFile, gray: bool, warnings: list[str]) -> Metadata:
-    """Make metadata fit the upright picture: orientation 1, its sizes, a sound profile of the right kind."""
-    opened = file.opened
-    stored = opened.width, opened.height
-    turn = Turn(stored, stored[::-1] if opened.orientation >= 5 else stored, opened.orientation)
-    icc, exif, xmp, resolution, place = metadata.icc, metadata.exif, metadata.xmp, metadata.resolution, metadata.geo
-    if icc is not None:
-        icc, problem = fitting_profile(icc, gray)
-        if icc is None:
-            warnings.append(f"colour profile dropped: {problem}")
-    if exif is not None:
-        if resolution is None:
-            resolution = exif_block.resolution(exif)
-        try:
-            exif = exif_block.reset(exif, turn)
-        except exif_block.DamagedExif:
-            warnings.append("damaged EXIF dropped")
-            exif = None
-    if xmp is not None:
-        xmp = xmp_packet.reset(xmp, turn)
-    if resolution is not None and turn.turned:
-        resolution = resolution[::-1]
-    if place is not None and opened.orientation != 1:
-        warnings.append("GeoTIFF tags dropped: the picture was turned")
-        place = None
-    return replace(metadata, icc=icc, exif=exif, xmp=xmp, resolution=resolution, geo=place, size=turn.after)
