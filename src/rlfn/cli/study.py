@@ -41,6 +41,7 @@ def study(
     try:
         from rlfn.studies.request import Budget, StudyRequest
         from rlfn.studies.table import STUDIES
+        from rlfn.training.signals import stop_on_signals
     except ModuleNotFoundError as error:
         raise MissingExtraError("Repeating a study", "train") from error
 
@@ -54,18 +55,21 @@ def study(
         raise OptionError(f"The study {name} trains. Give it a pack: --data PACK (made by rlfn data pack).")
     if vgg19 is not None and not vgg19.is_file():
         raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave --vgg19 out.")
-    request = StudyRequest(
-        out=out or Path("studies") / name,
-        data=data,
-        bench=bench,
-        sets=tuple(sets or ()),
-        budget=Budget.parse(budget),
-        seeds=seeds,
-        models=tuple(models or ()),
-        vgg19=vgg19,
-        threads=threads,
-        say=lambda text: typer.echo(text),
-    )
-    if not STUDIES[name].run(request):
+    with stop_on_signals() as stop:
+        request = StudyRequest(
+            out=out or Path("studies") / name,
+            data=data,
+            bench=bench,
+            sets=tuple(sets or ()),
+            budget=Budget.parse(budget),
+            seeds=seeds,
+            models=tuple(models or ()),
+            vgg19=vgg19,
+            threads=threads,
+            say=lambda text: typer.echo(text),
+            stop=stop,
+        )
+        ended = STUDIES[name].run(request)
+    if not ended:
         typer.echo("Repeat the command to go on.", err=True)
         raise typer.Exit(130)

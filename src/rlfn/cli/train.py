@@ -39,6 +39,7 @@ def train(
         from rlfn.training.loop import train as run_training
         from rlfn.training.recipe_files import load_recipe, shipped_recipes
         from rlfn.training.run import Devices, settings_of_run
+        from rlfn.training.signals import stop_on_signals
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
@@ -59,6 +60,8 @@ def train(
         typer.echo(describe(resolved))
         return
     where = Devices(accelerator, devices, nodes, strategy)
-    if not run_training(resolved, folder, data=data, where=where, resume=resume is not None):
+    with stop_on_signals() as stop:
+        ended = run_training(resolved, folder, data=data, where=where, resume=resume is not None, stop=stop)
+    if not ended:
         typer.echo(f"Go on with: rlfn train --resume {folder}", err=True)
         raise typer.Exit(130)
