@@ -68,7 +68,7 @@ stage() {
     for setting in data.held_out=0.0 validation.on=pictures/held-out "$@" ${STEPS:+"stages.0.iterations=$STEPS"}; do
         settings+=(--set "$setting")
     done
-    rlfn train "$recipe" --data "$data" --out "$folder" "${settings[@]}"
+    rlfn train "$recipe" --data "$data" -o "$folder" "${settings[@]}"
 }
 
 # ship NUMBER: score that stage and put it into the package.
