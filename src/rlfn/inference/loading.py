@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlfn.errors import MissingExtraError
-from rlfn.models.reference import Reference
-
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.errors import MissingExtraError
+from rlfn.models.reference import Reference
 from rlfn.models.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:

@@ -41,6 +41,6 @@ class Workers:
         future.add_done_callback(lambda done: self._ready.put((key, done)))
 
     def next(self) -> tuple[Any, Any]:
-        """Wait for a result that was not returned yet, and return it with its key; what the function raised is raised."""
+        """Wait for the next result, and return it with its key; what the function raised is raised."""
         key, future = self._ready.get()
         return key, future.result()

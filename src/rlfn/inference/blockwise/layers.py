@@ -1,8 +1,9 @@
 """A graph of ncnn layers as ncnn's own two files: the layers as text, the weights as bytes.
 
 They are made from arrays whose shapes are known, so no file of anybody else's reaches ncnn, which checks little. The
-format is ncnn's (docs/developer-guide/param-and-model-file-structure.md there): a line for each layer with its kind, its
-name, its inputs, its outputs and its numbered parameters. A blob has one reader, so what several read is split into ``name.0``, ``name.1``.
+format is ncnn's (docs/developer-guide/param-and-model-file-structure.md there): a line for each layer with its kind,
+its name, its inputs, its outputs and its numbered parameters. A blob has one reader, so what several read is split into
+``name.0``, ``name.1`` and so on.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Graph:
 
     def crop(self, name: str, source: str, border: int) -> str:
         """Cut ``border`` px off on each side."""
-        return self._add("Crop", name, (source,), f"-23309=2,{border},{border} -23310=2,-{border},-{border} -23311=2,1,2")
+        return self._add(
+            "Crop", name, (source,), f"-23309=2,{border},{border} -23310=2,-{border},-{border} -23311=2,1,2"
+        )
 
     def max_pool(self, name: str, source: str, size: int, stride: int) -> str:
         """Take the largest value of each window, no window reaching over the border."""

@@ -91,7 +91,9 @@ class Net:
 class Call:
     """A computation: asked for one output after the other, it computes what that needs."""
 
-    def __init__(self, ncnn: Any, extractor: Any, given: dict[str, NDArray[np.float32]], outputs: frozenset[str]) -> None:
+    def __init__(
+        self, ncnn: Any, extractor: Any, given: dict[str, NDArray[np.float32]], outputs: frozenset[str]
+    ) -> None:
         self._extractor, self._outputs, self._held = extractor, outputs, given
         for name, array in given.items():
             assert array.flags.c_contiguous

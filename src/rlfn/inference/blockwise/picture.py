@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.inference.blockwise.nets import Net, unpacked
-from rlfn.inference.blockwise.planes import Buffers, Plane, PooledMap, Strips, new_plane, plane_shape
+from rlfn.inference.blockwise.planes import Buffers, Plane, PooledMap, Strips, plane_shape
 from rlfn.inference.blockwise.stages import Stage, Tensors, narrow_graph, pool_graph, rlfn_stages
 from rlfn.inference.workers import Workers
 from rlfn.models.grid import axis_grid
@@ -133,7 +134,9 @@ class _Run:
         self._maps = [network.pooled_map(number, rows, columns) for number in range(1, last + 1)]
         self._open: dict[tuple[int, int], tuple[Plane, Plane]] = {}
         self._left: dict[tuple[int, int], int] = defaultdict(int)
+        self._filled: set[tuple[int, int]] = set()
         self._done: set[tuple[int, int]] = set()
+        self._next = [0] * len(network.stages)
 
     def results(self) -> Iterator[tuple[Area, NDArray[np.float32]]]:
         """Give the strips to the workers as soon as what they need is there; yield what the last stage makes."""
@@ -158,9 +161,12 @@ class _Run:
             top, bottom = self._rows[strip : strip + 2]
             bottom = half_height if bottom == self._height else min(bottom // 2, half_height)
             shape = (bottom - top // 2, half_width)
-            self._open[stage, strip] = plane, new_plane(self._network.fields.esa_channels, *shape)
+            self._open[stage, strip] = (
+                plane,
+                np.empty(plane_shape(self._network.fields.esa_channels, *shape), np.float32),
+            )
         top, bottom = self._rows[strip : strip + 2]
-        for left, right in zip(self._columns, self._columns[1:], strict=False):
+        for left, right in pairwise(self._columns):
             self._left[stage, strip] += 1
             self._workers.submit((stage, strip), self._tile, stage, strip, Area(top, bottom, left, right))
 
@@ -172,16 +178,24 @@ class _Run:
         self._left[stage, strip] -= 1
         if self._left[stage, strip]:
             return
+        self._filled.add((stage, strip))
+        # a strip may be filled before the one above it; it counts as done after it
+        while (stage, self._next[stage]) in self._filled:
+            self._finish(stage, self._next[stage])
+            self._next[stage] += 1
+
+    def _finish(self, stage: int, strip: int) -> None:
         if stage < len(self._planes):
+            self._planes[stage].close(strip)
             self._maps[stage].add(self._open.pop((stage, strip))[1])
         if stage:
-            self._planes[stage - 1].trim(strip)
+            self._planes[stage - 1].drop(strip)
         self._done.add((stage, strip))
 
     def _tile(self, stage: int, strip: int, area: Area) -> tuple[Area, NDArray[np.float32]] | None:
         """Compute a tile of a stage: what the last one makes is returned, the others' goes into their planes."""
         row = self._network.stages[stage]
-        given, border = self._given(stage, row, area)
+        given, border = self._given(stage, strip, row, area)
         call = self._network.net(stage, border)(**given)
         height, width = area.bottom - area.top, area.right - area.left
         if not row.pooled:
@@ -192,7 +206,7 @@ class _Run:
         half[:, :, area.left // 2 : right] = call["half"][:, : half.shape[1], : right - area.left // 2]
         return None
 
-    def _given(self, stage: int, row: Stage, area: Area) -> tuple[dict[str, NDArray[np.float32]], bool]:
+    def _given(self, stage: int, strip: int, row: Stage, area: Area) -> tuple[dict[str, NDArray[np.float32]], bool]:
         """Return what a stage's net takes for a tile, and whether its halo reaches over the border."""
         top, left = area.top - row.before, area.left - row.before
         bottom, right = area.bottom + row.after, area.right + row.after
@@ -204,7 +218,7 @@ class _Run:
         if row.takes_plane:
             plane, pooled = self._planes[stage - 1], self._maps[stage - 1]
             given["plane"] = buffers.get("plane", plane_shape(self._network.fields.channels, *size))
-            plane.read(given["plane"], top, left)
+            plane.read(strip, given["plane"], top, left)
             given["wide"] = buffers.get("wide", (len(pooled.map), *size))
             pooled.stretched(top, bottom, left, right, given["wide"])
         border = top < 0 or left < 0 or bottom > self._height or right > self._width

@@ -25,11 +25,6 @@ def plane_shape(channels: int, height: int, width: int) -> tuple[int, int, int, 
     return channels // pack, height, width, pack
 
 
-def new_plane(channels: int, height: int, width: int) -> Plane:
-    """Return a plane whose values are anything."""
-    return np.empty(plane_shape(channels, height, width), np.float32)
-
-
 class Buffers(local):
     """Arrays that each thread uses again and again."""
 
@@ -44,7 +39,10 @@ class Buffers(local):
 
 
 class Strips:
-    """A plane of ``channels`` as strips over rows, of which only those that are needed exist.
+    """A plane as strips over rows, of which only those that are needed exist.
+
+    A strip is opened, filled, closed, read by the tiles of the strip above, its own and the one below, and dropped when
+    the tiles of its own are done: those below read a copy of its last rows.
 
     Args:
         channels: how many.
@@ -53,34 +51,50 @@ class Strips:
     """
 
     def __init__(self, channels: int, rows: list[int], width: int) -> None:
-        self._rows, self._width, self._channels = rows, width, channels
-        self._strips: dict[int, tuple[int, Plane]] = {}
+        self._channels, self._rows, self._width = channels, rows, width
+        self.strips: dict[int, Plane] = {}
+        self._tails: dict[int, Plane] = {}
+        self._free: list[Plane] = []
 
     def open(self, number: int) -> Plane:
         """Make strip ``number``, to be filled, and return it."""
-        start, stop = self._rows[number : number + 2]
-        strip = new_plane(self._channels, stop - start, self._width)
-        self._strips[number] = (start, strip)
-        return strip
+        top, bottom = self._rows[number : number + 2]
+        shape = plane_shape(self._channels, bottom - top, self._width)
+        # memory that was used before is faster than fresh memory
+        old = next((free for free in self._free if free.shape == shape), None)
+        self._free.clear()
+        self.strips[number] = np.empty(shape, np.float32) if old is None else old
+        return self.strips[number]
 
-    def read(self, into: Plane, top: int, left: int) -> None:
-        """Copy the rectangle that begins at (``top``, ``left``) and is as large as ``into``: zeros outside the picture."""
+    def close(self, number: int) -> None:
+        """Say that strip ``number`` is filled."""
+        self._tails[number] = self.strips[number][:, -TAIL:].copy()
+
+    def read(self, number: int, into: Plane, top: int, left: int) -> None:
+        """Copy the rectangle of ``into``'s size at (``top``, ``left``) for a tile of strip ``number``.
+
+        Outside the picture it is zeros.
+        """
         height, width = into.shape[1:3]
-        right = min(left + width, self._width)
-        inner = slice(max(left, 0) - left, right - left)
+        first, right = max(left, 0), min(left + width, self._width)
         if top < 0 or left < 0 or top + height > self._rows[-1] or left + width > self._width:
             into.fill(0.0)
-        for start, strip in list(self._strips.values()):
-            first, last = max(top, start), min(top + height, start + strip.shape[1])
-            if first < last:
-                into[:, first - top : last - top, inner] = strip[:, first - start : last - start, max(left, 0) : right]
+        sources = [(self._rows[number], self.strips[number])]
+        if number:
+            tail = self._tails[number - 1]
+            sources.append((self._rows[number] - tail.shape[1], tail))
+        if number + 1 in self.strips:
+            sources.append((self._rows[number + 1], self.strips[number + 1]))
+        for start, rows in sources:
+            begin, end = max(top, start), min(top + height, start + rows.shape[1])
+            if begin < end:
+                target = into[:, begin - top : end - top, first - left : right - left]
+                target[...] = rows[:, begin - start : end - start, first:right]
 
-    def trim(self, number: int) -> None:
-        """Keep the last rows of strip ``number`` alone, and nothing of those above."""
-        start, strip = self._strips[number]
-        kept = min(TAIL, strip.shape[1])
-        self._strips[number] = (start + strip.shape[1] - kept, strip[:, strip.shape[1] - kept :].copy())
-        self._strips.pop(number - 1, None)
+    def drop(self, number: int) -> None:
+        """Say that the tiles of strip ``number`` are done, as are those above."""
+        self._free.append(self.strips.pop(number))
+        self._tails.pop(number - 1, None)
 
 
 class PooledMap:
@@ -97,7 +111,7 @@ class PooledMap:
         self._height, self._width = rows.interpolate.shape[1], columns.interpolate.shape[1]
         half = ((len(axis.interpolate) - 3) // 2 + 1 for axis in (rows, columns))
         self._half_height, self._half_width = half
-        self._half = new_plane(channels, 0, self._half_width)
+        self._half = np.zeros(plane_shape(channels, 0, self._half_width), np.float32)
         self._taken, self._pooled_rows, self._narrow_rows = 0, 0, 0
         self._padded = np.zeros(plane_shape(channels, self._height + 2, self._width + 2), np.float32)
         self.map = np.zeros((channels, self._height, self._width), np.float32)
@@ -119,15 +133,18 @@ class PooledMap:
 
     def stretched(self, top: int, bottom: int, left: int, right: int, into: NDArray[np.float32]) -> None:
         """Write the map of the rectangle, which may reach over the picture's border, as (C, H, W)."""
-        into.fill(0.0)
         height, width = len(self._rows.interpolate), len(self._columns.interpolate)
         rows = self._rows.interpolate[max(top, 0) : min(bottom, height)]
         columns = self._columns.interpolate[max(left, 0) : min(right, width)]
         low, high = _reach(rows)
         first, last = _reach(columns)
-        patch = self.map[:, low:high, first:last]
-        wide = rows[:, low:high] @ (patch @ columns[:, first:last].T)
-        into[:, max(-top, 0) : max(-top, 0) + len(rows), max(-left, 0) : max(-left, 0) + len(columns)] = wide
+        narrow = self.map[:, low:high, first:last] @ columns[:, first:last].T
+        if into.shape[1:] == (len(rows), len(columns)):
+            np.matmul(rows[:, low:high], narrow, out=into)
+            return
+        into.fill(0.0)
+        above, before = max(-top, 0), max(-left, 0)
+        into[:, above : above + len(rows), before : before + len(columns)] = rows[:, low:high] @ narrow
 
     def _pool_rows(self) -> None:
         have = self._half.shape[1]

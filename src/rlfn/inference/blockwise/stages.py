@@ -4,7 +4,7 @@ A stage is what lies between two of ESA's pooled maps, because such a map is kno
 
     first       conv_1, block 1 up to its 1x1 convolution
     inner       ESA's gate of the block before, the next block up to its 1x1 convolution
-    last        ESA's gate of the last block, conv_2, the long skip (conv_1 once more: cheaper than to keep it), upsampler
+    last        ESA's gate of the last block, conv_2, the long skip (conv_1 again, cheaper than to keep it), upsampler
 
 All but the last also make what ESA pools, and two small graphs pool it and convolve the pooled map.
 
