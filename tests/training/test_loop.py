@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import Devices, settings_of_run
+from rlfn.training.signals import StopRequest
 
 CPU = Devices(accelerator="cpu")
 TWO_STAGES = (
@@ -51,16 +53,19 @@ def losses(out: Path) -> list[float]:
     return [row["loss"] for row in read_metrics(out) if "loss" in row]
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, number: signal.Signals = signal.SIGTERM) -> None:
-    """Send a signal to this process during its step number ``at``."""
-    step, count = Learner.step, itertools.count(1)
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, number: signal.Signals | None = None) -> StopRequest:
+    """Ask for a stop during step number ``at``: with the request that is returned, or with a signal to this process."""
+    step, count, stop = Learner.step, itertools.count(1), StopRequest()
 
     def interrupted(self: Learner, *given: Any) -> Step:
         if next(count) == at:
-            signal.raise_signal(number)
+            stop.asked = True
+            if number is not None:
+                signal.raise_signal(number)
         return step(self, *given)
 
     monkeypatch.setattr(Learner, "step", interrupted)
+    return stop
 
 
 def in_a_process(
@@ -68,7 +73,9 @@ def in_a_process(
 ) -> subprocess.CompletedProcess[str]:
     script = str(Path(__file__).parent / "run_tiny.py")
     command = [sys.executable, *launcher, script, recipe.model_dump_json(), str(out), str(data), *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    places = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": places}
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
 
 
 def test_two_stages_with_a_warm_start_leave_everything(data: Path, tmp_path: Path) -> None:
@@ -107,9 +114,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     recipe = tiny_recipe(*TWO_STAGES, saving={"every": 5}, seed=3)
     assert train(recipe, tmp_path / "whole", data=data, where=CPU)
     with monkeypatch.context() as patch:
-        interrupt(patch, at)
-        assert not train(recipe, tmp_path / "parts", data=data, where=CPU)
-    assert "everything is saved" in capsys.readouterr().err.replace("\n", "")
+        assert not train(recipe, tmp_path / "parts", data=data, where=CPU, stop=interrupt(patch, at))
+    assert f"Stopped at iteration {at}, everything is saved." in capsys.readouterr().err.replace("\n", " ")
     assert settings_of_run(tmp_path / "parts") == (recipe, data)
     assert train(recipe, tmp_path / "parts", data=data, where=CPU, resume=True)
     whole, parts = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("whole", "parts"))
@@ -192,7 +198,7 @@ def test_a_streak_rolls_back_once(
     assert train(recipe, tmp_path, data=data, where=CPU)
     assert "back to iteration 5, at 0.5 of the learning rate" in capsys.readouterr().err
     state, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
-    assert (state["position"]["rate"], state["position"]["roll_backs"]) == (0.5, 1)
+    assert (state["state"]["rate"], state["state"]["roll_backs"]) == (0.5, 1)
 
 
 def test_a_second_streak_stops_with_the_batch_saved(

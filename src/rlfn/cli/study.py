@@ -61,6 +61,7 @@ def study(
     try:
         from rlfn.studies.request import Budget, StudyRequest
         from rlfn.studies.table import STUDIES
+        from rlfn.training.signals import stop_on_signals
     except ModuleNotFoundError as error:
         raise MissingExtraError("Repeating a study", "train") from error
 
@@ -76,18 +77,21 @@ def study(
     if vgg19 is not None and not vgg19.is_file():
         leave = setting("vgg19")
         raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave {leave} out.")
-    request = StudyRequest(
-        out=output or Path("studies") / name,
-        data=data,
-        sets_dir=sets_dir,
-        sets=sets,
-        budget=Budget.parse(budget),
-        seeds=seeds,
-        models=models,
-        vgg19=vgg19,
-        threads=threads,
-        say=lambda text: say(*text.splitlines()),
-    )
-    if not STUDIES[name].run(request):
+    with stop_on_signals() as stop:
+        request = StudyRequest(
+            out=output or Path("studies") / name,
+            data=data,
+            sets_dir=sets_dir,
+            sets=sets,
+            budget=Budget.parse(budget),
+            seeds=seeds,
+            models=models,
+            vgg19=vgg19,
+            threads=threads,
+            say=lambda text: say(*text.splitlines()),
+            stop=stop,
+        )
+        ended = STUDIES[name].run(request)
+    if not ended:
         warn("Repeat the command to go on.")
         raise click.exceptions.Exit(130)

@@ -61,6 +61,7 @@ def train(
         from rlfn.training.loop import train as run_training
         from rlfn.training.recipe_files import load_recipe, shipped_recipes
         from rlfn.training.run import Devices, settings_of_run
+        from rlfn.training.signals import stop_on_signals
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
@@ -83,6 +84,8 @@ def train(
         say(*describe(resolved).splitlines())
         return
     where = Devices(accelerator, devices, nodes, strategy)
-    if not run_training(resolved, folder, data=data, where=where, resume=resume is not None):
+    with stop_on_signals() as stop:
+        ended = run_training(resolved, folder, data=data, where=where, resume=resume is not None, stop=stop)
+    if not ended:
         warn(f"Go on with: rlfn train {setting('resume', folder)}")
         raise click.exceptions.Exit(130)

@@ -55,13 +55,13 @@ def upscale(inputs: tuple[str, ...], output: str | None, recursive: bool, as_jso
     With --json, one record a picture is printed.
     """
     from rlfn.jobs.batch import Batch
-    from rlfn.jobs.plan import make_plan
+    from rlfn.jobs.plan import Naming, make_plan
 
     settings = _settings(**asked)
     report: list[Callable[[Job, float], None]] = []
     batch = Batch(settings, lambda job, share: report[0](job, share))
     label = settings.enlarge.wanted.label(batch.model_scale)
-    plan = make_plan(inputs, output, label, format=settings.format, recursive=recursive)
+    plan = make_plan(inputs, output, Naming(label, settings.format, recursive))
     _check_streams(plan)
     if not _run(batch, plan, report, as_json):
         raise click.exceptions.Exit(1)

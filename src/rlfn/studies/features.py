@@ -32,8 +32,15 @@ from rlfn.studies.differences import (
 from rlfn.studies.maps import MapPanel, draw_maps
 from rlfn.studies.report import Cell, Column, Page, Table
 from rlfn.studies.request import StudyRequest
-from rlfn.training.extractors import VGG19_FILE, VGG19_LAYERS, VGG19_URL, Extractor, cached_vgg19, make_extractor
-from rlfn.training.recipe import Contrastive
+from rlfn.training.extractors import (
+    VGG19_FILE,
+    VGG19_LAYERS,
+    VGG19_URL,
+    Contrastive,
+    Extractor,
+    cached_vgg19,
+    make_extractor,
+)
 
 SIGMA = 2.0
 """Of the Gaussian blur, in px of the HR picture."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlfn.errors import OptionError
+from rlfn.training.signals import StopRequest
 
 PAPER = "paper"
 """The budget that trains as long, and as, the paper does."""
@@ -72,6 +73,7 @@ class StudyRequest:
         vgg19: the path of torchvision's VGG-19 weights; None to look where a download would lie.
         threads: CPU threads of the latency columns; None for all.
         say: prints a line for people.
+        stop: may ask a training to save and stop.
     """
 
     out: Path
@@ -84,3 +86,4 @@ class StudyRequest:
     vgg19: Path | None = None
     threads: int | None = None
     say: Callable[[str], None] = print
+    stop: StopRequest = field(default_factory=StopRequest)
