@@ -414,15 +414,30 @@ def test_writing_and_reading_work_outside_the_main_thread(tmp_path: Path) -> Non
         np.testing.assert_array_equal(pixels, NOISE.pixels)
 
 
-def test_an_existing_file_is_replaced_and_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "real.png").write_bytes(b"old")
-    if POSIX:
-        (tmp_path / "link.png").symlink_to("real.png")
-        write_picture(NOISE, tmp_path / "link.png")
-        assert (tmp_path / "link.png").is_symlink()
-    else:
-        write_picture(NOISE, tmp_path / "real.png")
+    write_picture(NOISE, tmp_path / "real.png")
     np.testing.assert_array_equal(read_picture(tmp_path / "real.png").pixels, NOISE.pixels)
+
+
+@pytest.mark.skipif(not POSIX, reason="needs links")
+@pytest.mark.parametrize("target", ["real.png", "nowhere.png"])
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path, target: str) -> None:
+    (tmp_path / "real.png").write_bytes(b"old")
+    (tmp_path / "link.png").symlink_to(target)
+    write_picture(NOISE, tmp_path / "link.png")
+    assert not (tmp_path / "link.png").is_symlink()
+    np.testing.assert_array_equal(read_picture(tmp_path / "link.png").pixels, NOISE.pixels)
+    assert (tmp_path / "real.png").read_bytes() == b"old"
+    assert not (tmp_path / "nowhere.png").exists()
+
+
+@pytest.mark.skipif(not POSIX, reason="there are no modes")
+def test_a_replaced_file_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"old")
+    (tmp_path / "a.png").chmod(0o640)
+    write_picture(NOISE, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.skipif(not POSIX, reason="there is no umask")
