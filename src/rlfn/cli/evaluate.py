@@ -37,6 +37,7 @@ def evaluate(
     self_ensemble: Annotated[bool, typer.Option("--self-ensemble", help="Average eight flips and rotations.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write every result as PNG below this folder.")] = None,
     engine: Annotated[str, typer.Option(help="auto, or one that 'rlfn doctor' lists.")] = "auto",
+    precision: Annotated[str, typer.Option(help="How to compute: auto, fp32, bf16 or int8.")] = "fp32",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores by default.")] = None,
     per_image: Annotated[bool, typer.Option("--per-image", help="Print every picture's scores too.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw quality against speed into this PNG.")] = None,
@@ -53,7 +54,7 @@ def evaluate(
     from rlfn.evaluation.sets import STANDARD, sets_present
 
     models, wanted = _sort_names(names, sets)
-    contenders = load_contenders(models, engine, threads, self_ensemble)
+    contenders = load_contenders(models, engine, threads, self_ensemble, precision)
     shown = sys.stderr.isatty() and not as_json
 
     def progress(name: str, picture: str, done: int, count: int) -> None:

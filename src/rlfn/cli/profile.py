@@ -23,6 +23,7 @@ def profile(
     output: Annotated[str | None, typer.Option(help="Instead: the size of the result, such as 1280x720.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Time the models in turn and print the ratios.")] = False,
     engine: Annotated[str, typer.Option(help="auto, or one that 'rlfn doctor' lists.")] = "auto",
+    precision: Annotated[str, typer.Option(help="How to compute: auto, fp32, bf16 or int8.")] = "fp32",
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores by default.")] = None,
     seconds: Annotated[float, typer.Option(help="Time to spend on the timed calls of each model.")] = 5.0,
     layers: Annotated[bool | None, typer.Option(help="Print a row for each layer; as a rule for one model.")] = None,
@@ -47,6 +48,7 @@ def profile(
         engine=engine,
         threads=threads,
         seconds=seconds,
+        precision=precision,
     )
     if as_json:
         typer.echo(json.dumps({"profiles": [_data(row) for row in found]}, indent=2))
@@ -55,7 +57,7 @@ def profile(
     if len(found) > 1:
         for row in found[1:]:
             ratio = row.latency.median / found[0].latency.median
-            typer.echo(f"{row.model} takes {ratio:.3f} times as long as {found[0].model}")
+            typer.echo(f"{row.model} takes {ratio:.3f} times as long as {found[0].model}, both on {row.engine}")
     if layers or (layers is None and len(found) == 1):
         for row in found:
             if row.counts is not None:
@@ -70,7 +72,7 @@ def _summary(found: list[Profile]) -> list[list[str]]:
     def add(name: str, values: list[str]) -> None:
         columns.append([name, *values])
 
-    add("engine, threads", [f"{row.engine}, {row.threads}" for row in found])
+    add("engine, precision, threads", [f"{row.engine}, {row.precision}, {row.threads}" for row in found])
     add("input", [f"{row.width}x{row.height}" for row in found])
     add("output", [f"{row.width * row.scale}x{row.height * row.scale}" for row in found])
     add("parameters", [f"{row.counts.parameters:,}" if row.counts else missing for row in found])
