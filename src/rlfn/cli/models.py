@@ -236,11 +236,11 @@ def prune(
 
 def _only(target: Path | None, output: Path | None) -> Path:
     """Return the file to write, which is named by an option or as a second argument."""
-    if target is not None and output is not None:
-        raise OptionError(f"Two files to write were named, {target} and {output}. Name one with {setting('output')}.")
-    if target is None and output is None:
-        raise OptionError(f"No file to write was named. Name one with {setting('output')}.")
-    return target or output or Path()
+    named = [path for path in (target, output) if path is not None]
+    if len(named) != 1:
+        given = f"Two files to write were named, {target} and {output}" if named else "No file to write was named"
+        raise OptionError(f"{given}. Name one with {setting('output')}.")
+    return named[0]
 
 
 def _check_target(source: Path, target: Path, overwrite: bool) -> None:
