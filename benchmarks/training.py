@@ -34,7 +34,8 @@ from rlfn.networks.build import build
 from rlfn.training.guard import Guard
 from rlfn.training.learner import Learner
 from rlfn.training.losses import l1
-from rlfn.training.recipe import Optimizer, Recipe, Stage
+from rlfn.training.optim import Optimizer
+from rlfn.training.recipe import Recipe, Stage
 
 
 def main() -> None:

@@ -47,6 +47,7 @@ class _Options(TypedDict, total=False):
     threads: int | None
     tile: int | Literal["auto"]
     self_ensemble: bool
+    wrap: bool
     format: str | None
     quality: int | None
     max_pixels: int | None
@@ -117,6 +118,7 @@ def upscale(
     threads: int | None = None,
     tile: int | Literal["auto"] = "auto",
     self_ensemble: bool = False,
+    wrap: bool = False,
     format: str | None = None,
     quality: int | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
@@ -136,6 +138,7 @@ def upscale(
             path, or the file object, is returned.
         engine, precision, threads, tile: see :class:`rlfn.Upscaler`, which is the better choice for many images.
         self_ensemble: average over the eight flips and rotations.
+        wrap: the picture is a tile of a seamless texture, so its borders are continued by the opposite side.
         format: of what is written, such as ``"png"``; None for what the path says, else the input's own, else PNG.
         quality: 1 to 100, of lossy formats.
         max_pixels: larger picture files are refused; None for no limit.
@@ -160,6 +163,7 @@ def upscale(
         threads=threads,
         tile=tile,
         self_ensemble=self_ensemble,
+        wrap=wrap,
         format=format,
         quality=quality,
         max_pixels=max_pixels,
@@ -194,6 +198,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
             options.get("threads"),
             options.get("tile", "auto"),
             options.get("self_ensemble", False),
+            options.get("wrap", False),
         ),
         _POOL,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from rlfn.studies.request import Budget, StudyRequest
 from rlfn.studies.trainings import Part, StudyPlan, Training, total_length
 from rlfn.training import recipe_files
 from rlfn.training.learner import Learner
+from rlfn.training.signals import StopRequest
 
 FIRST = Training("first", "rlfn-s", (Part(2.0), Part(settings={"carry_optimizer": True})))
 BRANCH = Training("branch", "rlfn-s", (Part(settings={"loss": {"mse": 0.5}}),), start="first")
@@ -70,16 +70,15 @@ def test_a_stopped_study_goes_on_to_the_same_weights(
     one = dataclasses.replace(asked, seeds=1)
     whole = StudyPlan(BOTH, dataclasses.replace(one, out=tmp_path / "whole"))
     assert whole.run()
-    step, count = Learner.step, itertools.count(1)
+    step, count, stop = Learner.step, itertools.count(1), StopRequest()
 
     def interrupted(self: Learner, *given: Any) -> Any:
-        if next(count) == 3:
-            signal.raise_signal(signal.SIGTERM)
+        stop.asked = next(count) >= 3
         return step(self, *given)
 
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "step", interrupted)
-        assert not StudyPlan(BOTH, one).run()
+        assert not StudyPlan(BOTH, dataclasses.replace(one, stop=stop)).run()
     stopped = StudyPlan(BOTH, one)
     assert not stopped.model("first", 0).exists()
     assert stopped.run()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -13,10 +14,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-import typer
 from tiny import TINY, tiny_pack, tiny_recipe
 
-from rlfn.cli.train import train as command
 from rlfn.errors import DataError, ModelError, OptionError, TrainingError
 from rlfn.models.variants import VARIANTS
 from rlfn.networks.build import build
@@ -28,6 +27,7 @@ from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import Devices, settings_of_run
+from rlfn.training.signals import StopRequest
 
 CPU = Devices(accelerator="cpu")
 TWO_STAGES = (
@@ -53,16 +53,19 @@ def losses(out: Path) -> list[float]:
     return [row["loss"] for row in read_metrics(out) if "loss" in row]
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, number: signal.Signals = signal.SIGTERM) -> None:
-    """Send a signal to this process during its step number ``at``."""
-    step, count = Learner.step, itertools.count(1)
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, number: signal.Signals | None = None) -> StopRequest:
+    """Ask for a stop during step number ``at``: with the request that is returned, or with a signal to this process."""
+    step, count, stop = Learner.step, itertools.count(1), StopRequest()
 
     def interrupted(self: Learner, *given: Any) -> Step:
         if next(count) == at:
-            signal.raise_signal(number)
+            stop.asked = True
+            if number is not None:
+                signal.raise_signal(number)
         return step(self, *given)
 
     monkeypatch.setattr(Learner, "step", interrupted)
+    return stop
 
 
 def in_a_process(
@@ -70,7 +73,9 @@ def in_a_process(
 ) -> subprocess.CompletedProcess[str]:
     script = str(Path(__file__).parent / "run_tiny.py")
     command = [sys.executable, *launcher, script, recipe.model_dump_json(), str(out), str(data), *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    places = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": places}
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
 
 
 def test_two_stages_with_a_warm_start_leave_everything(data: Path, tmp_path: Path) -> None:
@@ -109,9 +114,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     recipe = tiny_recipe(*TWO_STAGES, saving={"every": 5}, seed=3)
     assert train(recipe, tmp_path / "whole", data=data, where=CPU)
     with monkeypatch.context() as patch:
-        interrupt(patch, at)
-        assert not train(recipe, tmp_path / "parts", data=data, where=CPU)
-    assert "everything is saved" in capsys.readouterr().err.replace("\n", "")
+        assert not train(recipe, tmp_path / "parts", data=data, where=CPU, stop=interrupt(patch, at))
+    assert f"Stopped at iteration {at}, everything is saved." in capsys.readouterr().err.replace("\n", " ")
     assert settings_of_run(tmp_path / "parts") == (recipe, data)
     assert train(recipe, tmp_path / "parts", data=data, where=CPU, resume=True)
     whole, parts = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("whole", "parts"))
@@ -194,7 +198,7 @@ def test_a_streak_rolls_back_once(
     assert train(recipe, tmp_path, data=data, where=CPU)
     assert "back to iteration 5, at 0.5 of the learning rate" in capsys.readouterr().err
     state, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
-    assert (state["position"]["rate"], state["position"]["roll_backs"]) == (0.5, 1)
+    assert (state["state"]["rate"], state["state"]["roll_backs"]) == (0.5, 1)
 
 
 def test_a_second_streak_stops_with_the_batch_saved(
@@ -293,32 +297,26 @@ stages = [{ init = "scratch", iterations = 8, patch = 16, batch = 4 }]
 
 
 def test_the_command_line_stops_and_goes_on(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
-    monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as patch:
         interrupt(patch, 3, signal.SIGINT)
-        with pytest.raises(typer.Exit) as caught:
-            command(recipe="mine.toml", data=data, overrides=["stages.0.batch=2"], accelerator="cpu")
-    assert caught.value.exit_code == 130
-    assert "rlfn train --resume runs/mine" in capsys.readouterr().err
-    command(resume=Path("runs/mine"), accelerator="cpu")
+        options = ("--set", "stages.0.batch=2", "--accelerator", "cpu")
+        done = command("train", "mine.toml", "--data", str(data), *options)
+    assert done.status == 130
+    assert "rlfn train --resume runs/mine" in done.err
+    assert command("train", "--resume", "runs/mine", "--accelerator", "cpu").status == 0
     metadata = load_checkpoint(tmp_path / "runs/mine/model.safetensors").metadata
     assert (metadata["iterations"], metadata["lr_pixels"]) == ("8", str(8 * 2 * 16**2))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_command_line_refuses_contradictions_and_shows_the_cost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_refuses_contradictions_and_shows_the_cost(command, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
-    with pytest.raises(OptionError, match="--resume goes on"):
-        command(recipe="mine.toml", resume=tmp_path)
-    with pytest.raises(OptionError, match="cpu-evening"):
-        command()
-    command(recipe=str(tmp_path / "mine.toml"), dry_run=True)
-    assert "0.0 M LR px" in capsys.readouterr().out
+    assert "--resume goes on" in command("train", "mine.toml", "--resume", str(tmp_path)).err
+    assert "cpu-evening" in command("train").err
+    assert "0.0 M LR px" in command("train", "mine.toml", "--dry-run").out.decode()
     assert not (tmp_path / "runs").exists()
 
 

@@ -8,10 +8,9 @@ import torch
 
 from rlfn.errors import ModelError
 from rlfn.images.resize import resize
-from rlfn.training.extractors import EXTRACTORS, VGG19, make_extractor
+from rlfn.training.extractors import EXTRACTORS, VGG19, Contrastive, make_extractor
 from rlfn.training.losses import PIXEL_LOSSES, bicubic_up, contrastive
 from rlfn.training.objective import Objective
-from rlfn.training.recipe import Contrastive
 
 
 def pair(seed: int = 0, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:

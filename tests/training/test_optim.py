@@ -8,8 +8,7 @@ from torch import nn
 
 from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks.build import build
-from rlfn.training.optim import OPTIMIZERS, Muon, make_optimizer, orthogonalise, set_rate, split_parameters
-from rlfn.training.recipe import Optimizer
+from rlfn.training.optim import OPTIMIZERS, Muon, Optimizer, make_optimizer, orthogonalise, set_rate, split_parameters
 
 TINY = Variant("tiny", "rlfn", RLFNFields(1, 8, 8, 4), "for tests")
 

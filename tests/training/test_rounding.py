@@ -114,8 +114,7 @@ def test_a_stage_that_trains_for_int8_resumes_to_the_same_weights(
     recipe = tiny_recipe(*stages, saving={"every": 3})
     assert train(recipe, tmp_path / "whole", data=data, where=CPU)
     with monkeypatch.context() as patch:
-        interrupt(patch, 11)
-        assert not train(recipe, tmp_path / "cut", data=data, where=CPU)
+        assert not train(recipe, tmp_path / "cut", data=data, where=CPU, stop=interrupt(patch, 11))
     assert train(recipe, tmp_path / "cut", data=data, where=CPU, resume=True)
     whole, cut = (weights(tmp_path / name) for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)

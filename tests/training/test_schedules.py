@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlfn.training.recipe import Schedule
-from rlfn.training.schedules import SCHEDULES, rate_factor
+from rlfn.training.schedules import SCHEDULES, Schedule, rate_factor
 
 
 @pytest.mark.parametrize(

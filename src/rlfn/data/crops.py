@@ -6,10 +6,12 @@ after a resume: nothing is stored and nothing has to be replayed.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from rlfn.data.degradations import Degradation
 from rlfn.data.pack import Indices, Pack
 from rlfn.errors import OptionError
+
+_Wanted = TypeVar("_Wanted")
 
 SampleBatch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -129,35 +133,35 @@ def draw_crop(
 
 
 def batches(
-    draw: Callable[[int], SampleBatch], iterations: Iterable[int], *, ahead: int = 2, workers: int = 1
-) -> Iterator[tuple[int, SampleBatch]]:
+    draw: Callable[[_Wanted], SampleBatch], wanted: Iterable[_Wanted], *, ahead: int = 2, workers: int = 1
+) -> Iterator[tuple[_Wanted, SampleBatch]]:
     """Draw batches in background threads, so that loading never stalls a step.
 
     Args:
-        draw: makes the batch of an iteration; it runs in another thread.
-        iterations: the iterations to draw, in order; may be endless.
+        draw: makes a batch; it runs in another thread and should see nothing that changes.
+        wanted: what ``draw`` is given, in order; read in the caller's thread; may be endless.
         ahead: how many batches may wait.
         workers: threads.
 
     Yields:
-        (iteration, batch) in the order of ``iterations``; an error of ``draw`` is raised at its own iteration.
+        (wanted, batch) in order; an error of ``draw`` is raised in its own batch's place.
     """
     if ahead < 1 or workers < 1:
         raise OptionError(f"Cannot prefetch {ahead} batches with {workers} threads. Both must be at least 1.")
     pool = ThreadPoolExecutor(workers, "batches")
-    remaining = iter(iterations)
-    queue: deque[tuple[int, Future[SampleBatch]]] = deque()
+    remaining = iter(wanted)
+    queue: deque[tuple[_Wanted, Future[SampleBatch]]] = deque()
 
     def refill() -> None:
-        while len(queue) < ahead and (iteration := next(remaining, None)) is not None:
-            queue.append((iteration, pool.submit(draw, iteration)))
+        for each in itertools.islice(remaining, ahead - len(queue)):
+            queue.append((each, pool.submit(draw, each)))
 
     try:
         refill()
         while queue:
-            iteration, future = queue.popleft()
+            each, future = queue.popleft()
             refill()
-            yield iteration, future.result()
+            yield each, future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -15,6 +15,7 @@ from rlfn.export.prepare import facts, least_side
 from rlfn.export.request import ExportRequest
 from rlfn.networks import Checkpoint
 from rlfn.networks.agreement import LoadedExport, distance
+from rlfn.telemetry import import_silent
 
 
 def write_openvino(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
@@ -86,7 +87,6 @@ def _in_bfloat16(checkpoint: Checkpoint) -> LoadedExport:
 
 def _import() -> Any:
     try:
-        import openvino
+        return import_silent("openvino")
     except ImportError:
         raise MissingExtraError("The export format openvino", "openvino") from None
-    return openvino

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import PictureError
@@ -39,6 +40,7 @@ class EnlargeOptions:
         threads: CPU threads; None for all cores.
         tile: the largest tile side in LR px; ``"auto"`` by memory; 0 for the whole image at once.
         self_ensemble: average over the eight flips and rotations.
+        wrap: images are tiles of seamless textures.
 
     Raises:
         OptionError, MissingExtraError: a value that is not allowed, or an engine that is not installed.
@@ -51,6 +53,7 @@ class EnlargeOptions:
     threads: int | None = None
     tile: Any = "auto"
     self_ensemble: bool = False
+    wrap: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no image could be enlarged with."""
@@ -165,10 +168,10 @@ class Enlarger:
         height, width = image.shape[:2]
         upscaler = upscaler or self.upscaler_for(width, height)
         self._check_memory(image, upscaler)
-        made = upscaler(image, self_ensemble=self.options.self_ensemble, progress=progress)
+        made = upscaler(image, self_ensemble=self.options.self_ensemble, wrap=self.options.wrap, progress=progress)
         wide, high = self.options.wanted.size(width, height, upscaler.scale)
         if made.shape[:2] != (high, wide):
-            made = resize(made, size=(high, wide))
+            made = _reduced(made, (high, wide), wrap=self.options.wrap)
         return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision)
 
     def upscaler_for(self, width: int, height: int) -> Upscaler:
@@ -198,6 +201,16 @@ class Enlarger:
                 f"of memory for the result, and {free / 1e9:.1f} GB are free. Close other programs, or cut the picture "
                 "up."
             )
+
+
+def _reduced(image: NDArray[Any], size: tuple[int, int], *, wrap: bool) -> NDArray[Any]:
+    """Resize to (height, width); a texture's borders see its opposite side."""
+    if not wrap:
+        return resize(image, size=size)
+    # thrice as large in both directions keeps the factor, and its middle is the result
+    return resize(np.tile(image, (3, 3) + (1,) * (image.ndim - 2)), size=(3 * size[0], 3 * size[1]))[
+        size[0] : 2 * size[0], size[1] : 2 * size[1]
+    ]
 
 
 def _family(model: str | os.PathLike[str] | None) -> str | None:

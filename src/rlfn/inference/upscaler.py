@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
-from rlfn.inference.engines import AUTO, Engine, load_engine
+from rlfn.inference.engines import AUTO, Engine, WholeEngine, load_engine
+from rlfn.inference.frame import frame
 from rlfn.inference.processor import available_memory
 from rlfn.inference.tiling import Tile, check_tile, spans, tiles
 from rlfn.models import catalog
@@ -31,6 +32,11 @@ _MEMORY_SHARE = 0.25
 
 # the eight symmetries of the square: (quarter turns, mirrored)
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
+
+
+class _How(NamedTuple):
+    self_ensemble: bool
+    wrap: bool
 
 
 class Upscaler:
@@ -101,7 +107,12 @@ class Upscaler:
         return _again, (type(self), model, engine, threads, tile, precision)
 
     def __call__(
-        self, image: NDArray[Any], *, self_ensemble: bool = False, progress: TileProgress | None = None
+        self,
+        image: NDArray[Any],
+        *,
+        self_ensemble: bool = False,
+        wrap: bool = False,
+        progress: TileProgress | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
 
@@ -109,6 +120,7 @@ class Upscaler:
             image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
             self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
                 float copy of the result in memory.
+            wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
             progress: called with the finished share after each tile.
 
         Returns:
@@ -119,7 +131,7 @@ class Upscaler:
         """
         check_image(image)
         with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, self_ensemble, progress)
+            return self._upscaled(image, _How(self_ensemble, wrap), progress)
 
     def result_bytes(self, image: NDArray[Any], *, self_ensemble: bool = False) -> int:
         """Return about how much memory the result of ``image`` takes while it is made, without the network's own."""
@@ -128,39 +140,38 @@ class Upscaler:
         copies = 2 if channels == 4 else 1  # colour and alpha, and both together
         return int(pixels * (channels * image.itemsize * copies + (12 if self_ensemble else 0)))
 
-    def _upscaled(self, image: NDArray[Any], self_ensemble: bool, progress: TileProgress | None) -> NDArray[Any]:
+    def _upscaled(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[Any]:
         if image.ndim == 2:
-            return self._colour(to_rgb(image), self_ensemble, progress, gray=True)
+            return self._colour(to_rgb(image), how, progress, gray=True)
         if image.shape[2] == 3:
-            return self._colour(image, self_ensemble, progress)
+            return self._colour(image, how, progress)
         rgb, alpha = image[:, :, :3], np.ascontiguousarray(image[:, :, 3])
         if alpha.min() == alpha.max():
-            colour = self._colour(rgb, self_ensemble, progress)
+            colour = self._colour(rgb, how, progress)
             return np.dstack([colour, np.full(colour.shape[:2], alpha.flat[0], alpha.dtype)])
         parts = [_part(progress, 0), _part(progress, 1)]
-        colour = self._colour(fill_transparent(rgb, alpha), self_ensemble, parts[0])
-        wide = self._colour(to_rgb(alpha), self_ensemble, parts[1], gray=True)
+        colour = self._colour(fill_transparent(rgb, alpha), how, parts[0])
+        wide = self._colour(to_rgb(alpha), how, parts[1], gray=True)
         return np.dstack([colour, limit_alpha(wide, alpha, self.scale)])
 
     def _colour(
-        self, image: NDArray[Any], self_ensemble: bool, progress: TileProgress | None, gray: bool = False
+        self, image: NDArray[Any], how: _How, progress: TileProgress | None, gray: bool = False
     ) -> NDArray[Any]:
         """Upscale (H, W, 3) to an array of its kind: (sH, sW, 3), or the luma (sH, sW) of a gray picture."""
         height, width = (side * self.scale for side in image.shape[:2])
         shape = (height, width) if gray else (height, width, 3)
         top = float(np.iinfo(image.dtype).max)
         out = np.empty(shape, image.dtype)
-        if self_ensemble:
-            for start, block in _bands(self._ensemble(image, progress)):
+        if how.self_ensemble:
+            for start, block in _bands(self._ensemble(image, how, progress)):
                 out[start : start + block.shape[0]] = _round(to_gray(block) if gray else block, top, image.dtype)
             return out
-        for tile, block in self._blocks(image, progress):
-            area = _scaled(tile, self.scale)
+        for area, block in self._blocks(image, how, progress):
             pixels = block.transpose(1, 2, 0)
             out[area] = _round(to_gray(pixels) if gray else pixels, top, image.dtype)
         return out
 
-    def _ensemble(self, image: NDArray[Any], progress: TileProgress | None) -> NDArray[np.float32]:
+    def _ensemble(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[np.float32]:
         """Return the float mean (sH, sW, 3), in levels of 255, over the eight symmetries."""
         height, width = (side * self.scale for side in image.shape[:2])
         total = np.zeros((height, width, 3), np.float32)
@@ -168,17 +179,35 @@ class Upscaler:
             turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
             # a view of the sum in which the turned result lies as it comes
             view = np.rot90(total[:, ::-1] if mirrored else total, turns)
-            for tile, block in self._blocks(turned, _part(progress, number, len(_SYMMETRIES))):
-                view[_scaled(tile, self.scale)] += block.transpose(1, 2, 0)
+            for area, block in self._blocks(turned, how, _part(progress, number, len(_SYMMETRIES))):
+                view[area] += block.transpose(1, 2, 0)
         total /= len(_SYMMETRIES)
         return total
 
-    def _blocks(self, image: NDArray[Any], progress: TileProgress | None) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+    def _blocks(
+        self, image: NDArray[Any], how: _How, progress: TileProgress | None
+    ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
+        """Yield the result in parts: where each lies in the (sH, sW) result, and (3, sh, sw) in levels of 255."""
+        framed, sides, scale = frame(image, wrap=how.wrap), image.shape[:2], self.scale
+        for tile, block in self._tiles(framed.image, progress):
+            area, inside = [], []
+            for span, before, side in zip((tile.rows, tile.columns), (framed.top, framed.left), sides, strict=True):
+                start, stop = max(span.core_start - before, 0), min(span.core_stop - before, side)
+                area.append(slice(start * scale, stop * scale))
+                skipped = start + before - span.core_start
+                inside.append(slice(skipped * scale, (skipped + stop - start) * scale))
+            if all(part.start < part.stop for part in area):
+                yield (area[0], area[1]), block[:, inside[0], inside[1]]
+
+    def _tiles(self, image: NDArray[Any], progress: TileProgress | None) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
         """Run the network tile by tile; yield each tile and its core's result (3, sh, sw) in levels of 255."""
         traits, scale = self._engine.traits, self.scale
         height, width = image.shape[:2]
         image = _grow(image, traits.min_side)
         levels = np.float32(255.0 / np.iinfo(image.dtype).max)
+        if isinstance(self._engine, WholeEngine):
+            yield from self._whole(self._engine, image, (height, width), progress)
+            return
         todo = list(tiles(image.shape[0], image.shape[1], self._tile_side(image), traits.margin, traits.stride))
         for done, tile in enumerate(todo, 1):
             rows, columns = tile.rows, tile.columns
@@ -203,6 +232,19 @@ class Upscaler:
             )
             if progress:
                 progress(done / len(todo))
+
+    def _whole(
+        self, engine: WholeEngine, image: NDArray[Any], size: tuple[int, int], progress: TileProgress | None
+    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        """Yield the results of an engine that cuts the picture up by itself, of ``size`` without its padding."""
+        (height, width), scale, done = size, self.scale, 0
+        for tile, block in engine.blocks(image, 255.0 / np.iinfo(image.dtype).max):
+            rows, columns = height - tile.rows.core_start, width - tile.columns.core_start
+            if rows > 0 and columns > 0:
+                yield tile, block[:, : rows * scale, : columns * scale]
+            done += block.shape[1] * block.shape[2]
+            if progress:
+                progress(done / (image.shape[0] * image.shape[1] * scale**2))
 
     def _tile_side(self, image: NDArray[Any]) -> int:
         """Return the largest tile side for this picture."""
@@ -240,13 +282,6 @@ def _grow(image: NDArray[Any], least: int) -> NDArray[Any]:
     """Repeat the last row and column of a picture that is smaller than the network takes."""
     more = [(0, max(0, least - side)) for side in image.shape[:2]]
     return np.pad(image, (*more, (0, 0)), mode="edge") if any(pad for _, pad in more) else image
-
-
-def _scaled(tile: Tile, scale: int) -> tuple[slice, slice]:
-    return (
-        slice(tile.rows.core_start * scale, tile.rows.core_stop * scale),
-        slice(tile.columns.core_start * scale, tile.columns.core_stop * scale),
-    )
 
 
 def _round(levels: NDArray[np.float32], top: float, kind: np.dtype[Any]) -> NDArray[Any]:

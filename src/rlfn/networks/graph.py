@@ -23,6 +23,7 @@ from rlfn.networks.checkpoints import Checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
 from rlfn.networks.quiet import quiet
 from rlfn.networks.wrappers import WithGrid
+from rlfn.telemetry import import_silent
 
 EXAMPLE_SIZE = (37, 41)
 """Height and width of the picture that a network is traced with."""
@@ -80,7 +81,7 @@ def load_graph(model: bytes | str) -> LoadedExport:
 
     Sides are at least the network's smallest.
     """
-    import onnxruntime
+    onnxruntime = import_silent("onnxruntime")
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

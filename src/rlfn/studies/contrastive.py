@@ -59,7 +59,7 @@ CHOICES = (
 
 
 def run(request: StudyRequest) -> bool:
-    """Train the last stage with each choice; return False where a signal stopped it."""
+    """Train the last stage with each choice; return False where it was asked to stop."""
     weights = request.vgg19 or cached_vgg19()
     packaged = None if request.budget.paper else second_stage()
     trainings = [] if packaged else [Training(_TRUNK, _NETWORK, (Part(), Part()))]

@@ -32,8 +32,15 @@ from rlfn.studies.differences import (
 from rlfn.studies.maps import MapPanel, draw_maps
 from rlfn.studies.report import Cell, Column, Page, Table
 from rlfn.studies.request import StudyRequest
-from rlfn.training.extractors import VGG19_FILE, VGG19_LAYERS, VGG19_URL, Extractor, cached_vgg19, make_extractor
-from rlfn.training.recipe import Contrastive
+from rlfn.training.extractors import (
+    VGG19_FILE,
+    VGG19_LAYERS,
+    VGG19_URL,
+    Contrastive,
+    Extractor,
+    cached_vgg19,
+    make_extractor,
+)
 
 SIGMA = 2.0
 """Of the Gaussian blur, in px of the HR picture."""
@@ -102,7 +109,7 @@ def run(request: StudyRequest) -> bool:
         raise OptionError(f"This study averages over one set, not over {listing(request.sets)}. Name one of them.")
     make_folder(request.out)
     banks = _banks(request)
-    found = find_set(request.sets[0] if request.sets else "B100", 4, request.bench)
+    found = find_set(request.sets[0] if request.sets else "B100", 4, request.sets_dir)
     pairs = found.pairs[:MOST]
     pictures = crop_alike([read_rgb(pair.hr) for pair in pairs])
     gradient = torch.zeros(1, 1, *pictures[0].shape[2:])

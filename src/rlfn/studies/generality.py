@@ -31,7 +31,7 @@ SMALL = {"patch": 32, "batch": 4, "optimizer": {"adam_lr": 1e-4}}
 
 
 def run(request: StudyRequest) -> bool:
-    """Train EDSR with and without the two ideas; return False where a signal stopped it."""
+    """Train EDSR with and without the two ideas; return False where it was asked to stop."""
     settings = {"optimizer": {"lr": 1e-4}} if request.budget.paper else {}
     trainings = [
         Training(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlfn.errors import OptionError
+from rlfn.training.signals import StopRequest
 
 PAPER = "paper"
 """The budget that trains as long, and as, the paper does."""
@@ -64,7 +65,7 @@ class StudyRequest:
     Attributes:
         out: the folder of its results; what is finished there is not done again.
         data: the pack to train on.
-        bench: the folder that holds the standard sets; None for ``$RLFN_DATA`` or the current folder.
+        sets_dir: the folder that holds the standard sets; None for that of :func:`rlfn.evaluation.sets.sets_folder`.
         sets: the sets to score on, by name or folder.
         budget: how long to train.
         seeds: how often each training is repeated, with the seeds 0, 1, ...
@@ -72,11 +73,12 @@ class StudyRequest:
         vgg19: the path of torchvision's VGG-19 weights; None to look where a download would lie.
         threads: CPU threads of the latency columns; None for all.
         say: prints a line for people.
+        stop: may ask a training to save and stop.
     """
 
     out: Path
     data: Path | None = None
-    bench: Path | None = None
+    sets_dir: Path | None = None
     sets: tuple[str, ...] = ()
     budget: Budget = Budget(hours=1.0)
     seeds: int = 2
@@ -84,3 +86,4 @@ class StudyRequest:
     vgg19: Path | None = None
     threads: int | None = None
     say: Callable[[str], None] = print
+    stop: StopRequest = field(default_factory=StopRequest)

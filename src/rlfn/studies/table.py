@@ -11,7 +11,7 @@ from rlfn.studies.request import StudyRequest
 
 @dataclass(frozen=True)
 class Study:
-    """``run(request)`` writes everything into ``request.out``; it returns False where a signal stopped it."""
+    """``run(request)`` writes everything into ``request.out``; it returns False where it was asked to stop."""
 
     run: Callable[[StudyRequest], bool]
     about: str

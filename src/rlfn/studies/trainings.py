@@ -142,7 +142,7 @@ class StudyPlan:
         return self.folder(name, seed) / "model.safetensors"
 
     def run(self) -> bool:
-        """Train everything that is not finished yet; return False where a signal stopped it."""
+        """Train everything that is not finished yet; return False where it was asked to stop."""
         request = self.request
         todo = [(training, seed) for seed in range(request.seeds) for training in self.trainings]
         for number, (training, seed) in enumerate(todo, 1):
@@ -154,7 +154,7 @@ class StudyPlan:
             request.say(f"{number} of {len(todo)}: {training.name}, seed {seed}")
             folder = self.folder(training.name, seed)
             began = (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir())
-            if not train(recipe, folder, data=request.data, resume=began):
+            if not train(recipe, folder, data=request.data, resume=began, stop=request.stop):
                 return False
         return True
 

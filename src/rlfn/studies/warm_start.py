@@ -30,7 +30,7 @@ ROWS = (
 
 
 def run(request: StudyRequest) -> bool:
-    """Train by each strategy; return False where a signal stopped it."""
+    """Train by each strategy; return False where it was asked to stop."""
     plan = StudyPlan(TRAININGS, request)
     if not plan.run():
         return False

@@ -17,7 +17,8 @@ import torch
 from rlfn.atomic import write_bytes
 from rlfn.errors import ModelError
 
-_MAGIC = b"RLFN-RUN-1\n"
+_MAGIC = b"RLFN-RUN-2\n"
+_EARLIER = b"RLFN-RUN-1\n"
 _NAME = re.compile(r"iteration-(\d+)\.ckpt")
 
 
@@ -44,6 +45,8 @@ def read_state(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
     head, data = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
+    if head.startswith(_EARLIER):
+        raise ModelError(f"{path} was written by rlfn 0.1 or older. Finish that run with it, or start the run again.")
     if not head.startswith(_MAGIC):
         raise ModelError(f"{path} is not the checkpoint of a run.")
     if hashlib.sha256(data).digest() != head[len(_MAGIC) :]:
@@ -96,10 +99,3 @@ class Checkpoints:
                 passed.append(str(error))
         found = " ".join(passed) or "It has none."
         raise ModelError(f"There is no usable checkpoint in {self.folder}. {found} Start the run again.")
-
-    def forget_after(self, iteration: int) -> None:
-        """Remove checkpoints later than ``iteration``: after a roll-back they lie on the abandoned path."""
-        for path in self.paths():
-            match = _NAME.fullmatch(path.name)
-            if match and int(match[1]) > iteration:
-                path.unlink(missing_ok=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import torch
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from rlfn.errors import MissingExtraError, ModelError
+from rlfn.training.section import Section, known
 
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 """torchvision's ImageNet weights of VGG-19; the first eight hex digits of the sha256 end the file's name."""
@@ -30,17 +31,24 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class ExtractorOptions(Protocol):
-    """What an extractor may read: see :class:`rlfn.training.recipe.Contrastive` for the meaning of each."""
+class Contrastive(Section):
+    """The features of the contrastive loss."""
 
-    @property
-    def extractor(self) -> str: ...  # noqa: D102
-    @property
-    def width(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def vgg19(self) -> str: ...  # noqa: D102
+    extractor: str = "random-tanh"
+    """One of the table of extractors."""
+    width: int = Field(default=64, ge=1)
+    """random-*: channels of both convolutions (the paper prints none)."""
+    seed: int = Field(default=0, ge=0)
+    """random-* and random VGG-19 weights: their seed."""
+    vgg19: str = "imagenet"
+    """vgg19*: `imagenet` downloads torchvision's weights, `random` draws them, or give the path of the file."""
+    layer_weights: tuple[float, ...] = Field(default=(), strict=False)
+    """One weight a layer; all 1 if empty."""
+
+    @field_validator("extractor")
+    @classmethod
+    def _extractor(cls, name: str) -> str:
+        return known("extractor", name, EXTRACTORS)
 
 
 class Extractor(nn.Module):
@@ -139,23 +147,23 @@ class VGG19(Extractor):
             ) from error
 
 
-def _random_tanh(options: ExtractorOptions) -> Extractor:
+def _random_tanh(options: Contrastive) -> Extractor:
     return TwoConvolutions(nn.Tanh(), options.width, options.seed)
 
 
-def _random_relu(options: ExtractorOptions) -> Extractor:
+def _random_relu(options: Contrastive) -> Extractor:
     return TwoConvolutions(nn.ReLU(), options.width, options.seed)
 
 
-def _vgg19(options: ExtractorOptions) -> Extractor:
+def _vgg19(options: Contrastive) -> Extractor:
     return _with_weights(nn.ReLU, options)
 
 
-def _vgg19_tanh(options: ExtractorOptions) -> Extractor:
+def _vgg19_tanh(options: Contrastive) -> Extractor:
     return _with_weights(nn.Tanh, options)
 
 
-EXTRACTORS: dict[str, Callable[[ExtractorOptions], Extractor]] = {
+EXTRACTORS: dict[str, Callable[[Contrastive], Extractor]] = {
     "random-relu": _random_relu,
     "random-tanh": _random_tanh,
     "vgg19": _vgg19,
@@ -164,12 +172,12 @@ EXTRACTORS: dict[str, Callable[[ExtractorOptions], Extractor]] = {
 """Every extractor by the name that recipes use."""
 
 
-def make_extractor(options: ExtractorOptions) -> Extractor:
+def make_extractor(options: Contrastive) -> Extractor:
     """Build the extractor that ``options.extractor`` names, frozen and in evaluation mode."""
     return EXTRACTORS[options.extractor](options).eval().requires_grad_(False)
 
 
-def _with_weights(activation: Callable[[], nn.Module], options: ExtractorOptions) -> VGG19:
+def _with_weights(activation: Callable[[], nn.Module], options: Contrastive) -> VGG19:
     if options.vgg19 == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)

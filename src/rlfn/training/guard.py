@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from enum import Enum
 
+_LIMITS = ("spike", "streak", "settle")
+
 
 class Verdict(Enum):
     """What to do with a step."""
@@ -59,12 +61,18 @@ class Guard:
 
     def after_roll_back(self) -> None:
         """Begin to judge afresh; the next streak stops the run."""
-        self.mean, self.lowest, self.count, self.in_a_row, self.rolled_back = 0.0, math.inf, 0, 0, True
+        self.new_stage()
+        self.rolled_back = True
 
     def new_stage(self) -> None:
         """Forget the mean, since another stage has another loss."""
         self.mean, self.lowest, self.count, self.in_a_row, self.rolled_back = 0.0, math.inf, 0, 0, False
 
-    def state(self) -> dict[str, float]:
-        """Return everything as plain numbers, for a checkpoint."""
-        return asdict(self)
+    def dump(self) -> dict[str, float]:
+        """Return what it has seen as plain numbers, for a checkpoint; its limits are the recipe's."""
+        return {name: value for name, value in asdict(self).items() if name not in _LIMITS}
+
+    def load(self, seen: dict[str, float]) -> None:
+        """Take over what :meth:`dump` returned."""
+        for name, value in seen.items():
+            setattr(self, name, value)

@@ -22,53 +22,6 @@ from rlfn.training.rounding import Rounding
 from rlfn.training.schedules import rate_factor
 from rlfn.training.stages import make_objective, run_network, start_network, trained_range
 
-_SECONDS_AN_HOUR = 3600.0
-
-
-@dataclass
-class Position:
-    """Where a run is.
-
-    Attributes:
-        stage: the stage's index.
-        iteration: steps done in the stage, skipped ones included.
-        total: steps done in all stages.
-        seconds: spent in this stage's training steps.
-        earlier_seconds: spent in those of the stages before.
-        pixels: LR px seen, on all devices.
-        rate: the factor on the learning rate, below 1 after a roll-back.
-        roll_backs: how often the run was rolled back; it also shifts the stream of samples.
-    """
-
-    stage: int = 0
-    iteration: int = 0
-    total: int = 0
-    seconds: float = 0.0
-    earlier_seconds: float = 0.0
-    pixels: int = 0
-    rate: float = 1.0
-    roll_backs: int = 0
-
-    def progress(self, stage: Stage, iteration: int | None = None) -> float:
-        """Return the share of ``stage`` that is done, in [0, 1], now or after ``iteration`` of its steps."""
-        if stage.hours is not None:
-            return min(1.0, self.seconds / (stage.hours * _SECONDS_AN_HOUR))
-        return min(1.0, (self.iteration if iteration is None else iteration) / (stage.iterations or 1))
-
-    def advance(self, pixels: int) -> None:
-        """Count one step that saw ``pixels`` LR px."""
-        self.iteration += 1
-        self.total += 1
-        self.pixels += pixels
-
-    def next_stage(self) -> None:
-        """Move to the beginning of the next stage."""
-        self.stage += 1
-        self.iteration = 0
-        self.earlier_seconds += self.seconds
-        self.seconds = 0.0
-        self.rate = 1.0
-
 
 @dataclass(frozen=True)
 class Step:
@@ -117,7 +70,7 @@ class Learner:
 
     @classmethod
     def restore(cls, fabric: Fabric, recipe: Recipe, stage_number: int, state: dict[str, Any]) -> Learner:
-        """Go on in a stage with what :meth:`state` returned."""
+        """Go on in a stage with what :meth:`dump` returned."""
         network = build(get_variant(recipe.variant), recipe.scale).train()
         stage = recipe.stages[stage_number]
         learner = cls(fabric, stage, network, make_objective(recipe, stage))
@@ -167,7 +120,7 @@ class Learner:
         if due and (wanted.channels or wanted.mid):
             zero_weakest(self.network, channels=wanted.channels, mid=wanted.mid)
 
-    def state(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
         return {
             "network": self.network.state_dict(),
@@ -180,7 +133,7 @@ class Learner:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state` returned."""
+        """Take over what :meth:`dump` returned."""
         self.network.load_state_dict(state["network"])
         self.ema.network.load_state_dict(state["ema"])
         self.ema.count = int(state["ema_count"])

@@ -11,7 +11,7 @@ import itertools
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ import rlfn
 from rlfn.data.crops import SampleBatch, batches, sample_batch
 from rlfn.data.degradations import make_degradation
 from rlfn.errors import TrainingError
-from rlfn.training.guard import Guard, Verdict
-from rlfn.training.learner import Learner, Position, Step
+from rlfn.training.guard import Verdict
+from rlfn.training.learner import Learner, Step
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import duration, time_left
 from rlfn.training.results import write_model, write_results
 from rlfn.training.run import Devices, TrainingRun, setup
+from rlfn.training.signals import StopRequest
 
 
 def train(
@@ -39,6 +40,7 @@ def train(
     data: Path | None = None,
     where: Devices | None = None,
     resume: bool = False,
+    stop: StopRequest | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> bool:
     """Train what ``recipe`` says and write everything under ``out``.
@@ -49,182 +51,107 @@ def train(
         data: a pack, instead of the recipe's own ``data.train``.
         where: devices; one of what the machine has by default.
         resume: go on from the newest checkpoint in ``out``.
+        stop: may ask the run to save and stop; a program can connect it to signals with
+            :func:`rlfn.training.signals.stop_on_signals`.
         now: the clock of stages in hours, in seconds.
 
     Returns:
-        Whether the run came to its end; False if a signal stopped it.
+        Whether the run came to its end; False if it was asked to stop.
 
     Raises:
         OptionError, DataError, ModelError: something that was given does not fit.
         OutputError: a file cannot be written.
         TrainingError: the loss exploded again after the roll-back.
     """
-    run = setup(recipe, out, data, where or Devices(), resume, now)
+    run = setup(recipe, out, data, where or Devices(), resume, stop or StopRequest(), now)
     try:
         learner = go_on(run) if resume else begin_stage(run, None)
         run.reporter.open()
         while fit(run, learner):
             validate(run, learner)
-            if run.position.stage + 1 == len(recipe.stages):
-                save(run, learner)
-                if run.fabric.is_global_zero:
-                    write_results(out, learner.ema.network, recipe, run.pack, run.position, run.reporter)
+            if run.state.stage + 1 == len(recipe.stages):
+                finish(run, learner)
                 return True
             if run.fabric.is_global_zero:
-                name = f"stage-{run.position.stage + 1}.safetensors"
-                write_model(out / name, learner.ema.network, recipe, run.pack, run.position)
-            run.position.next_stage()
+                name = f"stage-{run.state.stage + 1}.safetensors"
+                write_model(out / name, learner.ema.network, recipe, run.pack, run.state)
+            run.state.next_stage()
             learner = begin_stage(run, learner)
-        run.reporter.say(f"Stopped at iteration {run.position.total}, everything is saved.")
+        run.reporter.say(f"Stopped at iteration {run.state.total}, everything is saved.")
         return False
     finally:
-        run.stop.restore()
         run.reporter.close()
 
 
 def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:
     """Start the stage at the run's position and save its beginning, to which a roll-back can return."""
-    learner = Learner.start(run.fabric, run.recipe, run.position.stage, before)
-    run.clock.seconds = 0.0
-    run.guard.new_stage()
+    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before)
     save(run, learner)
     return learner
 
 
 def go_on(run: TrainingRun) -> Learner:
     """Take up the run where its newest whole checkpoint left it."""
-    state, passed = run.checkpoints.load_last()
+    saved, passed = run.checkpoints.load_last()
     for sentence in passed:
         run.reporter.say(f"{sentence} The one before it is used.")
-    run.guard = Guard(**state["guard"])
-    run.best = state["best"]
-    learner = _restore(run, state)
-    run.reporter.drop_after(run.position.total)
-    run.reporter.say(f"Going on at iteration {run.position.total}, in stage {run.position.stage + 1}.")
-    return learner
-
-
-def _restore(run: TrainingRun, state: dict[str, Any]) -> Learner:
-    run.position = Position(**state["position"])
-    run.clock.seconds = run.position.seconds
-    return Learner.restore(run.fabric, run.recipe, run.position.stage, state["learner"])
+    run.state.load(saved["state"])
+    run.reporter.drop_after(run.state.total)
+    run.reporter.say(f"Going on at iteration {run.state.total}, in stage {run.state.stage + 1}.")
+    return Learner.restore(run.fabric, run.recipe, run.state.stage, saved["learner"])
 
 
 def fit(run: TrainingRun, learner: Learner) -> bool:
-    """Train until the stage ends (True) or a signal asks to stop (False)."""
-    samples = _samples(run)
-    logged, began = run.position.total, time.monotonic()
+    """Train until the stage ends (True) or the run is asked to stop (False)."""
+    state = run.state
+    samples = draw_samples(run)
+    logged, began = state.total, time.monotonic()
     while run.progress < 1.0:
-        run.clock.start()
+        state.clock.start()
         _, batch = next(samples)
         lr, hr = (_to_device(run, half) for half in batch)
-        step = learner.step(lr, hr, run.progress, run.position.rate, run.guard)
-        run.clock.stop()
+        step = learner.step(lr, hr, run.progress, state.rate, state.guard)
+        state.clock.stop()
         if step.verdict in (Verdict.ROLL_BACK, Verdict.STOP):
-            _roll_back(run, learner, step, batch)
-            samples = _samples(run)
-            logged, began = run.position.total, time.monotonic()
+            roll_back(run, learner, step, batch)
+            samples = draw_samples(run)
+            logged, began = state.total, time.monotonic()
             continue
-        run.position.advance(lr.shape[0] * lr.shape[2] * lr.shape[3] * run.fabric.world_size)
+        state.advance(lr.shape[0] * lr.shape[2] * lr.shape[3] * run.fabric.world_size)
         stop, look, keep = _agree(run)
-        if run.position.total % run.recipe.log_every == 0:
-            rate = (run.position.total - logged) / max(time.monotonic() - began, 1e-9)
+        if state.total % run.recipe.log_every == 0:
+            rate = (state.total - logged) / max(time.monotonic() - began, 1e-9)
             _log(run, step, rate * lr.shape[0] * run.fabric.world_size, rate)
-            logged, began = run.position.total, time.monotonic()
+            logged, began = state.total, time.monotonic()
         if look and run.progress < 1.0:
             validate(run, learner)
-        if stop or (keep and run.guard.in_a_row == 0):
+        if stop or (keep and state.guard.in_a_row == 0):
             save(run, learner)
         if stop:
             return False
     return True
 
 
-def _samples(run: TrainingRun) -> Iterator[tuple[int, SampleBatch]]:
-    """Return this device's share of every batch from the run's position on, drawn ahead in a thread."""
-    rank, world = run.fabric.global_rank, run.fabric.world_size
-    stage, offset = run.stage, run.position.total - run.position.iteration
-    pictures = run.pack.split(run.recipe.data.held_out, "train")
-    degradation = make_degradation(run.recipe.data.degradation, run.recipe.data.degradation_settings)
-
-    def draw(iteration: int) -> SampleBatch:
-        patch, batch = stage.sizes(run.position.progress(stage, iteration - offset), run.recipe.scale)
-        return sample_batch(
-            run.pack,
-            seed=run.recipe.seed + run.position.roll_backs,
-            iteration=iteration,
-            first=rank * (batch // world),
-            count=batch // world,
-            scale=run.recipe.scale,
-            patch=patch,
-            pictures=pictures,
-            degradation=degradation,
-            skip_flat=run.recipe.data.skip_flat,
-        )
-
-    return batches(draw, itertools.count(run.position.total))
-
-
-def _to_device(run: TrainingRun, half: NDArray[np.uint8]) -> Tensor:
-    """Return a batch as float32 in [0, 1] on the device."""
-    return torch.from_numpy(half).to(run.fabric.device).float().div_(255.0)
-
-
-def _agree(run: TrainingRun) -> tuple[bool, bool, bool]:
-    """Return (stop, look, keep), and set the clock: the first process decides for all, any of them may ask to stop."""
-    seconds = run.clock.seconds
-    look, keep = run.look.due(run.position.total), run.keep.due(run.position.total)
-    stop = run.stop.asked
-    if run.fabric.world_size > 1:
-        first = float(run.fabric.is_global_zero)
-        mine = torch.tensor([seconds * first, look * first, keep * first, float(stop)], dtype=torch.float64)
-        summed = run.fabric.all_reduce(mine.to(run.fabric.device), reduce_op="sum")
-        seconds, look, keep, stop = float(summed[0]), bool(summed[1]), bool(summed[2]), bool(summed[3])
-    run.position.seconds = run.clock.seconds = seconds
-    return stop, look, keep
-
-
-def _log(run: TrainingRun, step: Step, patches: float, iterations: float) -> None:
-    position = run.position
-    row = {
-        "iteration": position.total,
-        "stage": position.stage + 1,
-        "progress": run.progress,
-        "seconds": position.earlier_seconds + position.seconds,
-        "loss": step.loss,
-        "mean_loss": run.guard.mean,
-        **{f"loss_{name}": float(value) for name, value in step.parts.items()},
-        "rate": step.rate,
-        "patches_per_second": patches,
-        "skipped": run.guard.skipped,
-    }
-    text = (
-        f"stage {position.stage + 1}/{len(run.recipe.stages)} {run.progress:6.1%}  iteration {position.total}"
-        f"  loss {run.guard.mean:.5f}  rate {step.rate:.2e}  {patches:.1f} patches/s"
-        f"  left {duration(time_left(run.stage, position, iterations))}"
-    )
-    run.reporter.metrics(row, text, run.progress)
-
-
 def validate(run: TrainingRun, learner: Learner) -> None:
     """Score the averaged weights on the fixed pictures and keep them as ``best.safetensors`` if none were better."""
     run.look.done = time.monotonic()
+    state = run.state
     if run.validator is not None:
-        score, picture = run.validator.score(learner.ema.network)
+        score, image = run.validator.score(learner.ema.network)
         row = {
-            "iteration": run.position.total,
-            "stage": run.position.stage + 1,
-            "seconds": run.position.earlier_seconds + run.position.seconds,
+            "iteration": state.total,
+            "stage": state.stage + 1,
+            "seconds": state.seconds,
             "psnr": score.psnr,
             "ssim": score.ssim,
         }
-        text = f"validation after iteration {run.position.total}: {score.psnr:.3f} dB, SSIM {score.ssim:.4f}"
+        text = f"validation after iteration {state.total}: {score.psnr:.3f} dB, SSIM {score.ssim:.4f}"
         run.reporter.metrics(row, text, run.progress)
-        run.reporter.picture(picture, run.position.total)
-        if score.psnr > run.best:
-            run.best = score.psnr
+        run.reporter.image(image, state.total)
+        if score.psnr > state.best:
+            state.best = score.psnr
             facts = {"validation_psnr": f"{score.psnr:.4f}", "validation_ssim": f"{score.ssim:.5f}"}
-            write_model(run.out / "best.safetensors", learner.ema.network, run.recipe, run.pack, run.position, facts)
+            write_model(run.out / "best.safetensors", learner.ema.network, run.recipe, run.pack, state, facts)
     run.fabric.barrier()
 
 
@@ -232,11 +159,9 @@ def save(run: TrainingRun, learner: Learner) -> None:
     """Write a checkpoint of everything; the first process writes, the others wait."""
     run.keep.done = time.monotonic()
     if run.fabric.is_global_zero:
-        state = {
-            "learner": learner.state(),
-            "position": asdict(run.position),
-            "guard": run.guard.state(),
-            "best": run.best,
+        saved = {
+            "learner": learner.dump(),
+            "state": run.state.dump(),
             "recipe": run.recipe.model_dump_json(),
             "recipe_sha256": run.recipe.hash(),
             "data": str(run.pack.path.resolve()),
@@ -246,11 +171,18 @@ def save(run: TrainingRun, learner: Learner) -> None:
                 "python": platform.python_version(),
             },
         }
-        run.checkpoints.save(run.position.total, state)
+        run.checkpoints.save(run.state.total, saved)
     run.fabric.barrier()
 
 
-def _roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch) -> None:
+def finish(run: TrainingRun, learner: Learner) -> None:
+    """Save the end of the last stage and write what the run leaves."""
+    save(run, learner)
+    if run.fabric.is_global_zero:
+        write_results(run.out, learner.ema.network, run.recipe, run.pack, run.state, run.reporter)
+
+
+def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch) -> None:
     """Return to the last checkpoint at a lower rate; the second time, save the batch and stop.
 
     Raises:
@@ -263,16 +195,95 @@ def _roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatc
             f"The loss exploded again after the run had been rolled back (now {step.loss:.4g}). Its last batch is in "
             f"{path}. Look at it, or start again with a lower optimizer.lr or with optimizer.clip."
         )
-    spent = run.position.seconds
-    state, _ = run.checkpoints.load_last()
-    run.position = Position(**state["position"])
-    run.position.seconds = max(spent, run.position.seconds)
-    run.position.rate *= run.recipe.guard.slower
-    run.position.roll_backs += 1
-    learner.load(state["learner"])
-    run.guard.after_roll_back()
+    saved, _ = run.checkpoints.load_last()
+    run.state.roll_back(saved["state"], run.recipe.guard.slower)
+    learner.load(saved["learner"])
     run.reporter.say(
-        f"The loss exploded ({step.loss:.4g}): back to iteration {run.position.total}, at "
-        f"{run.position.rate:g} of the learning rate."
+        f"The loss exploded ({step.loss:.4g}): back to iteration {run.state.total}, at "
+        f"{run.state.rate:g} of the learning rate."
     )
     save(run, learner)
+
+
+@dataclass(frozen=True)
+class WantedBatch:
+    """What the samples of a step are a pure function of: the seed, the step, this device's share, and the patch."""
+
+    seed: int
+    iteration: int
+    first: int
+    count: int
+    patch: int
+
+
+def draw_samples(run: TrainingRun) -> Iterator[tuple[WantedBatch, SampleBatch]]:
+    """Return this device's share of every batch from the run's position on, drawn ahead in a thread."""
+    data, scale, pack = run.recipe.data, run.recipe.scale, run.pack
+    pictures = pack.split(data.held_out, "train")
+    degradation = make_degradation(data.degradation, data.degradation_settings)
+
+    def draw(wanted: WantedBatch) -> SampleBatch:
+        return sample_batch(
+            pack,
+            seed=wanted.seed,
+            iteration=wanted.iteration,
+            first=wanted.first,
+            count=wanted.count,
+            scale=scale,
+            patch=wanted.patch,
+            pictures=pictures,
+            degradation=degradation,
+            skip_flat=data.skip_flat,
+        )
+
+    return batches(draw, _wanted(run))
+
+
+def _wanted(run: TrainingRun) -> Iterator[WantedBatch]:
+    """Say what to draw next; this is read in the loop's own thread, so that no other sees the run's state."""
+    rank, world = run.fabric.global_rank, run.fabric.world_size
+    stage, state = run.stage, run.state
+    seed, first_of_stage = run.recipe.seed + state.roll_backs, state.total - state.iteration
+    for iteration in itertools.count(state.total):
+        patch, batch = stage.sizes(state.progress(stage, iteration - first_of_stage), run.recipe.scale)
+        yield WantedBatch(seed, iteration, rank * (batch // world), batch // world, patch)
+
+
+def _to_device(run: TrainingRun, half: NDArray[np.uint8]) -> Tensor:
+    """Return a batch as float32 in [0, 1] on the device."""
+    return torch.from_numpy(half).to(run.fabric.device).float().div_(255.0)
+
+
+def _agree(run: TrainingRun) -> tuple[bool, bool, bool]:
+    """Return (stop, look, keep), and set the clock: the first process decides for all, any of them may ask to stop."""
+    clock = run.state.clock
+    look, keep = run.look.due(run.state.total), run.keep.due(run.state.total)
+    stop = run.stop.asked
+    if run.fabric.world_size > 1:
+        first = float(run.fabric.is_global_zero)
+        mine = torch.tensor([clock.seconds * first, look * first, keep * first, float(stop)], dtype=torch.float64)
+        summed = run.fabric.all_reduce(mine.to(run.fabric.device), reduce_op="sum")
+        clock.seconds, look, keep, stop = float(summed[0]), bool(summed[1]), bool(summed[2]), bool(summed[3])
+    return stop, look, keep
+
+
+def _log(run: TrainingRun, step: Step, patches: float, iterations: float) -> None:
+    state = run.state
+    row: dict[str, Any] = {
+        "iteration": state.total,
+        "stage": state.stage + 1,
+        "progress": run.progress,
+        "seconds": state.seconds,
+        "loss": step.loss,
+        "mean_loss": state.guard.mean,
+        **{f"loss_{name}": float(value) for name, value in step.parts.items()},
+        "rate": step.rate,
+        "patches_per_second": patches,
+        "skipped": state.guard.skipped,
+    }
+    text = (
+        f"stage {state.stage + 1}/{len(run.recipe.stages)} {run.progress:6.1%}  iteration {state.total}"
+        f"  loss {state.guard.mean:.5f}  rate {step.rate:.2e}  {patches:.1f} patches/s"
+        f"  left {duration(time_left(run.stage, state, iterations))}"
+    )
+    run.reporter.metrics(row, text, run.progress)

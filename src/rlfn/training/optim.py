@@ -8,34 +8,42 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from pydantic import Field, field_validator
 from torch import Tensor, nn
+
+from rlfn.training.section import Section, known
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al., 2024: steepest quintic that stays near 1
 _STEPS = 5
 
 
-class OptimizerOptions(Protocol):
-    """What an optimiser may read: see :class:`rlfn.training.recipe.Optimizer` for the meaning of each."""
+class Optimizer(Section):
+    """The optimiser of a stage."""
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def lr(self) -> float: ...  # noqa: D102
-    @property
-    def adam_lr(self) -> float: ...  # noqa: D102
-    @property
-    def betas(self) -> tuple[float, float]: ...  # noqa: D102
-    @property
-    def eps(self) -> float: ...  # noqa: D102
-    @property
-    def momentum(self) -> float: ...  # noqa: D102
-    @property
-    def weight_decay(self) -> float: ...  # noqa: D102
-    @property
-    def clip(self) -> float | None: ...  # noqa: D102
+    name: str = "adam"
+    """One of the table of optimisers."""
+    lr: float = Field(default=5e-4, gt=0.0)
+    """The peak learning rate; Muon's for its matrices."""
+    adam_lr: float = Field(default=1e-3, gt=0.0)
+    """Muon only: the peak rate of its Adam part (first and last convolution, biases)."""
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
+    """Adam's decay rates."""
+    eps: float = Field(default=1e-8, gt=0.0)
+    """Adam's guard."""
+    momentum: float = Field(default=0.95, ge=0.0, lt=1.0)
+    """Muon's momentum."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """Decoupled for AdamW and for Muon's matrices; added to the gradient for Adam."""
+    clip: float | None = Field(default=None, gt=0.0)
+    """The largest norm of the gradients (of the Adam part alone, with Muon)."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return known("optimiser", name, OPTIMIZERS)
 
 
 def orthogonalise(matrices: Tensor, steps: int = _STEPS) -> Tensor:
@@ -180,7 +188,7 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
     return matrices, others
 
 
-def _plain(kind: type[torch.optim.Adam], network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+def _plain(kind: type[torch.optim.Adam], network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
     return kind(
         network.parameters(),
         lr=options.lr,
@@ -191,7 +199,7 @@ def _plain(kind: type[torch.optim.Adam], network: nn.Module, options: OptimizerO
     )
 
 
-def _muon(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+def _muon(network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
     matrices, others = split_parameters(network)
     return Muon(
         matrices,
@@ -205,7 +213,7 @@ def _muon(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimize
     )
 
 
-OPTIMIZERS: dict[str, Callable[[nn.Module, OptimizerOptions], torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[nn.Module, Optimizer], torch.optim.Optimizer]] = {
     "adam": partial(_plain, torch.optim.Adam),
     "adamw": partial(_plain, torch.optim.AdamW),
     "muon": _muon,
@@ -213,7 +221,7 @@ OPTIMIZERS: dict[str, Callable[[nn.Module, OptimizerOptions], torch.optim.Optimi
 """Every optimiser by the name that recipes use."""
 
 
-def make_optimizer(network: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
     """Build the optimiser that ``options.name`` names, with gradient clipping where ``options.clip`` asks for it.
 
     Each group remembers its peak rate as ``peak_lr``, which :func:`set_rate` scales. The norm of the gradients is

@@ -9,30 +9,19 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rlfn.data.degradations import make_degradation
-from rlfn.errors import OptionError, unknown
+from rlfn.errors import OptionError
 from rlfn.models.variants import SCALES, VARIANTS
-from rlfn.training.extractors import EXTRACTORS
+from rlfn.training.extractors import Contrastive
 from rlfn.training.objective import CONTRASTIVE, DISTILLATION, LOSS_NAMES
-from rlfn.training.optim import OPTIMIZERS
-from rlfn.training.schedules import SCHEDULES
+from rlfn.training.optim import Optimizer
+from rlfn.training.schedules import Schedule
+from rlfn.training.section import Section, known
 
 INITS = ("scratch", "interpolate", "previous")
 """How a stage may start, besides the path of a checkpoint."""
-
-
-class Section(BaseModel):
-    """A part of a recipe: strict, frozen, without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
-
-
-def _known(kind: str, name: str, names: Any) -> str:
-    if name not in names:
-        raise unknown(kind, name, names)
-    return name
 
 
 class Data(Section):
@@ -42,7 +31,7 @@ class Data(Section):
     """A pack made by `rlfn data pack`; the command line's --data goes before it."""
     degradation: str = "bicubic"
     """How LR pictures are made; one of the table of degradations."""
-    degradation_settings: dict[str, Any] = {}
+    degradation_settings: dict[str, Any] = Field(default={})
     """Its settings, for instance `{ jpeg = 0.5, jpeg_quality = [40, 90] }` for `photo`."""
     held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
     """The share of the pictures that is kept for validation and never trained on."""
@@ -53,72 +42,6 @@ class Data(Section):
     def _degradation(self) -> Self:
         make_degradation(self.degradation, self.degradation_settings)
         return self
-
-
-class Optimizer(Section):
-    """The optimiser of a stage."""
-
-    name: str = "adam"
-    """One of the table of optimisers."""
-    lr: float = Field(default=5e-4, gt=0.0)
-    """The peak learning rate; Muon's for its matrices."""
-    adam_lr: float = Field(default=1e-3, gt=0.0)
-    """Muon only: the peak rate of its Adam part (first and last convolution, biases)."""
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
-    """Adam's decay rates."""
-    eps: float = Field(default=1e-8, gt=0.0)
-    """Adam's guard."""
-    momentum: float = Field(default=0.95, ge=0.0, lt=1.0)
-    """Muon's momentum."""
-    weight_decay: float = Field(default=0.0, ge=0.0)
-    """Decoupled for AdamW and for Muon's matrices; added to the gradient for Adam."""
-    clip: float | None = Field(default=None, gt=0.0)
-    """The largest norm of the gradients (of the Adam part alone, with Muon)."""
-
-    @field_validator("name")
-    @classmethod
-    def _name(cls, name: str) -> str:
-        return _known("optimiser", name, OPTIMIZERS)
-
-
-class Schedule(Section):
-    """The learning rate over a stage."""
-
-    name: str = "halve"
-    """One of the table of schedules."""
-    plateaus: int = Field(default=5, ge=1)
-    """halve: how many equal parts; the rate halves between them."""
-    floor: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """cosine, cyclical: the lowest rate, as a share of the peak."""
-    cycles: int = Field(default=1, ge=1)
-    """cyclical: how many triangles."""
-    warm_up: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """The share of the stage during which the rate ramps up."""
-
-    @field_validator("name")
-    @classmethod
-    def _name(cls, name: str) -> str:
-        return _known("schedule", name, SCHEDULES)
-
-
-class Contrastive(Section):
-    """The features of the contrastive loss."""
-
-    extractor: str = "random-tanh"
-    """One of the table of extractors."""
-    width: int = Field(default=64, ge=1)
-    """random-*: channels of both convolutions (the paper prints none)."""
-    seed: int = Field(default=0, ge=0)
-    """random-* and random VGG-19 weights: their seed."""
-    vgg19: str = "imagenet"
-    """vgg19*: `imagenet` downloads torchvision's weights, `random` draws them, or give the path of the file."""
-    layer_weights: tuple[float, ...] = Field(default=(), strict=False)
-    """One weight a layer; all 1 if empty."""
-
-    @field_validator("extractor")
-    @classmethod
-    def _extractor(cls, name: str) -> str:
-        return _known("extractor", name, EXTRACTORS)
 
 
 class SoftPrune(Section):
@@ -156,7 +79,7 @@ class Stage(Section):
     """From a checkpoint of another scale: what the last layer starts as."""
     carry_optimizer: bool = False
     """Keep the optimiser's state of the stage before (the paper's `clr`)."""
-    loss: dict[str, float] = {"l1": 1.0}
+    loss: dict[str, float] = Field(default={"l1": 1.0})
     """A weight for each loss by name."""
     contrastive: Contrastive = Contrastive()
     """The features of the contrastive loss."""
@@ -189,7 +112,7 @@ class Stage(Section):
     @classmethod
     def _loss(cls, loss: dict[str, float]) -> dict[str, float]:
         for name in loss:
-            _known("loss", name, LOSS_NAMES)
+            known("loss", name, LOSS_NAMES)
         if not any(loss.values()) or min(loss.values()) < 0.0:
             raise OptionError("The weights of the losses must not be negative, and one must be above 0.")
         return loss
@@ -225,7 +148,7 @@ class Validation(Section):
     """How the run is watched: PSNR and SSIM on Y of the averaged weights."""
 
     on: str = "held-out"
-    """`held-out` (of the pack), a set's name such as `Set5` (looked for in $RLFN_DATA), or a folder of pictures."""
+    """`held-out` (of the pack), a set's name such as `Set5` (looked for in $RLFN_SETS_DIR), or a folder of pictures."""
     every: int | None = Field(default=None, ge=1)
     """Iterations between two validations."""
     minutes: float | None = Field(default=5.0, gt=0.0)
@@ -293,7 +216,7 @@ class Recipe(Section):
     @field_validator("variant")
     @classmethod
     def _variant(cls, name: str) -> str:
-        return _known("variant", name, VARIANTS)
+        return known("variant", name, VARIANTS)
 
     @field_validator("scale")
     @classmethod

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from rlfn.training.learner import Position
 from rlfn.training.recipe import Stage
+from rlfn.training.state import TrainingState
 
 METRICS = "metrics.jsonl"
 
@@ -95,8 +95,8 @@ class Reporter:
         else:
             self.say(description)
 
-    def picture(self, sr: NDArray[np.uint8], iteration: int) -> None:
-        """Add a validation picture (H, W, 3) to TensorBoard."""
+    def image(self, sr: NDArray[np.uint8], iteration: int) -> None:
+        """Add a validation image (H, W, 3) to TensorBoard."""
         if self._board is not None:
             self._board.add_image("validation", sr, iteration, dataformats="HWC")
 
@@ -113,11 +113,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def time_left(stage: Stage, position: Position, iterations_per_second: float) -> float:
+def time_left(stage: Stage, state: TrainingState, iterations_per_second: float) -> float:
     """Return the seconds until ``stage`` ends."""
     if stage.hours is not None:
-        return max(0.0, stage.hours * 3600.0 - position.seconds)
-    return ((stage.iterations or 0) - position.iteration) / max(iterations_per_second, 1e-9)
+        return max(0.0, stage.hours * 3600.0 - state.clock.seconds)
+    return ((stage.iterations or 0) - state.iteration) / max(iterations_per_second, 1e-9)
 
 
 def duration(seconds: float) -> str:

@@ -16,10 +16,10 @@ from rlfn.errors import RlfnError
 from rlfn.models.variants import get_variant
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
-from rlfn.training.learner import Position
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import Reporter, duration, read_metrics
 from rlfn.training.stages import finished
+from rlfn.training.state import TrainingState
 
 
 def write_model(
@@ -27,7 +27,7 @@ def write_model(
     network: nn.Module,
     recipe: Recipe,
     pack: Pack,
-    position: Position,
+    state: TrainingState,
     facts: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Write a network as it is trained to a file that takes [0, 255], and return its metadata: how it was trained.
@@ -35,15 +35,15 @@ def write_model(
     A network with branches is written fused; its training form, from which another run can start, goes beside it
     (:func:`training_form`).
     """
-    stages = recipe.stages[: position.stage + 1]
+    stages = recipe.stages[: state.stage + 1]
     metadata = {
         "recipe": recipe.name,
         "recipe_sha256": recipe.hash(),
         "data": f"{pack.path.resolve().name}: {len(pack)} pictures, {recipe.data.degradation}",
         "stages": str(len(stages)),
-        "iterations": str(position.total),
-        "hours": f"{(position.earlier_seconds + position.seconds) / 3600.0:.4f}",
-        "lr_pixels": str(position.pixels),
+        "iterations": str(state.total),
+        "hours": f"{state.seconds / 3600.0:.4f}",
+        "lr_pixels": str(state.pixels),
         "initial_weights": ", ".join(stage.init for stage in stages),
         "teachers": ", ".join(sorted({Path(stage.teacher).name for stage in stages if stage.teacher})) or "none",
         "rlfn": rlfn.__version__,
@@ -63,7 +63,7 @@ def training_form(path: Path) -> Path:
 
 
 def write_results(
-    out: Path, network: nn.Module, recipe: Recipe, pack: Pack, position: Position, reporter: Reporter
+    out: Path, network: nn.Module, recipe: Recipe, pack: Pack, state: TrainingState, reporter: Reporter
 ) -> None:
     """Write ``model.safetensors``, the card ``README.md``, ``curves.png`` and, if wanted, ``model.onnx`` into ``out``.
 
@@ -72,7 +72,7 @@ def write_results(
         network: the averaged weights.
         recipe: what was trained.
         pack: what it was trained on.
-        position: the run's end.
+        state: the run's end.
         reporter: says what was left out and why.
     """
     rows = read_metrics(out)
@@ -81,7 +81,7 @@ def write_results(
     if scored:
         facts = {"validation_psnr": f"{scored[-1]['psnr']:.4f}", "validation_ssim": f"{scored[-1]['ssim']:.5f}"}
     path = out / "model.safetensors"
-    metadata = write_model(path, network, recipe, pack, position, facts)
+    metadata = write_model(path, network, recipe, pack, state, facts)
     if recipe.saving.onnx:
         _write_onnx(path, out / "model.onnx", reporter)
     (out / "README.md").write_text(model_card(recipe, metadata, scored), encoding="utf-8")

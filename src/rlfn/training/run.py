@@ -16,10 +16,10 @@ from rlfn.networks.build import ARCHITECTURES
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.clock import StepClock
 from rlfn.training.guard import Guard
-from rlfn.training.learner import Position
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.reporting import Reporter
 from rlfn.training.signals import StopRequest
+from rlfn.training.state import TrainingState
 from rlfn.training.validation import Validator, make_validator
 
 
@@ -50,7 +50,7 @@ class Timer:
 
 @dataclass
 class TrainingRun:
-    """What stays while a run goes on."""
+    """A run: what stays while it goes on, and ``state``, which changes with every step."""
 
     fabric: Fabric
     recipe: Recipe
@@ -59,27 +59,30 @@ class TrainingRun:
     checkpoints: Checkpoints
     validator: Validator | None
     reporter: Reporter
-    clock: StepClock
-    guard: Guard
     look: Timer
     keep: Timer
     stop: StopRequest
-    position: Position = field(default_factory=Position)
-    best: float = float("-inf")
+    state: TrainingState
 
     @property
     def stage(self) -> Stage:
         """The stage that is being trained."""
-        return self.recipe.stages[self.position.stage]
+        return self.recipe.stages[self.state.stage]
 
     @property
     def progress(self) -> float:
         """The share of the stage that is done."""
-        return self.position.progress(self.stage)
+        return self.state.progress(self.stage)
 
 
 def setup(
-    recipe: Recipe, out: Path, data: Path | None, where: Devices, resume: bool, now: Callable[[], float]
+    recipe: Recipe,
+    out: Path,
+    data: Path | None,
+    where: Devices,
+    resume: bool,
+    stop: StopRequest,
+    now: Callable[[], float],
 ) -> TrainingRun:
     """Open the data and start the devices; check what can be checked before the first step."""
     fabric = Fabric(
@@ -92,13 +95,14 @@ def setup(
     fabric.launch()
     source = data or (Path(recipe.data.train) if recipe.data.train else None)
     if source is None:
-        raise DataError(f"The recipe names no data. Give a pack: {setting('data', 'PACK')} (made by 'rlfn data pack').")
+        raise DataError(
+            f"The recipe names no data. Give a pack, made by rlfn data pack, as {setting('data')} or data.train."
+        )
     pack = Pack.open(source)
     _check(recipe, pack, fabric.world_size)
     checkpoints = Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones)
     if checkpoints.paths() and not resume:
-        ways = f"Go on with {setting('resume', out)}, or choose another {setting('output')}"
-        raise OptionError(f"{out} holds a run already. {ways}.")
+        raise OptionError(f"{out} holds a run already. Go on with {setting('resume', out)}, or choose another folder.")
     return TrainingRun(
         fabric=fabric,
         recipe=recipe,
@@ -107,11 +111,10 @@ def setup(
         checkpoints=checkpoints,
         validator=make_validator(recipe, pack) if fabric.is_global_zero else None,
         reporter=Reporter(out, on=fabric.is_global_zero),
-        clock=StepClock(now),
-        guard=Guard(recipe.guard.spike, recipe.guard.streak),
         look=Timer(recipe.validation.every, recipe.validation.minutes),
         keep=Timer(recipe.saving.every, recipe.saving.minutes),
-        stop=StopRequest(),
+        stop=stop,
+        state=TrainingState(Guard(recipe.guard.spike, recipe.guard.streak), StepClock(now)),
     )
 
 

@@ -1,31 +1,37 @@
-"""SIGINT and SIGTERM as a request that the loop reads between two steps."""
+"""A request to stop, which the loop reads between two steps, and the signals that make one."""
 
 from __future__ import annotations
 
 import signal
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Set by the first SIGINT or SIGTERM; a second SIGINT interrupts at once, as usual."""
+    """Whether somebody asked the training to stop; what it has done is saved first."""
 
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[signal.Signals, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+    asked = False
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and number == signal.SIGINT:
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Give a request that the first SIGINT or SIGTERM makes; a second SIGINT interrupts at once, as usual.
+
+    Signals belong to the whole process, so this is for programs, not for libraries. Call it in the main thread.
+    """
+    request = StopRequest()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.asked = True
+        request.asked = True
 
-    def restore(self) -> None:
-        """Give the signals back to whoever had them."""
-        for number, handler in self._before.items():
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
-        self._before = {}

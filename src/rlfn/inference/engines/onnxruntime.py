@@ -6,6 +6,7 @@ from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
 from rlfn.inference.processor import default_threads
 from rlfn.models.grid import Grid
 from rlfn.models.traits import Traits
+from rlfn.telemetry import import_silent
 
 
 class OnnxRuntimeEngine:
@@ -14,7 +15,7 @@ class OnnxRuntimeEngine:
     name = "onnxruntime"
 
     def __init__(self, model: bytes, threads: int | None = None, precision: str = "fp32") -> None:
-        import onnxruntime
+        onnxruntime = import_silent("onnxruntime")
 
         self.precision = precision
 

@@ -9,6 +9,7 @@ from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
 from rlfn.inference.processor import default_threads
 from rlfn.models.grid import Grid
 from rlfn.models.traits import Traits
+from rlfn.telemetry import import_silent
 
 
 class OpenVinoEngine:
@@ -19,7 +20,7 @@ class OpenVinoEngine:
     def __init__(self, model: bytes, threads: int | None = None, precision: str = "fp32") -> None:
         self.precision = precision
         try:
-            import openvino
+            openvino = import_silent("openvino")
         except ImportError:
             raise MissingExtraError("The engine openvino", "openvino") from None
         core = openvino.Core()
