@@ -86,6 +86,10 @@ class MissingExtraError(RlfnError, ImportError):
         super().__init__(f"{feature} needs packages that are not installed. Install them with: {how}")
 
 
+class PictureWarning(UserWarning):
+    """Something that a picture carries was changed or lost on the way."""
+
+
 def listing(names: Iterable[object]) -> str:
     """Join ``names`` for an error message: ``a, b, c``."""
     return ", ".join(str(name) for name in names)
