@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @options.self_ensemble
 @options.option("--save", type=options.FOLDER, help="Write every result as PNG below this folder.")
 @options.engine
-@options.precision("fp32")
+@options.measured_precision
 @options.threads
 @options.flag("--per-image", help="Print every picture's scores too.")
 @options.option("--plot", type=options.FILE, help="Draw quality against speed into this PNG.")
