@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @options.option("--height", type=options.WHOLE, help="Height wanted, in px.")
 @options.model
 @options.engine
-@options.precision
+@options.precision()
 @options.threads
 @options.tile
 @options.option(
