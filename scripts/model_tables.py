@@ -19,17 +19,25 @@ from rlfn.models import catalog
 
 ROOT = Path(__file__).parents[1]
 SETS = ("Set5", "Set14", "B100")
+SPEED = {
+    ("rlfn-s", 4): 1.0,
+    ("rlfn-s", 3): 1.1,
+    ("rlfn-s", 2): 1.1,
+    ("rlfn-xs", 4): 5.4,
+    ("rlfn-xs", 3): 5.8,
+    ("rlfn-xs", 2): 6.4,
+}
+"""What ``python benchmarks/models.py --rounds 25`` printed for ONNX Runtime, by variant and scale."""
 
 
 def short() -> list[list[str]]:
-    """Return the table of the README: parameters and scores."""
-    return [
-        ["model", "parameters", *SETS],
-        *(
-            [f"`{name}`", f"{model.parameters:,}", *(_both(model.scores[key]) for key in SETS)]
-            for name, model in catalog.models().items()
-        ),
-    ]
+    """Return the table of the README: parameters, speed and scores."""
+    rows = [["model", "parameters", "speed", *SETS]]
+    for name, model in catalog.models().items():
+        speed = SPEED.get((model.variant, model.scale))
+        scores = [_both(model.scores[key]) for key in SETS]
+        rows.append([f"`{name}`", f"{model.parameters:,}", f"{speed}x" if speed else "not measured", *scores])
+    return rows
 
 
 def full() -> list[list[str]]:
