@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,12 +10,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import click
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-
-from rlfn.cli import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -25,7 +21,6 @@ DOCUMENTS = [*PAGES, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glo
 FOLDERS = ("benchmarks", "constraints", "docs", "examples", "runs", "scripts", "src", "tests")
 WRITERS = {"model_tables.py": None, "api_reference.py": "griffe"}
 """The scripts that write documents, each with the module that it needs beyond the package."""
-CALL = re.compile(r"(?:^\s*|\$ |\| |&& |-m |bin/)rlfn (?=\S)")
 
 
 @pytest.mark.parametrize("script", WRITERS)
@@ -61,24 +56,6 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
     assert not [path for path in named if not (ROOT / path).exists() and not path.startswith(made)]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_command_is_one_that_rlfn_has(document: Path) -> None:
-    wrong = []
-    for line in commands(document):
-        try:
-            parse(line)
-        except click.UsageError as error:
-            wrong.append(f"{line}: {error.format_message()}")
-    assert not wrong, "\n".join(wrong)
-
-
-def test_a_wrong_command_would_be_noticed() -> None:
-    assert parse("rlfn data pack FOLDER --scale 2 3 4 -o train.pack  # a comment")
-    for line in ("rlfn upscael photo.jpg", "rlfn upscale photo.jpg --scael 2", "rlfn data pak FOLDER"):
-        with pytest.raises(click.UsageError):
-            parse(line)
-
-
 def test_the_site_shows_every_page_once() -> None:
     nav = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
     assert sorted(listed(nav)) == [page.relative_to(DOCS).as_posix() for page in PAGES]
@@ -105,35 +82,6 @@ def links(document: Path) -> list[str]:
     """Return the targets of a document's links and images; code is left alone."""
     inner = [child for token in tokens(document) for child in token.children or ()]
     return [str(child.attrs[key]) for child in inner for key in ("href", "src") if key in child.attrs]
-
-
-def commands(document: Path) -> Iterator[str]:
-    """Return every call of ``rlfn`` in a document's code."""
-    for token in tokens(document):
-        if token.type in ("fence", "code_block") and not token.info.startswith(("text", "python", "toml")):
-            yield from (line for line in token.content.replace("\\\n", " ").splitlines() if CALL.search(line))
-        inline = (child.content for child in token.children or () if child.type == "code_inline")
-        yield from (text for text in inline if text.startswith("rlfn "))
-
-
-def parse(line: str) -> click.Command:
-    """Return the command that a line calls; its options are checked, its values are not.
-
-    Raises:
-        UsageError: there is no such command or option.
-    """
-    words = shlex.split(CALL.split(line, maxsplit=1)[1], comments=True)
-    ends = [place for place, word in enumerate(words) if word in ("|", ">", "&&", ";", "...")]
-    words = words[: min(ends, default=len(words))]
-    found: click.Command = app
-    context = click.Context(app, info_name="rlfn")
-    while isinstance(found, click.Group) and words and not words[0].startswith("-") and not words[0].isupper():
-        _, found, words = found.resolve_command(context, words)
-        assert found is not None
-        context = click.Context(found, parent=context)
-    if not words or not words[0].isupper():
-        found.make_parser(context).parse_args(list(words))
-    return found
 
 
 @cache
