@@ -61,23 +61,41 @@ def lost() -> list[list[str]]:
     return rows
 
 
-TABLES: dict[str, Callable[[], list[list[str]]]] = {
-    "README.md": short,
-    "docs/reference/models.md": full,
-    "docs/guide/deploy.md": lost,
+def chains() -> list[list[str]]:
+    """Return how each model was trained: its start, and its stages together."""
+    rows = [["model", "start", "teacher", "stages", "iterations", "LR pixels", "minutes of steps"]]
+    for name, model in catalog.models().items():
+        if not model.chain:
+            continue
+        iterations, pixels, seconds = (
+            sum(stage[key] for stage in model.chain) for key in ("iterations", "lr_pixels", "seconds")
+        )
+        teachers = dict.fromkeys(stage["teacher"] for stage in model.chain if stage["teacher"])
+        start = model.chain[0]["start"]
+        numbers = [str(len(model.chain)), f"{iterations:,}", f"{pixels / 1e6:.1f} M", f"{seconds / 60:.0f}"]
+        rows.append([f"`{name}`", start, ", ".join(teachers) or "none of its own", *numbers])
+    return rows
+
+
+TABLES: dict[str, dict[str, Callable[[], list[list[str]]]]] = {
+    "README.md": {"models": short},
+    "docs/reference/models.md": {"models": full, "chains": chains},
+    "docs/guide/deploy.md": {"models": lost},
 }
-"""The table of each document."""
+"""The tables of each document, by their marker."""
 STUDIES = "docs/reports/studies.md"
 """The document with a row for every packaged model among others' rows."""
 
 
-def renewed(text: str, table: list[list[str]]) -> str:
-    """Return a document's text with its table between ``<!-- models -->`` and ``<!-- /models -->`` renewed."""
-    before, begin, rest = text.partition("<!-- models -->\n")
-    _, end, after = rest.partition("<!-- /models -->")
-    assert begin, "the document has no marker <!-- models -->"
-    assert end, "the document has no marker <!-- /models -->"
-    return "".join([before, begin, *(f"{line}\n" for line in aligned(table)), end, after])
+def renewed(text: str, tables: dict[str, Callable[[], list[list[str]]]]) -> str:
+    """Return a document's text with its tables renewed, each between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
+    for name, table in tables.items():
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        assert begin, f"the document has no marker <!-- {name} -->"
+        assert end, f"the document has no marker <!-- /{name} -->"
+        text = "".join([before, begin, *(f"{line}\n" for line in aligned(table())), end, after])
+    return text
 
 
 def restudied(text: str) -> str:
@@ -104,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    texts: dict[str, Callable[[str], str]] = {name: partial(renewed, table=table()) for name, table in TABLES.items()}
+    texts: dict[str, Callable[[str], str]] = {name: partial(renewed, tables=tables) for name, tables in TABLES.items()}
     for name, write in {**texts, STUDIES: restudied}.items():
         path = ROOT / name
         old = path.read_text(encoding="utf-8")

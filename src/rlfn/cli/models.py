@@ -30,6 +30,7 @@ def models(as_json: bool) -> None:
                 "scores": model.scores,
                 "precisions": list(model.precisions),
                 "training": model.training,
+                "chain": model.chain,
                 "licence": model.licence,
             }
             for model in rows
