@@ -16,9 +16,9 @@ from rlfn.networks.fuse import fuse
 from rlfn.networks.plain import BranchedConv
 from rlfn.training.loop import train
 from rlfn.training.optim import split_parameters
+from rlfn.training.preflight import Devices
 from rlfn.training.recipe_files import load_recipe
 from rlfn.training.reporting import read_metrics
-from rlfn.training.run import Devices
 from rlfn.training.stages import start_network
 
 CPU = Devices(accelerator="cpu")

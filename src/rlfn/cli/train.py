@@ -36,32 +36,34 @@ def train(
 
     keep_from_spinning()
     try:
+        from rlfn.data.store import DataSource
+        from rlfn.training.cost import describe
         from rlfn.training.loop import train as run_training
-        from rlfn.training.recipe_files import load_recipe, shipped_recipes
-        from rlfn.training.run import Devices, settings_of_run
+        from rlfn.training.preflight import Devices, prepare
+        from rlfn.training.recipe_files import shipped_recipes
+        from rlfn.training.run import settings_of_run
         from rlfn.training.signals import stop_on_signals
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
+    where = Devices(accelerator, devices, nodes, strategy)
+    sources: tuple[DataSource, ...] = (DataSource(data),) if data is not None else ()
     if resume is not None:
-        if recipe is not None or overrides or out is not None:
-            raise OptionError("--resume goes on with the run as it is: leave out the recipe, --out and --set.")
+        if recipe is not None or out is not None:
+            raise OptionError("--resume goes on with a run in its folder: leave out the recipe and --out.")
         folder = resume
-        resolved, packed = settings_of_run(resume)
-        data = data or packed
+        resolved, known = settings_of_run(resume, overrides or ())
+        sources = sources or known
     elif recipe is None:
         raise OptionError(f"Name a recipe, or a run with --resume. Recipes: {', '.join(shipped_recipes())}.")
     else:
-        resolved = load_recipe(recipe, overrides or ())
-        folder = out or Path("runs") / resolved.name
+        folder = out or Path("runs") / Path(recipe).stem
+        resolved = prepare(recipe, overrides or (), data=sources, where=where, out=folder, dry=dry_run)
     if dry_run:
-        from rlfn.training.cost import describe
-
-        typer.echo(describe(resolved))
+        typer.echo(describe(resolved, sources))
         return
-    where = Devices(accelerator, devices, nodes, strategy)
     with stop_on_signals() as stop:
-        ended = run_training(resolved, folder, data=data, where=where, resume=resume is not None, stop=stop)
+        ended = run_training(resolved, folder, data=sources, where=where, resume=resume is not None, stop=stop)
     if not ended:
         typer.echo(f"Go on with: rlfn train --resume {folder}", err=True)
         raise typer.Exit(130)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.data.degradations import Degradation
-from rlfn.data.pack import Indices, Pack
+from rlfn.data.store import Indices, PictureStore
 from rlfn.errors import OptionError
 
 _Wanted = TypeVar("_Wanted")
@@ -56,7 +56,7 @@ def sample_stream(seed: int, iteration: int, sample: int) -> np.random.Generator
 
 
 def sample_batch(
-    pack: Pack,
+    pack: PictureStore,
     *,
     seed: int,
     iteration: int,
@@ -80,7 +80,7 @@ def sample_batch(
         count: how many samples to draw.
         scale: the reduction, one of the pack's if the degradation is a packed one.
         patch: the low-resolution crop's side in pixels.
-        pictures: the indices to draw from, see :meth:`Pack.split`.
+        pictures: the indices to draw from, see :meth:`PictureStore.split`.
         degradation: what makes the low-resolution crop, a row of ``DEGRADATIONS``.
         skip_flat: the probability, 0 to 1, with which a crop that shows next to nothing is drawn again.
 
@@ -115,11 +115,11 @@ def sample_batch(
 
 
 def draw_crop(
-    pack: Pack, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float = 0.0
+    pack: PictureStore, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float = 0.0
 ) -> SampleCrop:
     """Draw one crop from its stream, see :func:`sample_batch` for the arguments; the pictures must be large enough."""
     for _ in range(REDRAWS + 1):
-        picture = int(pictures[random.integers(len(pictures))])
+        picture = pack.pick(random, pictures)
         planes = pack.planes(picture)
         top = int(random.integers(planes.shape[1] // scale - patch + 1))
         left = int(random.integers(planes.shape[2] // scale - patch + 1))

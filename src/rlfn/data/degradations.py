@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.data.second_order import SecondOrder
 from rlfn.errors import MissingExtraError, OptionError, listing, unknown
 from rlfn.images.resize import cubic, resize
 
@@ -133,7 +134,12 @@ class Photo:
         return out
 
 
-DEGRADATIONS: dict[str, type[Bicubic] | type[Photo]] = {"bicubic": Bicubic, "photo": Photo}
+DEGRADATIONS: dict[str, Callable[..., Degradation]] = {
+    "bicubic": Bicubic,
+    "photo": Photo,
+    "real-esrgan": SecondOrder,
+}
+"""Every degradation by the name that recipes use; each is a dataclass whose fields are its settings."""
 
 
 def make_degradation(name: str, settings: Mapping[str, Any] | None = None) -> Degradation:
@@ -145,12 +151,17 @@ def make_degradation(name: str, settings: Mapping[str, Any] | None = None) -> De
     if name not in DEGRADATIONS:
         raise unknown("degradation", name, DEGRADATIONS)
     kind = DEGRADATIONS[name]
-    allowed = [field.name for field in dataclasses.fields(kind)]
+    allowed = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for key in settings or {}:
         if key not in allowed:
             raise unknown(f"setting of the degradation {name}", key, allowed or ["(none)"])
     fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in (settings or {}).items()}
-    return kind(**fields)
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"The degradation {name} cannot be used: a setting has a value of another kind.") from error
 
 
 def reduce(hr: NDArray[np.uint8], scale: int, kernel: str, sigma: float = 0.0) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rlfn.errors import OptionError
-from rlfn.models.variants import VARIANTS, RLFNFields, Variant
+from rlfn.models.variants import RLFNFields, variant_of
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import Checkpoint
 from rlfn.networks.rlfn import RLFN
@@ -99,12 +99,12 @@ def prune(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | Non
             state[f"{name}.bias"] = state[f"{name}.bias"][kept]
         for name in group.takers:
             state[f"{name}.weight"] = state[f"{name}.weight"][:, kept]
-    rows = (row for row in VARIANTS.values() if row.fields == fields)
-    variant = next(rows, Variant("rlfn-custom", "rlfn", fields, "sizes read from a file"))
+    variant = variant_of("rlfn", fields)
     pruned = build(variant, checkpoint.scale)
     pruned.load_state_dict(state)
     origin = {"pruned_from": checkpoint.variant.name}
-    facts = {key: value for key, value in checkpoint.metadata.items() if key not in ("variant", "scale")}
+    own = ("variant", "scale", "architecture", "sizes")
+    facts = {key: value for key, value in checkpoint.metadata.items() if key not in own}
     return Checkpoint(pruned.eval().requires_grad_(False), variant, checkpoint.scale, {**facts, **origin})
 
 

@@ -78,9 +78,13 @@ def sensitivity(model: Path, validator: Validator) -> dict[str, list[tuple[float
     if trained_range(network) != FILE_RANGE:
         fold_range(network, FILE_RANGE, trained_range(network))
     return {
-        name: [(share, validator.score(without_weakest(network, name, share))[0].psnr) for share in SHARES]
+        name: [(share, _psnr(validator, without_weakest(network, name, share))) for share in SHARES]
         for name in groups[0].group
     }
+
+
+def _psnr(validator: Validator, network: nn.Module) -> float:
+    return next(iter(validator.score(network).values())).psnr
 
 
 def without_weakest(network: nn.Module, name: str, share: float) -> nn.Module:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,16 @@ from torch import Tensor
 
 import rlfn
 from rlfn.data.crops import SampleBatch, batches, sample_batch
-from rlfn.data.degradations import make_degradation
+from rlfn.data.store import DataSource
 from rlfn.errors import TrainingError
+from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
+from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import duration, time_left
 from rlfn.training.results import write_model, write_results
-from rlfn.training.run import Devices, TrainingRun, setup
+from rlfn.training.run import TrainingRun, setup, statement
 from rlfn.training.signals import StopRequest
 
 
@@ -37,7 +39,7 @@ def train(
     recipe: Recipe,
     out: Path,
     *,
-    data: Path | None = None,
+    data: Path | Sequence[DataSource] | None = None,
     where: Devices | None = None,
     resume: bool = False,
     stop: StopRequest | None = None,
@@ -48,7 +50,7 @@ def train(
     Args:
         recipe: the resolved recipe; on resuming, that of :func:`settings_of_run`.
         out: the run's folder.
-        data: a pack, instead of the recipe's own ``data.train``.
+        data: a pack or a folder of pictures, or several of them, instead of the recipe's own ``data.train``.
         where: devices; one of what the machine has by default.
         resume: go on from the newest checkpoint in ``out``.
         stop: may ask the run to save and stop; a program can connect it to signals with
@@ -63,10 +65,14 @@ def train(
         OutputError: a file cannot be written.
         TrainingError: the loss exploded again after the roll-back.
     """
-    run = setup(recipe, out, data, where or Devices(), resume, stop or StopRequest(), now)
+    sources = (DataSource(data),) if isinstance(data, Path) else tuple(data or ())
+    saved, passed = Checkpoints(out / "checkpoints", recipe.saving.keep).load_last() if resume else (None, [])
+    run = setup(recipe, out, sources, where or Devices(), stop or StopRequest(), now, saved)
     try:
-        learner = go_on(run) if resume else begin_stage(run, None)
-        run.reporter.open()
+        for line in (*(f"{sentence} The one before it is used." for sentence in passed), *statement(run)):
+            run.reporter.say(line)
+        learner = begin_stage(run, None) if saved is None else go_on(run, saved)
+        run.reporter.open(run.state.total)
         while fit(run, learner):
             validate(run, learner)
             if run.state.stage + 1 == len(recipe.stages):
@@ -74,7 +80,7 @@ def train(
                 return True
             if run.fabric.is_global_zero:
                 name = f"stage-{run.state.stage + 1}.safetensors"
-                write_model(out / name, learner.ema.network, recipe, run.pack, run.state)
+                write_model(out / name, learner.ema.network, run)
             run.state.next_stage()
             learner = begin_stage(run, learner)
         run.reporter.say(f"Stopped at iteration {run.state.total}, everything is saved.")
@@ -85,16 +91,13 @@ def train(
 
 def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:
     """Start the stage at the run's position and save its beginning, to which a roll-back can return."""
-    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before)
+    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before, run.reporter.say)
     save(run, learner)
     return learner
 
 
-def go_on(run: TrainingRun) -> Learner:
-    """Take up the run where its newest whole checkpoint left it."""
-    saved, passed = run.checkpoints.load_last()
-    for sentence in passed:
-        run.reporter.say(f"{sentence} The one before it is used.")
+def go_on(run: TrainingRun, saved: dict[str, Any]) -> Learner:
+    """Take up the run where a checkpoint left it."""
     run.state.load(saved["state"])
     run.reporter.drop_after(run.state.total)
     run.reporter.say(f"Going on at iteration {run.state.total}, in stage {run.state.stage + 1}.")
@@ -137,34 +140,35 @@ def validate(run: TrainingRun, learner: Learner) -> None:
     run.look.done = time.monotonic()
     state = run.state
     if run.validator is not None:
-        score, image = run.validator.score(learner.ema.network)
-        row = {
-            "iteration": state.total,
-            "stage": state.stage + 1,
-            "seconds": state.seconds,
-            "psnr": score.psnr,
-            "ssim": score.ssim,
-        }
-        text = f"validation after iteration {state.total}: {score.psnr:.3f} dB, SSIM {score.ssim:.4f}"
-        run.reporter.metrics(row, text, run.progress)
-        run.reporter.image(image, state.total)
-        if score.psnr > state.best:
-            state.best = score.psnr
-            facts = {"validation_psnr": f"{score.psnr:.4f}", "validation_ssim": f"{score.ssim:.5f}"}
-            write_model(run.out / "best.safetensors", learner.ema.network, run.recipe, run.pack, state, facts)
+        scores = run.validator.score(learner.ema.network)
+        row: dict[str, Any] = {"iteration": state.total, "stage": state.stage + 1, "seconds": state.seconds}
+        for number, (name, score) in enumerate(scores.items()):
+            ending = f"_{name}" if number else ""
+            row |= {f"psnr{ending}": score.psnr, f"ssim{ending}": score.ssim}
+        first = next(iter(scores.values()))
+        shown = "; ".join(f"{name} {score.psnr:.3f} dB, SSIM {score.ssim:.4f}" for name, score in scores.items())
+        run.reporter.metrics(row, f"validation after iteration {state.total}: {shown}", run.progress)
+        run.reporter.images(run.validator.results, state.total)
+        run.validator.write(run.out / "validation" / f"{state.total:09d}")
+        if first.psnr > state.best:
+            state.best = first.psnr
+            facts = {"validation_psnr": f"{first.psnr:.4f}", "validation_ssim": f"{first.ssim:.5f}"}
+            write_model(run.out / "best.safetensors", learner.ema.network, run, facts)
     run.fabric.barrier()
 
 
 def save(run: TrainingRun, learner: Learner) -> None:
     """Write a checkpoint of everything; the first process writes, the others wait."""
     run.keep.done = time.monotonic()
+    learner.catch_up(run.state.guard)
     if run.fabric.is_global_zero:
         saved = {
             "learner": learner.dump(),
             "state": run.state.dump(),
             "recipe": run.recipe.model_dump_json(),
             "recipe_sha256": run.recipe.hash(),
-            "data": str(run.pack.path.resolve()),
+            "data": [[str(source.path.resolve()), source.weight] for source in run.sources],
+            "origins": run.origins,
             "versions": {
                 "rlfn": rlfn.__version__,
                 "torch": str(torch.__version__),
@@ -179,7 +183,7 @@ def finish(run: TrainingRun, learner: Learner) -> None:
     """Save the end of the last stage and write what the run leaves."""
     save(run, learner)
     if run.fabric.is_global_zero:
-        write_results(run.out, learner.ema.network, run.recipe, run.pack, run.state, run.reporter)
+        write_results(run, learner.ema.network)
 
 
 def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch) -> None:
@@ -218,13 +222,13 @@ class WantedBatch:
 
 def draw_samples(run: TrainingRun) -> Iterator[tuple[WantedBatch, SampleBatch]]:
     """Return this device's share of every batch from the run's position on, drawn ahead in a thread."""
-    data, scale, pack = run.recipe.data, run.recipe.scale, run.pack
-    pictures = pack.split(data.held_out, "train")
-    degradation = make_degradation(data.degradation, data.degradation_settings)
+    data, scale, store = run.recipe.data, run.recipe.scale, run.pictures
+    pictures = store.split(data.held_out, "train")
+    degradation = data.make_degradation()
 
     def draw(wanted: WantedBatch) -> SampleBatch:
         return sample_batch(
-            pack,
+            store,
             seed=wanted.seed,
             iteration=wanted.iteration,
             first=wanted.first,
@@ -281,6 +285,8 @@ def _log(run: TrainingRun, step: Step, patches: float, iterations: float) -> Non
         "patches_per_second": patches,
         "skipped": state.guard.skipped,
     }
+    if run.fabric.device.type == "cuda":
+        row["gpu_memory_gb"] = torch.cuda.max_memory_allocated(run.fabric.device) / 1e9
     text = (
         f"stage {state.stage + 1}/{len(run.recipe.stages)} {run.progress:6.1%}  iteration {state.total}"
         f"  loss {state.guard.mean:.5f}  rate {step.rate:.2e}  {patches:.1f} patches/s"

@@ -183,6 +183,8 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         inner = parameter.ndim == 4 and name.rsplit(".", 1)[0] not in ends and parameter[0].numel() > 1
         (matrices if inner else others).append(parameter)
     return matrices, others
@@ -190,7 +192,7 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
 
 def _plain(kind: type[torch.optim.Adam], network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
     return kind(
-        network.parameters(),
+        [parameter for parameter in network.parameters() if parameter.requires_grad],
         lr=options.lr,
         betas=options.betas,
         eps=options.eps,
