@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.inference.engines import default_threads
+from rlfn.inference.processor import default_threads
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
 

@@ -53,9 +53,13 @@ def lost() -> list[list[str]]:
     return rows
 
 
-TABLES: dict[str, Callable[[], list[list[str]]]] = {"README.md": short, "docs/models.md": full, "docs/deploy.md": lost}
+TABLES: dict[str, Callable[[], list[list[str]]]] = {
+    "README.md": short,
+    "docs/reference/models.md": full,
+    "docs/guide/deploy.md": lost,
+}
 """The table of each document."""
-STUDIES = "docs/studies.md"
+STUDIES = "docs/reports/studies.md"
 """The document with a row for every packaged model among others' rows."""
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class NearestEngine:
     """An engine that repeats pixels four times: as strict about what it takes as a network, and without its time."""
 
     name = "nearest"
+    precision = "fp32"
     takes_grid = False
     traits = Traits("nearest", scale=4, min_side=15, margin=12, stride=6)
 
@@ -52,8 +53,14 @@ class NearestEngine:
 
 @pytest.fixture
 def nearest(monkeypatch: pytest.MonkeyPatch) -> type[NearestEngine]:
-    """Put the nearest-neighbour engine in the place of every other one."""
-    monkeypatch.setattr("rlfn.inference.upscaler.load_engine", lambda name, source, threads: NearestEngine())
+    """Put the nearest-neighbour engine into every row of the table."""
+    from rlfn import api
+    from rlfn.inference.engines import ENGINES
+    from rlfn.inference.enlarge import UpscalerPool
+
+    for name, row in ENGINES.items():
+        monkeypatch.setitem(ENGINES, name, replace(row, load=lambda model, threads, precision: NearestEngine()))
+    monkeypatch.setattr(api, "_POOL", UpscalerPool())  # what it loads goes with the test
     return NearestEngine
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,20 +13,12 @@ import pytest
 from PIL import Image
 
 import rlfn
-from rlfn import api
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError
 from rlfn.images.files import picture_size, read_picture
+from rlfn.models import catalog
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (17, 23, 3), dtype=np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    """Engines are kept between calls; tests with the false one must not hand it on."""
-    api._upscaler.cache_clear()
-    yield
-    api._upscaler.cache_clear()
 
 
 @pytest.mark.parametrize("shape", [(17, 23), (17, 23, 3), (17, 23, 4)])
@@ -102,8 +95,20 @@ def test_16_bit_colour(nearest: object, tmp_path: Path) -> None:
         (RGB, {"output": "a.bmp"}, OptionError, "Allowed: jpg"),
         (RGB, {"output": "none/a.png"}, OutputError, "its folder does not exist"),
         ("none.png", {}, PictureError, r"none\.png"),
-        (b"bytes", {}, OptionError, "Cannot upscale a bytes"),
-        (None, {}, OptionError, "Cannot upscale a NoneType"),
+        (b"bytes", {}, PictureError, "not a picture"),
+        (b"", {}, PictureError, "empty"),
+        (None, {}, OptionError, "Cannot upscale a NoneType. Allowed: a NumPy array"),
+        ([RGB], {}, OptionError, "Cannot upscale a list"),
+        (io.StringIO("text"), {}, OptionError, "binary mode"),
+        (RGB, {"output": io.StringIO()}, OptionError, "binary mode"),
+        (RGB, {"output": 5}, OptionError, "Cannot write to a int"),
+        (RGB, {"model": 5}, OptionError, "A model of type int"),
+        (RGB, {"model": None, "width": "9"}, OptionError, "whole number"),
+        (RGB, {"scale": 2, "width": 40}, OptionError, "Give either scale, or width and height"),
+        (RGB, {"precision": "fp8"}, OptionError, "Allowed: auto, fp32, bf16, int8"),
+        (RGB, {"tile": -1}, OptionError, "Allowed: 'auto', 0"),
+        (RGB, {"quality": 101, "output": "a.jpg"}, OptionError, "1 to 100"),
+        (RGB, {"format": "gif"}, OptionError, "Allowed: jpg"),
         (Image.new("F", (4, 4)), {}, OptionError, "mode F"),
     ],
 )
@@ -148,7 +153,15 @@ def test_threads_may_share_it(engine: str) -> None:
 
 
 def test_the_public_names() -> None:
-    assert set(rlfn.__all__) == {"RlfnError", "Upscaler", "__version__", "upscale"}
+    assert set(rlfn.__all__) == {
+        "PictureWarning",
+        "RlfnError",
+        "Upscaled",
+        "Upscaler",
+        "__version__",
+        "upscale",
+        "upscale_with_details",
+    }
     assert dir(rlfn) == sorted(rlfn.__all__)
     for name in rlfn.__all__:
         assert getattr(rlfn, name) is not None
@@ -160,3 +173,82 @@ def test_a_network_s_name_takes_its_model_of_the_scale() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     named, given = (rlfn.upscale(picture, 4, model=model) for model in ("rlfn-xs", "rlfn-xs-x4"))
     np.testing.assert_array_equal(named, given)
+
+
+@pytest.mark.parametrize("name", catalog.models())
+def test_every_packaged_model_at_its_own_scale(name: str) -> None:
+    scale = catalog.get_model(name).scale
+    result = rlfn.upscale(RGB, model=name)
+    assert result.shape == (17 * scale, 23 * scale, 3)
+    details = rlfn.upscale_with_details(RGB, model=name)
+    np.testing.assert_array_equal(details.picture, result)
+    assert (details.model, details.size) == (name, (23 * scale, 17 * scale))
+    assert details.precision in catalog.PRECISIONS
+
+
+def test_bytes_and_file_objects(nearest: object, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, "webp", lossless=True)
+    found = rlfn.upscale(buffer.getvalue())
+    assert (Image.open(io.BytesIO(found)).format, Image.open(io.BytesIO(found)).size) == ("WEBP", (92, 68))
+    stream = rlfn.upscale(io.BytesIO(buffer.getvalue()), 2, format="png")
+    assert (stream.tell(), Image.open(stream).format, Image.open(stream).size) == (0, "PNG", (46, 34))
+    gif = io.BytesIO()
+    Image.fromarray(RGB).save(gif, "gif")
+    assert rlfn.upscale(gif.getvalue()).startswith(b"\x89PNG")  # GIF cannot be written
+    target = io.BytesIO()
+    assert rlfn.upscale(RGB, output=target, format="tiff") is target
+    assert target.getvalue().startswith((b"II*", b"MM"))
+    with (tmp_path / "a.jpg").open("wb") as file:
+        rlfn.upscale(RGB, output=file, format="jpg", quality=80)
+    assert picture_size(tmp_path / "a.jpg") == (92, 68)
+
+
+def test_a_size_in_place_of_a_scale(nearest: object) -> None:
+    assert rlfn.upscale(RGB, width=46).shape == (34, 46, 3)
+    assert rlfn.upscale(RGB, width=50, height=20).shape == (20, 50, 3)
+
+
+def test_what_is_lost_is_a_warning(nearest: object, tmp_path: Path) -> None:
+    deep = RANDOM.integers(0, 65536, (5, 6, 3), dtype=np.uint16)
+    with pytest.warns(rlfn.PictureWarning, match="16 bit"):
+        rlfn.upscale(deep, output=tmp_path / "a.jpg")
+    details = rlfn.upscale_with_details(deep, output=tmp_path / "a.jpg")
+    assert len(details.warnings) == 1
+    assert "16 bit" in details.warnings[0]
+
+
+def test_the_memory_is_checked(nearest: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.inference.enlarge.available_memory", lambda: 9_000)
+    with pytest.raises(PictureError, match="GB are free"):
+        rlfn.upscale(RGB)
+
+
+def test_a_limit_of_pixels(nearest: object, tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    with pytest.raises(PictureError, match="the limit is 100"):
+        rlfn.upscale(tmp_path / "a.png", max_pixels=100)
+
+
+def test_engines_are_handed_in(nearest: type) -> None:
+    result = rlfn.upscale_with_details(RGB, engine=nearest())
+    np.testing.assert_array_equal(result.picture, RGB.repeat(4, axis=0).repeat(4, axis=1))
+    assert result.engine == "nearest"
+
+
+def test_an_upscaler_goes_to_another_process() -> None:
+    one = rlfn.Upscaler("rlfn-xs-x2", "onnxruntime", 1, precision="fp32")
+    other = pickle.loads(pickle.dumps(one))
+    np.testing.assert_array_equal(one(RGB), other(RGB))
+
+
+def test_a_handed_in_engine_does_not_go_to_another_process(nearest: type) -> None:
+    with pytest.raises(OptionError, match="cannot be pickled"):
+        pickle.dumps(rlfn.Upscaler(engine=nearest()))
+
+
+def test_a_changed_model_file_is_loaded_again(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    for name in ("rlfn-xs-x2", "rlfn-xs-x3"):
+        path.write_bytes(catalog.get_model(name).file(catalog.GRAPH).read())
+        assert rlfn.upscale(RGB, model=path).shape[0] == 17 * catalog.get_model(name).scale

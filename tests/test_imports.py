@@ -15,7 +15,7 @@ HEAVY = ("torch", "onnxruntime", "openvino", "pyvips", "numpy", "pydantic", "PIL
 TORCH_SIDE = ("networks", "training", "export", "studies", "integrations")
 
 LADDER = (
-    {"errors"},
+    {"errors", "telemetry"},
     {"atomic"},
     {"models", "images"},
     {"networks"},

@@ -9,19 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlfn.api import upscale
-    from rlfn.errors import RlfnError
+    from rlfn.api import Upscaled, upscale, upscale_with_details
+    from rlfn.errors import PictureWarning, RlfnError
     from rlfn.inference.upscaler import Upscaler
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "PictureWarning": "rlfn.errors",
     "RlfnError": "rlfn.errors",
+    "Upscaled": "rlfn.api",
     "Upscaler": "rlfn.inference.upscaler",
     "upscale": "rlfn.api",
+    "upscale_with_details": "rlfn.api",
 }
 
-__all__ = ["RlfnError", "Upscaler", "__version__", "upscale"]
+__all__ = [
+    "PictureWarning",
+    "RlfnError",
+    "Upscaled",
+    "Upscaler",
+    "__version__",
+    "upscale",
+    "upscale_with_details",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,217 +1,298 @@
-"""``rlfn.upscale``: one call for arrays, Pillow pictures and files."""
+"""``rlfn.upscale``: one call for arrays, Pillow pictures, bytes, file objects and paths."""
 
 from __future__ import annotations
 
+import io
 import os
-from dataclasses import replace
-from functools import lru_cache
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path
-from rlfn.errors import MissingExtraError, OptionError
-from rlfn.images.exif import PREFIX as EXIF_PREFIX
-from rlfn.images.files import Metadata, Picture, check_writable_size, format_for, read_picture, write_picture
-from rlfn.images.resize import resize
-from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
-from rlfn.inference.upscaler import Upscaler
+from rlfn.errors import OptionError, PictureWarning, as_argument, setting, worded
+from rlfn.images.files import (
+    DEFAULT_MAX_PIXELS,
+    FORMATS,
+    Picture,
+    check_writable_size,
+    format_for,
+    read_picture,
+    write_picture,
+)
+from rlfn.images.formats import check_quality
+from rlfn.images.pillow import check_pillow_can, from_pillow, is_pillow, require_pillow, to_pillow
+from rlfn.inference.engines import AUTO, Engine
+from rlfn.inference.enlarge import Enlarged, EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.inference.sizing import Wanted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_CARRIED = ("icc_profile", "exif", "dpi", "xmp")
-_GRAY = ("LA", "La")
+_POOL = UpscalerPool()
+"""The models that calls of this module have loaded."""
+
+_ALLOWED = "a NumPy array, a Pillow picture, bytes, a binary file object, or a path"
+
+
+class _Options(TypedDict, total=False):
+    width: int | None
+    height: int | None
+    model: str | os.PathLike[str] | None
+    engine: str | Engine
+    precision: str
+    threads: int | None
+    tile: int | Literal["auto"]
+    self_ensemble: bool
+    wrap: bool
+    format: str | None
+    quality: int | None
+    max_pixels: int | None
+
+
+class UpscaleOptions(_Options, total=False):
+    """The options of :func:`upscale` by name, see there."""
+
+    scale: float | None
+    output: str | os.PathLike[str] | BinaryIO | None
+
+
+@dataclass(frozen=True)
+class Upscaled:
+    """What :func:`upscale_with_details` returns.
+
+    Attributes:
+        picture: what :func:`upscale` returns.
+        size: its (width, height) in px.
+        model, engine, precision: what computed it.
+        warnings: what was changed or lost on the way, a sentence each.
+    """
+
+    picture: Any
+    size: tuple[int, int]
+    model: str
+    engine: str
+    precision: str
+    warnings: tuple[str, ...]
 
 
 @overload
 def upscale(
-    picture: NDArray[Any],
-    scale: float = ...,
-    *,
-    model: str | os.PathLike[str] | None = ...,
-    output: None = ...,
-    engine: str = ...,
-    threads: int | None = ...,
-    self_ensemble: bool = ...,
+    picture: Any, scale: float | None = ..., *, output: str | os.PathLike[str], **options: Unpack[_Options]
+) -> Path: ...
+@overload
+def upscale(picture: Any, scale: float | None = ..., *, output: BinaryIO, **options: Unpack[_Options]) -> BinaryIO: ...
+@overload
+def upscale(
+    picture: NDArray[Any], scale: float | None = ..., *, output: None = ..., **options: Unpack[_Options]
 ) -> NDArray[Any]: ...
-
-
+@overload
+def upscale(picture: bytes, scale: float | None = ..., *, output: None = ..., **options: Unpack[_Options]) -> bytes: ...
 @overload
 def upscale(
     picture: Image | str | os.PathLike[str],
-    scale: float = ...,
+    scale: float | None = ...,
     *,
-    model: str | os.PathLike[str] | None = ...,
     output: None = ...,
-    engine: str = ...,
-    threads: int | None = ...,
-    self_ensemble: bool = ...,
+    **options: Unpack[_Options],
 ) -> Image: ...
-
-
 @overload
 def upscale(
-    picture: NDArray[Any] | Image | str | os.PathLike[str],
-    scale: float = ...,
-    *,
-    model: str | os.PathLike[str] | None = ...,
-    output: str | os.PathLike[str],
-    engine: str = ...,
-    threads: int | None = ...,
-    self_ensemble: bool = ...,
-) -> Path: ...
+    picture: BinaryIO, scale: float | None = ..., *, output: None = ..., **options: Unpack[_Options]
+) -> io.BytesIO: ...
 
 
 def upscale(
-    picture: NDArray[Any] | Image | str | os.PathLike[str],
-    scale: float = 4,
+    picture: Any,
+    scale: float | None = None,
     *,
+    width: int | None = None,
+    height: int | None = None,
     model: str | os.PathLike[str] | None = None,
-    output: str | os.PathLike[str] | None = None,
-    engine: str = "auto",
+    output: str | os.PathLike[str] | BinaryIO | None = None,
+    engine: str | Engine = AUTO,
+    precision: str = AUTO,
     threads: int | None = None,
+    tile: int | Literal["auto"] = "auto",
     self_ensemble: bool = False,
-) -> NDArray[Any] | Image | Path:
-    """Upscale a picture: array in, array out; Pillow in, Pillow out; path in, Pillow out.
+    wrap: bool = False,
+    format: str | None = None,
+    quality: int | None = None,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+) -> Any:
+    """Upscale a picture: what goes in comes out, larger; a path gives a Pillow picture.
+
+    What was changed or lost on the way is a :class:`rlfn.PictureWarning`.
 
     Args:
-        picture: uint8 or uint16 array, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4); a Pillow picture; or a path.
-        scale: any factor up to the model's; below it, the result is reduced with the bicubic of :mod:`rlfn.images`.
-        model: packaged name or model file; a network's name, such as ``"rlfn-xs"``, for its packaged model that fits
-            the scale; None for the default one.
-        output: a file to write instead: metadata is kept, an existing file is replaced, and its path is returned.
-        engine: see :class:`rlfn.Upscaler`, which is the better choice for many pictures of several models.
-        threads: CPU threads; None for all cores.
+        picture: uint8 or uint16 array, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4); a Pillow picture; the bytes of a
+            picture file, which give bytes; a binary file object, which gives an ``io.BytesIO``; or a path.
+        scale: any factor up to the model's; below it, the result is reduced with bicubic. None for the model's own.
+        width, height: the size wanted in px, in place of ``scale``; one side keeps the proportions.
+        model: a packaged model, a family such as ``"rlfn-xs"`` for its model that fits the size, or the path of a model
+            file; None for the default family.
+        output: a path or a binary file object to write to instead: metadata is kept, an existing file is replaced. The
+            path, or the file object, is returned.
+        engine, precision, threads, tile: see :class:`rlfn.Upscaler`, which is the better choice for many images.
         self_ensemble: average over the eight flips and rotations.
+        wrap: the picture is a tile of a seamless texture, so its borders are continued by the opposite side.
+        format: of what is written, such as ``"png"``; None for what the path says, else the input's own, else PNG.
+        quality: 1 to 100, of lossy formats.
+        max_pixels: larger picture files are refused; None for no limit.
 
     Raises:
-        OptionError: an array or a Pillow mode that cannot be handled, or a scale that no model reaches.
+        OptionError: an argument that is not allowed, or a size that no model reaches.
         PictureError, ModelError, OutputError: the picture, the model or the output.
 
     >>> import numpy as np
     >>> upscale(np.zeros((20, 30), np.uint8), 3).shape
     (60, 90)
     """
-    wanted = Wanted(scale=scale)
-    is_path = isinstance(picture, str | os.PathLike)
-    if output is not None:
-        _check_output(Path(picture) if is_path else None, Path(output))  # type: ignore[arg-type]
+    result = upscale_with_details(
+        picture,
+        scale=scale,
+        width=width,
+        height=height,
+        model=model,
+        output=output,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        tile=tile,
+        self_ensemble=self_ensemble,
+        wrap=wrap,
+        format=format,
+        quality=quality,
+        max_pixels=max_pixels,
+    )
+    for text in result.warnings:
+        warnings.warn(text, PictureWarning, stacklevel=2)
+    return result.picture
+
+
+def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Upscaled:
+    """Upscale a picture and say what computed it and what was lost; no Python warning is issued.
+
+    Args:
+        picture: see :func:`upscale`.
+        options: those of :func:`upscale`.
+
+    Raises:
+        OptionError, PictureError, ModelError, OutputError: as :func:`upscale`.
+
+    >>> import numpy as np
+    >>> upscale_with_details(np.zeros((20, 30), np.uint8), model="rlfn-xs", scale=2).model
+    'rlfn-xs-x2'
+    """
+    output, format = options.get("output"), options.get("format")
+    check_quality(options.get("quality"))
+    enlarger = Enlarger(
+        EnlargeOptions(
+            Wanted(options.get("scale"), options.get("width"), options.get("height")),
+            options.get("model"),
+            options.get("engine", AUTO),
+            options.get("precision", AUTO),
+            options.get("threads"),
+            options.get("tile", "auto"),
+            options.get("self_ensemble", False),
+            options.get("wrap", False),
+        ),
+        _POOL,
+    )
+    _check_given(picture)
+    _check_output(picture, output, format)
+    loaded = _load(picture, options.get("max_pixels", DEFAULT_MAX_PIXELS), upright=output is not None)
+    encoded = output is not None or isinstance(picture, bytes) or hasattr(picture, "read")
+    if encoded:
+        format = _format(loaded, output, format)
+        check_writable_size(format, *enlarger.size(loaded.width, loaded.height))
     elif not isinstance(picture, np.ndarray):
-        _pillow("Returning a Pillow picture")
-    asked = None if model is None else os.fspath(model)
-    name = pick_model(scale, asked).name if asked is None or picks(asked) else asked
-    upscaler = _upscaler(name, _stamp(name), engine, threads)
-    check_reach(upscaler.model, upscaler.scale, scale)
+        check_pillow_can(loaded)
+    made = enlarger(loaded.pixels)
+    result = replace(loaded, pixels=made.image)
+    if not encoded:
+        if isinstance(picture, np.ndarray):
+            return _details(made.image, result, made)
+        return _details(to_pillow(result, picture if is_pillow(picture) else None), result, made)
+    target = io.BytesIO() if output is None else output
+    lost = write_picture(result, target, format=format, quality=options.get("quality"))
+    return _details(_handed_back(picture, output, target), result, made, lost)
 
-    def enlarge(pixels: NDArray[Any]) -> NDArray[Any]:
-        result = upscaler(pixels, self_ensemble=self_ensemble)
-        width, height = wanted.size(pixels.shape[1], pixels.shape[0], upscaler.scale)
-        return result if result.shape[:2] == (height, width) else resize(result, size=(height, width))
 
-    if isinstance(picture, np.ndarray) and output is None:
-        return enlarge(picture)
-    loaded = _load(picture, upright=output is not None)
+def _details(given_back: Any, result: Picture, made: Enlarged, lost: tuple[str, ...] = ()) -> Upscaled:
+    told = tuple(worded(text, as_argument) for text in (*result.warnings, *lost))
+    return Upscaled(given_back, (result.width, result.height), made.model, made.engine, made.precision, told)
+
+
+def _handed_back(picture: Any, output: Any, target: Any) -> Any:
+    """Return what the caller gets of a picture that was encoded into ``target``."""
     if output is not None:
-        check_writable_size(format_for(Path(output)).name, *wanted.size(loaded.width, loaded.height, upscaler.scale))
-        write_picture(replace(loaded, pixels=enlarge(loaded.pixels)), output)
-        return Path(output)
-    if loaded.pixels.dtype == np.uint16 and loaded.pixels.ndim == 3:
-        raise OptionError(
-            "Pillow has no 16-bit colour pictures. Pass output= to write a PNG or TIFF, or pass the pixels as an array."
-        )
-    return _to_pillow(replace(loaded, pixels=enlarge(loaded.pixels)), picture)
+        return Path(output) if isinstance(output, str | os.PathLike) else output
+    if isinstance(picture, bytes):
+        return target.getvalue()
+    target.seek(0)
+    return target
 
 
-def _check_output(source: Path | None, output: Path) -> None:
+def _check_given(picture: Any) -> None:
+    """Refuse what is no kind of picture."""
+    if isinstance(picture, io.TextIOBase):
+        raise OptionError("A text file object was given. Open the file in binary mode ('rb').")
+    known = isinstance(picture, np.ndarray | bytes | str | os.PathLike) or hasattr(picture, "read")
+    if not (known or is_pillow(picture)):
+        raise OptionError(f"Cannot upscale a {type(picture).__name__}. Allowed: {_ALLOWED}.")
+
+
+def _check_output(picture: Any, output: Any, format: str | None) -> None:
     """Refuse an output that cannot be written or would replace the input, before the work."""
-    format_for(output)
-    if source is not None and source.exists() and output.exists() and source.samefile(output):
-        raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
-    check_path(output, make_folders=False)
+    if format is not None:
+        format_for(format)
+    if output is None:
+        if isinstance(picture, str | os.PathLike):
+            require_pillow()
+        return
+    if isinstance(output, io.TextIOBase):
+        raise OptionError("The output is a text file object. Open the file in binary mode ('wb').")
+    if not isinstance(output, str | os.PathLike):
+        if not hasattr(output, "write"):
+            raise OptionError(
+                f"Cannot write to a {type(output).__name__}. Allowed as {setting('output')}: a path, or a binary file "
+                "object."
+            )
+        return
+    path = Path(output)
+    if format is None:
+        format_for(path)
+    if isinstance(picture, str | os.PathLike):
+        source = Path(picture)
+        if source.exists() and path.exists() and source.samefile(path):
+            raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
+    check_path(path, make_folders=False)
 
 
-def _stamp(model: str) -> tuple[int, int] | None:
-    """Return what changes when a model file does; None for a packaged one."""
-    try:
-        facts = os.stat(model)
-    except OSError:
-        return None
-    return facts.st_mtime_ns, facts.st_size
+def _format(loaded: Picture, output: Any, format: str | None) -> str:
+    """Return the format to write."""
+    if format is not None:
+        return format_for(format).name
+    if isinstance(output, str | os.PathLike):
+        return format_for(Path(output)).name
+    return loaded.format if FORMATS[loaded.format].writable else "png"
 
 
-@lru_cache(maxsize=4)
-def _upscaler(model: str, stamp: tuple[int, int] | None, engine: str, threads: int | None) -> Upscaler:
-    return Upscaler(model, engine, threads)
-
-
-def _load(picture: Any, upright: bool) -> Picture:
-    """Return a file's, an array's or a Pillow picture's pixels and metadata; ``upright``: as a file is to hold them."""
+def _load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:
+    """Return pixels and metadata; ``upright``: a Pillow picture is turned as a file is to hold it."""
     if isinstance(picture, np.ndarray):
         return Picture(picture)
-    if isinstance(picture, str | os.PathLike):
-        return read_picture(picture)
-    if not hasattr(picture, "mode"):
+    if is_pillow(picture):
+        return from_pillow(picture, upright=upright)
+    if not hasattr(picture, "read"):
+        return read_picture(picture, max_pixels=max_pixels)
+    data = picture.read()
+    if not isinstance(data, bytes | bytearray | memoryview):
         raise OptionError(
-            f"Cannot upscale a {type(picture).__name__}. Allowed: a NumPy array, a Pillow picture, or a path."
+            f"The file object gave {type(data).__name__}, not bytes. Open the file in binary mode ('rb')."
         )
-    if upright:
-        from PIL import ImageOps
-
-        picture = ImageOps.exif_transpose(picture)
-    pixels = _from_pillow(picture)
-    info = picture.info
-    dots = info.get("dpi")
-    metadata = Metadata(
-        icc=info.get("icc_profile"),
-        exif=info["exif"].removeprefix(EXIF_PREFIX) or None if "exif" in info else None,
-        xmp=info.get("xmp") if isinstance(info.get("xmp"), bytes) else None,
-        resolution=(float(dots[0]) / 25.4, float(dots[1]) / 25.4) if dots and min(dots) > 0 else None,
-    )
-    return Picture(pixels, metadata, gray=pixels.ndim == 2 or picture.mode in _GRAY, bits=8 * pixels.itemsize)
-
-
-def _from_pillow(picture: Any) -> NDArray[Any]:
-    mode = picture.mode
-    if mode.startswith("I;16"):
-        return np.asarray(picture).astype(np.uint16)
-    if mode in ("L", "RGB", "RGBA"):
-        return np.array(picture)
-    if mode == "1":
-        return np.array(picture.convert("L"))
-    if mode in ("La", "RGBa"):
-        return np.array(picture.convert(mode.upper()).convert("RGBA"))
-    if mode in ("P", "PA", "LA"):
-        return np.array(picture.convert("RGBA" if mode != "P" or "transparency" in picture.info else "RGB"))
-    if mode in ("CMYK", "YCbCr", "HSV"):
-        return np.array(picture.convert("RGB"))
-    raise OptionError(f"Cannot upscale a Pillow picture of mode {mode}. Convert it to L, RGB, RGBA or I;16 first.")
-
-
-def _to_pillow(result: Picture, source: Any) -> Image:
-    """Return the result as a Pillow picture: gray with alpha for such a source, with the source's metadata."""
-    made: Image = _pillow("Returning a Pillow picture").fromarray(result.pixels)
-    if result.gray and made.mode == "RGBA":
-        made = made.convert("LA")
-    if hasattr(source, "info"):
-        made.info.update({key: source.info[key] for key in _CARRIED if key in source.info})
-        return made
-    metadata = result.metadata
-    found = {
-        "icc_profile": metadata.icc,
-        "exif": metadata.exif and EXIF_PREFIX + metadata.exif,
-        "xmp": metadata.xmp,
-        "dpi": metadata.resolution and tuple(side * 25.4 for side in metadata.resolution),
-    }
-    made.info.update({key: value for key, value in found.items() if value})
-    return made
-
-
-def _pillow(feature: str) -> Any:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MissingExtraError(feature, "pillow") from None
-    return Image
+    return read_picture(bytes(data), max_pixels=max_pixels)

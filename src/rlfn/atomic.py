@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from rlfn.errors import OutputError
+from rlfn.errors import OutputError, setting
 
 _SPOOL_BYTES = 64 << 20
 
@@ -102,7 +102,9 @@ def _check_ordinary(path: Path) -> None:
     if os.path.isdir(path):
         raise OutputError(f"'{path}' is a folder; the name of a file is needed.")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise OutputError(f"'{path}' is not an ordinary file. Write to an ordinary file, or pipe with -o -.")
+        raise OutputError(
+            f"'{path}' is not an ordinary file. Write to an ordinary file, or pipe with {setting('output', '-')}."
+        )
 
 
 @contextlib.contextmanager

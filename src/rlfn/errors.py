@@ -87,6 +87,10 @@ class MissingExtraError(RlfnError, ImportError):
         )
 
 
+class PictureWarning(UserWarning):
+    """Something that a picture carries was changed or lost on the way."""
+
+
 def listing(names: Iterable[object]) -> str:
     """Join ``names`` for an error message: ``a, b, c``."""
     return ", ".join(str(name) for name in names)

@@ -184,7 +184,7 @@ def test_too_large_for_the_format(command, nearest) -> None:
 
 def test_too_large_for_the_memory(command, nearest, monkeypatch: pytest.MonkeyPatch) -> None:
     make("a.png")
-    monkeypatch.setattr("rlfn.jobs.batch.available_memory", lambda: 9_000)
+    monkeypatch.setattr("rlfn.inference.enlarge.available_memory", lambda: 9_000)
     assert_refused(command("upscale", "a.png"), 1, "GB are free")
     assert files() == ["a.png"]
 

@@ -118,7 +118,7 @@ def test_flat_crops_are_skipped(tmp_path: Any) -> None:
 
 
 def test_a_crop_larger_than_a_picture_names_the_picture(pack: Pack) -> None:
-    with pytest.raises(DataError, match=r"smaller than a crop of 68x68: b\.png, sub/c\.png.*--min-side 68"):
+    with pytest.raises(DataError, match=r"smaller than a crop of 68x68: b\.png, sub/c\.png.*min_side=68"):
         draw(pack, patch=17)
     draw(pack, patch=17, pictures=np.array([0]))
 

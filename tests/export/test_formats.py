@@ -133,7 +133,7 @@ def test_a_dynamic_fp16_file_runs_in_the_upscaler(half: Path, checkpoint: Checkp
 
 def test_files_that_tiles_cannot_run_are_refused_by_the_upscaler(checkpoint: Checkpoint, tmp_path: Path) -> None:
     export(checkpoint, "onnx", tmp_path / "x.onnx", Request(shape=(1, 3, 20, 20)))
-    with pytest.raises(ModelError, match="without --shape and --image-io"):
+    with pytest.raises(ModelError, match="writes for any size"):
         Upscaler(tmp_path / "x.onnx", "onnxruntime")
 
 
@@ -206,7 +206,7 @@ def test_what_a_format_does_not_have(checkpoint: Checkpoint, tmp_path: Path) -> 
     for text in ("1x3x20", "1x4x20x20", "1x3x0x20", "big"):
         with pytest.raises(OptionError, match="1x3x180x320"):
             parse_shape(text)
-    with pytest.raises(OptionError, match="--shape"):
+    with pytest.raises(OptionError, match="shape=1x3x180x320"):
         export(checkpoint, "tflite", tmp_path / "x.tflite")
     for request in (Request(image_io=True), Request(shape=(2, 3, 20, 20))):
         with pytest.raises(OptionError, match=r"formats have: onnx|one picture at a time"):

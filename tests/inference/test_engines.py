@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError
 from rlfn.inference import engines
-from rlfn.inference.engines import ENGINES, OnnxRuntimeEngine, choose_engine, load_engine
+from rlfn.inference.engines import ENGINES, OnnxRuntimeEngine, choose_engine, choose_precision, load_engine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
 from rlfn.models.reference import Reference
@@ -110,3 +111,59 @@ def test_a_damaged_package_is_noticed(tmp_path: Path, monkeypatch: pytest.Monkey
     damaged = catalog.ModelFile(copy, file.format, file.precision, file.sha256, {})
     with pytest.raises(ModelError, match="SHA-256"):
         damaged.read()
+
+
+@pytest.mark.parametrize(
+    ("flags", "engine", "model", "wanted"),
+    [
+        (set(), "openvino", "rlfn-s-x4", "fp32"),
+        ({"avx512_bf16"}, "openvino", "rlfn-s-x4", "bf16"),
+        ({"avx512_bf16"}, "onnxruntime", "rlfn-s-x4", "fp32"),
+        ({"avx512_vnni"}, "onnxruntime", "rlfn-s-x4", "fp32"),  # int8 loses more than 0.03 dB
+        ({"avx512_vnni"}, "onnxruntime", "rlfn-xs-x2", "int8"),
+        ({"avx512_vnni", "avx512_bf16"}, "openvino", "rlfn-xs-x2", "int8"),
+    ],
+)
+def test_auto_takes_a_native_precision_that_loses_little(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], engine: str, model: str, wanted: str
+) -> None:
+    base = catalog.get_model(model)
+    scores = {"Set5": {**base.scores["Set5"], "psnr": base.scores["Set5"]["psnr"] - 0.02}}
+    monkeypatch.setattr(catalog, "models", lambda: {model: replace(base, bf16=scores)})
+    monkeypatch.setattr(engines, "features", lambda: frozenset(flags))
+    assert choose_precision(engine, Reference(model)) == wanted
+
+
+def test_a_loss_that_nobody_measured_is_not_risked(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = catalog.get_model("rlfn-s-x4")
+    monkeypatch.setattr(catalog, "models", lambda: {"rlfn-s-x4": replace(base, bf16={})})
+    monkeypatch.setattr(engines, "features", lambda: frozenset({"avx512_bf16"}))
+    assert choose_precision("openvino", Reference("rlfn-s-x4")) == "fp32"
+
+
+def test_a_precision_that_the_processor_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "features", lambda: frozenset())
+    with pytest.raises(OptionError, match=r"openvino does not compute in bf16 on this processor\. It has: fp32, int8"):
+        load_engine("openvino", Reference("rlfn-s-x4"), precision="bf16")
+    monkeypatch.setattr(engines, "find_spec", lambda name: object() if name == "onnxruntime" else None)
+    with pytest.raises(OptionError, match="No engine that is installed computes in bf16"):
+        load_engine("auto", Reference("rlfn-s-x4"), precision="bf16")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_torch_computes_in_bf16_anywhere(precision: str) -> None:
+    pytest.importorskip("torch")
+    lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 20, 24)).astype(np.float32)
+    plain = load_engine("onnxruntime", Reference("rlfn-xs-x2"))(lr)
+    engine = load_engine("torch", Reference("rlfn-xs-x2"), precision=precision)
+    difference = np.abs(engine(lr) - plain).max()
+    assert engine.precision == precision
+    assert (difference > 0.05) == (precision == "bf16")
+    assert difference < 8.0
+
+
+def test_int8_of_a_file_of_one_s_own_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.onnx"
+    path.write_bytes(catalog.get_model("rlfn-xs-x2").file(catalog.GRAPH).read())
+    with pytest.raises(OptionError, match="int8 was asked for"):
+        load_engine("onnxruntime", Reference(str(path)), precision="int8")

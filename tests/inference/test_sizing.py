@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rlfn.errors import OptionError
 from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
 from rlfn.models import catalog
+from rlfn.models.reference import Reference
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,11 @@ def test_the_smallest_model_that_reaches_is_picked(monkeypatch: pytest.MonkeyPat
         pick_model(4.5)
 
 
-def test_a_network_s_name_leaves_the_scale_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_family_s_name_leaves_the_scale_open(monkeypatch: pytest.MonkeyPatch) -> None:
     one = catalog.get_model("rlfn-s-x4")
     kinds = (("rlfn-s", 4), ("rlfn-s", 2), ("rlfn-xs", 4), ("rlfn-xs", 3))
     models = {
-        f"{kind}-x{scale}": replace(one, name=f"{kind}-x{scale}", variant=kind, scale=scale) for kind, scale in kinds
+        f"{kind}-x{scale}": replace(one, name=f"{kind}-x{scale}", family=kind, scale=scale) for kind, scale in kinds
     }
     monkeypatch.setattr(catalog, "models", lambda: models)
     assert [picks(name) for name in (None, "rlfn-s", "rlfn-xs", "rlfn-xs-x4", "a.onnx")] == [True] * 3 + [False] * 2
@@ -74,3 +75,19 @@ def test_a_network_s_name_leaves_the_scale_open(monkeypatch: pytest.MonkeyPatch)
     assert picked == {None: "rlfn-xs-x4", 2: "rlfn-xs-x3", 3: "rlfn-xs-x3", 3.5: "rlfn-xs-x4"}
     with pytest.raises(OptionError, match=r"Packaged: x4 \(rlfn-xs-x4\), x3 \(rlfn-xs-x3\)\."):
         pick_model(5, "rlfn-xs")
+
+
+def test_two_families_of_one_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = catalog.get_model("rlfn-s-x4")
+    photo = replace(one, name="rlfn-s-photo-x4", family="rlfn-s-photo")
+    monkeypatch.setattr(catalog, "models", lambda: {"rlfn-s-x4": one, "rlfn-s-photo-x4": photo})
+    assert catalog.families() == ("rlfn-s", "rlfn-s-photo")
+    assert [pick_model(2, name).name for name in (None, *catalog.families())] == [
+        "rlfn-s-x4",
+        "rlfn-s-x4",
+        "rlfn-s-photo-x4",
+    ]
+    with pytest.raises(OptionError) as caught:
+        Reference("rlfn-s-foto")
+    for name in ("rlfn-s,", "rlfn-s-photo,", "rlfn-s-x4", "Did you mean 'rlfn-s-photo'?"):
+        assert name in str(caught.value)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from rlfn.errors import OptionError
 from rlfn.images.files import read_picture
-from rlfn.inference.tiling import available_memory, spans, tiles
+from rlfn.inference.processor import available_memory
+from rlfn.inference.tiling import spans, tiles
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.grid import axis_grid, pooled_length
 from rlfn.models.variants import VARIANTS, EDSRFields, IMDNFields, SPANFields, Variant

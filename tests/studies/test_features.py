@@ -130,7 +130,7 @@ def test_the_study_without_imagenet_weights(pictures: Path, tmp_path: Path) -> N
     rows = (tmp_path / "out" / "features.md").read_text().splitlines()
     assert "2 of set, centre crops of 48x32 px" in page
     assert VGG19_FILE in page
-    assert "--vgg19" in page
+    assert "give the study its path" in page
     for name in ("vgg19 ", "vgg19-tanh"):
         lacking = [row for row in rows if row.startswith(f"| {name}")]
         assert len(lacking) == len(VGG19_LAYERS)

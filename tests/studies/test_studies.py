@@ -63,7 +63,7 @@ def test_without_the_weights_of_vgg19_its_rows_say_so(asked: StudyRequest, monke
     for label in ("vgg19", "vgg19, layers 1 and 3", "vgg19, layers 9 and 13", "vgg19-tanh"):
         assert "not measured" in found[label].split("|")[4]
     assert "not measured" not in found["vgg19 with random weights"].split("|")[4]
-    assert "--vgg19" in (asked.out / "README.md").read_text()
+    assert "give the study its path" in (asked.out / "README.md").read_text()
 
 
 def test_with_the_weights_of_vgg19_every_row_is_measured(asked: StudyRequest, tmp_path: Path) -> None:

@@ -133,14 +133,14 @@ def test_the_cost_counts_pixels_and_multiply_adds() -> None:
 
 
 def test_the_reference_in_the_docs_is_that_of_the_schema() -> None:
-    page = Path(__file__).parents[2] / "docs" / "recipe-reference.md"
+    page = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"
     assert page.read_text(encoding="utf-8") == reference(), (
-        "run: python -m rlfn.training.reference > docs/recipe-reference.md"
+        "run: python -m rlfn.training.reference > docs/reference/recipes.md"
     )
 
 
 def test_the_recipe_in_the_docs_is_valid(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "training.md").read_text(encoding="utf-8")
     (tmp_path / "docs.toml").write_text(page.split("```toml")[1].split("```")[0])
     recipe = load_recipe(tmp_path / "docs.toml")
     assert recipe.stages[1].loss == {"l1": 0.2, "fourier": 0.05, "distillation": 0.8}

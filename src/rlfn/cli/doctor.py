@@ -26,8 +26,8 @@ def doctor(quick: Annotated[bool, typer.Option("--quick", help="Leave out the sp
     import pyvips
 
     import rlfn
-    from rlfn.inference.engines import choose_engine, default_threads
-    from rlfn.inference.tiling import available_memory
+    from rlfn.inference.engines import choose_engine
+    from rlfn.inference.processor import available_memory, default_threads
     from rlfn.models import catalog
     from rlfn.models.reference import Reference
 

@@ -61,7 +61,7 @@ def upscale(
     tile: Annotated[
         str, typer.Option("--tile", help="Largest tile side in px of the input; 0: whole picture; auto: by memory.")
     ] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="Of a packaged model's file.")] = "fp32",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or int8.")] = "auto",
     format: Annotated[
         str | None, typer.Option("--format", help="png, jpg, webp, tiff or avif. Default: the output's name, or png.")
     ] = None,
@@ -78,21 +78,18 @@ def upscale(
 ) -> None:
     """Make pictures larger and sharper."""
     from rlfn.images.files import DEFAULT_MAX_PIXELS, format_for
+    from rlfn.inference.enlarge import EnlargeOptions
     from rlfn.inference.sizing import Wanted
     from rlfn.jobs.batch import Batch, Settings
     from rlfn.jobs.plan import make_plan
 
     wanted = Wanted(scale, width, height)
     settings = Settings(
-        wanted=wanted,
-        model=model,
-        engine=engine,
-        threads=threads,
-        tile=int(tile) if tile.isdecimal() else tile,
-        precision=precision,
+        EnlargeOptions(
+            wanted, model, engine, precision, threads, int(tile) if tile.isdecimal() else tile, self_ensemble
+        ),
         format=format_for(f".{format.removeprefix('.')}").name if format is not None else None,
         quality=quality,
-        self_ensemble=self_ensemble,
         overwrite=overwrite,
         max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
     )

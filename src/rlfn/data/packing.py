@@ -26,7 +26,7 @@ from rlfn.data.pack import INDEX, JOURNAL, Pack, PackEntry, intact, layer_file, 
 from rlfn.data.pairs import PackingJob, plan_packing
 from rlfn.data.pictures import find_pictures, read_rgb
 from rlfn.data.store import reduce_bicubic, shorten
-from rlfn.errors import DataError, OptionError, OutputError, PictureError
+from rlfn.errors import DataError, OptionError, OutputError, PictureError, setting
 
 PictureProgress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
 Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution picture; (H, W, 3)
@@ -78,7 +78,7 @@ def make_pack(
         raise OptionError(f"Cannot pack at scales {scales or 'none'}. Give whole numbers from 2 up, such as 2 3 4.")
     jobs, problems = plan_packing(find_pictures(folders), scales, lr_folder, min_side)
     if problems and not skip:
-        raise DataError(f"{_reasons(problems)} Remove or replace them, or leave them out with --skip.")
+        raise DataError(f"{_reasons(problems)} Remove or replace them, or leave them out with {setting('skip')}.")
     if not jobs:
         raise DataError(f"No picture is left to pack. {_reasons(problems)}")
     settings = {"scales": list(scales), "lr": "given" if lr_folder else "bicubic"}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlfn.errors import OptionError, RlfnError
+from rlfn.errors import OptionError, RlfnError, setting
 
 if TYPE_CHECKING:
     from rlfn.inference.engines import Engine
@@ -124,7 +124,8 @@ def profile(
     Raises:
         OptionError, ModelError, MissingExtraError: a model cannot be loaded, or the picture is too small for it.
     """
-    from rlfn.inference.engines import default_threads, load_engine
+    from rlfn.inference.engines import load_engine
+    from rlfn.inference.processor import default_threads
     from rlfn.models.reference import Reference
 
     used = threads or default_threads()
@@ -221,7 +222,7 @@ def _lr_size(engine: Engine, size: tuple[int, int], of_output: bool) -> tuple[in
     if min(height, width) < traits.min_side:
         raise OptionError(
             f"{traits.variant} cannot be profiled on {width}x{height} px: it needs {traits.min_side} px a side. "
-            "Choose a larger --input or --output."
+            f"Choose a larger {setting('input')} or {setting('output')}."
         )
     return height, width
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import DataError, PictureError, listing
+from rlfn.errors import DataError, PictureError, listing, setting
 from rlfn.images.color import to_rgb
 from rlfn.images.files import READABLE_SUFFIXES, read_picture
 from rlfn.images.resize import resize
@@ -31,7 +31,7 @@ from rlfn.images.resize import resize
 STANDARD = ("Set5", "Set14", "B100", "Urban100", "Manga109")
 """The sets on which the field reports, by the names of their folders."""
 
-# where sets lie below the folder that --data names
+# where sets lie below the folder that holds them
 _PLACES = ("", "bench", "benchmark", "data", "data/bench", "data/benchmark")
 
 # (HR, LR) fingerprints of the field's own pixels, measured on the sets as they are shared by the papers' authors;
@@ -190,8 +190,8 @@ def _find_root(which: str, data: Path) -> Path:
         return direct.resolve()
     raise DataError(
         f"There is no set {which}: neither a folder of that path, nor one of that name in {data.resolve()} or its "
-        f"{listing(place for place in _PLACES if place)}. Name the folder that holds the sets with --data, "
-        "or set RLFN_DATA."
+        f"{listing(place for place in _PLACES if place)}. Name the folder that holds the sets with "
+        f"{setting('sets_dir')}, or set RLFN_DATA."
     )
 
 

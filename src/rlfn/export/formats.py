@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, listing, unknown
+from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, listing, setting, unknown
 from rlfn.export.checks import Run, compare
 from rlfn.export.executorch import load_executorch, write_executorch
 from rlfn.export.ncnn import load_ncnn, write_ncnn
@@ -96,7 +96,7 @@ FORMATS: dict[str, Format] = {
         least=21,  # below it ESA's pooled map is 1 px wide, which torch.export treats as another program
     ),
 }
-"""Every format by the name that ``rlfn export --to`` takes."""
+"""Every format by its name."""
 
 
 def check_request(checkpoint: Checkpoint, to: str, path: Path, request: Request) -> Format:
@@ -113,7 +113,8 @@ def check_request(checkpoint: Checkpoint, to: str, path: Path, request: Request)
     if not path.name.endswith(row.suffixes[0]) or path.name == row.suffixes[0]:
         raise OptionError(f"{to} cannot be written to {path}. Its file ends in {row.suffixes[0]}.")
     if request.shape is None and not row.any_size:
-        raise OptionError(f"A {to} file takes pictures of one size. Give it with --shape, such as 1x3x180x320.")
+        example = setting("shape", "1x3x180x320")
+        raise OptionError(f"A {to} file takes pictures of one size. Give it, such as {example}.")
     if request.image_io and not row.image_io:
         have = listing(name for name, other in FORMATS.items() if other.image_io)
         raise OptionError(f"{to} has no 8-bit pictures in and out. These formats have: {have}.")

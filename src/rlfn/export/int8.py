@@ -23,6 +23,7 @@ from rlfn.models.grid import axis_grid, grid_matrices
 from rlfn.models.traits import GRID_INPUTS
 from rlfn.networks.integers import is_sensitive
 from rlfn.networks.quiet import quiet
+from rlfn.telemetry import import_silent
 
 _CROP = 96
 _MOST_PICTURES = 32
@@ -73,6 +74,8 @@ def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
     CPUs with AVX2 and without VNNI add pairs of products in 16 bits, which full weights overflow (0.07 dB on Set5).
     """
     import onnx
+
+    import_silent("onnxruntime")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     model = onnx.load_from_string(data)
@@ -185,7 +188,7 @@ def quantize_openvino(graph: Any, pictures: list[NDArray[Any]]) -> Any:
     """
     try:
         with quiet():
-            import nncf
+            nncf = import_silent("nncf")
     except ImportError:
         raise MissingExtraError("Quantising for OpenVINO", "int8") from None
     inputs = {

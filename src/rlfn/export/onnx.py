@@ -13,6 +13,7 @@ from rlfn.export.request import Request
 from rlfn.networks import Checkpoint
 from rlfn.networks.graph import EXAMPLE_SIZE, PLAIN_AXES, metadata, trace, traits_of
 from rlfn.networks.wrappers import HalfInside, ImageIo
+from rlfn.telemetry import import_silent
 
 
 def onnx_graph(checkpoint: Checkpoint, request: Request) -> bytes:
@@ -49,7 +50,7 @@ def write_onnx(checkpoint: Checkpoint, request: Request, path: Path) -> None:
 
 def load_onnx(path: Path) -> Run:
     """Load an exported file into ONNX Runtime."""
-    import onnxruntime
+    onnxruntime = import_silent("onnxruntime")
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name

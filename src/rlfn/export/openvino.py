@@ -13,6 +13,7 @@ from rlfn.export.onnx import onnx_graph
 from rlfn.export.request import Request
 from rlfn.networks import ARCHITECTURES, Checkpoint
 from rlfn.networks.graph import metadata
+from rlfn.telemetry import import_silent
 
 
 def write_openvino(checkpoint: Checkpoint, request: Request, path: Path) -> None:
@@ -47,7 +48,6 @@ def load_openvino(path: Path) -> Run:
 
 def _import() -> Any:
     try:
-        import openvino
+        return import_silent("openvino")
     except ImportError:
         raise MissingExtraError("The export format openvino", "openvino") from None
-    return openvino

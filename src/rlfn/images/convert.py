@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rlfn.errors import PictureError
-from rlfn.images.picture import Pixels
+from rlfn.images.picture import Pixels, Unreadable
 
 
 def lab_of(image: Any) -> Any:
@@ -28,16 +27,16 @@ def as_srgb(image: Any, bits: int, warnings: list[str]) -> Any:
     return image.colourspace("lab").icc_export(output_profile="srgb", pcs="lab", depth=16 if deep else 8)
 
 
-def from_float(name: str, pixels: Pixels, warnings: list[str]) -> Pixels:
+def from_float(pixels: Pixels, warnings: list[str]) -> Pixels:
     """Make uint16 of values from 0 to 1.
 
     Raises:
-        PictureError: there are others among them; ``name`` says in which file.
+        Unreadable: there are others among them.
     """
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0 and high <= 1) or math.isnan(low + high):
-        raise PictureError(
-            f"{name} holds floating-point pixels from {low:g} to {high:g}; allowed are 0 to 1. "
+        raise Unreadable(
+            f"holds floating-point pixels from {low:g} to {high:g}; allowed are 0 to 1. "
             "Scale them, or convert the picture to 16 bit first."
         )
     warnings.append("floating-point pixels converted to 16 bit")

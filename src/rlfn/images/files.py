@@ -11,16 +11,16 @@
 
 from __future__ import annotations
 
+from rlfn.images.codecs.codec import Codec
 from rlfn.images.formats import (
     FORMATS,
     READABLE_SUFFIXES,
     WRITABLE,
-    Format,
     check_writable_size,
     format_for,
 )
 from rlfn.images.picture import Metadata, Picture, Pixels
-from rlfn.images.reading import DEFAULT_MAX_PIXELS, Source, picture_size, read_picture
+from rlfn.images.reading import DEFAULT_MAX_PIXELS, PictureSource, picture_size, read_picture
 from rlfn.images.writing import write_picture
 
 __all__ = [
@@ -28,11 +28,11 @@ __all__ = [
     "FORMATS",
     "READABLE_SUFFIXES",
     "WRITABLE",
-    "Format",
+    "Codec",
     "Metadata",
     "Picture",
+    "PictureSource",
     "Pixels",
-    "Source",
     "check_writable_size",
     "format_for",
     "picture_size",

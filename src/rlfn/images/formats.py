@@ -1,76 +1,24 @@
-"""THE table of picture formats: suffixes, limits, depths, and what a file's first bytes look like. Plain data."""
+"""Which format is meant: by a name, a suffix, or a file's first bytes."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from rlfn.errors import OptionError, OutputError, PictureError, listing, unknown
+from rlfn.images.codecs import ROWS
+from rlfn.images.codecs.codec import Codec
 
-
-@dataclass(frozen=True)
-class Format:
-    """One row of the table.
-
-    ``max_side`` is in pixels, of what can be written; ``depths`` are the bits a channel that a file can hold and that
-    are kept; ``gray`` says that it has pictures without colour; ``default_quality`` (1 to 100) exists only where
-    ``lossy``.
-    """
-
-    name: str
-    title: str
-    suffixes: tuple[str, ...]
-    writable: bool
-    max_side: int = 0
-    depths: tuple[int, ...] = (8,)
-    lossy: bool = False
-    alpha: bool = True
-    gray: bool = True
-    default_quality: int | None = None
-
-
-_ROWS = (
-    Format(
-        "jpg",
-        "JPEG",
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        True,
-        65_500,
-        (8,),
-        lossy=True,
-        alpha=False,
-        default_quality=95,
-    ),
-    Format("png", "PNG", (".png",), True, 1_000_000, (8, 16)),
-    Format("webp", "WebP", (".webp",), True, 16_383, (8,), lossy=True, gray=False, default_quality=95),
-    Format("tiff", "TIFF", (".tiff", ".tif"), True, 1_000_000, (8, 16)),
-    Format("avif", "AVIF", (".avif",), True, 16_384, (8, 10, 12), lossy=True, gray=False, default_quality=85),
-    Format("heic", "HEIC", (".heic", ".heif", ".hif"), False, depths=(8, 10, 12), lossy=True),
-    Format("gif", "GIF", (".gif",), False),
-)
-
-FORMATS: dict[str, Format] = {row.name: row for row in _ROWS}
+FORMATS: dict[str, Codec] = {row.name: row for row in ROWS}
 """Every format that can be read, by name; those with ``writable`` can be written too."""
 
-WRITABLE: tuple[str, ...] = tuple(row.name for row in _ROWS if row.writable)
+WRITABLE: tuple[str, ...] = tuple(row.name for row in ROWS if row.writable)
 """The names of the formats that can be written."""
 
-READABLE_SUFFIXES: frozenset[str] = frozenset(suffix for row in _ROWS for suffix in row.suffixes)
+READABLE_SUFFIXES: frozenset[str] = frozenset(suffix for row in ROWS for suffix in row.suffixes)
 """Lower-case suffixes of files that are worth opening in a folder."""
 
-_BY_NAME = {name: row for row in _ROWS for name in (row.name, *(suffix[1:] for suffix in row.suffixes))}
-
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "jpg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"II+\0", "tiff"),
-    (b"MM\0+", "tiff"),
-    (b"GIF87a", "gif"),
-    (b"GIF89a", "gif"),
-)
+_BY_NAME = {name: row for row in ROWS for name in (row.name, *(suffix[1:] for suffix in row.suffixes))}
 
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"BM", "a BMP picture"),
@@ -87,7 +35,7 @@ HEAD_BYTES = 4096
 """So many first bytes are enough for :func:`sniff`."""
 
 
-def format_for(path_or_name: str | os.PathLike[str]) -> Format:
+def format_for(path_or_name: str | os.PathLike[str]) -> Codec:
     """Return the writable format for a name (``"jpg"``, ``"JPEG"``, ``".tif"``) or for a path by its suffix.
 
     Raises:
@@ -112,7 +60,7 @@ def check_writable_size(format: str, width: int, height: int) -> None:
     row = format_for(format)
     if max(width, height) <= row.max_side:
         return
-    larger = [other.name for other in _ROWS if other.writable and max(width, height) <= other.max_side]
+    larger = [other.name for other in ROWS if other.writable and max(width, height) <= other.max_side]
     remedy = f"Write {listing(larger)} instead, or choose a smaller scale." if larger else "Choose a smaller scale."
     raise OutputError(
         f"The result would be {width} x {height} pixels; {row.title} allows at most {row.max_side} a side. {remedy}"
@@ -129,7 +77,7 @@ def check_quality(quality: int | None) -> None:
         raise OptionError(f"There is no quality {quality}. Allowed: 1 to 100.")
 
 
-def sniff(head: bytes, what: str) -> Format:
+def sniff(head: bytes, what: str) -> Codec:
     """Return the format that a file's first bytes show; ``what`` names the file in errors.
 
     Raises:
@@ -137,24 +85,10 @@ def sniff(head: bytes, what: str) -> Format:
     """
     if not head:
         raise PictureError(f"{what} is empty (0 bytes). Get a whole copy of the picture.")
-    for magic, known in _MAGIC:
-        if head.startswith(magic):
-            return FORMATS[known]
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return FORMATS["webp"]
-    if head[4:8] == b"ftyp" and (name := _brand(head)):
-        return FORMATS[name]
+    for row in ROWS:
+        if row.recognise(head):
+            return row
     found = next((text for magic, text in _FOREIGN if head.startswith(magic)), "not a picture that rlfn knows")
     raise PictureError(
-        f"{what} is {found}. Allowed: {listing(row.title for row in _ROWS)}. Convert it to one of these first."
+        f"{what} is {found}. Allowed: {listing(row.title for row in ROWS)}. Convert it to one of these first."
     )
-
-
-def _brand(head: bytes) -> str | None:
-    """Tell AVIF from HEIC by the brands of an ISO media file's first box."""
-    size = min(int.from_bytes(head[:4], "big"), len(head))
-    brands = [head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))]
-    if b"avif" in brands or b"avis" in brands:
-        return "avif"
-    heif = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-    return "heic" if any(brand in heif for brand in brands) else None

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[Any]
 
 
+class Unreadable(Exception):  # noqa: N818 - it never leaves the package
+    """A sound file that cannot be taken. The text goes on from the file's name: "is ...", "holds ..."."""
+
+
 @dataclass(frozen=True)
 class Metadata:
     """What goes with the pixels from file to file.

@@ -11,14 +11,20 @@ if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
 
 
-def graph_of(model: Reference) -> bytes:
+def graph_of(model: Reference, precision: str = "fp32") -> bytes:
     """Return a model's ONNX graph; weights are exported first, which needs torch.
+
+    Args:
+        model: what a user calls a model.
+        precision: that of the computation; int8 has files of its own, bf16 computes with the fp32 one.
 
     Raises:
         ModelError: the file cannot be read or is damaged.
+        OptionError: there is no such file.
     """
     if model.has_graph:
-        return model.graph()
+        return model.graph(precision)
+    model.check_precision(precision)
     checkpoint = checkpoint_of(model)
     from rlfn.networks.graph import onnx_bytes
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-from rlfn.errors import OptionError, listing
+from rlfn.errors import OptionError, listing, setting
 from rlfn.models import catalog
 
 _SLACK = 1e-9
@@ -29,7 +29,10 @@ class Wanted:
     def __post_init__(self) -> None:
         """Refuse contradictory or impossible sizes."""
         if self.scale is not None and (self.width is not None or self.height is not None):
-            raise OptionError("Both a scale and a width or height were given. Give either --scale or --width/--height.")
+            raise OptionError(
+                "Both a scale and a width or height were given. "
+                f"Give either {setting('scale')}, or {setting('width')} and {setting('height')}."
+            )
         if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale < math.inf):
             raise OptionError(f"A scale of {self.scale!r} was asked for. Allowed: a number above 0, such as 2 or 2.5.")
         for name, side in (("width", self.width), ("height", self.height)):
@@ -72,30 +75,30 @@ def reaches(scale: int, factor: float) -> bool:
 
 
 def picks(model: str | os.PathLike[str] | None) -> bool:
-    """Tell whether what a user calls a model leaves the scale open: nothing, or a packaged network's name."""
-    return model is None or model in catalog.variants()
+    """Tell whether what a user calls a model leaves the scale open: nothing, or a packaged family's name."""
+    return model is None or model in catalog.families()
 
 
-def pick_model(factor: float | None, variant: str | None = None) -> catalog.Model:
+def pick_model(factor: float | None, family: str | None = None) -> catalog.Model:
     """Return the default model of the smallest scale that reaches ``factor``.
 
     Args:
         factor: the factor wanted; None for the first model.
-        variant: a packaged network's name, to choose among its models alone.
+        family: a packaged family's name, to choose among its models alone.
 
     Raises:
         OptionError: none does; the message says what there is.
     """
-    models = [model for model in catalog.models().values() if variant in (None, model.variant)]
+    models = [model for model in catalog.models().values() if family in (None, model.family)]
     if factor is None:
         return models[0]
     for scale in sorted({model.scale for model in models}):
         if reaches(scale, factor):
-            return catalog.model_for_scale(scale, variant)
+            return catalog.model_for_scale(scale, family)
     have = listing(f"x{model.scale} ({model.name})" for model in models)
     raise OptionError(
         f"No packaged model upscales x{factor:.4g}. Packaged: {have}. "
-        f"Ask for at most x{max(model.scale for model in models)}, or give weights of your own with --model."
+        f"Ask for at most x{max(model.scale for model in models)}, or give weights of your own with {setting('model')}."
     )
 
 

@@ -10,13 +10,12 @@ lies:
 - the pooled map is padded with zeros where the picture ends, as the network does, but with its nearest value where the
   picture goes on (zeros there would reach far into the tile).
 
-What remains is the influence of pixels beyond the margin. docs/upscaling.md states the error that was measured.
+What remains is the influence of pixels beyond the margin. docs/guide/upscaling.md states the error that was measured.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -90,27 +89,3 @@ def check_tile(tile: int | str) -> None:
         raise OptionError(
             f"A tile of {tile!r} was asked for. Allowed: 'auto', 0 for the whole picture at once, or a side in px."
         )
-
-
-def _reclaimable() -> int:
-    """Return the bytes of file cache that a control group counts as used, and that the system gives back at need."""
-    with open("/sys/fs/cgroup/memory.stat", encoding="ascii") as file:
-        return sum(int(line.split()[1]) for line in file if line.startswith("inactive_file "))
-
-
-def available_memory() -> int:
-    """Return the bytes of memory that a process may still take, as far as the system tells; else 2 GiB."""
-    found = []
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            found += [int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")]
-        with (
-            open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit,
-            open("/sys/fs/cgroup/memory.current", encoding="ascii") as used,
-        ):
-            found.append(max(0, int(limit.read()) - int(used.read()) + _reclaimable()))
-    except (OSError, ValueError):
-        pass
-    if not found and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return min(found, default=2 << 30)

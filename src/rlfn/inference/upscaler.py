@@ -1,4 +1,4 @@
-"""The upscaler: arrays in, arrays out. Value range, padding, tiling and rounding live here and nowhere else."""
+"""The upscaler: images in, images out. Value range, padding, tiling and rounding live here and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import OptionError
+from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
-from rlfn.inference.engines import load_engine
-from rlfn.inference.tiling import Tile, available_memory, check_tile, spans, tiles
+from rlfn.inference.engines import AUTO, Engine, load_engine
+from rlfn.inference.frame import frame
+from rlfn.inference.processor import available_memory
+from rlfn.inference.tiling import Tile, check_tile, spans, tiles
 from rlfn.models import catalog
 from rlfn.models.grid import axis_grid
 from rlfn.models.reference import Reference
 
-Progress = Callable[[float], None]
+TileProgress = Callable[[float], None]
 """Called with the finished share of a picture, 0 to 1."""
 
 _LARGEST_TILE = 384
@@ -32,15 +34,22 @@ _MEMORY_SHARE = 0.25
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 
 
+class _How(NamedTuple):
+    self_ensemble: bool
+    wrap: bool
+
+
 class Upscaler:
     """Upscales pictures with one model on one engine.
 
     Args:
         model: a packaged model's name (``rlfn models`` lists them) or the path of a .onnx, .safetensors or .pth file.
-        engine: ``"auto"``, or a name from :data:`rlfn.inference.engines.ENGINES`.
+        engine: ``"auto"``, a name from :data:`rlfn.inference.engines.ENGINES`, or a loaded engine, which then decides
+            about the model, the threads and the precision.
         threads: CPU threads; None for all cores.
         tile: the largest tile side in LR px; ``"auto"`` chooses by the free memory; 0 for the whole picture at once.
-        precision: of the packaged model's file.
+        precision: how to compute: ``"fp32"``, ``"bf16"``, ``"int8"``, or ``"auto"`` for the fastest that this processor
+            has and that loses at most 0.03 dB.
 
     Raises:
         OptionError, ModelError, MissingExtraError: see :func:`rlfn.inference.engines.load_engine`.
@@ -53,18 +62,22 @@ class Upscaler:
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
-        engine: str = "auto",
+        engine: str | Engine = AUTO,
         threads: int | None = None,
         tile: int | Literal["auto"] = "auto",
         *,
-        precision: str = "fp32",
+        precision: str = AUTO,
     ) -> None:
         check_tile(tile)
-        source = Reference(model if model is not None else next(iter(catalog.models())), precision)
-        self._engine = load_engine(engine, source, threads)
+        self._arguments = (model, engine, threads, tile, precision)
+        if isinstance(engine, str):
+            reference = Reference(model if model is not None else next(iter(catalog.models())))
+            self._engine = load_engine(engine, reference, threads, precision)
+            self.model = reference.name
+        else:
+            self._engine, self.model = engine, engine.traits.variant
         self._tile = tile
         self._lock = Lock()
-        self.model = source.name
         if tile != "auto" and tile != 0:
             spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
 
@@ -78,8 +91,28 @@ class Upscaler:
         """The name of the engine that runs the model."""
         return self._engine.name
 
+    @property
+    def precision(self) -> str:
+        """How the model is computed."""
+        return self._engine.precision
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what this was made from: another process loads the model again."""
+        model, engine, threads, tile, precision = self._arguments
+        if not isinstance(engine, str):
+            raise OptionError(
+                "An Upscaler with an engine that was handed in cannot be pickled. "
+                f"Give {setting('engine')} by its name."
+            )
+        return _again, (type(self), model, engine, threads, tile, precision)
+
     def __call__(
-        self, image: NDArray[Any], *, self_ensemble: bool = False, progress: Progress | None = None
+        self,
+        image: NDArray[Any],
+        *,
+        self_ensemble: bool = False,
+        wrap: bool = False,
+        progress: TileProgress | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
 
@@ -87,6 +120,7 @@ class Upscaler:
             image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
             self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
                 float copy of the result in memory.
+            wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
             progress: called with the finished share after each tile.
 
         Returns:
@@ -95,9 +129,9 @@ class Upscaler:
         Raises:
             OptionError: an array of another kind.
         """
-        _check(image)
+        check_image(image)
         with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, self_ensemble, progress)
+            return self._upscaled(image, _How(self_ensemble, wrap), progress)
 
     def result_bytes(self, image: NDArray[Any], *, self_ensemble: bool = False) -> int:
         """Return about how much memory the result of ``image`` takes while it is made, without the network's own."""
@@ -106,39 +140,38 @@ class Upscaler:
         copies = 2 if channels == 4 else 1  # colour and alpha, and both together
         return int(pixels * (channels * image.itemsize * copies + (12 if self_ensemble else 0)))
 
-    def _upscaled(self, image: NDArray[Any], self_ensemble: bool, progress: Progress | None) -> NDArray[Any]:
+    def _upscaled(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[Any]:
         if image.ndim == 2:
-            return self._colour(to_rgb(image), self_ensemble, progress, gray=True)
+            return self._colour(to_rgb(image), how, progress, gray=True)
         if image.shape[2] == 3:
-            return self._colour(image, self_ensemble, progress)
+            return self._colour(image, how, progress)
         rgb, alpha = image[:, :, :3], np.ascontiguousarray(image[:, :, 3])
         if alpha.min() == alpha.max():
-            colour = self._colour(rgb, self_ensemble, progress)
+            colour = self._colour(rgb, how, progress)
             return np.dstack([colour, np.full(colour.shape[:2], alpha.flat[0], alpha.dtype)])
         parts = [_part(progress, 0), _part(progress, 1)]
-        colour = self._colour(fill_transparent(rgb, alpha), self_ensemble, parts[0])
-        wide = self._colour(to_rgb(alpha), self_ensemble, parts[1], gray=True)
+        colour = self._colour(fill_transparent(rgb, alpha), how, parts[0])
+        wide = self._colour(to_rgb(alpha), how, parts[1], gray=True)
         return np.dstack([colour, limit_alpha(wide, alpha, self.scale)])
 
     def _colour(
-        self, image: NDArray[Any], self_ensemble: bool, progress: Progress | None, gray: bool = False
+        self, image: NDArray[Any], how: _How, progress: TileProgress | None, gray: bool = False
     ) -> NDArray[Any]:
         """Upscale (H, W, 3) to an array of its kind: (sH, sW, 3), or the luma (sH, sW) of a gray picture."""
         height, width = (side * self.scale for side in image.shape[:2])
         shape = (height, width) if gray else (height, width, 3)
         top = float(np.iinfo(image.dtype).max)
         out = np.empty(shape, image.dtype)
-        if self_ensemble:
-            for start, block in _bands(self._ensemble(image, progress)):
+        if how.self_ensemble:
+            for start, block in _bands(self._ensemble(image, how, progress)):
                 out[start : start + block.shape[0]] = _round(to_gray(block) if gray else block, top, image.dtype)
             return out
-        for tile, block in self._blocks(image, progress):
-            area = _scaled(tile, self.scale)
+        for area, block in self._blocks(image, how, progress):
             pixels = block.transpose(1, 2, 0)
             out[area] = _round(to_gray(pixels) if gray else pixels, top, image.dtype)
         return out
 
-    def _ensemble(self, image: NDArray[Any], progress: Progress | None) -> NDArray[np.float32]:
+    def _ensemble(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[np.float32]:
         """Return the float mean (sH, sW, 3), in levels of 255, over the eight symmetries."""
         height, width = (side * self.scale for side in image.shape[:2])
         total = np.zeros((height, width, 3), np.float32)
@@ -146,12 +179,27 @@ class Upscaler:
             turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
             # a view of the sum in which the turned result lies as it comes
             view = np.rot90(total[:, ::-1] if mirrored else total, turns)
-            for tile, block in self._blocks(turned, _part(progress, number, len(_SYMMETRIES))):
-                view[_scaled(tile, self.scale)] += block.transpose(1, 2, 0)
+            for area, block in self._blocks(turned, how, _part(progress, number, len(_SYMMETRIES))):
+                view[area] += block.transpose(1, 2, 0)
         total /= len(_SYMMETRIES)
         return total
 
-    def _blocks(self, image: NDArray[Any], progress: Progress | None) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+    def _blocks(
+        self, image: NDArray[Any], how: _How, progress: TileProgress | None
+    ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
+        """Yield the result in parts: where each lies in the (sH, sW) result, and (3, sh, sw) in levels of 255."""
+        framed, sides, scale = frame(image, wrap=how.wrap), image.shape[:2], self.scale
+        for tile, block in self._tiles(framed.image, progress):
+            area, inside = [], []
+            for span, before, side in zip((tile.rows, tile.columns), (framed.top, framed.left), sides, strict=True):
+                start, stop = max(span.core_start - before, 0), min(span.core_stop - before, side)
+                area.append(slice(start * scale, stop * scale))
+                skipped = start + before - span.core_start
+                inside.append(slice(skipped * scale, (skipped + stop - start) * scale))
+            if all(part.start < part.stop for part in area):
+                yield (area[0], area[1]), block[:, inside[0], inside[1]]
+
+    def _tiles(self, image: NDArray[Any], progress: TileProgress | None) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
         """Run the network tile by tile; yield each tile and its core's result (3, sh, sw) in levels of 255."""
         traits, scale = self._engine.traits, self.scale
         height, width = image.shape[:2]
@@ -194,7 +242,17 @@ class Upscaler:
         return side
 
 
-def _check(image: NDArray[Any]) -> None:
+def _again(kind: type[Upscaler], *arguments: Any) -> Upscaler:
+    *rest, precision = arguments
+    return kind(*rest, precision=precision)
+
+
+def check_image(image: NDArray[Any]) -> None:
+    """Refuse an array that is no image.
+
+    Raises:
+        OptionError: it is not uint8 or uint16, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4), or is empty.
+    """
     kinds = image.dtype in (np.uint8, np.uint16)
     shapes = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if not (kinds and shapes and image.size):
@@ -210,13 +268,6 @@ def _grow(image: NDArray[Any], least: int) -> NDArray[Any]:
     return np.pad(image, (*more, (0, 0)), mode="edge") if any(pad for _, pad in more) else image
 
 
-def _scaled(tile: Tile, scale: int) -> tuple[slice, slice]:
-    return (
-        slice(tile.rows.core_start * scale, tile.rows.core_stop * scale),
-        slice(tile.columns.core_start * scale, tile.columns.core_stop * scale),
-    )
-
-
 def _round(levels: NDArray[np.float32], top: float, kind: np.dtype[Any]) -> NDArray[Any]:
     """Turn levels of 255 into integers of ``kind``: scaled to [0, ``top``], half up, clipped."""
     scaled = levels * np.float32(top / 255.0)
@@ -230,7 +281,7 @@ def _bands(image: NDArray[np.float32], rows: int = 256) -> Iterator[tuple[int, N
         yield start, image[start : start + rows]
 
 
-def _part(progress: Progress | None, number: int, count: int = 2) -> Progress | None:
+def _part(progress: TileProgress | None, number: int, count: int = 2) -> TileProgress | None:
     """Return a progress function for part ``number`` of ``count`` equal parts."""
     if progress is None:
         return None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rlfn.errors import MissingExtraError, ModelError, OutputError
 from rlfn.inference.loading import checkpoint_of
 from rlfn.models.reference import Reference
+from rlfn.telemetry import import_silent
 
 if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
@@ -54,7 +55,7 @@ checkpoint = from_pretrained("{repo}")
 sr = checkpoint.network(lr)  # (N, 3, H, W) float in [0, 255], at least 15 px a side
 ```
 
-Or download `{weights}` and run `rlfn upscale photo.jpg --model {weights}`.
+Or download `{weights}` and run `rlfn upscale photo.jpg -m {weights}`.
 """
 
 
@@ -168,7 +169,6 @@ def _download(name: str, revision: str | None) -> Path:
 
 def _hub() -> Any:
     try:
-        import huggingface_hub
+        return import_silent("huggingface_hub")
     except ImportError:
         raise MissingExtraError("The Hugging Face hub", "huggingface") from None
-    return huggingface_hub

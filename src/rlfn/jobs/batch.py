@@ -17,26 +17,18 @@ from dataclasses import replace
 from typing import Any
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import PictureError, RlfnError
+from rlfn.errors import RlfnError
 from rlfn.images.files import Picture, check_writable_size, picture_size, read_picture, write_picture
 from rlfn.images.formats import HEAD_BYTES, format_for, sniff
-from rlfn.images.resize import resize
-from rlfn.inference.sizing import check_reach, pick_model, picks
-from rlfn.inference.tiling import available_memory
-from rlfn.inference.upscaler import Upscaler
+from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record, Settings
-from rlfn.models import catalog
-from rlfn.models.reference import Reference
 
 __all__ = ["Batch", "Record", "Settings"]
 
 _WRITERS = 2
 _WAITING_BYTES = 256 << 20
 """So many bytes of results may wait for their encoders while the next picture is upscaled, or else one result."""
-
-_WORTH_STARTING = 500_000
-"""With fewer input pixels in all, OpenVINO's slower start (0.36 s, benchmarks/command.py) costs more than it wins."""
 
 _READER_PATIENCE = 2.0
 """Seconds for which a batch that was stopped waits for its reader, which may hang in a pipe or on a network."""
@@ -51,30 +43,26 @@ class Batch:
     Args:
         settings: see :class:`Settings`.
         progress: called with the running job and its finished share.
+        pool: where loaded models are kept; one of its own by default.
 
     Raises:
         OptionError, ModelError, MissingExtraError: the model or the engine cannot be had, or reaches no such scale.
     """
 
-    def __init__(self, settings: Settings, progress: Callable[[Job, float], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Callable[[Job, float], None] | None = None,
+        pool: UpscalerPool | None = None,
+    ) -> None:
         self.settings = settings
-        self._engine = settings.engine
+        self.enlarger = Enlarger(settings.enlarge, pool)
         self._progress = progress
-        self._upscalers: dict[str, Upscaler] = {}
-        scale = settings.wanted.scale
-        if picks(settings.model):
-            model = pick_model(scale, settings.model)
-            Reference(model.name, settings.precision)
-            self.model_scale = model.scale
-            self._first = model.name
-        else:
-            assert settings.model is not None
-            self._first = settings.model
-            source = Reference(settings.model, settings.precision)
-            packaged = catalog.models().get(settings.model)
-            self.model_scale = packaged.scale if packaged else self._upscaler(settings.model).scale
-            if scale is not None:
-                check_reach(source.name, self.model_scale, scale)
+
+    @property
+    def model_scale(self) -> int:
+        """The scale of the model that is used where no size is asked for."""
+        return self.enlarger.scale
 
     def run(self, jobs: list[Job]) -> Generator[Record, None, None]:
         """Yield one record a job, in order. What goes wrong with a picture is a record, never an exception.
@@ -82,25 +70,27 @@ class Batch:
         Raises:
             OptionError, ModelError, MissingExtraError: the model cannot be loaded, so that there is nothing to do.
         """
-        self._loaded = False
+        enlarger = self.enlarger.suited(self._pixels(jobs))
         reads: deque[Future[_Loaded]] = deque()
         waiting: deque[tuple[int, Future[Record]]] = deque()
         todo = deque(jobs)
-        self._engine = self._choose_engine(jobs)
+        loaded = False
         with ThreadPoolExecutor(_WRITERS) as writers:
             try:
                 for job in jobs:
                     while todo and len(reads) < 2:
                         reads.append(self._begin_reading(todo.popleft()))
-                    self._load_first(jobs)
-                    loaded = _settled(reads[0])
-                    room = _WAITING_BYTES - self._result_bytes(loaded)
+                    if not loaded and not all(self._is_done(one) for one in jobs):
+                        enlarger.load()  # while the first picture is read
+                    loaded = True
+                    picture = _settled(reads[0])
+                    room = _WAITING_BYTES - self._result_bytes(picture)
                     while waiting and (
                         len(waiting) > _WRITERS or waiting[0][1].done() or sum(size for size, _ in waiting) > room
                     ):
                         yield waiting.popleft()[1].result()
-                    waiting.append(self._start(job, reads.popleft(), writers))
-                    del loaded
+                    waiting.append(self._start(job, reads.popleft(), writers, enlarger))
+                    del picture
                 while waiting:
                     yield waiting.popleft()[1].result()
             finally:
@@ -108,30 +98,15 @@ class Batch:
                     record.cancel()
                 wait(reads, timeout=_READER_PATIENCE)
 
-    def _choose_engine(self, jobs: list[Job]) -> str:
-        """Return the engine asked for; 'auto' for one small picture is the one that starts the fastest."""
-        asked = self.settings.engine
-        if asked != "auto" or len(jobs) != 1 or self._is_done(jobs[0]):
-            return asked
-        if jobs[0].source is None or not jobs[0].source.is_file():
-            return asked  # a pipe can be read only once
+    def _pixels(self, jobs: list[Job]) -> int | None:
+        """Return the pixels of a single picture's input; None where there is more work, or its size is not known."""
+        if len(jobs) != 1 or self._is_done(jobs[0]) or jobs[0].source is None or not jobs[0].source.is_file():
+            return None  # a pipe can be read only once
         try:
             width, height = picture_size(jobs[0].source)
         except RlfnError:
-            return asked  # reading the picture will say what is wrong with it
-        small = width * height < _WORTH_STARTING and Reference(self._first, self.settings.precision).has_graph
-        return "onnxruntime" if small else asked
-
-    def _load_first(self, jobs: list[Job]) -> None:
-        """Load the model, while the first picture is read, if any needs one: its errors concern all pictures."""
-        if self._loaded:
-            return
-        self._loaded = True
-        if all(self._is_done(job) for job in jobs):
-            return
-        wanted = self.settings.wanted
-        if not picks(self.settings.model) or (wanted.width is None and wanted.height is None):
-            self._upscaler(self._first)
+            return None  # reading the picture will say what is wrong with it
+        return width * height
 
     def _is_done(self, job: Job) -> bool:
         """Tell whether a job's output exists and shall stay."""
@@ -151,7 +126,7 @@ class Batch:
         began = time.perf_counter()
         source = _standard_input() if job.source is None else job.source
         picture = read_picture(source, max_pixels=self.settings.max_pixels)
-        check_writable_size(name, *self.settings.wanted.size(picture.width, picture.height, self.model_scale))
+        check_writable_size(name, *self.enlarger.size(picture.width, picture.height))
         return time.perf_counter() - began, picture
 
     def _format(self, job: Job) -> str:
@@ -165,39 +140,32 @@ class Batch:
             return 0
         return int(loaded[1].pixels.nbytes) * self.model_scale**2
 
-    def _start(self, job: Job, loaded: Future[_Loaded], writers: ThreadPoolExecutor) -> tuple[int, Future[Record]]:
+    def _start(
+        self, job: Job, loaded: Future[_Loaded], writers: ThreadPoolExecutor, enlarger: Enlarger
+    ) -> tuple[int, Future[Record]]:
         """Upscale one picture here and hand it to an encoder; return the result's bytes and the record to come."""
         record = Record(_name(job.source), _name(job.target), "failed")
-        began = time.perf_counter()
         try:
             reading, picture = loaded.result()
             if picture is None:
                 return 0, _finished(replace(record, status="skipped"))
             record = replace(record, input_size=(picture.width, picture.height))
-            upscaler = self._upscaler_for(picture.width, picture.height)
-            self._check_memory(picture, upscaler)
             began = time.perf_counter()
-            result = self.enlarge(picture, upscaler, lambda share: self._report(job, share))
+            made = enlarger(picture.pixels, lambda share: self._report(job, share))
             took = time.perf_counter() - began
+            result = replace(picture, pixels=made.image)
             record = replace(
                 record,
                 output_size=(result.width, result.height),
                 seconds=reading + took,
                 engine_seconds=took,
-                model=upscaler.model,
-                engine=upscaler.engine,
+                model=made.model,
+                engine=made.engine,
+                precision=made.precision,
             )
             return int(result.pixels.nbytes), writers.submit(self._write, job, result, record)
         except Exception as error:  # engines raise what they like; one picture must not stop the rest
             return 0, _finished(record.failed(error))
-
-    def enlarge(self, picture: Picture, upscaler: Upscaler, progress: Callable[[float], None] | None = None) -> Picture:
-        """Return the picture in the wanted size, its metadata kept."""
-        pixels = upscaler(picture.pixels, self_ensemble=self.settings.self_ensemble, progress=progress)
-        width, height = self.settings.wanted.size(picture.width, picture.height, upscaler.scale)
-        if pixels.shape[:2] != (height, width):
-            pixels = resize(pixels, size=(height, width))
-        return replace(picture, pixels=pixels)
 
     def _write(self, job: Job, picture: Picture, record: Record) -> Record:
         began = time.perf_counter()
@@ -213,33 +181,6 @@ class Batch:
             return replace(record, output_size=None).failed(error)
         seconds = record.seconds + time.perf_counter() - began
         return replace(record, status="done", seconds=seconds, warnings=(*picture.warnings, *warnings))
-
-    def _upscaler_for(self, width: int, height: int) -> Upscaler:
-        wanted = self.settings.wanted
-        asked = self.settings.model
-        if asked is None or picks(asked):
-            asked = pick_model(wanted.factor(width, height, self.model_scale), asked).name
-        upscaler = self._upscaler(asked)
-        check_reach(upscaler.model, upscaler.scale, wanted.factor(width, height, upscaler.scale))
-        return upscaler
-
-    def _upscaler(self, name: str) -> Upscaler:
-        if name not in self._upscalers:
-            settings = self.settings
-            self._upscalers[name] = Upscaler(
-                name, self._engine, settings.threads, settings.tile, precision=settings.precision
-            )
-        return self._upscalers[name]
-
-    def _check_memory(self, picture: Picture, upscaler: Upscaler) -> None:
-        """Refuse a result that the free memory cannot hold, before the system ends this process for it."""
-        needed = upscaler.result_bytes(picture.pixels, self_ensemble=self.settings.self_ensemble)
-        free = available_memory()
-        if needed > free:
-            raise PictureError(
-                f"Upscaling {picture.width} x {picture.height} pixels x{upscaler.scale} takes {needed / 1e9:.1f} GB of "
-                f"memory for the result, and {free / 1e9:.1f} GB are free. Close other programs, or cut the picture up."
-            )
 
     def _report(self, job: Job, share: float) -> None:
         if self._progress is not None:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlfn.errors import OptionError, OutputError, PictureError, listing
+from rlfn.errors import OptionError, OutputError, PictureError, listing, setting
 from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for
 
 STREAM = "-"
 """The name that stands for standard input or output."""
 
+_OUTPUT = setting("output")
 _GLOB = set("*?[")
 _SEPARATORS = tuple({"/", os.sep})
 
@@ -95,14 +96,16 @@ def _stream_plan(inputs: Sequence[str], output: str | None, format: str | None) 
         files, folders = _collect(inputs)
         if folders or len(files) != 1:
             found = f"is {len(files)} files" if files else "is a folder"
-            raise OptionError(f"{inputs[0]} {found}, but standard output carries one picture. Give a folder with -o.")
+            raise OptionError(
+                f"{inputs[0]} {found}, but standard output carries one picture. Give a folder with {_OUTPUT}."
+            )
         source = files[0]
     if output in (None, STREAM):
         return Plan([Job(source, None)])
     if not _is_file_name(str(output)):
         raise OptionError(
             f"Standard input has no name that its output in the folder {output} could have. "
-            "Name a file with -o, for instance -o out.png."
+            f"Name a file with {_OUTPUT}, for instance {setting('output', 'out.png')}."
         )
     _check_file_name(str(output), format)
     return Plan([Job(source, Path(str(output)))])
@@ -118,7 +121,9 @@ def _is_file_name(output: str) -> bool:
 def _check_file_name(output: str, format: str | None) -> None:
     """Refuse a name whose format is unknown or contradicts ``format``, and what is no ordinary file."""
     if os.path.exists(output) and not os.path.isfile(output):
-        raise OutputError(f"{output} is not an ordinary file. Name a file, or pipe the result with -o -.")
+        raise OutputError(
+            f"{output} is not an ordinary file. Name a file, or pipe the result with {setting('output', '-')}."
+        )
     suffix = Path(output).suffix.lower()
     if format is None:
         try:
@@ -126,11 +131,13 @@ def _check_file_name(output: str, format: str | None) -> None:
         except OptionError:
             suffixes = listing(FORMATS[name].suffixes[0] for name in WRITABLE)
             raise OptionError(
-                f"The name {output} does not say a format that can be written. End it with {suffixes}, give --format, "
-                f"or name a folder as {output}/."
+                f"The name {output} does not say a format that can be written. End it with {suffixes}, "
+                f"give {setting('format')}, or name a folder as {output}/."
             ) from None
     elif suffix in READABLE_SUFFIXES and suffix not in FORMATS[format].suffixes:
-        raise OptionError(f"The name {output} contradicts --format {format}. Leave out the one that is wrong.")
+        raise OptionError(
+            f"The name {output} contradicts {setting('format', format)}. Leave out the one that is wrong."
+        )
 
 
 def _check_folder_name(output: str | None) -> None:
@@ -138,10 +145,10 @@ def _check_folder_name(output: str | None) -> None:
     if output is None or os.path.isdir(output):
         return
     if os.path.lexists(output.rstrip("".join(_SEPARATORS))):
-        raise OptionError(f"{output} is a file, but pictures are to be written into it. Give a folder with -o.")
+        raise OptionError(f"{output} is a file, but pictures are to be written into it. Give a folder with {_OUTPUT}.")
     if not output.endswith(_SEPARATORS) and Path(output).suffix.lower() in READABLE_SUFFIXES:
         raise OptionError(
-            f"{output} is the name of one picture, but several are to be written. Give a folder with -o; "
+            f"{output} is the name of one picture, but several are to be written. Give a folder with {_OUTPUT}; "
             f"{output}/ would make one of that name."
         )
 
@@ -169,16 +176,16 @@ def _collect(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
 def _folder_jobs(folder: Path, root: Path, output: Path, suffix: str, recursive: bool) -> list[Job]:
     """Mirror the pictures of ``folder`` in ``root``; what lies in ``output`` is no input."""
     if root.is_file():
-        raise OptionError(f"{root} is a file, but a folder's pictures are to be written. Give a folder with -o.")
+        raise OptionError(f"{root} is a file, but a folder's pictures are to be written. Give a folder with {_OUTPUT}.")
     if _file_key(output) == _file_key(folder):
-        raise OutputError(f"{folder} would be its own output. Give another folder with -o, or leave it out.")
+        raise OutputError(f"{folder} would be its own output. Give another folder with {_OUTPUT}, or leave it out.")
     excluded = Path(_file_key(output))
     jobs = []
     for path in _pictures(folder, recursive):
         if not Path(_file_key(path)).is_relative_to(excluded):
             jobs.append(Job(path, root / path.relative_to(folder).parent / f"{path.stem}.{suffix}"))
     if not jobs:
-        deeper = "" if recursive else " Its sub-folders are searched with --recursive."
+        deeper = "" if recursive else f" Its sub-folders are searched with {setting('recursive')}."
         raise PictureError(f"There are no pictures in {folder}.{deeper}")
     return jobs
 
@@ -207,7 +214,7 @@ def _sibling(folder: Path, label: str) -> Path:
     """Return the folder beside ``folder`` that takes its outputs."""
     named = folder if folder.name not in ("", "..") else Path(os.path.realpath(folder))
     if not named.name:
-        raise OptionError(f"{folder} has no folder beside it. Name the output with -o.")
+        raise OptionError(f"{folder} has no folder beside it. Name the output with {_OUTPUT}.")
     return named.with_name(f"{named.name}_{label}")
 
 
@@ -237,13 +244,13 @@ def _check_conflicts(plan: Plan) -> None:
         if replaced is not None:
             raise OutputError(
                 f"{replaced} would be replaced by the result {job.target}. Inputs are never overwritten: "
-                "choose another -o."
+                f"choose another {_OUTPUT}."
             )
         other = taken.setdefault(key, job)
         if other is not job:
             raise OutputError(
                 f"{other.source} and {job.source} would both be written to {job.target}. "
-                "Every picture needs a name of its own: rename one, or upscale them separately with -o."
+                f"Every picture needs a name of its own: rename one, or upscale them separately with {_OUTPUT}."
             )
 
 

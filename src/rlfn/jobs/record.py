@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from rlfn.errors import OptionError, RlfnError
+from rlfn.errors import OptionError, RlfnError, Wording, as_argument, setting, worded
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.formats import check_quality, format_for
-from rlfn.inference.engines import check_engine
-from rlfn.inference.sizing import Wanted
-from rlfn.inference.tiling import check_tile
+from rlfn.inference.enlarge import EnlargeOptions
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,9 @@ class Record:
         input_size, output_size: (width, height), None where unknown.
         seconds: the work on it: reading, inference and writing, without the time for which it waited for others.
         engine_seconds: of these, inference alone.
-        error: why it failed, in a sentence.
+        precision: how the model was computed.
+        warnings, error: what was lost, and why it failed, in sentences whose settings a face words
+            (:func:`rlfn.errors.worded`).
         cause: the exception behind ``error``.
     """
 
@@ -36,12 +36,15 @@ class Record:
     model: str | None = None
     engine: str | None = None
     warnings: tuple[str, ...] = ()
+    precision: str | None = None
     error: str | None = None
     cause: BaseException | None = field(default=None, repr=False, compare=False)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, wording: Wording = as_argument) -> dict[str, Any]:
         """Return everything but ``cause``, ready for JSON; times are rounded to a tenth of a millisecond."""
         facts = {row.name: getattr(self, row.name) for row in fields(self) if row.name != "cause"}
+        facts["warnings"] = [worded(text, wording) for text in self.warnings]
+        facts["error"] = None if self.error is None else worded(self.error, wording)
         return {name: round(fact, 4) if isinstance(fact, float) else fact for name, fact in facts.items()}
 
     def failed(self, error: BaseException) -> Record:
@@ -52,38 +55,37 @@ class Record:
 def explain(error: BaseException) -> str:
     """Say in a sentence why a picture failed."""
     if isinstance(error, RlfnError):
-        return str(error)
+        return error.template
     if isinstance(error, MemoryError):
-        return "The memory of this machine is not enough for this picture. Try --tile 128, or a smaller picture."
+        return f"The memory of this machine is not enough. Try {setting('tile', 128)}, or a smaller picture."
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]
     what = f"{type(error).__name__}: {first}".rstrip(": .")
-    return f"The picture could not be upscaled ({what}). Run again with --debug for the details."
+    return f"The picture could not be upscaled ({what}). Run again with {setting('debug')} for the details."
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How every picture of a batch is treated. ``model`` None means the packaged model that fits.
+    """How every picture of a batch is treated.
+
+    Attributes:
+        enlarge: how its pixels are enlarged.
+        format: of the outputs, a key of :data:`rlfn.images.files.FORMATS`; None for what their names say.
+        quality: 1 to 100, of lossy formats; None for the format's own.
+        overwrite: replace outputs that exist.
+        max_pixels: the largest input accepted.
 
     Raises:
-        OptionError, MissingExtraError: a value that is not allowed, or an engine that is not installed.
+        OptionError: a value that is not allowed.
     """
 
-    wanted: Wanted = field(default_factory=Wanted)
-    model: str | None = None
-    engine: str = "auto"
-    threads: int | None = None
-    tile: Any = "auto"
-    precision: str = "fp32"
+    enlarge: EnlargeOptions = field(default_factory=EnlargeOptions)
     format: str | None = None
     quality: int | None = None
-    self_ensemble: bool = False
     overwrite: bool = False
     max_pixels: int | None = DEFAULT_MAX_PIXELS
 
     def __post_init__(self) -> None:
         """Refuse what no picture could be upscaled with."""
-        check_engine(self.engine, self.threads)
-        check_tile(self.tile)
         check_quality(self.quality)
         if self.format is not None:
             format_for(self.format)

@@ -5,12 +5,12 @@ A further model is files and a manifest entry; nothing here changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import ModelError, OptionError, listing, unknown
+from rlfn.errors import ModelError, OptionError, listing, setting, unknown
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -19,6 +19,12 @@ GRAPH = "onnx"
 
 TENSORS = "safetensors"
 """The format of the weights themselves."""
+
+PRECISIONS = ("fp32", "bf16", "int8")
+"""How a model can be computed. int8 has a file of its own; bf16 computes with the fp32 one."""
+
+SCORED_SET = "Set5"
+"""The set by which a precision's loss is judged."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,18 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Model:
-    """One packaged model: a variant at a scale with weights.
+    """One packaged model: a variant at a scale with weights for one purpose, which the family names.
 
     Attributes:
+        family: the weights' purpose; the model's name is the family's and the scale.
+        variant: the network, a row of :data:`rlfn.models.variants.VARIANTS`.
         scores: set -> {"psnr": dB, "ssim": 0..1} on Y, border = scale, of its fp32 weights.
         training: how it was trained, in a sentence.
+        bf16: scores like ``scores`` of a computation in bf16, where they were measured.
     """
 
     name: str
+    family: str
     variant: str
     scale: int
     parameters: int
@@ -70,6 +80,26 @@ class Model:
     scores: dict[str, dict[str, float]]
     training: str
     licence: str
+    bf16: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that the model can be computed in."""
+        have = {file.precision for file in self.files}
+        return tuple(name for name in PRECISIONS if name == "bf16" or name in have)
+
+    def scores_in(self, precision: str) -> dict[str, dict[str, float]]:
+        """Return the scores in a precision, set -> {"psnr": dB, "ssim": 0..1}; empty where nobody measured them."""
+        if precision == "fp32":
+            return self.scores
+        if precision == "bf16":
+            return self.bf16
+        return next((file.scores for file in self.files if file.precision == precision), {})
+
+    def loss(self, precision: str) -> float | None:
+        """Return how many dB less than fp32 the model has on Set5 in ``precision``; None where nobody measured it."""
+        found = self.scores_in(precision).get(SCORED_SET)
+        return None if found is None else self.scores[SCORED_SET]["psnr"] - found["psnr"]
 
     def file(self, format: str, precision: str = "fp32") -> ModelFile:
         """Return the file of the given format and precision.
@@ -81,7 +111,7 @@ class Model:
             if (file.format, file.precision) == (format, precision):
                 return file
         have = listing(f"{file.format} {file.precision}" for file in self.files)
-        raise OptionError(f"{self.name} has no {format} file of precision {precision}. It has: {have}.")
+        raise OptionError(f"There is no {precision} {format} file of {self.name}. It has: {have}.")
 
 
 @lru_cache(maxsize=1)
@@ -97,31 +127,31 @@ def get_model(name: str) -> Model:
     """Return the packaged model called ``name``.
 
     Raises:
-        OptionError: there is none; the message lists those that exist.
+        OptionError: there is none; the message lists families and models.
     """
     if name not in models():
-        raise unknown("packaged model", name, models())
+        raise unknown("packaged model or family", name, (*families(), *models()))
     return models()[name]
 
 
-def variants() -> tuple[str, ...]:
-    """Return the names of the networks that are packaged, in the manifest's order."""
-    return tuple(dict.fromkeys(model.variant for model in models().values()))
+def families() -> tuple[str, ...]:
+    """Return the names of the packaged families, in the manifest's order."""
+    return tuple(dict.fromkeys(model.family for model in models().values()))
 
 
-def model_for_scale(scale: int, variant: str | None = None) -> Model:
-    """Return the default model of a scale, or that of a network at that scale.
+def model_for_scale(scale: int, family: str | None = None) -> Model:
+    """Return the default model of a scale, or a family's model at that scale.
 
     Raises:
         OptionError: no packaged model serves it; the message says which scales are served.
     """
     for model in models().values():
-        if model.scale == scale and variant in (None, model.variant):
+        if model.scale == scale and family in (None, model.family):
             return model
     have = listing(f"x{model.scale} ({model.name})" for model in models().values())
     raise OptionError(
-        f"No packaged model upscales x{scale}. Packaged: {have}. "
-        "Give weights of your own with --model, or a smaller size with --width or --height."
+        f"No packaged model upscales x{scale}. Packaged: {have}. Give weights of your own with {setting('model')}, "
+        f"or a smaller size with {setting('width')} or {setting('height')}."
     )
 
 
@@ -132,6 +162,7 @@ def _model(name: str, entry: dict[str, Any]) -> Model:
     )
     return Model(
         name=name,
+        family=entry["family"],
         variant=entry["variant"],
         scale=entry["scale"],
         parameters=entry["parameters"],
@@ -139,4 +170,5 @@ def _model(name: str, entry: dict[str, Any]) -> Model:
         scores=entry["scores"],
         training=entry["training"],
         licence=entry["licence"],
+        bf16=entry.get("bf16", {}),
     )

@@ -1,11 +1,11 @@
-"""What a user calls a model: a packaged name or the path of a file, resolved to a graph or to weights."""
+"""What a user calls a model: a packaged name or the path of a file, resolved to a graph or to a file of weights."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from rlfn.errors import ModelError, OptionError, listing, unknown
+from rlfn.errors import ModelError, OptionError, listing, setting
 from rlfn.models import catalog
 
 GRAPH_SUFFIXES = (".onnx",)
@@ -17,23 +17,23 @@ class Reference:
 
     Args:
         model: a packaged model's name, or the path of a .onnx, .safetensors or .pth file.
-        precision: of a packaged model's file, e.g. ``"fp32"``.
 
     Raises:
         OptionError: neither a packaged name nor a path of a known kind.
         ModelError: the file does not exist.
     """
 
-    def __init__(self, model: str | os.PathLike[str], precision: str = "fp32") -> None:
-        self.precision = precision
+    def __init__(self, model: str | os.PathLike[str]) -> None:
+        if not isinstance(model, str | os.PathLike):
+            raise OptionError(
+                f"A model of type {type(model).__name__} was given. Allowed: a name such as "
+                f"{next(iter(catalog.models()))}, or the path of a model file."
+            )
         self._model: catalog.Model | None = None
         self._path = Path(model)
         if isinstance(model, str) and model in catalog.models():
             self._model = catalog.models()[model]
             self.name = self.label = model
-            precisions = sorted({file.precision for file in self._model.files})
-            if precision not in precisions:
-                raise unknown(f"precision of {model}", precision, precisions)
             return
         if not self._path.suffix and os.sep not in str(model):
             catalog.get_model(str(model))
@@ -44,23 +44,58 @@ class Reference:
             )
         if not self._path.is_file():
             raise ModelError(f"There is no model file {self._path}. Packaged models: {listing(catalog.models())}.")
-        if precision != "fp32":
-            raise OptionError(f"A precision of {precision} was asked for, but only packaged models have several.")
         self.name, self.label = self._path.stem, str(self._path)
+
+    @property
+    def packaged(self) -> catalog.Model | None:
+        """The packaged model, None for a file."""
+        return self._model
 
     @property
     def has_graph(self) -> bool:
         """Whether there is an ONNX graph without exporting one."""
         return self._model is not None or self._path.suffix.lower() in GRAPH_SUFFIXES
 
-    def graph(self) -> bytes:
-        """Return the ONNX graph of a packaged model or a .onnx file.
+    @property
+    def stamp(self) -> tuple[str, int, int]:
+        """What tells this model from every other, and from the same file after a change."""
+        if self._model is not None:
+            return self.name, 0, 0
+        try:
+            facts = os.stat(self._path)
+        except OSError as error:
+            raise ModelError(f"{self._path} cannot be read: {error.strerror}. Check the file.") from error
+        return os.path.realpath(self._path), facts.st_mtime_ns, facts.st_size
+
+    def loss(self, precision: str) -> float | None:
+        """Return how many dB less than fp32 the model has on Set5 in ``precision``; None where nobody measured it."""
+        return None if self._model is None else self._model.loss(precision)
+
+    def check_precision(self, precision: str) -> None:
+        """Refuse a precision that this model cannot be computed in.
 
         Raises:
+            OptionError: int8 was asked for, and there is no such file.
+        """
+        if precision != "int8":
+            return
+        if self._model is None:
+            raise OptionError(
+                f"int8 was asked for, but {self.label} is not a packaged model. Export the weights in int8 and give "
+                f"that file as the model, or use {setting('precision', 'fp32')}."
+            )
+        self._model.file(catalog.GRAPH, precision)
+
+    def graph(self, precision: str = "fp32") -> bytes:
+        """Return the ONNX graph of a packaged model or a .onnx file, for a computation in ``precision``.
+
+        Raises:
+            OptionError: there is no file of that precision.
             ModelError: the file cannot be read or is damaged.
         """
+        self.check_precision(precision)
         if self._model is not None:
-            return self._model.file(catalog.GRAPH, self.precision).read()
+            return self._model.file(catalog.GRAPH, "int8" if precision == "int8" else "fp32").read()
         try:
             return self._path.read_bytes()
         except OSError as error:
@@ -70,17 +105,12 @@ class Reference:
         """Return the file of the weights themselves.
 
         Raises:
-            OptionError: the model is an ONNX file, or an int8 one.
+            OptionError: the model is an ONNX file.
             ModelError: a packaged file is damaged.
         """
         if self._model is None and self.has_graph:
             raise OptionError(
                 f"{self._path} is an ONNX graph, which torch cannot run. Give the .safetensors or .pth file instead."
-            )
-        if self.precision != "fp32":
-            raise OptionError(
-                f"torch runs the weights of {self.name} in fp32, not in {self.precision}. "
-                "Use the engine onnxruntime or openvino."
             )
         if self._model is None:
             return self._path

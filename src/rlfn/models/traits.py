@@ -57,7 +57,7 @@ class Traits:
         except (KeyError, ValueError) as error:
             raise ModelError(
                 f"The ONNX file does not say what the runtime must know of its network ({error}). "
-                "Files that 'rlfn export' writes without --shape and --image-io do; export the weights again with it."
+                "Files that 'rlfn export' writes for any size do; export the weights again with it."
             ) from None
         if traits.value_range != 255.0:
             raise ModelError(f"The ONNX file takes [0, {traits.value_range:g}]. Networks here take [0, 255].")

@@ -25,6 +25,7 @@ from rlfn.networks.checkpoints import Checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
 from rlfn.networks.quiet import quiet
 from rlfn.networks.wrappers import WithGrid
+from rlfn.telemetry import import_silent
 
 TOLERANCE = 0.05
 """The largest allowed difference from torch, in levels of 255, where rounding does not explain more."""
@@ -90,7 +91,7 @@ def check_onnx(data: bytes, checkpoint: Checkpoint) -> float:
         ModelError: the difference exceeds :data:`TOLERANCE`, and what rounding explains
             (:func:`allowed_by_rounding`).
     """
-    import onnxruntime
+    onnxruntime = import_silent("onnxruntime")
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from rlfn.errors import OptionError
+from rlfn.errors import OptionError, setting
 from rlfn.models.variants import RLFNFields, variant_of
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import Checkpoint
@@ -121,7 +121,8 @@ def _narrower(fields: RLFNFields, channels: int | None, mid: int | None) -> RLFN
             raise OptionError(f"The network has {have} {name}, so {kept} cannot be kept. Allowed: 1 to {have}.")
     narrower = replace(fields, channels=channels or fields.channels, mid=mid or fields.mid)
     if narrower == fields:
-        raise OptionError("Nothing would be removed. Say with --channels or --mid how many channels to keep.")
+        widths = f"{setting('channels')} or {setting('mid')}"
+        raise OptionError(f"Nothing would be removed. Say with {widths} how many channels to keep.")
     return narrower
 
 

@@ -66,7 +66,7 @@ def run(request: StudyRequest) -> bool:
     rows = []
     for choice in CHOICES:
         lacks = choice.imagenet and weights is None
-        missing = f"VGG-19's ImageNet weights are not here: download {VGG19_URL} and give it as --vgg19." * lacks
+        missing = f"VGG-19's ImageNet weights are not here: download {VGG19_URL} and give the study its path." * lacks
         rows.append(Row(choice.label, None if lacks else choice.name, choice.paper, missing))
         if not lacks:
             start = {"init": str(packaged)} if packaged else {}

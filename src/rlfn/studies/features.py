@@ -221,7 +221,7 @@ def _missing(banks: Sequence[Bank]) -> list[str]:
         return []
     return [
         f"{' and '.join(names)} are not measured: the ImageNet weights {VGG19_FILE} are not at hand. Download "
-        f"{VGG19_URL} (about 550 MB), give its path with --vgg19, and run the study again."
+        f"{VGG19_URL} (about 550 MB), give the study its path, and run it again."
     ]
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlfn.atomic import make_folder
-from rlfn.errors import DataError, ModelError, RlfnError, listing
+from rlfn.errors import DataError, ModelError, RlfnError, as_argument, listing, setting, worded
 from rlfn.evaluation.benchmark import BICUBIC, RULES
 from rlfn.evaluation.plots import draw_points
 from rlfn.evaluation.profile import count_costs
 from rlfn.evaluation.sets import STANDARD, find_set
-from rlfn.inference.engines import default_threads, load_engine
+from rlfn.inference.engines import load_engine
+from rlfn.inference.processor import default_threads
 from rlfn.models import catalog
 from rlfn.models.reference import GRAPH_SUFFIXES, TENSOR_SUFFIXES, Reference
 from rlfn.studies.published import Published, published
@@ -94,7 +95,7 @@ def run(request: StudyRequest) -> bool:
     printed = "; ".join(f"{listing(names)}: {source}" for source, names in sources.items())
     page.remarks.append(f"Printed values. {printed}. Their latencies are of other machines and left out.")
     _draw(request, blocks, latencies, threads, page)
-    page.remarks += [f"Failed: {message}" for message in failures]
+    page.remarks += [f"Failed: {worded(message, as_argument)}" for message in failures]
     page.write(request.out)
     if failures:
         raise DataError(f"The table is in {request.out}, but not all could be measured: {' | '.join(failures)}")
@@ -153,12 +154,13 @@ def _scored(request: StudyRequest, scale: int, entries: Sequence[Entry], failure
         try:
             found = find_set(which, scale, request.bench)
         except DataError as error:
-            failures.append(f"x{scale}: {error}")
+            failures.append(f"x{scale}: {error.template}")
             continue
         there.append(which)
         page.facts[f"{found.name} x{scale}"] = f"{len(found.pairs)} pictures; LR: {found.lr_source}"
     if not measured.sets:
-        failures.append(f"x{scale}: none of {listing(STANDARD)} is there. Name their folder with --bench or RLFN_DATA")
+        missing = f"none of {listing(STANDARD)} is there. Name their folder with {setting('sets_dir')} or RLFN_DATA"
+        failures.append(f"x{scale}: {missing}")
     measured.sets = tuple(there)
     bicubic = measured.bicubic()
     rows = []

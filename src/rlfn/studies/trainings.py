@@ -18,7 +18,7 @@ import torch
 
 from rlfn.atomic import make_folder, write_bytes
 from rlfn.data.pack import Pack
-from rlfn.errors import DataError, OptionError
+from rlfn.errors import DataError, OptionError, setting
 from rlfn.networks.checkpoints import read_state
 from rlfn.studies.request import Budget, StudyRequest
 from rlfn.training.loop import train
@@ -100,7 +100,7 @@ class StudyPlan:
         self, trainings: Sequence[Training], request: StudyRequest, small: Mapping[str, Any] | None = None
     ) -> None:
         if request.data is None:
-            raise DataError("This study trains. Give it a pack: --data PACK (made by rlfn data pack).")
+            raise DataError(f"This study trains. Give it a pack: {setting('data', 'PACK')} (made by 'rlfn data pack').")
         self.pack = Pack.open(request.data)
         self.trainings = tuple(trainings)
         self.request = request
@@ -222,7 +222,7 @@ class StudyPlan:
         if iterations < _LEAST:
             raise OptionError(
                 f"A budget of {budget.hours:g} hours gives {iterations} steps a stage, too few to show anything. "
-                f"Give at least hours={_LEAST * each * self.request.seeds / 3600.0:.2g}, or fewer --seeds."
+                f"Give at least hours={_LEAST * each * self.request.seeds / 3600.0:.2g}, or fewer {setting('seeds')}."
             )
         return iterations
 

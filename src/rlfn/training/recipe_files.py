@@ -184,7 +184,7 @@ def apply_override(raw: dict[str, Any], text: str) -> None:
     """Apply one ``path.to.key=value``."""
     where, equals, value = text.partition("=")
     if not equals or not where.strip():
-        raise OptionError(f"{setting('set')} {text!r} is not of the form key=value, for example stages.0.hours=0.5.")
+        raise OptionError(f"{_given(text)} is not of the form key=value, for example stages.0.hours=0.5.")
     try:
         parsed: Any = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -197,7 +197,7 @@ def apply_override(raw: dict[str, Any], text: str) -> None:
         elif isinstance(place, dict):
             place = place.setdefault(key, {})
         else:
-            raise OptionError(f"{setting('set')} {text!r}: {'.'.join(parents[:depth])} is a value and has no keys.")
+            raise OptionError(f"{_given(text)}: {'.'.join(parents[:depth])} is a value and has no keys.")
     if isinstance(place, list):
         _item(place, last, text)
         place[int(last)] = parsed
@@ -209,7 +209,7 @@ def apply_override(raw: dict[str, Any], text: str) -> None:
                     place.pop(other, None)
                     _drop_shared(raw, parents, other)
     else:
-        raise OptionError(f"{setting('set')} {text!r}: {'.'.join(parents)} is a value and has no keys.")
+        raise OptionError(f"{_given(text)}: {'.'.join(parents)} is a value and has no keys.")
 
 
 def _drop_shared(raw: dict[str, Any], parents: list[str], key: str) -> None:
@@ -220,10 +220,14 @@ def _drop_shared(raw: dict[str, Any], parents: list[str], key: str) -> None:
                 stage.pop(key, None)
 
 
+def _given(text: str) -> str:
+    return setting("overrides", repr(text))
+
+
 def _item(place: list[Any], key: str, text: str) -> Any:
     if not key.isdigit() or int(key) >= len(place):
         allowed = f"0 to {len(place) - 1}" if place else "none, the list is empty"
-        raise OptionError(f"{setting('set')} {text!r}: {key!r} is not an item of that list. Allowed: {allowed}.")
+        raise OptionError(f"{_given(text)}: {key!r} is not an item of that list. Allowed: {allowed}.")
     return place[int(key)]
 
 

@@ -1,6 +1,6 @@
 """The reference of recipes, written from the schema.
 
-python -m rlfn.training.reference > docs/recipe-reference.md
+python -m rlfn.training.reference > docs/reference/recipes.md
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The engines that run a network, by table. Each takes and returns float32 pictures in [0, 255].
+"""The engines that run a network, by table. Each takes and returns float32 images in [0, 255].
 
-An engine is a callable ``engine(lr, grid=None) -> sr`` from (N, 3, H, W) to (N, 3, sH, sW), with ``traits`` and a
-``name``. ``grid`` says where a tile lies in its picture; an engine whose ``takes_grid`` is false is never given one.
-A new engine is one file here and one row in :data:`ENGINES`.
+An engine is a callable ``engine(lr, grid=None) -> sr`` from (N, 3, H, W) to (N, 3, sH, sW), with ``traits``, a
+``name`` and a ``precision``. ``grid`` says where a tile lies in its image; an engine whose ``takes_grid`` is false is
+never given one. A new engine is one file here and one row in :data:`ENGINES`.
 """
 
 from __future__ import annotations
@@ -12,85 +12,191 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from rlfn.errors import MissingExtraError, ModelError, OptionError, unknown
-from rlfn.inference.engines.base import Array, Engine, default_threads
+from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
+from rlfn.inference.engines.base import Array, Engine
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.engines.openvino import OpenVinoEngine
 from rlfn.inference.engines.torch import TorchEngine
 from rlfn.inference.loading import checkpoint_of, graph_of
+from rlfn.inference.processor import BF16_FEATURES, INT8_FEATURES, features
+from rlfn.models.catalog import PRECISIONS
 from rlfn.models.reference import Reference
 
-__all__ = ["ENGINES", "Array", "Engine", "EngineRow", "check_engine", "choose_engine", "default_threads", "load_engine"]
+__all__ = [
+    "AUTO",
+    "ENGINES",
+    "Array",
+    "Engine",
+    "EngineRow",
+    "check_engine",
+    "choose_engine",
+    "choose_precision",
+    "load_engine",
+]
+
+AUTO = "auto"
+"""The name that leaves an engine or a precision to be chosen."""
 
 MAX_THREADS = 1024
 """More threads than this are a slip: engines would start them all."""
 
+MOST_LOSS = 0.03
+"""A precision that 'auto' takes loses at most so many dB on Set5."""
+
+WORTH_STARTING = 500_000
+"""With fewer input pixels in all, OpenVINO's slower start (0.36 s, benchmarks/command.py) costs more than it wins."""
+
 
 @dataclass(frozen=True)
 class EngineRow:
-    """How an engine is loaded, which module it needs, and where 'auto' prefers it."""
+    """One engine.
 
-    load: Callable[[Reference, int | None], Engine]
+    Attributes:
+        load: makes it from what a user calls a model, a number of threads (None for all cores) and a precision.
+        module: the package that it needs.
+        preferred: whether 'auto' prefers it here.
+        precisions: those in which it can compute on this processor.
+        native: those of them that this processor computes faster than fp32.
+        quick_start: whether a single small picture is worth its start.
+    """
+
+    load: Callable[[Reference, int | None, str], Engine]
     module: str
     preferred: Callable[[], bool]
+    precisions: Callable[[], tuple[str, ...]]
+    native: Callable[[], tuple[str, ...]]
+    quick_start: bool = True
 
 
 def _is_x86() -> bool:
     return platform.machine().lower() in {"x86_64", "amd64", "i686"}
 
 
+def _has_bf16() -> bool:
+    return bool(features() & BF16_FEATURES)
+
+
+def _fast_int8() -> tuple[str, ...]:
+    return ("int8",) if features() & INT8_FEATURES else ()
+
+
 ENGINES: dict[str, EngineRow] = {
-    "openvino": EngineRow(lambda model, threads: OpenVinoEngine(graph_of(model), threads), "openvino", _is_x86),
-    "onnxruntime": EngineRow(
-        lambda model, threads: OnnxRuntimeEngine(graph_of(model), threads), "onnxruntime", lambda: True
+    "openvino": EngineRow(
+        lambda model, threads, precision: OpenVinoEngine(graph_of(model, precision), threads, precision),
+        "openvino",
+        _is_x86,
+        lambda: ("fp32", "bf16", "int8") if _has_bf16() else ("fp32", "int8"),
+        lambda: (*_fast_int8(), *(("bf16",) if _has_bf16() else ())),
+        quick_start=False,
     ),
-    "torch": EngineRow(lambda model, threads: TorchEngine(checkpoint_of(model), threads), "torch", lambda: True),
+    "onnxruntime": EngineRow(
+        lambda model, threads, precision: OnnxRuntimeEngine(graph_of(model, precision), threads, precision),
+        "onnxruntime",
+        lambda: True,
+        lambda: ("fp32", "int8"),
+        _fast_int8,
+    ),
+    "torch": EngineRow(
+        lambda model, threads, precision: TorchEngine(checkpoint_of(model), threads, precision),
+        "torch",
+        lambda: True,
+        lambda: ("fp32", "bf16"),
+        lambda: ("bf16",) if _has_bf16() else (),
+    ),
 }
 """Every engine by name, in the order in which 'auto' considers them."""
 
 
-def load_engine(name: str, model: Reference, threads: int | None = None) -> Engine:
-    """Load ``model`` into the engine called ``name``; 'auto' takes the fastest that is installed.
+def load_engine(name: str, model: Reference, threads: int | None = None, precision: str = "fp32") -> Engine:
+    """Load ``model`` into the engine called ``name``.
 
-    Weights that are not a graph yet (a user's .safetensors or .pth) run in torch unless another engine is asked for.
+    Args:
+        name: ``"auto"`` (see :func:`choose_engine`) or a row of :data:`ENGINES`.
+        model: what a user calls a model.
+        threads: CPU threads; None for all cores.
+        precision: how to compute: ``"auto"`` (see :func:`choose_precision`), or one that the engine has here.
 
     Raises:
-        OptionError: there is no such engine, or ``threads`` is not positive.
+        OptionError: there is no such engine or precision, or ``threads`` is not allowed.
         MissingExtraError: the engine is not installed.
         ModelError: the model cannot be loaded.
     """
-    if name == "auto":
-        name = choose_engine(model)
-    check_engine(name, threads)
+    if name == AUTO:
+        name = choose_engine(model, precision=precision)
+    check_engine(name, threads, precision)
+    if precision == AUTO:
+        precision = choose_precision(name, model)
     try:
-        return ENGINES[name].load(model, threads)
+        return ENGINES[name].load(model, threads, precision)
     except ModelError as error:
-        if model.label in str(error):
+        if model.label in error.template:
             raise
-        raise ModelError(f"{model.label}: {error}") from error
+        raise ModelError(f"{model.label}: {error.template}") from error
 
 
-def check_engine(name: str, threads: int | None = None) -> None:
-    """Refuse an engine or a number of threads with which nothing can run.
+def check_engine(name: str, threads: int | None = None, precision: str = "fp32") -> None:
+    """Refuse an engine, a number of threads or a precision with which nothing can run.
 
     Raises:
-        OptionError: there is no such engine, or ``threads`` is outside 1 to :data:`MAX_THREADS`.
+        OptionError: there is no such engine or precision, the engine has not the precision on this processor, or
+            ``threads`` is outside 1 to :data:`MAX_THREADS`.
         MissingExtraError: the engine is not installed.
     """
-    if threads is not None and not 1 <= threads <= MAX_THREADS:
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
         raise OptionError(
             f"An engine cannot run on {threads} threads. Allowed: 1 to {MAX_THREADS}; leave it out for all cores."
         )
-    if name == "auto":
+    if precision not in (AUTO, *PRECISIONS):
+        raise unknown("precision", precision, (AUTO, *PRECISIONS))
+    if name == AUTO:
         return
     if name not in ENGINES:
-        raise unknown("engine", name, ("auto", *ENGINES))
+        raise unknown("engine", name, (AUTO, *ENGINES))
     if find_spec(ENGINES[name].module) is None:
         raise MissingExtraError(f"The engine {name}", name)
+    have = ENGINES[name].precisions()
+    if precision not in (AUTO, *have):
+        raise OptionError(
+            f"The engine {name} does not compute in {precision} on this processor. It has: {listing(have)}; "
+            f"{setting('precision', AUTO)} chooses."
+        )
 
 
-def choose_engine(model: Reference) -> str:
-    """Return the engine that 'auto' stands for."""
+def choose_engine(model: Reference, pixels: int | None = None, precision: str = AUTO) -> str:
+    """Return the engine that 'auto' stands for.
+
+    Weights that are not a graph yet (a user's .safetensors or .pth) run in torch.
+
+    Args:
+        model: what a user calls a model.
+        pixels: the input pixels of all the work there is, None where that is not known: little work is not worth an
+            engine that starts slowly.
+        precision: one that the engine has to have here, or ``"auto"``.
+
+    Raises:
+        OptionError: no engine that is installed computes in ``precision`` on this processor.
+    """
     if not model.has_graph:
         return "torch"
-    return next(name for name, row in ENGINES.items() if row.preferred() and find_spec(row.module) is not None)
+    small = pixels is not None and pixels < WORTH_STARTING
+    rows = {name: row for name, row in ENGINES.items() if row.preferred() and find_spec(row.module) is not None}
+    rows = {name: row for name, row in rows.items() if precision in (AUTO, *row.precisions())}
+    if not rows:
+        raise OptionError(
+            f"No engine that is installed computes in {precision} on this processor. "
+            f"{setting('precision', AUTO)} takes what there is."
+        )
+    return next((name for name, row in rows.items() if row.quick_start or not small), next(iter(rows)))
+
+
+def choose_precision(engine: str, model: Reference) -> str:
+    """Return the precision that 'auto' stands for.
+
+    It is the first that this processor computes faster than fp32 and that is known to lose at most :data:`MOST_LOSS` dB
+    on Set5 with this model; else fp32.
+    """
+    for precision in ENGINES[engine].native():
+        loss = model.loss(precision)
+        if loss is not None and loss <= MOST_LOSS:
+            return precision
+    return "fp32"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Protocol
 
@@ -20,17 +19,13 @@ class Engine(Protocol):
     """A loaded network."""
 
     name: str
+    precision: str
     traits: Traits
     takes_grid: bool
 
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
         """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]."""
         ...
-
-
-def default_threads() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def takes_grid(inputs: list[str]) -> bool:

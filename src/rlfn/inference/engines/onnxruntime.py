@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from rlfn.inference.engines.base import Array, default_threads, feed, not_onnx, takes_grid
+from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
+from rlfn.inference.processor import default_threads
 from rlfn.models.grid import Grid
 from rlfn.models.traits import Traits
+from rlfn.telemetry import import_silent
 
 
 class OnnxRuntimeEngine:
@@ -12,8 +14,10 @@ class OnnxRuntimeEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, model: bytes, threads: int | None) -> None:
-        import onnxruntime
+    def __init__(self, model: bytes, threads: int | None = None, precision: str = "fp32") -> None:
+        onnxruntime = import_silent("onnxruntime")
+
+        self.precision = precision
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or default_threads()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rlfn.errors import MissingExtraError
-from rlfn.inference.engines.base import Array, default_threads, feed, not_onnx, takes_grid
+from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
+from rlfn.inference.processor import default_threads
 from rlfn.models.grid import Grid
 from rlfn.models.traits import Traits
+from rlfn.telemetry import import_silent
 
 
 class OpenVinoEngine:
@@ -15,16 +17,17 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, model: bytes, threads: int | None) -> None:
+    def __init__(self, model: bytes, threads: int | None = None, precision: str = "fp32") -> None:
+        self.precision = precision
         try:
-            import openvino
+            openvino = import_silent("openvino")
         except ImportError:
             raise MissingExtraError("The engine openvino", "openvino") from None
         core = openvino.Core()
         settings = {
             "INFERENCE_NUM_THREADS": threads or default_threads(),
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "ENABLE_CPU_PINNING": False,
         }
         try:

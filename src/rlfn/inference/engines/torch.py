@@ -16,13 +16,14 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, checkpoint: Checkpoint, threads: int | None) -> None:
+    def __init__(self, checkpoint: Checkpoint, threads: int | None = None, precision: str = "fp32") -> None:
         import torch
 
         from rlfn.networks import ARCHITECTURES
         from rlfn.networks.fuse import fuse_checkpoint
         from rlfn.networks.graph import traits_of
 
+        self.precision = precision
         checkpoint = fuse_checkpoint(checkpoint)
         if threads:
             torch.set_num_threads(threads)
@@ -43,6 +44,7 @@ class TorchEngine:
         if grid is not None:
             matrices = (torch.from_numpy(matrix).to(self._device) for matrix in grid_matrices(grid))
             arguments.append(GridTensors(*matrices))  # type: ignore[arg-type]
-        with torch.inference_mode():
-            sr: Array = self._network(*arguments).contiguous().cpu().numpy()
+        half = torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        with torch.inference_mode(), half:
+            sr: Array = self._network(*arguments).float().contiguous().cpu().numpy()
         return sr

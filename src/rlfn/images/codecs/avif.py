@@ -1,0 +1,55 @@
+"""AVIF. Source: ISO/IEC 23008-12 and the AV1 image file format."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from rlfn.images.codecs import heic, vips
+from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened
+
+
+def _recognise(head: bytes) -> bool:
+    return not {b"avif", b"avis"}.isdisjoint(heic.brands(head))
+
+
+def _open(data: bytes) -> Opened:
+    image = vips.load("heif", data)
+
+    def decode(warnings: list[str]) -> Content:
+        depth = vips.field(image, "bits-per-sample") or vips.field(image, "heif-bitdepth") or 8
+        return vips.content(image, vips.metadata(image), warnings, bits=depth)
+
+    pages = 0 if data[8:12] == b"avis" else vips.field(image, "n-pages") or 1
+    # libheif has applied the file's own rotation, and the standard says that the one in EXIF does not count here.
+    return Opened(image.width, image.height, decode, pages)
+
+
+def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
+    # Effort 1 takes 0.26 s a megapixel; 2 takes 0.62 s for 4 % less, 4 takes 3.9 s for 16 % less.
+    vips.save(
+        "heif",
+        given,
+        stream,
+        keep=("icc", "exif", "xmp"),
+        compression="av1",
+        effort=1,
+        subsample_mode="off",
+        bitdepth=given.depth,
+    )
+
+
+AVIF = Codec(
+    "avif",
+    "AVIF",
+    (".avif",),
+    _recognise,
+    _open,
+    _save,
+    max_side=16_384,
+    depths=(8, 10, 12),
+    lossy=True,
+    gray=False,
+    resolution_in_exif=True,
+    default_quality=85,
+    turned_by_decoder=True,
+)

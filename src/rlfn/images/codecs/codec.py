@@ -1,0 +1,91 @@
+"""What a row of the table of codecs is, and what goes in and out of its functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from rlfn.images.picture import Metadata, Pixels
+
+
+@dataclass(frozen=True)
+class Content:
+    """Decoded pixels as :class:`rlfn.images.picture.Picture` has them, but not upright yet, and raw metadata."""
+
+    pixels: Pixels
+    gray: bool
+    bits: int
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file whose header was read.
+
+    ``pages`` is 0 where there are several and the header does not count them. ``decode`` reads the pixels; it takes a
+    list to which it adds what was lost or changed.
+    """
+
+    width: int
+    height: int
+    decode: Callable[[list[str]], Content]
+    pages: int = 1
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What is to be encoded: a pyvips image that the format holds as it is, and metadata that fits it.
+
+    ``depth`` is the depth to write, one of the codec's; deep pixels fill the upper bits. ``quality`` is 1 to 100, None
+    where the format is lossless.
+    """
+
+    image: Any
+    metadata: Metadata
+    depth: int
+    quality: int | None
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One row of the table: a format, what it holds, and the functions that read and write it.
+
+    ``recognise`` judges a file by its first bytes. ``open`` reads the header, and raises whatever the decoder raises
+    where the file is damaged. ``save`` encodes into a stream that can be read and sought in, None where the format is
+    only read; it takes a list for warnings. ``max_side`` is in pixels, of what can be written; ``depths`` are the bits
+    a channel that a file can hold and that are kept; ``gray`` says that it has pictures without colour;
+    ``resolution_in_exif`` that it has no other place for a resolution; ``default_quality`` (1 to 100) exists only
+    where ``lossy``. ``turned_by_decoder`` says that decoding applies the file's own rotation, so that metadata may
+    state one that is done.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    recognise: Callable[[bytes], bool]
+    open: Callable[[bytes], Opened]
+    save: Callable[[Encoding, BinaryIO, list[str]], None] | None = None
+    max_side: int = 0
+    depths: tuple[int, ...] = (8,)
+    lossy: bool = False
+    alpha: bool = True
+    gray: bool = True
+    resolution_in_exif: bool = False
+    default_quality: int | None = None
+    turned_by_decoder: bool = False
+
+    @property
+    def writable(self) -> bool:
+        """Whether files of this format can be written."""
+        return self.save is not None
+
+    def depth_for(self, bits: int) -> int:
+        """Return the depth at which pixels of ``bits`` are written: the least that keeps them, or the largest."""
+        return min((depth for depth in self.depths if depth >= bits), default=max(self.depths))
+
+
+def starts_with(*magic: bytes) -> Callable[[bytes], bool]:
+    """Return a judge of first bytes that accepts any of ``magic``."""
+    return lambda head: head.startswith(magic)

@@ -1,0 +1,206 @@
+"""What the codecs that libvips decodes and encodes have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyvips
+
+from rlfn.atomic import interrupts_held
+from rlfn.errors import OutputError
+from rlfn.images import exif as exif_block
+from rlfn.images.codecs.codec import Content, Encoding
+from rlfn.images.convert import as_srgb, from_float, full_range
+from rlfn.images.picture import Metadata, Unreadable
+
+Splice = Callable[[bytes], bytes | None]
+"""Takes the first bytes of an encoded file; returns them with metadata added, or ``None`` when it needs more.
+
+libvips would take an EXIF block apart and build it anew, add tags that nobody wrote, leave long XMP out of JPEG, and
+put it into a compressed chunk of PNG that few readers look at. Such blocks are added to the encoded file instead, while
+it streams by.
+"""
+
+# pyvips passes libvips' remarks to this logger; without a handler Python would print them to the user's terminal.
+logging.getLogger("pyvips").addHandler(logging.NullHandler())
+
+_UNSTATED = (1.0, 1.0)  # libvips' resolution for a TIFF, WebP or AVIF file that states none, in pixels a millimetre
+_DEFAULT_RESOLUTION = 72 / 25.4  # what readers assume where nothing is stated
+_DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
+
+
+def load(loader: str, data: bytes) -> Any:
+    """Read the header by the one loader that the first bytes call for."""
+    pyvips.vips_lib.vips_error_clear()  # or a later message would repeat remarks on other files
+    return getattr(pyvips.Image, f"{loader}load_buffer")(data, access="sequential", fail_on="error", revalidate=True)
+
+
+def remarks() -> bytes:
+    """Return what libvips and its decoders have remarked since the last header was read."""
+    return bytes(pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer()))
+
+
+def field(image: Any, name: str) -> Any:
+    """Return a field of a libvips image, None where it has no such field."""
+    return image.get(name) if image.get_typeof(name) else None
+
+
+def orientation(image: Any) -> int:
+    """Return the EXIF orientation (1 to 8) that the header states."""
+    return field(image, "orientation") or 1
+
+
+def resolution(image: Any) -> tuple[float, float] | None:
+    """Return the resolution that the file states; libvips fills in one of its own where there is none."""
+    stated = (image.xres, image.yres)
+    return None if stated == _UNSTATED else stated
+
+
+def metadata(image: Any) -> Metadata:
+    """Return the blocks that libvips hands through."""
+    block = field(image, "exif-data")
+    return Metadata(
+        field(image, "icc-profile-data"),
+        block.removeprefix(exif_block.PREFIX) if block else None,
+        field(image, "xmp-data"),
+        resolution(image),
+    )
+
+
+def content(image: Any, found: Metadata, warnings: list[str], *, bits: int | None = None) -> Content:
+    """Decode the pixels.
+
+    Args:
+        image: whose header was read.
+        found: the metadata that goes with it.
+        warnings: gets what was lost or changed.
+        bits: the depth of 16-bit values that lie in their upper bits.
+
+    Raises:
+        Unreadable: pixels of a kind that cannot be taken.
+    """
+    if image.interpretation in ("cmyk", "lab", "labs", "labq"):
+        image = as_srgb(image, field(image, "bits-per-sample") or 8, warnings)
+        found = replace(found, icc=None)
+    if image.bands > 4:
+        warnings.append(f"{image.bands - 4} extra channels dropped")
+        image = image.extract_band(0, n=4)
+    gray = image.bands <= 2
+    if image.bands == 2:
+        image = image.extract_band(0).bandjoin([image.extract_band(0), image.extract_band(0), image.extract_band(1)])
+    if image.format not in _DTYPES:
+        raise Unreadable(
+            f"holds pixels of type {image.format}. Allowed: 8 or 16 bit, or floating point from 0 to 1. "
+            "Convert it to 16 bit first."
+        )
+    shape = (image.height, image.width, image.bands)[: 2 if image.bands == 1 else 3]
+    pixels = np.frombuffer(image.write_to_memory(), _DTYPES[image.format]).reshape(shape)
+    if pixels.dtype.kind == "f":
+        return Content(from_float(pixels, warnings), gray, 16, found)
+    if pixels.dtype == np.uint8:
+        return Content(pixels, gray, 8, found)
+    return Content(full_range(pixels, bits or 16), gray, bits or 16, found)
+
+
+def save(
+    saver: str,
+    given: Encoding,
+    stream: BinaryIO,
+    *,
+    keep: Iterable[str] = ("icc",),
+    splice: Splice | None = None,
+    **options: Any,
+) -> None:
+    """Encode into ``stream`` by one of libvips' savers.
+
+    Args:
+        saver: its name, as in ``"png"``.
+        given: what to encode.
+        stream: can be read and sought in.
+        keep: which blocks libvips shall write: "icc", "exif", "xmp".
+        splice: what adds other blocks.
+        options: of the saver.
+
+    Raises:
+        OutputError: libvips cannot encode the picture.
+        OSError: the stream cannot be written.
+    """
+    xres, yres = given.metadata.resolution or (_DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION)
+    image = given.image.copy(xres=xres, yres=yres)
+    exif = given.metadata.exif
+    blocks = {
+        "icc": ("icc-profile-data", given.metadata.icc),
+        "exif": ("exif-data", exif and exif_block.PREFIX + exif),
+        "xmp": ("xmp-data", given.metadata.xmp),
+    }
+    kept = ["none"]
+    for kind in keep:
+        name, block = blocks[kind]
+        if block is not None:
+            image.set_type(pyvips.GValue.blob_type, name, block)
+            kept.append(kind)
+    if given.quality is not None:
+        options["Q"] = given.quality
+    sink = _Sink(stream, splice)
+    sink.take(lambda target: getattr(image, f"{saver}save_target")(target, keep="|".join(kept), **options))
+
+
+class _Sink:
+    """Hands what libvips encodes to a Python stream, and Python's errors past libvips to the caller."""
+
+    def __init__(self, stream: BinaryIO, splice: Splice | None) -> None:
+        self._stream = stream
+        self._splice = splice
+        self._head = b""
+        self._error: BaseException | None = None
+
+    def take(self, save: Callable[[Any], object]) -> None:
+        """Run ``save`` on a libvips target that writes here.
+
+        Raises:
+            OutputError: libvips cannot encode the picture.
+            OSError: the stream cannot be written.
+        """
+        target = pyvips.TargetCustom()
+        target.on_write(self._guarded(self._write, -1))
+        target.on_read(self._guarded(self._stream.read, None))
+        target.on_seek(self._guarded(self._stream.seek, -1))
+        try:
+            with interrupts_held():
+                save(target)
+        except pyvips.Error as error:
+            if self._error is None:
+                detail = " ".join(str(error).split())
+                raise OutputError(f"The picture cannot be encoded ({detail}). Try another format.") from None
+        if self._error is not None:
+            raise self._error
+        if self._splice is not None:
+            raise OutputError("The encoded picture has no place for its metadata. Try another format.")
+
+    def _guarded(self, call: Callable[..., Any], failed: object) -> Callable[..., Any]:
+        """Wrap ``call`` so that no exception crosses libvips' C code; take() raises it again."""
+
+        def guarded(*args: Any) -> Any:
+            try:
+                return call(*args)
+            except BaseException as error:
+                self._error = self._error or error
+                return failed
+
+        return guarded
+
+    def _write(self, chunk: Any) -> int:
+        data = bytes(chunk)
+        size = len(data)
+        if self._splice is not None:
+            self._head += data
+            spliced = self._splice(self._head)
+            if spliced is None:
+                return size
+            data, self._splice, self._head = spliced, None, b""
+        self._stream.write(data)
+        return size

@@ -1,0 +1,69 @@
+"""WebP. Source: the WebP container specification."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+from rlfn.images.codecs import vips
+from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened
+
+
+def _open(data: bytes) -> Opened:
+    image = vips.load("webp", data)
+
+    def decode(warnings: list[str]) -> Content:
+        return vips.content(image, vips.metadata(image), warnings)
+
+    return Opened(image.width, image.height, decode, vips.field(image, "n-pages") or 1, vips.orientation(image))
+
+
+def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
+    exif = given.metadata.exif
+    width, height = given.image.width, given.image.height
+    splice = None if exif is None else lambda head: _spliced(head, exif, width, height)
+    # "exact" keeps the colours under transparent pixels.
+    vips.save("webp", given, stream, keep=("icc", "xmp"), splice=splice, smart_subsample=True, exact=True)
+
+
+def _spliced(head: bytes, exif: bytes, width: int, height: int) -> bytes | None:
+    """Add an EXIF chunk, and the header that announces it."""
+    if len(head) < 12 or len(head) < (whole := 8 + int(struct.unpack_from("<I", head, 4)[0])):
+        return None
+    body = bytearray(head[12:whole])
+    if body[:4] == b"VP8X":
+        body[8] |= 0x08
+    else:
+        sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+        body[:0] = struct.pack("<4sI", b"VP8X", 10) + b"\x08\0\0\0" + sides
+    at = body.find(b"XMP ", _end_of_pixels(body))  # EXIF goes before XMP
+    chunk = struct.pack("<4sI", b"EXIF", len(exif)) + exif + b"\0" * (len(exif) % 2)
+    at = len(body) if at < 0 else at
+    body[at:at] = chunk
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + bytes(body)
+
+
+def _end_of_pixels(body: bytearray) -> int:
+    """Return where the chunks after the pixels begin."""
+    at = end = 0
+    while at + 8 <= len(body):
+        name, size = struct.unpack_from("<4sI", body, at)
+        at += 8 + size + size % 2
+        if name in (b"VP8 ", b"VP8L"):
+            end = at
+    return end
+
+
+WEBP = Codec(
+    "webp",
+    "WebP",
+    (".webp",),
+    lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
+    _open,
+    _save,
+    max_side=16_383,
+    lossy=True,
+    gray=False,
+    resolution_in_exif=True,
+    default_quality=95,
+)

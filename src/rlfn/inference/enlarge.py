@@ -1,0 +1,217 @@
+"""THE pipeline: the wanted size and purpose pick a model, the memory is checked, and an image becomes larger.
+
+``rlfn.upscale``, folder jobs and every other face go through :class:`Enlarger`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import PictureError
+from rlfn.images.resize import resize
+from rlfn.inference.engines import AUTO, Engine, check_engine, choose_engine
+from rlfn.inference.processor import available_memory
+from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
+from rlfn.inference.tiling import check_tile
+from rlfn.inference.upscaler import TileProgress, Upscaler, check_image
+from rlfn.models.catalog import PRECISIONS
+from rlfn.models.reference import Reference
+
+_KEPT = 4
+"""So many loaded models are kept."""
+
+
+@dataclass(frozen=True)
+class EnlargeOptions:
+    """How images are to be enlarged.
+
+    Attributes:
+        wanted: the size.
+        model: a packaged model, a family (``rlfn-xs``), the path of a model file, or None for the default family.
+        engine: ``"auto"``, an engine's name, or a loaded engine.
+        precision: ``"auto"`` or one of :data:`rlfn.models.catalog.PRECISIONS`.
+        threads: CPU threads; None for all cores.
+        tile: the largest tile side in LR px; ``"auto"`` by memory; 0 for the whole image at once.
+        self_ensemble: average over the eight flips and rotations.
+        wrap: images are tiles of seamless textures.
+
+    Raises:
+        OptionError, MissingExtraError: a value that is not allowed, or an engine that is not installed.
+    """
+
+    wanted: Wanted = field(default_factory=Wanted)
+    model: str | os.PathLike[str] | None = None
+    engine: str | Engine = AUTO
+    precision: str = AUTO
+    threads: int | None = None
+    tile: Any = "auto"
+    self_ensemble: bool = False
+    wrap: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no image could be enlarged with."""
+        check_engine(self.engine if isinstance(self.engine, str) else AUTO, self.threads, self.precision)
+        check_tile(self.tile)
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """An enlarged image and what made it.
+
+    Attributes:
+        image: the same kind of array as the input.
+        model, engine, precision: what computed it.
+    """
+
+    image: NDArray[Any]
+    model: str
+    engine: str
+    precision: str
+
+
+class UpscalerPool:
+    """Loaded upscalers, kept by all that matters; threads may share it.
+
+    Args:
+        size: how many are kept; the one that was not used for the longest time goes first.
+    """
+
+    def __init__(self, size: int = _KEPT) -> None:
+        self._size = size
+        self._kept: OrderedDict[Any, Upscaler] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, options: EnlargeOptions, model: str | os.PathLike[str]) -> Upscaler:
+        """Return the upscaler of ``model`` with the engine, precision, threads and tile of ``options``."""
+        if not isinstance(options.engine, str):
+            return Upscaler(model, options.engine, tile=options.tile)
+        how = (options.engine, options.threads, options.tile)
+        key = (os.getpid(), Reference(model).stamp, how, options.precision)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = Upscaler(model, *how, precision=options.precision)
+                while len(self._kept) > self._size:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+
+class Enlarger:
+    """Enlarges images with one set of options. It holds no state but the models in its pool.
+
+    Args:
+        options: see :class:`EnlargeOptions`.
+        pool: where loaded models are kept; one of its own by default.
+
+    Raises:
+        OptionError, ModelError: the model cannot be had, or reaches no such scale.
+    """
+
+    def __init__(self, options: EnlargeOptions, pool: UpscalerPool | None = None) -> None:
+        self.options = options
+        self._pool = pool or UpscalerPool()
+        asked, factor = options.model, options.wanted.scale
+        if picks(asked):
+            model = pick_model(factor, _family(asked))
+            self.first: str | os.PathLike[str] = model.name
+            self.scale = model.scale
+        else:
+            assert asked is not None
+            self.first = asked
+            packaged = Reference(asked).packaged
+            self.scale = packaged.scale if packaged else self._upscaler(asked).scale
+        if not isinstance(options.engine, str):
+            self.scale = options.engine.traits.scale
+        self._check_precision()
+        if factor is not None and not picks(asked):
+            check_reach(Reference(self.first).name, self.scale, factor)
+
+    def suited(self, pixels: int | None) -> Enlarger:
+        """Return one whose engine suits the work: ``pixels`` of input in all, None where that is not known."""
+        if self.options.engine != AUTO:
+            return self
+        engine = choose_engine(Reference(self.first), pixels, self.options.precision)
+        return Enlarger(replace(self.options, engine=engine), self._pool)
+
+    def load(self) -> None:
+        """Load the first model now, if it is known which one that is: its errors concern all images."""
+        wanted = self.options.wanted
+        if not picks(self.options.model) or (wanted.width is None and wanted.height is None):
+            self._upscaler(self.first)
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the (width, height) that an image of the given size gets."""
+        return self.options.wanted.size(width, height, self.scale)
+
+    def __call__(
+        self, image: NDArray[Any], progress: TileProgress | None = None, upscaler: Upscaler | None = None
+    ) -> Enlarged:
+        """Enlarge one image.
+
+        Args:
+            image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
+            progress: called with the finished share, 0 to 1.
+            upscaler: what :meth:`upscaler_for` returned for the image's size, where the caller has it already.
+
+        Raises:
+            OptionError: an array of another kind, or a size that no model reaches.
+            PictureError: the free memory cannot hold the result.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        upscaler = upscaler or self.upscaler_for(width, height)
+        self._check_memory(image, upscaler)
+        made = upscaler(image, self_ensemble=self.options.self_ensemble, wrap=self.options.wrap, progress=progress)
+        wide, high = self.options.wanted.size(width, height, upscaler.scale)
+        if made.shape[:2] != (high, wide):
+            made = _reduced(made, (high, wide), wrap=self.options.wrap)
+        return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision)
+
+    def upscaler_for(self, width: int, height: int) -> Upscaler:
+        """Return the upscaler that an image of the given size needs."""
+        wanted, asked = self.options.wanted, self.options.model
+        if picks(asked) and isinstance(self.options.engine, str):
+            asked = pick_model(wanted.factor(width, height, self.scale), _family(asked)).name
+        upscaler = self._upscaler(asked if asked is not None else self.first)
+        check_reach(upscaler.model, upscaler.scale, wanted.factor(width, height, upscaler.scale))
+        return upscaler
+
+    def _upscaler(self, model: str | os.PathLike[str]) -> Upscaler:
+        return self._pool.get(self.options, model)
+
+    def _check_precision(self) -> None:
+        """Refuse a precision that the model has no file for, before anything is loaded."""
+        if self.options.precision in PRECISIONS and isinstance(self.options.engine, str):
+            Reference(self.first).check_precision(self.options.precision)
+
+    def _check_memory(self, image: NDArray[Any], upscaler: Upscaler) -> None:
+        """Refuse a result that the free memory cannot hold, before the system ends this process for it."""
+        needed = upscaler.result_bytes(image, self_ensemble=self.options.self_ensemble)
+        free = available_memory()
+        if needed > free:
+            raise PictureError(
+                f"Upscaling {image.shape[1]} x {image.shape[0]} pixels x{upscaler.scale} takes {needed / 1e9:.1f} GB "
+                f"of memory for the result, and {free / 1e9:.1f} GB are free. Close other programs, or cut the picture "
+                "up."
+            )
+
+
+def _reduced(image: NDArray[Any], size: tuple[int, int], *, wrap: bool) -> NDArray[Any]:
+    """Resize to (height, width); a texture's borders see its opposite side."""
+    if not wrap:
+        return resize(image, size=size)
+    # thrice as large in both directions keeps the factor, and its middle is the result
+    return resize(np.tile(image, (3, 3) + (1,) * (image.ndim - 2)), size=(3 * size[0], 3 * size[1]))[
+        size[0] : 2 * size[0], size[1] : 2 * size[1]
+    ]
+
+
+def _family(model: str | os.PathLike[str] | None) -> str | None:
+    return None if model is None else os.fspath(model)

@@ -1,0 +1,70 @@
+"""What surrounds an image before the network sees it.
+
+A network pads its convolutions with zeros, which is black. Photographs stand that, since networks learn it; a flat,
+bright colour answers with rings of up to 46 levels along its border. Where a border is flat and bright, the image is
+continued by its mirror image, and what belongs to that is cut off again. Everywhere it would cost 0.04 dB on Set5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIRRORED = 12
+"""So many px of mirror image are put around an image with flat borders."""
+
+WRAPPED = 36
+"""So many px of the opposite side are put around the tile of a seamless texture."""
+
+_DEPTH = 4
+_LENGTH = 16
+_FLAT_SHARE = 2 / 255
+_BRIGHT_SHARE = 64 / 255
+
+
+@dataclass(frozen=True)
+class Framed:
+    """An image in its frame: the original lies ``top`` and ``left`` px inside of ``image``."""
+
+    image: NDArray[Any]
+    top: int
+    left: int
+
+
+def frame(image: NDArray[Any], *, wrap: bool = False) -> Framed:
+    """Surround (H, W, 3) uint8 or uint16 with what continues it, if its borders are flat or it wraps.
+
+    Args:
+        image: the image.
+        wrap: the image is a tile of a seamless texture, so its opposite side continues it.
+    """
+    if wrap:
+        return _padded(image, WRAPPED, "wrap")
+    return _padded(image, MIRRORED, "symmetric") if has_flat_border(image) else Framed(image, 0, 0)
+
+
+def has_flat_border(image: NDArray[Any]) -> bool:
+    """Tell whether a stretch of an image's border is flat and bright.
+
+    Such a stretch is 16 px long and 4 deep, differs by at most 2 levels of 255 in each channel, and reaches 64 in one.
+    """
+    return any(_is_flat(side) for side in (image, image[::-1], image.swapaxes(0, 1), image[:, ::-1].swapaxes(0, 1)))
+
+
+def _is_flat(image: NDArray[Any]) -> bool:
+    """Look along the first rows of an image."""
+    band = image[:_DEPTH]
+    low, high = band.min(axis=0), band.max(axis=0)
+    length = min(_LENGTH, low.shape[0])
+    lows, highs = (np.lib.stride_tricks.sliding_window_view(values, length, axis=0) for values in (low, high))
+    top = highs.max(axis=-1)
+    spread = (top - lows.min(axis=-1)).max(axis=-1)  # unsigned, and the highest is never below the lowest
+    most = np.iinfo(image.dtype).max
+    return bool(((spread <= _FLAT_SHARE * most) & (top.max(axis=-1) >= _BRIGHT_SHARE * most)).any())
+
+
+def _padded(image: NDArray[Any], width: int, mode: Any) -> Framed:
+    return Framed(np.pad(image, ((width, width), (width, width), (0, 0)), mode=mode), width, width)

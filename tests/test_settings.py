@@ -1,0 +1,51 @@
+"""Messages below the faces name settings, never flags: each face words a setting in its own way."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rlfn
+
+ROOT = Path(rlfn.__file__).parent
+FACES = ("cli", "serve")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of every string, those parts of f-strings included; strings that document nothing."""
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
+            yield node.lineno, node.value
+
+
+def flags(source: str) -> list[tuple[int, str]]:
+    return [(line, flag) for line, text in texts(ast.parse(source)) for flag in FLAG.findall(text)]
+
+
+def test_no_message_below_the_faces_names_a_flag() -> None:
+    found = []
+    rewritten = ("inference", "jobs", "images", "catalog.py")
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).parts
+        if parts[0] not in FACES and not set(parts) & set(rewritten):
+            found += [f"{path.relative_to(ROOT)}:{line}: {flag}" for line, flag in flags(path.read_text("utf-8"))]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("'use --tile'", []),  # a docstring
+        ("say('use --tile')", ["--tile"]),
+        ("say(f'use {x} or --max-pixels {y}')", ["--max-pixels"]),
+        ("say('a -- b, c--d, --')", []),
+    ],
+)
+def test_the_search_finds_flags(source: str, found: list[str]) -> None:
+    assert [flag for _, flag in flags(source)] == found
