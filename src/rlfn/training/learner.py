@@ -93,7 +93,7 @@ class Learner:
     def __init__(self, fabric: Fabric, stage: Stage, network: nn.Module, objective: Objective) -> None:
         self.fabric = fabric
         self.stage = stage
-        self.network = network.to(fabric.device)
+        self.network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.value_range = trained_range(network)
         self.objective = objective.to(fabric.device)
         self.ema = EMA(self.network, stage.ema)

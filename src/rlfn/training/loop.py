@@ -60,6 +60,7 @@ def train(
         TrainingError: the loss exploded again after the roll-back.
     """
     run = setup(recipe, out, data, where or Devices(), resume, now)
+    recipe = run.recipe
     try:
         learner = go_on(run) if resume else begin_stage(run, None)
         run.reporter.open()
@@ -168,8 +169,9 @@ def _samples(run: Run) -> Iterator[tuple[int, Batch]]:
 
 
 def _to_device(run: Run, half: NDArray[np.uint8]) -> Tensor:
-    """Return a batch as float32 in [0, 1] on the device."""
-    return torch.from_numpy(half).to(run.fabric.device).float().div_(255.0)
+    """Return a batch as float32 in [0, 1] on the device, a pixel's channels beside each other."""
+    planes = torch.from_numpy(half).to(run.fabric.device)
+    return planes.to(torch.float32, memory_format=torch.channels_last).div_(255.0)
 
 
 def _agree(run: Run) -> tuple[bool, bool, bool]:

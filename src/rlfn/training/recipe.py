@@ -275,8 +275,8 @@ class Recipe(Section):
     """The upscaling factor."""
     seed: int = Field(default=0, ge=0)
     """Of the initial weights and of the samples."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Of the arithmetic."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of the arithmetic. `auto`: bf16-mixed where the processor has it or on CUDA, else 32-true; kept on resuming."""
     log_every: int = Field(default=50, ge=1)
     """Iterations between two lines of metrics."""
     data: Data = Data()

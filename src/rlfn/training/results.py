@@ -39,6 +39,7 @@ def write_model(
     metadata = {
         "recipe": recipe.name,
         "recipe_sha256": recipe.hash(),
+        "precision": recipe.precision,
         "data": f"{pack.path.resolve().name}: {len(pack)} pictures, {recipe.data.degradation}",
         "stages": str(len(stages)),
         "iterations": str(position.total),
@@ -117,6 +118,7 @@ def model_card(recipe: Recipe, metadata: Mapping[str, str], scored: list[dict[st
         "network": f"{name}, x{recipe.scale}, RGB in [0, 255]",
         **trained,
         "recipe": f"{recipe.name} ({metadata['recipe_sha256'][:12]})",
+        "precision": metadata["precision"],
         "data": metadata["data"],
         "length": f"{metadata['iterations']} iterations in {duration(hours * 3600.0)}, {metadata['lr_pixels']} LR px",
         "started from": metadata["initial_weights"],

@@ -16,6 +16,7 @@ from rlfn.training.clock import StepClock
 from rlfn.training.guard import Guard
 from rlfn.training.learner import Position
 from rlfn.training.pack import Pack
+from rlfn.training.precision import resolve_precision
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.reporting import Reporter
 from rlfn.training.signals import StopRequest
@@ -79,13 +80,18 @@ class Run:
 
 
 def setup(recipe: Recipe, out: Path, data: Path | None, where: Devices, resume: bool, now: Callable[[], float]) -> Run:
-    """Open the data and start the devices; check what can be checked before the first step."""
+    """Open the data and start the devices; check what can be checked before the first step.
+
+    The recipe of the run that is returned says in which precision it computes, whatever the machine it is resumed on.
+    """
+    precision = resolve_precision(recipe.precision, where.accelerator)
+    recipe = recipe.model_copy(update={"precision": precision})
     fabric = Fabric(
         accelerator=where.accelerator,
         devices=where.devices,
         num_nodes=where.nodes,
         strategy=where.strategy,
-        precision=recipe.precision,
+        precision=precision,
     )
     fabric.launch()
     source = data or (Path(recipe.data.train) if recipe.data.train else None)
