@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
-from rlfn.training.degradations import Degradation
+from rlfn.training.degradations import Bicubic, Degradation
 from rlfn.training.pack import Indices, Pack
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 FLAT = 4.0  # mean step between neighbours, in levels of 255, below which a crop counts as flat
 REDRAWS = 4  # how often at most one sample is drawn again
+_BICUBIC = Bicubic()
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,11 @@ def sample_batch(
         crop = draw_crop(pack, random, pictures, patch, scale, skip_flat)
         planes = pack.planes(crop.picture)
         big = planes[:, crop.top * scale : crop.top * scale + side, crop.left * scale : crop.left * scale + side]
-        if degradation.packed:
+        clean = degradation.packed or random.random() < degradation.clean
+        if degradation.packed or (clean and scale in pack.scales):
             small = pack.planes(crop.picture, scale)[:, crop.top : crop.top + patch, crop.left : crop.left + patch]
         else:
-            small = _degrade(planes, crop, patch, scale, degradation, random)
+            small = _degrade(planes, crop, patch, scale, _BICUBIC if clean else degradation, random)
         hr[k] = crop.turned(big)
         lr[k] = crop.turned(small)
     return lr, hr
@@ -186,6 +188,6 @@ def _degrade(
         spans.append((low, high))
     (top, bottom), (left, right) = spans
     around = planes[:, top * scale : bottom * scale, left * scale : right * scale].transpose(1, 2, 0)
-    lr = degradation.apply(np.ascontiguousarray(around), scale, random)
+    lr = degradation.spoil(np.ascontiguousarray(around), scale, random)
     y, x = crop.top - top, crop.left - left
     return lr[y : y + patch, x : x + patch].transpose(2, 0, 1)

@@ -11,8 +11,10 @@ from torch import nn
 
 from rlfn.evaluation.metrics import Score, score_y
 from rlfn.evaluation.sets import find_set, read_pair
+from rlfn.training.degradations import make_degradation
 from rlfn.training.pack import Pack
 from rlfn.training.recipe import Recipe
+from rlfn.training.sampling import sample_stream
 from rlfn.training.stages import run_network, trained_range
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -61,10 +63,13 @@ def upscale(network: nn.Module, lr: NDArray[np.uint8], device: torch.device) -> 
 def make_validator(recipe: Recipe, pack: Pack) -> Validator | None:
     """Choose the fixed pictures that a recipe's ``validation`` asks for; None where nothing is held out.
 
+    Held-out pictures are degraded as the recipe degrades those that are trained on, each the same way in every run.
+
     Raises:
         DataError: there is no such set or folder, or it has no pictures.
     """
     options = recipe.validation
+    degradation = make_degradation(recipe.data.degradation, recipe.data.degradation_settings)
     if options.on != "held-out":
         return Validator(_from_set(options.on, recipe.scale, options.pictures), recipe.scale)
     if recipe.data.held_out == 0.0:
@@ -74,7 +79,10 @@ def make_validator(recipe: Recipe, pack: Pack) -> Validator | None:
     for index in indices:
         lr, hr = pack.lr(int(index), recipe.scale), pack.hr(int(index))
         hr = hr[: lr.shape[0] * recipe.scale, : lr.shape[1] * recipe.scale]
-        pairs.append(_centre(lr, hr, options.crop, recipe.scale))
+        lr, hr = _centre(lr, hr, options.crop, recipe.scale)
+        if not degradation.packed:
+            lr = degradation.apply(np.ascontiguousarray(hr), recipe.scale, sample_stream(0, 0, int(index)))
+        pairs.append((lr, hr))
     return Validator(pairs, recipe.scale)
 
 
