@@ -19,13 +19,13 @@ def pair(seed: int = 0, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_values_on_a_constant_difference() -> None:
-    hr = torch.full((1, 3, 4, 4), 0.25)
+    hr = torch.full((1, 3, 12, 12), 0.25)
     values = {name: float(loss(hr + 0.5, hr)) for name, loss in PIXEL_LOSSES.items()}
     assert values["l1"] == pytest.approx(0.5)
     assert values["mse"] == pytest.approx(0.25)
     assert values["charbonnier"] == pytest.approx((0.25 + 1e-6) ** 0.5)
-    # the spectrum of a constant is one real number, 0.5 * sqrt(16); 4 x 3 complex numbers are kept
-    assert values["fourier"] == pytest.approx(2.0 / (4 * 3 * 2))
+    # the spectrum of a constant is one real number, 0.5 * sqrt(144); 12 x 7 complex numbers are kept
+    assert values["fourier"] == pytest.approx(6.0 / (12 * 7 * 2))
 
 
 @pytest.mark.parametrize("name", PIXEL_LOSSES)
@@ -135,7 +135,8 @@ def slow_ms_ssim(x: np.ndarray, y: np.ndarray, weights: list[float]) -> float:
                 structure = (2 * both + 9e-4) / (var_a + var_b + 9e-4)
                 terms.append(light * structure if number == len(weights) - 1 else structure)
         value *= float(np.mean(terms)) ** weight
-        x, y = (z.reshape(z.shape[0] // 2, 2, z.shape[1] // 2, 2).mean(axis=(1, 3)) for z in (x, y))
+        half = x.shape[0] // 2
+        x, y = (z[: 2 * half, : 2 * half].reshape(half, 2, half, 2).mean(axis=(1, 3)) for z in (x, y))
     return value
 
 

@@ -124,9 +124,13 @@ class Pack(PictureStore):
         start = entry.offsets[scale]
         return self._layers[scale][start : start + entry.count(scale)].reshape(entry.shape(scale))
 
+    def offers(self, scale: int) -> bool:
+        """See :meth:`PictureStore.offers`."""
+        return scale in self._layers
+
     def check_scale(self, scale: int) -> None:
         """See :meth:`PictureStore.check_scale`."""
-        if scale not in self._layers:
+        if not self.offers(scale):
             raise DataError(
                 f"The pack {self.path} has no x{scale} pictures; it has: {listing(self.scales)}. "
                 f"Make them with rlfn data pack, {setting('scale', scale)}."

@@ -50,6 +50,10 @@ class PictureStore(ABC):
         """
 
     @abstractmethod
+    def offers(self, scale: int) -> bool:
+        """Return whether there are pictures reduced by ``scale``."""
+
+    @abstractmethod
     def check_scale(self, scale: int) -> None:
         """Refuse a scale for which there are no reduced pictures.
 
@@ -168,8 +172,12 @@ class FolderPictures(PictureStore):
                 self._kept.popitem(last=False)
         return made
 
+    def offers(self, scale: int) -> bool:
+        """See :meth:`PictureStore.offers`: any scale will do."""
+        return True
+
     def check_scale(self, scale: int) -> None:
-        """Any scale will do."""
+        """See :meth:`PictureStore.check_scale`."""
 
 
 class MixedPictures(PictureStore):
@@ -196,6 +204,10 @@ class MixedPictures(PictureStore):
         """See :meth:`PictureStore.planes`."""
         number = int(np.searchsorted(self._starts, picture, "right")) - 1
         return self._stores[number].planes(picture - int(self._starts[number]), scale)
+
+    def offers(self, scale: int) -> bool:
+        """See :meth:`PictureStore.offers`."""
+        return all(store.offers(scale) for store in self._stores)
 
     def check_scale(self, scale: int) -> None:
         """See :meth:`PictureStore.check_scale`."""

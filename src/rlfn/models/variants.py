@@ -119,6 +119,7 @@ _ROWS = (
         "the network that won NTIRE 2022's runtime track, pruned",
     ),
     *_plain("rlfn-xs", PlainFields(layers=8, channels=32), "the fast tier: plain convolutions, exact tiles"),
+    *_plain("rlfn-xxs", PlainFields(layers=8, channels=16), "the real-time tier, for video and browsers"),
     Variant("rlfn-ntire-48", "rlfn", RLFNFields(blocks=4, channels=48, mid=48), "rlfn-ntire before it is pruned"),
     Variant("rfdn", "rfdn", RFDNFields(6, 50, 12), "RFDN with ESA, from which RLFN was made"),
     Variant("rfdn-48", "rfdn", RFDNFields(6, 48, 12), "the same, 48 channels: the ablation's first row"),

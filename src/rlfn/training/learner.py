@@ -54,7 +54,7 @@ class Learner:
     def __init__(self, fabric: Fabric, recipe: Recipe, stage_number: int, network: nn.Module) -> None:
         self.fabric = fabric
         self.stage = stage = recipe.stages[stage_number]
-        self.network = network.to(fabric.device)
+        self.network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.value_range = trained_range(network)
         self.objective = make_objective(recipe, stage).to(fabric.device)
         self.ema = EMA(self.network, stage.ema)

@@ -7,24 +7,22 @@ follows from the guard's verdicts.
 
 from __future__ import annotations
 
-import itertools
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 import rlfn
-from rlfn.data.crops import SampleBatch, batches, sample_batch
+from rlfn.data.crops import batches
 from rlfn.data.store import DataSource
 from rlfn.errors import TrainingError
 from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.feeding import wanted_batches
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
 from rlfn.training.preflight import Devices
@@ -68,6 +66,7 @@ def train(
     sources = (DataSource(data),) if isinstance(data, Path) else tuple(data or ())
     saved, passed = Checkpoints(out / "checkpoints", recipe.saving.keep).load_last() if resume else (None, [])
     run = setup(recipe, out, sources, where or Devices(), stop or StopRequest(), now, saved)
+    recipe = run.recipe
     try:
         for line in (*(f"{sentence} The one before it is used." for sentence in passed), *statement(run)):
             run.reporter.say(line)
@@ -107,17 +106,16 @@ def go_on(run: TrainingRun, saved: dict[str, Any]) -> Learner:
 def fit(run: TrainingRun, learner: Learner) -> bool:
     """Train until the stage ends (True) or the run is asked to stop (False)."""
     state = run.state
-    samples = draw_samples(run)
+    samples = draw_ahead(run)
     logged, began = state.total, time.monotonic()
     while run.progress < 1.0:
         state.clock.start()
-        _, batch = next(samples)
-        lr, hr = (_to_device(run, half) for half in batch)
-        step = learner.step(lr, hr, run.progress, state.rate, state.guard)
+        lr, hr = run.feeder.load(next(samples))
+        step = learner.step(_in_units(lr), _in_units(hr), run.progress, state.rate, state.guard)
         state.clock.stop()
         if step.verdict in (Verdict.ROLL_BACK, Verdict.STOP):
-            roll_back(run, learner, step, batch)
-            samples = draw_samples(run)
+            roll_back(run, learner, step, (lr, hr))
+            samples = draw_ahead(run)
             logged, began = state.total, time.monotonic()
             continue
         state.advance(lr.shape[0] * lr.shape[2] * lr.shape[3] * run.fabric.world_size)
@@ -186,7 +184,7 @@ def finish(run: TrainingRun, learner: Learner) -> None:
         write_results(run, learner.ema.network)
 
 
-def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch) -> None:
+def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: tuple[Tensor, Tensor]) -> None:
     """Return to the last checkpoint at a lower rate; the second time, save the batch and stop.
 
     Raises:
@@ -194,7 +192,7 @@ def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch
     """
     if step.verdict is Verdict.STOP:
         path = run.out / f"stopped-batch-{run.fabric.global_rank}.npz"
-        np.savez(path, lr=batch[0], hr=batch[1])
+        np.savez(path, lr=batch[0].cpu().numpy(), hr=batch[1].cpu().numpy())
         raise TrainingError(
             f"The loss exploded again after the run had been rolled back (now {step.loss:.4g}). Its last batch is in "
             f"{path}. Look at it, or start again with a lower optimizer.lr or with optimizer.clip."
@@ -209,53 +207,15 @@ def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch
     save(run, learner)
 
 
-@dataclass(frozen=True)
-class WantedBatch:
-    """What the samples of a step are a pure function of: the seed, the step, this device's share, and the patch."""
-
-    seed: int
-    iteration: int
-    first: int
-    count: int
-    patch: int
+def draw_ahead(run: TrainingRun) -> Iterator[Any]:
+    """Return what the run's feeder draws of every batch from the run's position on, ahead of it in a thread."""
+    wanted = wanted_batches(run.recipe, run.state, run.fabric.global_rank, run.fabric.world_size)
+    return (drawn for _, drawn in batches(run.feeder.draw, wanted))
 
 
-def draw_samples(run: TrainingRun) -> Iterator[tuple[WantedBatch, SampleBatch]]:
-    """Return this device's share of every batch from the run's position on, drawn ahead in a thread."""
-    data, scale, store = run.recipe.data, run.recipe.scale, run.pictures
-    pictures = store.split(data.held_out, "train")
-    degradation = data.make_degradation()
-
-    def draw(wanted: WantedBatch) -> SampleBatch:
-        return sample_batch(
-            store,
-            seed=wanted.seed,
-            iteration=wanted.iteration,
-            first=wanted.first,
-            count=wanted.count,
-            scale=scale,
-            patch=wanted.patch,
-            pictures=pictures,
-            degradation=degradation,
-            skip_flat=data.skip_flat,
-        )
-
-    return batches(draw, _wanted(run))
-
-
-def _wanted(run: TrainingRun) -> Iterator[WantedBatch]:
-    """Say what to draw next; this is read in the loop's own thread, so that no other sees the run's state."""
-    rank, world = run.fabric.global_rank, run.fabric.world_size
-    stage, state = run.stage, run.state
-    seed, first_of_stage = run.recipe.seed + state.roll_backs, state.total - state.iteration
-    for iteration in itertools.count(state.total):
-        patch, batch = stage.sizes(state.progress(stage, iteration - first_of_stage), run.recipe.scale)
-        yield WantedBatch(seed, iteration, rank * (batch // world), batch // world, patch)
-
-
-def _to_device(run: TrainingRun, half: NDArray[np.uint8]) -> Tensor:
-    """Return a batch as float32 in [0, 1] on the device."""
-    return torch.from_numpy(half).to(run.fabric.device).float().div_(255.0)
+def _in_units(levels: Tensor) -> Tensor:
+    """Return uint8 samples as float32 in [0, 1], a pixel's channels beside each other in memory."""
+    return levels.to(torch.float32, memory_format=torch.channels_last).div_(255.0)
 
 
 def _agree(run: TrainingRun) -> tuple[bool, bool, bool]:

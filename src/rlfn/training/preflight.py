@@ -20,6 +20,7 @@ from rlfn.networks.integers import integer_convolutions
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.losses import ms_ssim
+from rlfn.training.precision import resolve_precision
 from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 from rlfn.training.recipe_files import mistaken, parse_recipe, read_raw
 from rlfn.training.stages import freeze, make_objective, start_network
@@ -47,7 +48,7 @@ def start_fabric(recipe: Recipe, where: Devices) -> Fabric:
             devices=where.devices,
             num_nodes=where.nodes,
             strategy=where.strategy,
-            precision=recipe.precision,
+            precision=resolve_precision(recipe.precision, where.accelerator),
         )
     except Exception as error:  # Fabric raises value, runtime and its own errors alike
         text = str(error).split("\n")[0].rstrip(".")

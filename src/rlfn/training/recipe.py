@@ -239,8 +239,8 @@ class Recipe(Section):
     """The upscaling factor."""
     seed: int = Field(default=0, ge=0)
     """Of the initial weights and of the samples."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Of the arithmetic."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of the arithmetic. `auto`: bf16-mixed where the processor has it or on CUDA, else 32-true; kept on resuming."""
     compile: bool = False
     """Whether `torch.compile` compiles the network: slow to begin, mostly faster on a GPU."""
     log_every: int = Field(default=50, ge=1)

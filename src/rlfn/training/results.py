@@ -35,6 +35,7 @@ def write_model(
     metadata = {
         "recipe": recipe.name,
         "recipe_sha256": recipe.hash(),
+        "precision": recipe.precision,
         "data": f"{run.pictures.published}: {len(run.pictures)} pictures, {recipe.data.degradation}",
         "stages": str(len(stages)),
         "iterations": str(state.total),
@@ -110,6 +111,7 @@ def model_card(run: TrainingRun, metadata: Mapping[str, str], scored: list[dict[
         "network": f"{name}, x{recipe.scale}, RGB in [0, 255]",
         **trained,
         "recipe": f"{recipe.name} ({metadata['recipe_sha256'][:12]})",
+        "precision": metadata["precision"],
         "data": metadata["data"],
         "length": f"{metadata['iterations']} iterations in {duration(hours * 3600.0)}, {metadata['lr_pixels']} LR px",
         "started from": metadata["initial_weights"],

@@ -19,8 +19,10 @@ from rlfn.networks.build import build
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.clock import StepClock
 from rlfn.training.cost import describe_pictures, estimate
+from rlfn.training.feeding import Feeder, make_feeder
 from rlfn.training.guard import Guard
 from rlfn.training.origin import origins
+from rlfn.training.precision import resolve_precision
 from rlfn.training.preflight import Devices, check_run, open_data, start_fabric
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import apply_override, check_recipe
@@ -54,6 +56,7 @@ class TrainingRun:
     out: Path
     sources: tuple[DataSource, ...]
     pictures: PictureStore
+    feeder: Feeder
     origins: dict[str, str]
     checkpoints: Checkpoints
     validator: Validator | None
@@ -94,6 +97,7 @@ def setup(
         now: the clock of stages in hours.
         saved: the checkpoint from which the run goes on.
     """
+    recipe = recipe.model_copy(update={"precision": resolve_precision(recipe.precision, where.accelerator)})
     begun = -1 if saved is None else int(saved["state"]["stage"])
     check_run(recipe, data=data, where=where, out=out if saved is None else None, begun=begun)
     fabric = start_fabric(recipe, where)
@@ -105,6 +109,7 @@ def setup(
         out=out,
         sources=tuple(data) or recipe.data.sources(),
         pictures=pictures,
+        feeder=make_feeder(recipe, pictures, fabric.device),
         origins=origins(recipe, saved and saved["origins"]),
         checkpoints=Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones),
         validator=make_validator(recipe, pictures) if fabric.is_global_zero else None,

@@ -88,6 +88,8 @@ def make_validator(recipe: Recipe, pictures: PictureStore) -> Validator | None:
 
     Held-out pictures are degraded as those that are trained on, a picture the same way in every run.
 
+    Held-out pictures are degraded as the recipe degrades those that are trained on, each the same way in every run.
+
     Raises:
         DataError: there is no such set or folder, or it has no pictures.
     """
