@@ -1,8 +1,9 @@
 """Put trained weights into the package: safetensors, the runtime's ONNX in fp32 and int8, hashes and measured scores.
 
-    python scripts/add_model.py WEIGHTS NAME --data BENCH_DIR [--training TEXT] [--first]
+    python scripts/add_model.py WEIGHTS NAME --data BENCH_DIR [--training TEXT] [--chain FILE] [--first]
 
-An entry of the same name is replaced. The entry's place decides the default of its scale: the first one serves.
+An entry of the same name is renewed. It keeps its chain of stages unless --chain gives another one (the keys are those
+of rlfn.models.catalog.Model.chain). The entry's place decides the default of its scale: the first one serves.
 """
 
 from __future__ import annotations
@@ -55,12 +56,16 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("name")
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds Set5, Set14 and B100")
-    parser.add_argument("--training", help="how it was trained; default: the file's own metadata")
+    parser.add_argument("--training", help="how it was trained; default: the file's metadata, else the entry's text")
+    parser.add_argument("--chain", type=Path, help="a JSON list of the stages that made it; default: the entry's own")
     parser.add_argument("--first", action="store_true", help="make it the default of its scale")
     given = parser.parse_args()
     checkpoint = fuse_checkpoint(load_checkpoint(given.weights))
     tensors, graph = WEIGHTS / f"{given.name}.safetensors", WEIGHTS / f"{given.name}.onnx"
-    training = given.training or checkpoint.metadata.get("trained", "")
+    path = WEIGHTS / "manifest.json"
+    models = json.loads(path.read_text(encoding="utf-8"))["models"] if path.exists() else {}
+    old = models.get(given.name, {})
+    training = given.training or checkpoint.metadata.get("trained") or old.get("training", "")
     save_checkpoint(tensors, checkpoint.network, checkpoint.variant, checkpoint.scale, {"trained": training})
     export_onnx(checkpoint, graph, grid=True)
     scores = measure(graph, checkpoint.scale, given.data)
@@ -75,16 +80,16 @@ def main() -> None:
     ]
     files += add_int8(graph, WEIGHTS / f"{given.name}-int8.onnx", checkpoint.scale, given.data, scores)
     entry = {
+        "family": old.get("family") or given.name.removesuffix(f"-x{checkpoint.scale}"),
         "variant": checkpoint.variant.name,
         "scale": checkpoint.scale,
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
         "licence": "Apache-2.0",
         "training": training,
+        "chain": json.loads(given.chain.read_text(encoding="utf-8")) if given.chain else old.get("chain", []),
         "scores": scores,
         "files": files,
     }
-    path = WEIGHTS / "manifest.json"
-    models = json.loads(path.read_text(encoding="utf-8"))["models"] if path.exists() else {}
     models = {given.name: entry, **models} if given.first else {**models, given.name: entry}
     models[given.name] = entry
     path.write_text(json.dumps({"models": models}, indent=2) + "\n", encoding="utf-8")

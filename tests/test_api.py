@@ -109,7 +109,7 @@ def test_16_bit_colour(nearest: object, tmp_path: Path) -> None:
         (RGB, {"tile": -1}, OptionError, "Allowed: 'auto', 0"),
         (RGB, {"quality": 101, "output": "a.jpg"}, OptionError, "1 to 100"),
         (RGB, {"format": "gif"}, OptionError, "Allowed: jpg"),
-        (Image.new("F", (4, 4)), {}, OptionError, "mode F"),
+        (Image.new("I", (4, 4), 70_000), {}, OptionError, "values from 70000 to 70000"),
     ],
 )
 def test_mistakes(

@@ -31,9 +31,8 @@ def check_path(path: Path, *, make_folders: bool = True) -> None:
     """
     with _explained(f"'{path}'"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
         os.lstat(path)  # too long a name, for instance
-    path = Path(os.path.realpath(path))
     _check_ordinary(path)
-    folder = path.parent
+    folder = Path(os.path.realpath(path.parent))
     while make_folders and not os.path.lexists(folder):
         folder = folder.parent
     if not os.path.exists(folder):
@@ -57,18 +56,22 @@ def make_folder(folder: Path) -> None:
 def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
     """Run ``encode`` on a temporary file beside ``path``, then rename it to ``path``, replacing what is there.
 
-    Whatever goes wrong, a keyboard interrupt included, nothing partial stays and the old file is untouched.
+    A link to a file is replaced, not followed. A file that is replaced keeps its mode. Whatever goes wrong, a keyboard
+    interrupt included, nothing partial stays and the old file is untouched.
 
     Raises:
         OutputError: the target cannot be written.
     """
-    path = Path(os.path.realpath(path))  # a link stays a link; what it points to is replaced
     _check_ordinary(path)
     temporary = path.with_name(f".rlfn-{secrets.token_hex(8)}.part")
     with _explained(f"'{path}'"):
+        mode = None if path.is_symlink() or not path.exists() else path.stat().st_mode & 0o7777
         try:
             with temporary.open("x+b") as stream:
                 encode(stream)
+            if mode is not None:
+                with contextlib.suppress(OSError):
+                    temporary.chmod(mode)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):

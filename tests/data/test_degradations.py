@@ -8,17 +8,9 @@ import pytest
 from PIL import Image
 
 from rlfn.data.crops import sample_batch, sample_stream
-from rlfn.data.degradations import (
-    DEGRADATIONS,
-    KERNELS,
-    Bicubic,
-    Photo,
-    compress,
-    compress_webp,
-    make_degradation,
-    reduce,
-)
+from rlfn.data.degradations import DEGRADATIONS, Bicubic, make_degradation
 from rlfn.data.pack import Pack
+from rlfn.data.photo import KERNELS, Photo, compress, compress_webp, reduce
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.images.resize import resize
 from synthetic import synthetic

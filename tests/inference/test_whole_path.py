@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rlfn.images.files import FORMATS, WRITABLE, Picture, read_picture, write_picture
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.batch import Batch, Settings
-from rlfn.jobs.plan import make_plan
+from rlfn.jobs.plan import Naming, make_plan
 
 KINDS = {"gray": (), "gray+alpha": (4,), "rgb": (3,), "rgba": (4,)}
 WANTED = [Wanted(), Wanted(scale=2.5), Wanted(scale=0.4), Wanted(width=7), Wanted(width=9, height=4)]
@@ -56,7 +56,7 @@ def test_any_picture_through_the_whole_path(
     write_picture(picture(kind, dtype, size, seed), path)
     before = read_picture(path)
     batch = Batch(Settings(wanted, tile=tile, format=output))
-    plan = make_plan([str(path)], None, wanted.label(4), format=output)
+    plan = make_plan([str(path)], None, Naming(wanted.label(4), output))
     record = next(batch.run(plan.jobs))
     assert (record.status, record.error) == ("done", None)
     after = read_picture(record.output)
@@ -84,6 +84,6 @@ def test_the_real_model_takes_small_and_odd_sizes(
     folder = tmp_path_factory.mktemp("real")
     write_picture(picture(kind, np.uint16, size, 0), folder / "a.tif")
     batch = Batch(Settings(engine="onnxruntime", threads=1, format="tiff"))
-    record = next(batch.run(make_plan([str(folder / "a.tif")], None, "x4", format="tiff").jobs))
+    record = next(batch.run(make_plan([str(folder / "a.tif")], None, Naming("x4", "tiff")).jobs))
     assert (record.status, record.output_size) == ("done", (4 * size[1], 4 * size[0]))
     assert read_picture(record.output).pixels.dtype == np.uint16

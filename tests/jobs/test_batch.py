@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -226,6 +228,25 @@ def test_one_small_picture_takes_an_engine_that_starts_quickly(
     chosen = batch.enlarger.suited(batch._pixels(jobs_for(tmp_path, count, side))).options.engine
     assert ENGINES[chosen].quick_start == quick
     assert batch.enlarger.options.engine == asked
+
+
+def test_an_output_folder_that_is_removed_meanwhile_is_an_error(tmp_path: Path) -> None:
+    jobs = jobs_for(tmp_path, 8)
+    run = Batch(Settings()).run(jobs)
+    records = [next(run), next(run)]
+    shutil.rmtree(tmp_path / "out")
+    records += run
+    assert "failed" in {record.status for record in records}
+    assert any("was removed during the job" in str(record.error) for record in records)
+
+
+def test_dates_are_kept(tmp_path: Path) -> None:
+    job = jobs_for(tmp_path, 1)[0]
+    assert job.source is not None
+    assert job.target is not None
+    os.utime(job.source, (1_000_000_000, 1_200_000_000))
+    assert [record.status for record in Batch(Settings(keep_dates=True)).run([job])] == ["done"]
+    assert job.target.stat().st_mtime == 1_200_000_000
 
 
 def test_a_batch_may_run_again(tmp_path: Path) -> None:

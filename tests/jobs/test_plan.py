@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlfn.errors import OptionError, OutputError, PictureError
+from rlfn.jobs import keys
 from rlfn.jobs import plan as module
-from rlfn.jobs.plan import Job, make_plan
+from rlfn.jobs.plan import Job, Naming, make_plan
 
 
 @pytest.fixture
@@ -32,15 +33,15 @@ def pairs(plan: module.Plan) -> list[tuple[str, str]]:
 
 def test_names_beside_the_input(here: Path) -> None:
     touch("d/a.b.jpg")
-    assert pairs(make_plan(["d/a.b.jpg"], None, "x4")) == [("d/a.b.jpg", "d/a.b_x4.png")]
-    assert pairs(make_plan(["d/a.b.jpg"], None, "w9", format="avif")) == [("d/a.b.jpg", "d/a.b_w9.avif")]
-    assert pairs(make_plan(["d"], None, "x4", format="jpg")) == [("d/a.b.jpg", "d_x4/a.b.jpg")]
+    assert pairs(make_plan(["d/a.b.jpg"], None, Naming("x4"))) == [("d/a.b.jpg", "d/a.b_x4.png")]
+    assert pairs(make_plan(["d/a.b.jpg"], None, Naming("w9", format="avif"))) == [("d/a.b.jpg", "d/a.b_w9.avif")]
+    assert pairs(make_plan(["d"], None, Naming("x4", format="jpg"))) == [("d/a.b.jpg", "d_x4/a.b.jpg")]
 
 
 @pytest.mark.parametrize("output", ["out", "out/", "new.dir/"])
 def test_one_input_and_two_go_to_the_same_place(here: Path, output: str) -> None:
     touch("a.png", "b.png")
-    one, two = make_plan(["a.png"], output, "x4"), make_plan(["a.png", "b.png"], output, "x4")
+    one, two = make_plan(["a.png"], output, Naming("x4")), make_plan(["a.png", "b.png"], output, Naming("x4"))
     assert one.jobs == two.jobs[:1]
     assert two.jobs[1].target == Path(output, "b_x4.png")
 
@@ -48,29 +49,29 @@ def test_one_input_and_two_go_to_the_same_place(here: Path, output: str) -> None
 def test_an_existing_folder_with_a_suffix_is_a_folder_and_an_existing_file_without_one_a_file(here: Path) -> None:
     touch("a.png", "result")
     Path("album.png").mkdir()
-    assert make_plan(["a.png"], "album.png", "x4").jobs[0].target == Path("album.png/a_x4.png")
-    assert make_plan(["a.png"], "result", "x4", format="png").jobs[0].target == Path("result")
+    assert make_plan(["a.png"], "album.png", Naming("x4")).jobs[0].target == Path("album.png/a_x4.png")
+    assert make_plan(["a.png"], "result", Naming("x4", format="png")).jobs[0].target == Path("result")
     with pytest.raises(OptionError, match="does not say a format"):
-        make_plan(["a.png"], "result", "x4")
+        make_plan(["a.png"], "result", Naming("x4"))
 
 
 @pytest.mark.parametrize("pattern", ["*.png", "d/**/*.png", "[!x].png", "?.png"])
 def test_patterns(here: Path, pattern: str) -> None:
     touch("a.png", "d/e/b.png", "d/c.png")
     expected = ["d/c.png", "d/e/b.png"] if "**" in pattern else ["a.png"]
-    assert [source for source, _ in pairs(make_plan([pattern], None, "x4"))] == expected
+    assert [source for source, _ in pairs(make_plan([pattern], None, Naming("x4")))] == expected
 
 
 def test_streams(here: Path) -> None:
     touch("a.png")
-    assert make_plan(["-"], None, "x4").jobs == make_plan(["-"], "-", "x4").jobs == [Job(None, None)]
-    assert make_plan(["a.*"], "-", "x4").jobs == [Job(Path("a.png"), None)]
-    assert make_plan(["-"], "b.jpg", "x4").jobs == [Job(None, Path("b.jpg"))]
+    assert make_plan(["-"], None, Naming("x4")).jobs == make_plan(["-"], "-", Naming("x4")).jobs == [Job(None, None)]
+    assert make_plan(["a.*"], "-", Naming("x4")).jobs == [Job(Path("a.png"), None)]
+    assert make_plan(["-"], "b.jpg", Naming("x4")).jobs == [Job(None, Path("b.jpg"))]
 
 
 def test_missing_inputs_are_counted(here: Path) -> None:
     with pytest.raises(PictureError, match="match for a, b, c and 2 more"):
-        make_plan(list("abcde"), None, "x4")
+        make_plan(list("abcde"), None, Naming("x4"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs links")
@@ -79,18 +80,21 @@ def test_links_are_pictures_of_their_own_and_folders_are_not_followed_into_loops
     os.symlink("a.png", "b.png")
     os.symlink(here / "d", "d/loop")
     os.symlink("nowhere.png", "d/broken.png")
-    assert [target for _, target in pairs(make_plan(["a.png", "b.png"], None, "x4"))] == ["a_x4.png", "b_x4.png"]
-    assert pairs(make_plan(["d"], None, "x4", recursive=True)) == [("d/1.png", "d_x4/1.png")]
+    assert [target for _, target in pairs(make_plan(["a.png", "b.png"], None, Naming("x4")))] == [
+        "a_x4.png",
+        "b_x4.png",
+    ]
+    assert pairs(make_plan(["d"], None, Naming("x4", recursive=True))) == [("d/1.png", "d_x4/1.png")]
 
 
 def test_names_that_differ_in_case_collide_where_case_does_not_count(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch("A.png", "a.jpg")
-    assert len(make_plan(["A.png", "a.jpg"], "out", "x4").jobs) == 2
-    monkeypatch.setattr(module.sys, "platform", "darwin")
-    with pytest.raises(OutputError, match="would both be written"):
-        make_plan(["A.png", "a.jpg"], "out", "x4")
+    assert len(make_plan(["A.png", "a.jpg"], "out", Naming("x4")).jobs) == 2
+    monkeypatch.setattr(keys.sys, "platform", "darwin")
+    with pytest.raises(OutputError, match="would be written to one file"):
+        make_plan(["A.png", "a.jpg"], "out", Naming("x4"))
 
 
 NAMES = st.sampled_from(["a.png", "a.jpg", "a_x4.png", "a_x4_x4.png", "b.webp", "d/a.png", "d/b.tif", "d/e/a.png"])
@@ -115,7 +119,7 @@ def test_no_plan_reads_what_it_writes_or_writes_a_file_twice(
     touch(*present)
     inputs = [*present, *(["d"] if folder and Path("d").is_dir() else [])]
     try:
-        plan = make_plan(inputs, output, "x4", recursive=recursive)
+        plan = make_plan(inputs, output, Naming("x4", recursive=recursive))
     except (OutputError, PictureError):
         return
     sources = [os.path.realpath(str(job.source)) for job in plan.jobs]
@@ -125,3 +129,55 @@ def test_no_plan_reads_what_it_writes_or_writes_a_file_twice(
     assert plan.jobs or plan.left_out
     for name in present:  # nothing is forgotten
         assert os.path.realpath(name) in sources or Path(name) in plan.left_out
+
+
+def test_all_pairs_that_clash_are_named_and_a_suffix_tells_them_apart(here: Path) -> None:
+    touch("d/1.JPG", "d/1.png", "d/2.webp", "d/2.tif", "d/3.png")
+    with pytest.raises(OutputError) as caught:
+        make_plan(["d"], None, Naming("x4"))
+    for name in ("d/1.JPG and d/1.png", "d/2.tif and d/2.webp", "keep_suffix"):
+        assert name in str(caught.value)
+    plan = make_plan(["d"], None, Naming("x4", keep_suffix=True))
+    assert [target for _, target in pairs(plan)][:2] == ["d_x4/1.JPG.png", "d_x4/1.png.png"]
+    beside = make_plan(["d/1.JPG", "d/1.png"], None, Naming("x4", keep_suffix=True))
+    assert [target for _, target in pairs(beside)] == ["d/1.JPG_x4.png", "d/1.png_x4.png"]
+
+
+@pytest.mark.parametrize("pattern", ["holiday [2019]/*.png", "holiday [2019]/[ab].png", "holiday [2019]/**/a.png"])
+def test_a_folder_with_brackets_in_a_pattern(here: Path, pattern: str) -> None:
+    touch("holiday [2019]/a.png", "holiday 2/a.png")
+    assert [source for source, _ in pairs(make_plan([pattern], None, Naming("x4")))] == ["holiday [2019]/a.png"]
+
+
+def test_pictures_of_other_kinds_are_named(here: Path) -> None:
+    touch("d/a.png", "d/b.PSD", "d/c.cr2", "d/notes.txt")
+    plan = make_plan(["d"], None, Naming("x4"))
+    assert plan.others == [Path("d/b.PSD"), Path("d/c.cr2")]
+    Path("d/a.png").unlink()
+    with pytest.raises(PictureError, match="There are 2 pictures of other kinds"):
+        make_plan(["d"], None, Naming("x4"))
+
+
+def test_a_sub_folder_that_cannot_be_read_stops_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch("d/a.png", "d/closed/b.png")
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    plan = make_plan(["d"], None, Naming("x4", recursive=True))
+    assert pairs(plan) == [("d/a.png", "d_x4/a.png")]
+    assert [path for path, _ in plan.unreadable] == [Path("d/closed")]
+    assert "permission denied" in plan.unreadable[0][1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+def test_a_link_of_the_outputs_name_is_replaced_so_it_is_no_clash(here: Path) -> None:
+    touch("a.png", "b.png", "c.png")
+    Path("out").mkdir()
+    for name in ("a", "b"):
+        os.symlink("../c.png", f"out/{name}_x4.png")
+    assert len(make_plan(["a.png", "b.png"], "out", Naming("x4")).jobs) == 2

@@ -139,10 +139,14 @@ def test_weights_that_fit_in_part_are_taken_only_when_asked_and_listed(
         train(tiny_recipe(stage), tmp_path / "run", data=data, where=CPU)
     assert train(tiny_recipe({**stage, "partial": True}), tmp_path / "run", data=data, where=CPU)
     text = capsys.readouterr().err
-    assert "tiny-wide.safetensors gives 20 of 24 tensors. These start anew: block_1.c1_r.weight" in text
+    assert (
+        "tiny-wide.safetensors gives 19 of 24 tensors. These start anew: block_1.c1_r.weight, block_1.c1_r.bias" in text
+    )
     edsr = weights_file(tmp_path, VARIANTS["edsr-baseline"])
     with pytest.raises(ModelError, match="None of the"):
-        Learner.start(Fabric("cpu", 1), tiny_recipe({**stage, "init": str(edsr), "partial": True}), 0, None)
+        Learner.start(
+            Fabric(accelerator="cpu", devices=1), tiny_recipe({**stage, "init": str(edsr), "partial": True}), 0, None
+        )
 
 
 def test_frozen_parameters_stay_as_they_were(data: Path, tmp_path: Path) -> None:
@@ -167,7 +171,7 @@ def test_a_batch_in_parts_makes_the_step_of_the_whole(data: Path, tmp_path: Path
 def run_ahead(lag: int, poisoned: int | None = None) -> tuple[Learner, Guard]:
     """Train 40 steps on fixed images with a guard that hears of each step ``lag`` steps late."""
     recipe = tiny_recipe({"init": "scratch", "iterations": 40})
-    learner, guard = Learner.start(Fabric("cpu", 1), recipe, 0, None), Guard()
+    learner, guard = Learner.start(Fabric(accelerator="cpu", devices=1), recipe, 0, None), Guard()
     learner.lag = lag
     lr = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     hr = torch.nn.functional.interpolate(lr, scale_factor=2)

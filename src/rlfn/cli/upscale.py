@@ -81,7 +81,7 @@ def upscale(
     from rlfn.inference.enlarge import EnlargeOptions
     from rlfn.inference.sizing import Wanted
     from rlfn.jobs.batch import Batch, Settings
-    from rlfn.jobs.plan import make_plan
+    from rlfn.jobs.plan import Naming, make_plan
 
     wanted = Wanted(scale, width, height)
     settings = Settings(
@@ -96,7 +96,7 @@ def upscale(
     report: list[Callable[[Job, float], None]] = []
     batch = Batch(settings, lambda job, share: report[0](job, share))
     label = wanted.label(batch.model_scale)
-    plan = make_plan(inputs, output, label, format=settings.format, recursive=recursive)
+    plan = make_plan(inputs, output, Naming(label, settings.format, recursive))
     _check_terminals(plan)
     if not _run(batch, plan, report, as_json, debug=bool(context.obj)):
         raise typer.Exit(1)

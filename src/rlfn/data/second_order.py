@@ -15,6 +15,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.data.photo import compress
 from rlfn.errors import OptionError
 
 _Value = TypeVar("_Value")
@@ -232,8 +233,6 @@ def _choose(values: Sequence[_Value], random: np.random.Generator) -> _Value:
 
 
 def _compress(x: UnitPlanes, quality: tuple[float, float], random: np.random.Generator) -> UnitPlanes:
-    from rlfn.data.degradations import compress
-
     image = np.clip(np.floor(x * 255.0 + 0.5), 0, 255).astype(np.uint8).transpose(1, 2, 0)
     image = compress(np.ascontiguousarray(image), round(random.uniform(*quality)), halved=True)
     return image.transpose(2, 0, 1).astype(np.float32) / 255.0

@@ -1,4 +1,4 @@
-"""Pixels of other kinds to the public ones: colour spaces, depths, orientation."""
+"""Pixels of other kinds to the public ones: colour spaces, depths."""
 
 from __future__ import annotations
 
@@ -20,11 +20,38 @@ def lab_of(image: Any) -> Any:
 
 def as_srgb(image: Any, bits: int, warnings: list[str]) -> Any:
     """Convert CMYK and Lab; a profile that came with the file is used and does not stay."""
-    deep = bits > 8
-    warnings.append(f"{'CMYK' if image.interpretation == 'cmyk' else 'Lab'} converted to sRGB")
-    if image.interpretation == "cmyk":
-        return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=16 if deep else 8)
-    return image.colourspace("lab").icc_export(output_profile="srgb", pcs="lab", depth=16 if deep else 8)
+    depth = 16 if bits > 8 else 8
+    if image.interpretation != "cmyk":
+        warnings.append("Lab converted to sRGB")
+        return image.colourspace("lab").icc_export(output_profile="srgb", pcs="lab", depth=depth)
+    warnings.append("CMYK converted to sRGB")
+    if not image.get_typeof("icc-profile-data") or not _tells_inks(image.get("icc-profile-data")):
+        return _plain_rgb(image)
+    ways = {"pcs": "lab", "intent": "relative", "black_point_compensation": True}
+    return image.icc_import(embedded=True, **ways).icc_export(output_profile="srgb", depth=depth, **ways)
+
+
+def _tells_inks(profile: bytes) -> bool:
+    """Tell whether a profile can be used for CMYK; libvips would take one of its own without a word."""
+    names = {profile[at : at + 4] for at in range(132, min(len(profile), 132 + 12 * 100), 12)}
+    return len(profile) > 132 and profile[16:20] == b"CMYK" and not names.isdisjoint((b"A2B0", b"A2B1", b"A2B2"))
+
+
+def _plain_rgb(image: Any) -> Any:
+    """Take ink away from white: what programs do where no profile says how the inks look. Full black is black."""
+    top = 65_535 if image.format == "ushort" else 255
+    left = top - image
+    mixed = left.extract_band(0, n=3) * left[3] / top + 0.5
+    return mixed.floor().cast(image.format).copy(interpretation="rgb16" if top > 255 else "srgb")
+
+
+def unpremultiplied(pixels: Pixels) -> Pixels:
+    """Divide an RGBA picture's colours by its alpha, rounded; where nothing is visible they stay."""
+    top = np.iinfo(pixels.dtype).max
+    alpha = pixels[:, :, 3:].astype(np.float32)
+    colours = np.minimum(pixels[:, :, :3] * (top / np.maximum(alpha, 1)) + 0.5, top).astype(pixels.dtype)
+    result: Pixels = np.concatenate([np.where(alpha > 0, colours, pixels[:, :, :3]), pixels[:, :, 3:]], axis=2)
+    return result
 
 
 def from_float(pixels: Pixels, warnings: list[str]) -> Pixels:
@@ -49,14 +76,3 @@ def full_range(pixels: Pixels, bits: int) -> Pixels:
     if bits < 16:
         pixels |= pixels >> bits
     return pixels
-
-
-def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation (1 to 8)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)

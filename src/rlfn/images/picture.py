@@ -8,11 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.images.stated import StatedColour
+
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[Any]
 
 
 class Unreadable(Exception):  # noqa: N818 - it never leaves the package
     """A sound file that cannot be taken. The text goes on from the file's name: "is ...", "holds ..."."""
+
+
+class Damaged(Exception):  # noqa: N818 - it never leaves the package
+    """A file of which part is wrong or missing. The text goes on from "is a JPEG file that is"."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text in a file: under a keyword, as PNG has them (a JPEG's comment is a "Comment"), perhaps in a language."""
+
+    keyword: str
+    text: str
+    language: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,13 +36,20 @@ class Metadata:
 
     ``icc`` is the profile that the pixels are meant in (``None``: sRGB, or a plain gray); ``exif`` an EXIF block from
     its ``II*``/``MM*`` header on; ``xmp`` an XMP packet; ``resolution`` horizontal and vertical pixels per millimetre
-    (300 dpi is 11.81), ``None`` when the file states none.
+    (300 dpi is 11.81), ``None`` when the file states none; ``iptc`` IPTC-IIM records; ``texts`` free texts; ``colour``
+    what is said of the colours without a profile; ``geo`` a block with GeoTIFF's tags; ``size`` the (width, height)
+    of the picture that all this was made for, by which positions and sizes in it are scaled.
     """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     resolution: tuple[float, float] | None = None
+    iptc: bytes | None = None
+    texts: tuple[Text, ...] = ()
+    colour: StatedColour | None = None
+    geo: bytes | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +80,12 @@ class Picture:
         return int(self.pixels.shape[0])
 
 
-def profile_problem(icc: bytes, gray: bool) -> str | None:
-    """Say why an ICC profile cannot go with gray or RGB pixels; ``None`` when it can."""
-    if len(icc) < 132 or icc[36:40] != b"acsp" or int.from_bytes(icc[:4], "big") != len(icc):
-        return "it is damaged"
+def fitting_profile(icc: bytes, gray: bool) -> tuple[bytes | None, str]:
+    """Return a profile that can go with gray or RGB pixels, without padding; or ``None`` and why there is none."""
+    size = int.from_bytes(icc[:4], "big")
+    if len(icc) < 132 or icc[36:40] != b"acsp" or not 132 <= size <= len(icc):
+        return None, "it is damaged"
     space = icc[16:20]
     if space != (b"GRAY" if gray else b"RGB "):
-        return f"it is meant for {space.decode('ascii', 'replace').strip()} pixels"
-    return None
+        return None, f"it is meant for {space.decode('ascii', 'replace').strip()} pixels"
+    return icc[:size], ""

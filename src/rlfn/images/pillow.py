@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, OptionError
+from rlfn.images.convert import as_srgb, from_float, lab_of
+from rlfn.images.exif import HEADER, DamagedExif, for_tiff
 from rlfn.images.exif import PREFIX as EXIF_PREFIX
-from rlfn.images.picture import Metadata, Picture
+from rlfn.images.exif import orientation as exif_orientation
+from rlfn.images.ifd import built
+from rlfn.images.picture import Metadata, Picture, Text, Unreadable
+from rlfn.images.upright import upright as turned
+from rlfn.images.upright import upright_metadata
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_CARRIED = ("icc_profile", "exif", "dpi", "xmp")
-_GRAY = ("LA", "La")
+_CARRIED = ("exif", "dpi", "xmp")
+_CONVERTED = ("CMYK", "LAB")
+_NO_TEXTS = ("XML:com.adobe.xmp", "Raw profile type ")
+_IPTC = 0x0404
 
 
 def is_pillow(given: object) -> bool:
@@ -39,23 +49,48 @@ def require_pillow() -> Any:
 def from_pillow(given: Any, *, upright: bool) -> Picture:
     """Return a Pillow picture's pixels and metadata; ``upright``: turned as its EXIF says.
 
-    Raises:
-        OptionError: a mode that has no RGB, gray or transparent form.
-    """
-    if upright:
-        from PIL import ImageOps
+    The pixels are those that the same file gives when it is read from its path: palettes become RGB, a transparent
+    colour becomes alpha, CMYK is converted with its profile, 32-bit values that fit become 16-bit ones.
 
-        given = ImageOps.exif_transpose(given)
-    pixels = _pixels(given)
+    Raises:
+        OptionError: a mode that has no RGB, gray or transparent form, or values out of range.
+    """
+    warnings: list[str] = []
+    try:
+        pixels, gray = _pixels(given, warnings)
+    except Unreadable as error:
+        raise OptionError(f"The Pillow picture {error}") from None
+    metadata = _metadata(given)
+    if given.mode in _CONVERTED:
+        metadata = replace(metadata, icc=None)
+    if upright:
+        orientation = exif_orientation(metadata.exif) if metadata.exif else 1
+        metadata = upright_metadata(metadata, given.size, orientation, gray, warnings)
+        pixels = turned(pixels, orientation)
+    return Picture(pixels, metadata, gray=gray, bits=8 * pixels.itemsize, warnings=tuple(warnings))
+
+
+def _metadata(given: Any) -> Metadata:
     info = given.info
     dots = info.get("dpi")
-    metadata = Metadata(
-        icc=info.get("icc_profile"),
-        exif=info["exif"].removeprefix(EXIF_PREFIX) or None if "exif" in info else None,
+    exif = info.get("exif") or None
+    if exif is None and given.format == "TIFF":
+        with contextlib.suppress(DamagedExif, OSError, ValueError):
+            entries = for_tiff(given.getexif().tobytes().removeprefix(EXIF_PREFIX))
+            exif = HEADER + built(entries, "<", 8) if entries else None
+    resources = info.get("photoshop")
+    texts = [Text(key, str(text)) for key, text in getattr(given, "text", {}).items() if not key.startswith(_NO_TEXTS)]
+    if isinstance(comment := info.get("comment"), bytes):
+        texts.append(Text("Comment", comment.decode("utf-8", "replace")))
+    return Metadata(
+        icc=info.get("icc_profile") or None,
+        exif=exif.removeprefix(EXIF_PREFIX) if exif else None,
         xmp=info.get("xmp") if isinstance(info.get("xmp"), bytes) else None,
         resolution=(float(dots[0]) / 25.4, float(dots[1]) / 25.4) if dots and min(dots) > 0 else None,
+        iptc=resources.get(_IPTC) if isinstance(resources, dict) else None,
+        texts=tuple(texts),
+        size=given.size,
     )
-    return Picture(pixels, metadata, gray=pixels.ndim == 2 or given.mode in _GRAY, bits=8 * pixels.itemsize)
 
 
 def to_pillow(result: Picture, source: Any = None) -> Image:
@@ -71,6 +106,8 @@ def to_pillow(result: Picture, source: Any = None) -> Image:
         made = made.convert("LA")
     if source is not None:
         made.info.update({key: source.info[key] for key in _CARRIED if key in source.info})
+        if result.metadata.icc is not None:
+            made.info["icc_profile"] = result.metadata.icc
         return made
     metadata = result.metadata
     found = {
@@ -95,18 +132,60 @@ def check_pillow_can(picture: Picture) -> None:
         )
 
 
-def _pixels(given: Any) -> NDArray[Any]:
-    mode = given.mode
-    if mode.startswith("I;16"):
-        return np.asarray(given).astype(np.uint16)
-    if mode in ("L", "RGB", "RGBA"):
-        return np.array(given)
-    if mode == "1":
-        return np.array(given.convert("L"))
-    if mode in ("La", "RGBa"):
-        return np.array(given.convert(mode.upper()).convert("RGBA"))
-    if mode in ("P", "PA", "LA"):
-        return np.array(given.convert("RGBA" if mode != "P" or "transparency" in given.info else "RGB"))
-    if mode in ("CMYK", "YCbCr", "HSV"):
-        return np.array(given.convert("RGB"))
-    raise OptionError(f"Cannot upscale a Pillow picture of mode {mode}. Convert it to L, RGB, RGBA or I;16 first.")
+def _pixels(given: Any, warnings: list[str]) -> tuple[NDArray[Any], bool]:
+    """Return the pixels, and whether their colours are gray."""
+    mode, clear = given.mode, given.info.get("transparency")
+    if mode in _CONVERTED:
+        return _converted(given, warnings), False
+    if mode.startswith("I;16") or mode in ("I", "F"):
+        return _with_clear(_deep(np.asarray(given), warnings), clear), True
+    if mode in ("L", "1"):
+        clear = (255 if clear else 0) if mode == "1" and isinstance(clear, int) else clear
+        return _with_clear(np.array(given.convert("L")), clear), True
+    if mode == "RGB":
+        return _with_clear(np.array(given), clear), False
+    if mode in ("P", "PA"):
+        palette = given.palette.mode if given.palette is not None else "RGB"
+        see_through = mode == "PA" or clear is not None or palette.endswith("A")
+        return np.array(given.convert("RGBA" if see_through else "RGB")), False
+    if mode in ("La", "LA"):
+        return np.ascontiguousarray(np.asarray(given.convert("LA"))[..., [0, 0, 0, 1]]), True
+    if mode in ("RGBa", "RGBA"):
+        return np.array(given.convert("RGBA")), False
+    if mode in ("YCbCr", "HSV", "RGBX"):
+        return np.array(given.convert("RGB")), False
+    raise Unreadable(f"has the mode {mode}, which cannot be upscaled. Convert it to L, RGB, RGBA or I;16 first.")
+
+
+def _deep(values: NDArray[Any], warnings: list[str]) -> NDArray[Any]:
+    """Make uint16 of a gray picture's wider values."""
+    if values.dtype.kind == "f":
+        return from_float(values, warnings)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65_535:
+        raise Unreadable(f"holds values from {low} to {high}; allowed are 0 to 65535. Scale them first.")
+    return values.astype(np.uint16)
+
+
+def _with_clear(pixels: NDArray[Any], clear: Any) -> NDArray[Any]:
+    """Add alpha where a colour is stated to be transparent."""
+    if not isinstance(clear, int if pixels.ndim == 2 else tuple):
+        return pixels
+    top = np.iinfo(pixels.dtype).max
+    seen = pixels != clear if pixels.ndim == 2 else (pixels != np.array(clear)).any(axis=2)
+    colours = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+    return np.dstack([colours, seen * pixels.dtype.type(top)])
+
+
+def _converted(given: Any, warnings: list[str]) -> NDArray[Any]:
+    """Convert CMYK and Lab as those of files are."""
+    import pyvips
+
+    image = pyvips.Image.new_from_array(np.asarray(given))
+    if given.mode == "CMYK":
+        image = image.copy(interpretation="cmyk")
+        if icc := given.info.get("icc_profile"):
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    else:
+        image = lab_of(image)
+    return np.array(as_srgb(image, 8, warnings).numpy())

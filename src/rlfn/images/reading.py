@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyvips
-
 from rlfn.errors import PictureError, RlfnError, setting
-from rlfn.images import exif as exif_block
 from rlfn.images.codecs.codec import Codec, Opened
-from rlfn.images.convert import upright
 from rlfn.images.formats import HEAD_BYTES, sniff
-from rlfn.images.picture import Metadata, Picture, Unreadable, profile_problem
+from rlfn.images.picture import Damaged, Picture, Unreadable
+from rlfn.images.upright import upright, upright_metadata
 
 DEFAULT_MAX_PIXELS = 64_000_000
 """A picture of more pixels is refused unless the caller allows more."""
 
+MAX_SIDE = 1_000_000
+"""A picture with a longer side is refused: no format could hold the result."""
+
 PictureSource = str | os.PathLike[str] | bytes
 """Where a picture is read from: a path, taken literally, or the whole file as bytes."""
-
-_DECODERS_RAISE = (pyvips.Error, OSError, RuntimeError, ValueError, LookupError, EOFError, SyntaxError)
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8]")
 
 
 @dataclass(frozen=True)
@@ -58,13 +54,11 @@ def read_picture(source: PictureSource, *, max_pixels: int | None = DEFAULT_MAX_
         warnings.append(f"first of {opened.pages or 'several'} frames")
     try:
         content = opened.decode(warnings)
-    except Unreadable as error:
-        raise PictureError(f"{file.name} {error}") from None
-    except _DECODERS_RAISE as error:
-        raise _damaged(file.name, file.codec, error) from None
+    except Exception as error:
+        raise _refusal(file.name, file.codec, error) from None
     return Picture(
         upright(content.pixels, opened.orientation),
-        _normal(content.metadata, file, content.gray, warnings),
+        upright_metadata(content.metadata, (opened.width, opened.height), opened.orientation, content.gray, warnings),
         file.codec.name,
         content.gray,
         content.bits,
@@ -87,16 +81,17 @@ def _open(source: PictureSource, max_pixels: int | None) -> _PictureFile:
     name, data, row = _bytes_of(source)
     try:
         opened = row.open(data)
-    except RlfnError:
-        raise
-    except Unreadable as error:
-        raise PictureError(f"{name} {error}") from None
-    except _DECODERS_RAISE as error:
-        raise _damaged(name, row, error) from None
+    except Exception as error:
+        raise _refusal(name, row, error) from None
     if max_pixels is not None and opened.width * opened.height > max_pixels:
         raise PictureError(
             f"{name} has {opened.width} x {opened.height} = {opened.width * opened.height:,} pixels; the limit is "
             f"{max_pixels:,}. Raise {setting('max_pixels')} if you trust the file."
+        )
+    if max(opened.width, opened.height) > MAX_SIDE:
+        raise PictureError(
+            f"{name} has {opened.width} x {opened.height} pixels; allowed are {MAX_SIDE:,} a side, the most that any "
+            "format can be written with. Cut it up first."
         )
     return _PictureFile(name, row, opened)
 
@@ -124,34 +119,18 @@ def _bytes_of(source: PictureSource) -> tuple[str, bytes, Codec]:
         raise PictureError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
-def _damaged(name: str, row: Codec, error: Exception) -> PictureError:
-    lines = [line.strip() for line in str(error).splitlines()]
-    detail = next((line for line in lines[1:] if line), "its header makes no sense")
+def _refusal(name: str, row: Codec, error: Exception) -> RlfnError:
+    """Return what to raise for what a codec raised: decoders raise what they like on damaged files."""
+    if isinstance(error, RlfnError):
+        return error
+    if isinstance(error, MemoryError):
+        return PictureError(f"{name} needs more memory than there is. Close other programs, or cut the picture up.")
+    if isinstance(error, Unreadable):
+        return PictureError(f"{name} {error}")
+    if isinstance(error, Damaged):
+        state = str(error)
+    else:
+        lines = [line.strip() for line in str(error).splitlines()]
+        state = f"damaged or cut short ({next((line for line in lines[1:] if line), 'its header makes no sense')})"
     article = "an" if row.title[0] in "AEIO" else "a"
-    return PictureError(
-        f"{name} is {article} {row.title} file that is damaged or cut short ({detail}). Get a whole copy of it."
-    )
-
-
-def _normal(metadata: Metadata, file: _PictureFile, gray: bool, warnings: list[str]) -> Metadata:
-    """Make metadata fit the upright picture: orientation 1, a sound profile of the right kind."""
-    icc, exif, xmp, resolution = metadata.icc, metadata.exif, metadata.xmp, metadata.resolution
-    opened = file.opened
-    turned = opened.orientation >= 5
-    if icc is not None and (problem := profile_problem(icc, gray)):
-        warnings.append(f"colour profile dropped: {problem}")
-        icc = None
-    if exif is not None:
-        width, height = (opened.height, opened.width) if turned else (opened.width, opened.height)
-        try:
-            exif = exif_block.reset(exif, width, height)
-        except exif_block.DamagedExif:
-            warnings.append("damaged EXIF dropped")
-            exif = None
-    if xmp is not None and (opened.orientation > 1 or file.codec.turned_by_decoder):
-        xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-    if resolution is None and exif is not None:
-        resolution = exif_block.resolution(exif)
-    if resolution is not None and turned:
-        resolution = resolution[::-1]
-    return Metadata(icc, exif, xmp, resolution)
+    return PictureError(f"{name} is {article} {row.title} file that is {state}. Get a whole copy of it.")

@@ -13,9 +13,13 @@ import pyvips
 from rlfn.atomic import to_path, to_stream
 from rlfn.errors import OptionError
 from rlfn.images import exif as exif_block
+from rlfn.images import xmp as xmp_packet
+from rlfn.images.carried import KEPT_SOMEWHERE, fate
 from rlfn.images.codecs.codec import Codec, Encoding
+from rlfn.images.exif import Turn
 from rlfn.images.formats import check_quality, check_writable_size, format_for
-from rlfn.images.picture import Metadata, Picture, profile_problem
+from rlfn.images.picture import Metadata, Picture, Text, fitting_profile
+from rlfn.images.stated import StatedColour
 
 
 def write_picture(
@@ -89,23 +93,94 @@ def _is_gray(picture: Picture) -> bool:
 
 def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
     """Make metadata fit the pixels and the format."""
-    metadata = picture.metadata
-    icc, exif, xmp = metadata.icc, metadata.exif, metadata.xmp
-    if icc is not None and (problem := profile_problem(icc, _is_gray(picture))):
-        warnings.append(f"colour profile dropped: {problem}")
-        icc = None
-    if icc is not None and not row.gray and _is_gray(picture):
+    metadata = _without(_for_size(picture, warnings), row, warnings)
+    gray = _is_gray(picture)
+    icc, exif = metadata.icc, metadata.exif
+    if icc is not None:
+        icc, problem = fitting_profile(icc, gray)
+        if icc is None:
+            warnings.append(f"colour profile dropped: {problem}")
+    if icc is not None and not row.gray and gray:
         warnings.append(f"gray colour profile dropped: {row.title} stores gray as RGB")
         icc = None
+    colour = metadata.colour
+    if colour is not None and icc is None and fate(row, "hdr" if colour.hdr else "colour") == "converted":
+        icc = _made_profile(colour, gray and row.gray, row, warnings)
+        colour = None
+    if exif is None and metadata.resolution is not None and fate(row, "resolution") == "converted":
+        exif = exif_block.from_resolution(metadata.resolution)
+    if exif is not None and row.exif_max is not None and len(exif) > row.exif_max:
+        warnings.append(f"EXIF of {len(exif):,} bytes dropped: {row.title} holds {row.exif_max:,}")
+        exif = None
+    texts = metadata.texts
+    if texts and fate(row, "texts") == "converted":
+        exif, texts = _texts_in_exif(exif, texts, row, warnings)
+    return replace(metadata, icc=icc, exif=exif, colour=colour, texts=texts)
+
+
+def _for_size(picture: Picture, warnings: list[str]) -> Metadata:
+    """Return a picture's metadata with the sizes and positions of the pixels that it has now."""
+    metadata = picture.metadata
+    now = picture.width, picture.height
+    turn = Turn(metadata.size or now, now)
+    exif, xmp, place = metadata.exif, metadata.xmp, metadata.geo
     if exif is not None:
         try:
-            exif = exif_block.reset(exif, picture.width, picture.height)
+            exif = exif_block.reset(exif, turn)
         except exif_block.DamagedExif:
             warnings.append("damaged EXIF dropped")
             exif = None
-    elif metadata.resolution is not None and row.resolution_in_exif:
-        exif = exif_block.from_resolution(metadata.resolution)
-    return replace(metadata, icc=icc, exif=exif, xmp=xmp)
+    if xmp is not None:
+        xmp = xmp_packet.reset(xmp, turn)
+    return replace(metadata, exif=exif, xmp=xmp, geo=place)
+
+
+def _without(metadata: Metadata, row: Codec, warnings: list[str]) -> Metadata:
+    """Drop what the format has no place for, and say so."""
+    for item in ("icc", "exif", "xmp", "iptc", "resolution", "texts", "colour", "geo"):
+        value = getattr(metadata, item)
+        kind = "hdr" if item == "colour" and value is not None and value.hdr else item
+        if value and fate(row, kind) == "warned":
+            warnings.append(f"{KEPT_SOMEWHERE[kind][0]} dropped: {row.title} has no place for it")
+            nothing: Any = () if item == "texts" else None
+            metadata = replace(metadata, **{item: nothing})
+    return metadata
+
+
+def _made_profile(colour: StatedColour, gray: bool, row: Codec, warnings: list[str]) -> bytes | None:
+    """Return a profile that says what was stated."""
+    try:
+        icc = colour.profile(gray)
+    except ValueError as error:
+        warnings.append(f"stated colours dropped: there is no profile for {error}")
+        return None
+    if colour.hdr:
+        warnings.append(
+            f"the colours are {colour.name}: {row.title} says so in a profile that not every viewer heeds; PNG says it "
+            "plainly"
+        )
+    return icc
+
+
+def _texts_in_exif(
+    exif: bytes | None, texts: tuple[Text, ...], row: Codec, warnings: list[str]
+) -> tuple[bytes | None, tuple[Text, ...]]:
+    """Put texts into EXIF's user comment; return the block, and the texts that the format has a place for."""
+    own = tuple(text for text in texts if row.comments and text.keyword == "Comment")
+    others = [text for text in texts if text not in own]
+    if not others:
+        return exif, own
+    one = others[0].text if len(others) == 1 else "\n".join(f"{text.keyword}: {text.text}" for text in others)
+    try:
+        made = exif_block.with_comment(exif, one)
+    except exif_block.DamagedExif:
+        made = None
+    if made is not None and (row.exif_max is None or len(made) <= row.exif_max):
+        return made, own
+    if row.comments:
+        return exif, texts
+    warnings.append(f"texts dropped: {row.title} has no place for them, and EXIF has a comment already")
+    return exif, own
 
 
 def _fitting_pixels(picture: Picture, row: Codec, warnings: list[str]) -> tuple[Any, int]:

@@ -14,10 +14,12 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import RlfnError
+from rlfn.errors import OutputError, RlfnError
 from rlfn.images.files import Picture, check_writable_size, picture_size, read_picture, write_picture
 from rlfn.images.formats import HEAD_BYTES, format_for, sniff
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
@@ -74,7 +76,7 @@ class Batch:
         reads: deque[Future[_Loaded]] = deque()
         waiting: deque[tuple[int, Future[Record]]] = deque()
         todo = deque(jobs)
-        loaded = False
+        loaded, folders = False, _OutputFolders()
         with ThreadPoolExecutor(_WRITERS) as writers:
             try:
                 for job in jobs:
@@ -89,7 +91,7 @@ class Batch:
                         len(waiting) > _WRITERS or waiting[0][1].done() or sum(size for size, _ in waiting) > room
                     ):
                         yield waiting.popleft()[1].result()
-                    waiting.append(self._start(job, reads.popleft(), writers, enlarger))
+                    waiting.append(self._start(job, reads.popleft(), enlarger, partial(self._write, folders), writers))
                     del picture
                 while waiting:
                     yield waiting.popleft()[1].result()
@@ -141,7 +143,12 @@ class Batch:
         return int(loaded[1].pixels.nbytes) * self.model_scale**2
 
     def _start(
-        self, job: Job, loaded: Future[_Loaded], writers: ThreadPoolExecutor, enlarger: Enlarger
+        self,
+        job: Job,
+        loaded: Future[_Loaded],
+        enlarger: Enlarger,
+        write: Callable[[Job, Picture, Record], Record],
+        writers: ThreadPoolExecutor,
     ) -> tuple[int, Future[Record]]:
         """Upscale one picture here and hand it to an encoder; return the result's bytes and the record to come."""
         record = Record(_name(job.source), _name(job.target), "failed")
@@ -163,11 +170,11 @@ class Batch:
                 engine=made.engine,
                 precision=made.precision,
             )
-            return int(result.pixels.nbytes), writers.submit(self._write, job, result, record)
+            return int(result.pixels.nbytes), writers.submit(write, job, result, record)
         except Exception as error:  # engines raise what they like; one picture must not stop the rest
             return 0, _finished(record.failed(error))
 
-    def _write(self, job: Job, picture: Picture, record: Record) -> Record:
+    def _write(self, folders: _OutputFolders, job: Job, picture: Picture, record: Record) -> Record:
         began = time.perf_counter()
         try:
             if self._is_done(job):  # by another program, meanwhile
@@ -175,8 +182,11 @@ class Batch:
             target: Any = sys.stdout.buffer
             if job.target is not None:
                 target = job.target
-                make_folder(target.parent)
+                folders.make(target.parent)
             warnings = write_picture(picture, target, format=self._format(job), quality=self.settings.quality)
+            if self.settings.keep_dates and job.source is not None and job.target is not None:
+                facts = job.source.stat()
+                os.utime(job.target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
         except Exception as error:
             return replace(record, output_size=None).failed(error)
         seconds = record.seconds + time.perf_counter() - began
@@ -185,6 +195,19 @@ class Batch:
     def _report(self, job: Job, share: float) -> None:
         if self._progress is not None:
             self._progress(job, share)
+
+
+class _OutputFolders:
+    """Makes the folders of a run's outputs once: one that vanishes later took results with it."""
+
+    def __init__(self) -> None:
+        self._made: set[Path] = set()
+
+    def make(self, folder: Path) -> None:
+        if folder in self._made and not folder.is_dir():
+            raise OutputError(f"The folder {folder} was removed during the job, with the results in it. Run again.")
+        make_folder(folder)
+        self._made.add(folder)
 
 
 def _standard_input() -> bytes:

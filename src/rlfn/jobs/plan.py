@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlfn.errors import OptionError, OutputError, PictureError, listing, setting
 from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for
+from rlfn.jobs.finding import collect, folder_content
+from rlfn.jobs.keys import file_key, name_key, output_key
 
 STREAM = "-"
 """The name that stands for standard input or output."""
 
 _OUTPUT = setting("output")
-_GLOB = set("*?[")
 _SEPARATORS = tuple({"/", os.sep})
 
 
@@ -30,24 +29,56 @@ class Job:
 
 @dataclass
 class Plan:
-    """The jobs of a call, and the inputs that were left out because they are outputs of others."""
+    """The jobs of a call, and what is no job.
+
+    Attributes:
+        jobs: one for each picture.
+        left_out: inputs that are outputs of others.
+        others: pictures in folders of kinds that are not read.
+        unreadable: (sub-folder, sentence) for those that cannot be listed.
+    """
 
     jobs: list[Job] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def make_plan(
-    inputs: Sequence[str], output: str | None, label: str, *, format: str | None = None, recursive: bool = False
-) -> Plan:
+@dataclass(frozen=True)
+class Naming:
+    """How outputs are named.
+
+    Attributes:
+        label: what names carry, e.g. ``x4``.
+        format: the format asked for; None for what the output's name says, else PNG.
+        recursive: take folders' sub-folders too, mirrored in the output.
+        keep_suffix: keep the input's suffix in the name (``a.jpg.png``), so that ``a.jpg`` and ``a.png`` can be in one
+            folder.
+    """
+
+    label: str
+    format: str | None = None
+    recursive: bool = False
+    keep_suffix: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of outputs that are not named by the user."""
+        return self.format or "png"
+
+    def stem(self, path: Path) -> str:
+        """Return the part of an input's name that its output's keeps."""
+        return path.name if self.keep_suffix else path.stem
+
+
+def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan:
     """Decide every output's name.
 
     Args:
         inputs: files, folders, patterns, or ``-``.
         output: a file, a folder, ``-``, or None for names beside the inputs: ``photo_x4.png``, ``folder_x4/``. One
             picture goes to a file where ``output`` is one or has a suffix; everything else goes to a folder.
-        label: what names carry, e.g. ``x4``.
-        format: the format asked for; None for what the output's name says, else PNG.
-        recursive: take folders' sub-folders too, mirrored in the output.
+        naming: see :class:`Naming`.
 
     Raises:
         PictureError: an input is missing, or there is nothing to do.
@@ -57,33 +88,31 @@ def make_plan(
     if "" in inputs or output == "":
         raise OptionError("An empty name was given. Name a file or a folder, or - for standard input or output.")
     if STREAM in inputs or output == STREAM:
-        return _stream_plan(inputs, output, format)
-    files, folders = _collect(inputs)
+        return _stream_plan(inputs, output, naming.format)
+    files, folders = collect(inputs)
     plan = Plan()
     if output is not None and len(files) == 1 and not folders and _is_file_name(output):
-        _check_file_name(output, format)
+        _check_file_name(output, naming.format)
         plan.jobs.append(Job(files[0], Path(output)))
     else:
         _check_folder_name(output)
-        _name_outputs(plan, files, folders, output, label, format or "png", recursive)
+        _name_outputs(plan, files, folders, output, naming)
     _drop_outputs(plan)
     _check_conflicts(plan)
     return plan
 
 
-def _name_outputs(
-    plan: Plan, files: list[Path], folders: list[Path], output: str | None, label: str, suffix: str, recursive: bool
-) -> None:
+def _name_outputs(plan: Plan, files: list[Path], folders: list[Path], output: str | None, naming: Naming) -> None:
     """Fill ``plan`` with outputs named after their inputs, in ``output`` or beside them."""
     target = Path(output) if output is not None else None
     for file in files:
         home = target if target is not None else file.parent
-        plan.jobs.append(Job(file, home / f"{file.stem}_{label}.{suffix}"))
+        plan.jobs.append(Job(file, home / f"{naming.stem(file)}_{naming.label}.{naming.suffix}"))
     for folder in folders:
-        root = target if target is not None else _sibling(folder, label)
+        root = target if target is not None else _sibling(folder, naming.label)
         if len(folders) > 1 and target is not None:
             root /= Path(os.path.realpath(folder)).name
-        plan.jobs += _folder_jobs(folder, root, target if target is not None else root, suffix, recursive)
+        _add_folder(plan, folder, root, target if target is not None else root, naming)
 
 
 def _stream_plan(inputs: Sequence[str], output: str | None, format: str | None) -> Plan:
@@ -93,7 +122,7 @@ def _stream_plan(inputs: Sequence[str], output: str | None, format: str | None) 
         )
     source = None
     if inputs[0] != STREAM:
-        files, folders = _collect(inputs)
+        files, folders = collect(inputs)
         if folders or len(files) != 1:
             found = f"is {len(files)} files" if files else "is a folder"
             raise OptionError(
@@ -153,61 +182,27 @@ def _check_folder_name(output: str | None) -> None:
         )
 
 
-def _collect(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
-    """Return the files and the folders among ``inputs``, patterns expanded, each once, in order."""
-    files: dict[str, Path] = {}
-    folders: dict[str, Path] = {}
-    missing = []
-    for name in inputs:
-        found = [name]
-        if not os.path.exists(name) and _GLOB & set(name):
-            found = sorted(glob.glob(name, recursive=True))
-        found = [path for path in found if os.path.exists(path)]
-        for path in found:
-            (folders if os.path.isdir(path) else files).setdefault(_name_key(path), Path(path))
-        if not found:
-            missing.append(name)
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise PictureError(f"There is no file, folder or match for {listing(missing[:3])}{more}. Check the names.")
-    return list(files.values()), list(folders.values())
-
-
-def _folder_jobs(folder: Path, root: Path, output: Path, suffix: str, recursive: bool) -> list[Job]:
+def _add_folder(plan: Plan, folder: Path, root: Path, output: Path, naming: Naming) -> None:
     """Mirror the pictures of ``folder`` in ``root``; what lies in ``output`` is no input."""
     if root.is_file():
         raise OptionError(f"{root} is a file, but a folder's pictures are to be written. Give a folder with {_OUTPUT}.")
-    if _file_key(output) == _file_key(folder):
+    if file_key(output) == file_key(folder):
         raise OutputError(f"{folder} would be its own output. Give another folder with {_OUTPUT}, or leave it out.")
-    excluded = Path(_file_key(output))
+    excluded = Path(file_key(output))
+    found = folder_content(folder, recursive=naming.recursive)
     jobs = []
-    for path in _pictures(folder, recursive):
-        if not Path(_file_key(path)).is_relative_to(excluded):
-            jobs.append(Job(path, root / path.relative_to(folder).parent / f"{path.stem}.{suffix}"))
+    for path in found.pictures:
+        if not Path(file_key(path)).is_relative_to(excluded):
+            name = f"{naming.stem(path)}.{naming.suffix}"
+            jobs.append(Job(path, root / path.relative_to(folder).parent / name))
     if not jobs:
-        deeper = "" if recursive else f" Its sub-folders are searched with {setting('recursive')}."
-        raise PictureError(f"There are no pictures in {folder}.{deeper}")
-    return jobs
-
-
-def _pictures(folder: Path, recursive: bool) -> list[Path]:
-    """Return the files in a folder that have a picture's suffix, sorted; hidden files and folders are left alone."""
-
-    def refuse(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            raise PictureError(
-                f"The folder {error.filename} cannot be read: {(error.strerror or str(error)).lower()}. "
-                "Change its permissions, or name the pictures one by one."
-            )
-
-    found = []
-    for home, below, names in os.walk(folder, onerror=refuse):
-        below[:] = [name for name in below if recursive and not name.startswith(".")]
-        for name in names:
-            path = Path(home, name)
-            if not name.startswith(".") and path.suffix.lower() in READABLE_SUFFIXES and path.is_file():
-                found.append(path)
-    return sorted(found)
+        deeper = "" if naming.recursive else f" Its sub-folders are searched with {setting('recursive')}."
+        others = f" There are {len(found.others)} pictures of other kinds in it." if found.others else ""
+        unreadable = f" {found.unreadable[0][1]}" if found.unreadable else ""
+        raise PictureError(f"There are no pictures in {folder}.{others}{unreadable}{deeper}")
+    plan.jobs += jobs
+    plan.others += found.others
+    plan.unreadable += found.unreadable
 
 
 def _sibling(folder: Path, label: str) -> Path:
@@ -220,11 +215,11 @@ def _sibling(folder: Path, label: str) -> Path:
 
 def _drop_outputs(plan: Plan) -> None:
     """Leave out inputs that are the output of another input, so that a second run does not upscale the first's work."""
-    targets = {_name_key(job.target): job for job in plan.jobs if job.target is not None}
+    targets = {name_key(job.target): job for job in plan.jobs if job.target is not None}
     kept = []
     for job in plan.jobs:
         assert job.source is not None
-        if targets.get(_name_key(job.source), job) is job:
+        if targets.get(name_key(job.source), job) is job:
             kept.append(job)
         else:
             plan.left_out.append(job.source)
@@ -232,12 +227,12 @@ def _drop_outputs(plan: Plan) -> None:
 
 
 def _check_conflicts(plan: Plan) -> None:
-    sources = {_file_key(job.source): job.source for job in plan.jobs if job.source is not None}
-    taken: dict[str, Job] = {}
+    sources = {file_key(job.source): job.source for job in plan.jobs if job.source is not None}
+    taken: dict[str, list[Job]] = {}
     for job in plan.jobs:
         assert job.source is not None
         assert job.target is not None
-        key = _file_key(job.target)
+        key = file_key(job.target)
         replaced = sources.get(key)
         if replaced is None and os.path.exists(key) and os.path.exists(job.source):
             replaced = job.source if os.path.samefile(key, job.source) else None  # a hard link, or another case
@@ -246,23 +241,12 @@ def _check_conflicts(plan: Plan) -> None:
                 f"{replaced} would be replaced by the result {job.target}. Inputs are never overwritten: "
                 f"choose another {_OUTPUT}."
             )
-        other = taken.setdefault(key, job)
-        if other is not job:
-            raise OutputError(
-                f"{other.source} and {job.source} would both be written to {job.target}. "
-                f"Every picture needs a name of its own: rename one, or upscale them separately with {_OUTPUT}."
-            )
-
-
-def _file_key(path: str | os.PathLike[str]) -> str:
-    """Return a name that all paths of one file share, through links too, and where case does not count."""
-    return _cased(os.path.realpath(path))
-
-
-def _name_key(path: str | os.PathLike[str]) -> str:
-    """Return a name that all spellings of one path share; a link is not what it points to."""
-    return _cased(os.path.abspath(path))
-
-
-def _cased(path: str) -> str:
-    return path.casefold() if sys.platform == "darwin" else os.path.normcase(path)
+        taken.setdefault(output_key(job.target), []).append(job)
+    clashes = [jobs for jobs in taken.values() if len(jobs) > 1]
+    if clashes:
+        told = [f"{' and '.join(str(job.source) for job in jobs)} ({jobs[0].target})" for jobs in clashes]
+        more = f", and {len(told) - 20} more" if len(told) > 20 else ""
+        raise OutputError(
+            f"Several pictures would be written to one file: {listing(told[:20])}{more}. Every picture needs a name of "
+            f"its own: {setting('keep_suffix')} keeps the inputs' suffixes in the names, or rename one."
+        )

@@ -72,6 +72,7 @@ class Settings:
         format: of the outputs, a key of :data:`rlfn.images.files.FORMATS`; None for what their names say.
         quality: 1 to 100, of lossy formats; None for the format's own.
         overwrite: replace outputs that exist.
+        keep_dates: give outputs the inputs' time of change.
         max_pixels: the largest input accepted.
 
     Raises:
@@ -82,6 +83,7 @@ class Settings:
     format: str | None = None
     quality: int | None = None
     overwrite: bool = False
+    keep_dates: bool = False
     max_pixels: int | None = DEFAULT_MAX_PIXELS
 
     def __post_init__(self) -> None:

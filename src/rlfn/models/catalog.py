@@ -69,6 +69,8 @@ class Model:
         scores: set -> {"psnr": dB, "ssim": 0..1} on Y, border = scale, of its fp32 weights.
         training: how it was trained, in a sentence.
         bf16: scores like ``scores`` of a computation in bf16, where they were measured.
+        chain: the stages that made it, in order: ``stage`` (from 1), ``recipe`` and ``settings`` of ``rlfn train``,
+            ``iterations``, ``lr_pixels``, ``seconds`` of steps, ``start``, ``teacher``, ``data`` and ``note``.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Model:
     training: str
     licence: str
     bf16: dict[str, dict[str, float]] = field(default_factory=dict)
+    chain: tuple[dict[str, Any], ...] = ()
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -171,4 +174,5 @@ def _model(name: str, entry: dict[str, Any]) -> Model:
         training=entry["training"],
         licence=entry["licence"],
         bf16=entry.get("bf16", {}),
+        chain=tuple(entry.get("chain", ())),
     )

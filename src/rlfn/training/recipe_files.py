@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rlfn.errors import OptionError, listing, setting, unknown
+from rlfn.training.contradictions import contradictions
 from rlfn.training.extensions import load_extensions
-from rlfn.training.recipe import Recipe, contradictions
+from rlfn.training.recipe import Recipe
 
 _SUFFIXES = (".toml", ".json")
 _ATTEMPTS = 3

@@ -77,7 +77,7 @@ class Validator:
 @torch.no_grad()
 def upscale(network: nn.Module, lr: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
     """Return the uint8 image (H, W, 3) that a network as it is trained makes of ``lr`` (h, w, 3)."""
-    x = torch.from_numpy(np.ascontiguousarray(lr.transpose(2, 0, 1))).to(device)
+    x = torch.from_numpy(lr.transpose(2, 0, 1).copy(order="C")).to(device)
     y = run_network(network, x[None].float().div_(255.0), trained_range(network))[0]
     levels = y.float().mul(255.0).round_().clamp_(0.0, 255.0).to(torch.uint8)
     return levels.permute(1, 2, 0).cpu().numpy()

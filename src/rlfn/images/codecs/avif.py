@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from rlfn.images.codecs import heic, vips
-from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened
+from rlfn.images.codecs.boxes import items
+from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, tell_lost
 
 
 def _recognise(head: bytes) -> bool:
@@ -14,10 +15,14 @@ def _recognise(head: bytes) -> bool:
 
 def _open(data: bytes) -> Opened:
     image = vips.load("heif", data)
+    found = items(data)
 
     def decode(warnings: list[str]) -> Content:
+        tell_lost(found.lost, warnings)
         depth = vips.field(image, "bits-per-sample") or vips.field(image, "heif-bitdepth") or 8
-        return vips.content(image, vips.metadata(image), warnings, bits=depth)
+        metadata = vips.metadata(image)
+        colour = None if metadata.icc else found.colour
+        return vips.content(image, metadata, warnings, bits=depth, colour=colour, premultiplied=found.premultiplied)
 
     pages = 0 if data[8:12] == b"avis" else vips.field(image, "n-pages") or 1
     # libheif has applied the file's own rotation, and the standard says that the one in EXIF does not count here.
@@ -49,7 +54,14 @@ AVIF = Codec(
     depths=(8, 10, 12),
     lossy=True,
     gray=False,
-    resolution_in_exif=True,
     default_quality=85,
-    turned_by_decoder=True,
+    carries={
+        "icc": "kept",
+        "exif": "kept",
+        "xmp": "kept",
+        "resolution": "converted",
+        "texts": "converted",
+        "colour": "converted",
+        "hdr": "converted",
+    },
 )

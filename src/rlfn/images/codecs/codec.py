@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from rlfn.errors import listing
+from rlfn.images.carried import Fate
 from rlfn.images.picture import Metadata, Pixels
 
 
@@ -56,9 +58,9 @@ class Codec:
     where the file is damaged. ``save`` encodes into a stream that can be read and sought in, None where the format is
     only read; it takes a list for warnings. ``max_side`` is in pixels, of what can be written; ``depths`` are the bits
     a channel that a file can hold and that are kept; ``gray`` says that it has pictures without colour;
-    ``resolution_in_exif`` that it has no other place for a resolution; ``default_quality`` (1 to 100) exists only
-    where ``lossy``. ``turned_by_decoder`` says that decoding applies the file's own rotation, so that metadata may
-    state one that is done.
+    ``default_quality`` (1 to 100) exists only where ``lossy``. ``exif_max`` are the bytes of EXIF that fit, None for no
+    limit; ``comments`` says that it has plain comments. ``carries`` tells what becomes of metadata, by the names of
+    :data:`rlfn.images.carried.KEPT_SOMEWHERE`; what it does not name is lost with a warning.
     """
 
     name: str
@@ -72,9 +74,10 @@ class Codec:
     lossy: bool = False
     alpha: bool = True
     gray: bool = True
-    resolution_in_exif: bool = False
     default_quality: int | None = None
-    turned_by_decoder: bool = False
+    exif_max: int | None = None
+    comments: bool = False
+    carries: Mapping[str, Fate] = field(default_factory=dict)
 
     @property
     def writable(self) -> bool:
@@ -89,3 +92,15 @@ class Codec:
 def starts_with(*magic: bytes) -> Callable[[bytes], bool]:
     """Return a judge of first bytes that accepts any of ``magic``."""
     return lambda head: head.startswith(magic)
+
+
+def tell_lost(things: Iterable[str], warnings: list[str]) -> None:
+    """Say in one warning what a file holds that is not kept."""
+    if names := listing(dict.fromkeys(things)):
+        warnings.append(f"dropped: {names}")
+
+
+def tell_aspect(aspect: tuple[int, int] | None, warnings: list[str]) -> None:
+    """Say that a stated shape of the pixels, across to down without a unit, is not kept."""
+    if aspect is not None:
+        warnings.append(f"stated shape of the pixels ({aspect[0]}:{aspect[1]}) dropped: they are taken as square")

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from rlfn.errors import MissingExtraError
-from rlfn.images.codecs.codec import Codec, Content, Opened
-from rlfn.images.convert import full_range
+from rlfn.images.codecs.boxes import ItemsFound, items
+from rlfn.images.codecs.codec import Codec, Content, Opened, tell_lost
+from rlfn.images.convert import full_range, unpremultiplied
 from rlfn.images.exif import PREFIX
 from rlfn.images.picture import Metadata
 
@@ -34,30 +35,28 @@ def _open(data: bytes) -> Opened:
         raise MissingExtraError("Reading HEIC pictures", "heic") from None
     heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
     width, height = heif.size
-    return Opened(width, height, lambda _: _decode(heif), len(heif))
+    return Opened(width, height, lambda warnings: _decode(heif, items(data), warnings), len(heif))
 
 
-def _decode(heif: Any) -> Content:
+def _decode(heif: Any, found: ItemsFound, warnings: list[str]) -> Content:
+    tell_lost(found.lost, warnings)
     bits = heif.info.get("bit_depth", 8)
     pixels = np.array(heif)  # a copy: pillow-heif keeps its own
     gray = heif.mode.startswith("L")
     if heif.mode.startswith("LA"):
         pixels = np.ascontiguousarray(pixels[..., [0, 0, 0, 1]])
+    if pixels.dtype == np.uint16:
+        pixels = full_range(pixels, bits)
+    if found.premultiplied and pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = unpremultiplied(pixels)
+    icc = heif.info.get("icc_profile") or None
     metadata = Metadata(
-        heif.info.get("icc_profile") or None,
+        icc,
         (heif.info.get("exif") or b"").removeprefix(PREFIX) or None,
         heif.info.get("xmp") or None,
+        colour=None if icc else found.colour,
     )
-    return Content(full_range(pixels, bits) if pixels.dtype == np.uint16 else pixels, gray, bits, metadata)
+    return Content(pixels, gray, bits, metadata)
 
 
-HEIC = Codec(
-    "heic",
-    "HEIC",
-    (".heic", ".heif", ".hif"),
-    _recognise,
-    _open,
-    depths=(8, 10, 12),
-    lossy=True,
-    turned_by_decoder=True,
-)
+HEIC = Codec("heic", "HEIC", (".heic", ".heif", ".hif"), _recognise, _open, depths=(8, 10, 12), lossy=True)

@@ -3,50 +3,72 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rlfn.images import exif as exif_block
-from rlfn.images.codecs import vips
-from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, starts_with
+from rlfn.images import geo
+from rlfn.images.codecs import tiff_pages, vips
+from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, starts_with, tell_aspect, tell_lost
 from rlfn.images.convert import lab_of
+from rlfn.images.ifd import UNDEFINED, DamagedExif, Entry
 
 _CLASSIC_MAX = 4_000_000_000
 """Bytes of pixels up to which the 32-bit offsets of a classic TIFF file are enough."""
+_IPTC = 33723
 
 
 def _open(data: bytes) -> Opened:
-    image = None
-    if relabelled := exif_block.tiff_lab_as_rgb(data):
-        image = lab_of(vips.load("tiff", relabelled))
-    if image is None:
-        image = vips.load("tiff", data)
+    found = tiff_pages.look(data)
+    image = _image(found)
 
     def decode(warnings: list[str]) -> Content:
-        found = replace(vips.metadata(image), exif=_exif(data, warnings))
-        return vips.content(image, found, warnings)
+        lost: list[str] = []
+        stated = tiff_pages.metadata(found, warnings, lost)
+        tell_lost(lost, warnings)
+        resolution, aspect = tiff_pages.resolution(found)
+        tell_aspect(aspect, warnings)
+        blocks = vips.metadata(image)
+        metadata = replace(stated, icc=blocks.icc, xmp=blocks.xmp, resolution=resolution)
+        return vips.content(image, metadata, warnings, channels=found.alpha(int(image.bands)))
 
-    return Opened(image.width, image.height, decode, vips.field(image, "n-pages") or 1, vips.orientation(image))
+    return Opened(image.width, image.height, decode, found.count, vips.orientation(image))
 
 
-def _exif(data: bytes, warnings: list[str]) -> bytes | None:
-    try:
-        return exif_block.from_tiff(data)
-    except exif_block.DamagedExif:
-        warnings.append("EXIF of this TIFF file, if it has any, is lost: its tables are damaged or those of a BigTIFF")
-        return None
+def _image(found: tiff_pages.Pages) -> Any:
+    options: dict[str, Any] = {"page": found.number} if found.sub is None else {"subifd": found.sub}
+    page = found.page
+    if page is not None and page.photometric == tiff_pages.LAB and found.number == 0:
+        relabelled = exif_block.tiff_lab_as_rgb(found.data, found.order, page.records)
+        if relabelled and (image := lab_of(vips.load("tiff", relabelled))) is not None:
+            return image
+    return vips.load("tiff", found.data, **options)
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
-    image = given.image
+    image, metadata = given.image, given.metadata
     size = image.width * image.height * image.bands * (2 if given.depth > 8 else 1)
-    # The one lossless compression that every TIFF reader has; with the predictor 0.05 s a megapixel.
-    options = {"compression": "lzw", "predictor": "horizontal", "resunit": "inch", "bigtiff": size > _CLASSIC_MAX}
-    vips.save("tiff", given, stream, keep=("icc", "xmp"), **options)
-    if given.metadata.exif is not None:
-        try:
-            exif_block.into_tiff(stream, given.metadata.exif)
-        except exif_block.DamagedExif:
-            warnings.append("EXIF dropped: it is damaged, or the TIFF file is over 4 GB")
+    vips.save(
+        "tiff",
+        given,
+        stream,
+        keep=("icc", "xmp"),
+        # The one lossless compression that every TIFF reader has; with the predictor 0.05 s a megapixel.
+        compression="lzw",
+        predictor="horizontal",
+        resunit="inch",
+        bigtiff=size > _CLASSIC_MAX,
+    )
+    try:
+        entries = list(exif_block.for_tiff(metadata.exif)) if metadata.exif is not None else []
+        if metadata.geo is not None and metadata.size is not None:
+            across, down = image.width / metadata.size[0], image.height / metadata.size[1]
+            entries += geo.scaled(metadata.geo, across, down)
+        if metadata.iptc is not None:
+            entries.append(Entry(_IPTC, UNDEFINED, metadata.iptc))
+        if entries:
+            exif_block.into_tiff(stream, entries)
+    except DamagedExif:
+        warnings.append("EXIF, IPTC and GeoTIFF dropped: they are damaged, or the TIFF file is over 4 GB")
 
 
 TIFF = Codec(
@@ -58,4 +80,15 @@ TIFF = Codec(
     _save,
     max_side=1_000_000,
     depths=(8, 16),
+    carries={
+        "icc": "kept",
+        "exif": "kept",
+        "xmp": "kept",
+        "iptc": "kept",
+        "resolution": "kept",
+        "texts": "converted",
+        "colour": "converted",
+        "hdr": "converted",
+        "geo": "kept",
+    },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -14,8 +14,13 @@ from rlfn.atomic import interrupts_held
 from rlfn.errors import OutputError
 from rlfn.images import exif as exif_block
 from rlfn.images.codecs.codec import Content, Encoding
-from rlfn.images.convert import as_srgb, from_float, full_range
+from rlfn.images.convert import as_srgb, from_float, full_range, unpremultiplied
+from rlfn.images.ifd import exhausting
 from rlfn.images.picture import Metadata, Unreadable
+from rlfn.images.stated import StatedColour
+
+Error = pyvips.Error
+"""What libvips raises."""
 
 Splice = Callable[[bytes], bytes | None]
 """Takes the first bytes of an encoded file; returns them with metadata added, or ``None`` when it needs more.
@@ -30,13 +35,42 @@ logging.getLogger("pyvips").addHandler(logging.NullHandler())
 
 _UNSTATED = (1.0, 1.0)  # libvips' resolution for a TIFF, WebP or AVIF file that states none, in pixels a millimetre
 _DEFAULT_RESOLUTION = 72 / 25.4  # what readers assume where nothing is stated
+_CONVERTED = ("cmyk", "lab", "labs", "labq")
+_WITHOUT_EXIF = ("tiff", "gif")
+_TAMED = "rlfn-tamed"
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
 
 
-def load(loader: str, data: bytes) -> Any:
+def load(loader: str, data: bytes, *, fail_on: str = "error", **options: Any) -> Any:
     """Read the header by the one loader that the first bytes call for."""
     pyvips.vips_lib.vips_error_clear()  # or a later message would repeat remarks on other files
-    return getattr(pyvips.Image, f"{loader}load_buffer")(data, access="sequential", fail_on="error", revalidate=True)
+    tame = data if loader in _WITHOUT_EXIF else _tame(data)
+    image = getattr(pyvips.Image, f"{loader}load_buffer")(
+        tame, access="sequential", fail_on=fail_on, revalidate=True, **options
+    )
+    if tame is not data:
+        image = image.copy()
+        image.set_type(pyvips.GValue.gint_type, _TAMED, 1)
+    return image
+
+
+def _tame(data: bytes) -> bytes:
+    """Blank EXIF blocks on which libvips, which takes every block apart, would work for minutes or for ever."""
+    view = memoryview(data)
+    found = [at for head in (b"II*\0", b"MM\0*") for at in _places(data, head) if exhausting(view[at:])]
+    if not found:
+        return data
+    tame = bytearray(data)
+    for at in found:
+        tame[at : at + 4] = b"\0\0\0\0"
+    return bytes(tame)
+
+
+def _places(data: bytes, word: bytes) -> Iterator[int]:
+    at = data.find(word)
+    while at >= 0:
+        yield at
+        at = data.find(word, at + 4)
 
 
 def remarks() -> bytes:
@@ -71,7 +105,16 @@ def metadata(image: Any) -> Metadata:
     )
 
 
-def content(image: Any, found: Metadata, warnings: list[str], *, bits: int | None = None) -> Content:
+def content(
+    image: Any,
+    found: Metadata,
+    warnings: list[str],
+    *,
+    bits: int | None = None,
+    colour: StatedColour | None = None,
+    channels: tuple[int, int] | None = None,
+    premultiplied: bool = False,
+) -> Content:
     """Decode the pixels.
 
     Args:
@@ -79,31 +122,51 @@ def content(image: Any, found: Metadata, warnings: list[str], *, bits: int | Non
         found: the metadata that goes with it.
         warnings: gets what was lost or changed.
         bits: the depth of 16-bit values that lie in their upper bits.
+        colour: what is said of the colours.
+        channels: how many bands are colours, and the number of the one that is alpha, 0 for none; None for what the
+            decoder takes them for.
+        premultiplied: the colours are multiplied by alpha.
 
     Raises:
         Unreadable: pixels of a kind that cannot be taken.
     """
-    if image.interpretation in ("cmyk", "lab", "labs", "labq"):
-        image = as_srgb(image, field(image, "bits-per-sample") or 8, warnings)
-        found = replace(found, icc=None)
-    if image.bands > 4:
-        warnings.append(f"{image.bands - 4} extra channels dropped")
-        image = image.extract_band(0, n=4)
-    gray = image.bands <= 2
-    if image.bands == 2:
-        image = image.extract_band(0).bandjoin([image.extract_band(0), image.extract_band(0), image.extract_band(1)])
-    if image.format not in _DTYPES:
+    if image.format not in _DTYPES and image.interpretation not in _CONVERTED:
         raise Unreadable(
             f"holds pixels of type {image.format}. Allowed: 8 or 16 bit, or floating point from 0 to 1. "
             "Convert it to 16 bit first."
         )
+    if image.get_typeof(_TAMED) and found.exif is None and not any("damaged EXIF" in text for text in warnings):
+        warnings.append("damaged EXIF dropped")
+    image, alpha = _parted(image, channels, warnings)
+    if image.interpretation in _CONVERTED:
+        image = as_srgb(image, field(image, "bits-per-sample") or 8, warnings)
+        found, colour = replace(found, icc=None), None
+    found = replace(found, colour=colour)
+    gray = image.bands <= 2
+    if alpha is not None:
+        image = image.bandjoin([image, image, alpha] if gray else alpha)
     shape = (image.height, image.width, image.bands)[: 2 if image.bands == 1 else 3]
     pixels = np.frombuffer(image.write_to_memory(), _DTYPES[image.format]).reshape(shape)
+    depth = 8
     if pixels.dtype.kind == "f":
-        return Content(from_float(pixels, warnings), gray, 16, found)
-    if pixels.dtype == np.uint8:
-        return Content(pixels, gray, 8, found)
-    return Content(full_range(pixels, bits or 16), gray, bits or 16, found)
+        depth, pixels = 16, from_float(pixels, warnings)
+    elif pixels.dtype == np.uint16:
+        depth = bits or 16
+        pixels = full_range(pixels, depth)
+    return Content(unpremultiplied(pixels) if premultiplied and alpha is not None else pixels, gray, depth, found)
+
+
+def _parted(image: Any, channels: tuple[int, int] | None, warnings: list[str]) -> tuple[Any, Any]:
+    """Return the bands that are colours, and the one that is alpha, or None."""
+    colours = 4 if image.interpretation == "cmyk" else 1 if image.bands <= 2 else 3
+    alpha = colours if image.bands > colours else 0
+    if channels is not None and image.bands >= channels[0] + (channels[1] > 0) and channels[0] in (1, 3, 4):
+        colours, alpha = channels
+    extra = image.bands - colours - (alpha > 0)
+    if extra > 0:
+        warnings.append(f"{extra} extra channel{'s' if extra > 1 else ''} dropped")
+    band = image.extract_band(alpha) if alpha else None
+    return (image.extract_band(0, n=colours) if image.bands > colours else image), band
 
 
 def save(

@@ -3,19 +3,58 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from rlfn.images.codecs import vips
-from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened
+from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, tell_lost
+
+_KNOWN = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "))
+_MAX_CHUNKS = 1_000_000
 
 
 def _open(data: bytes) -> Opened:
+    pages = 0
+    lost: dict[str, None] = {}
+    first = 12
+    for name, _, stop in _chunks(data):
+        if name == b"ANMF":
+            pages += 1
+            if pages == 1:
+                first = stop
+        elif name not in _KNOWN:
+            text = name.decode("latin-1").strip()
+            lost["content credentials (C2PA)" if text == "C2PA" else f"WebP chunk {text}"] = None
+    if pages > 1:
+        data = _first_frame(data, first)
     image = vips.load("webp", data)
 
     def decode(warnings: list[str]) -> Content:
+        tell_lost(lost, warnings)
         return vips.content(image, vips.metadata(image), warnings)
 
-    return Opened(image.width, image.height, decode, vips.field(image, "n-pages") or 1, vips.orientation(image))
+    return Opened(image.width, image.height, decode, max(pages, 1), vips.orientation(image))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Go through a file's chunks: name, start and end, padding included."""
+    at = 12
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > len(data):
+            return
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        end = at + 8 + size + size % 2
+        if end - size % 2 > len(data):
+            return
+        yield data[at : at + 4], at, end
+        at = end
+
+
+def _first_frame(data: bytes, first: int) -> bytes:
+    """Return the file with its first frame alone: the decoder's time grows with the square of their number."""
+    behind = [data[at:end] for name, at, end in _chunks(data) if at >= first and name in (b"EXIF", b"XMP ")]
+    body = data[12:first] + b"".join(behind)
+    return data[:4] + struct.pack("<I", 4 + len(body)) + data[8:12] + body
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
@@ -64,6 +103,14 @@ WEBP = Codec(
     max_side=16_383,
     lossy=True,
     gray=False,
-    resolution_in_exif=True,
     default_quality=95,
+    carries={
+        "icc": "kept",
+        "exif": "kept",
+        "xmp": "kept",
+        "resolution": "converted",
+        "texts": "converted",
+        "colour": "converted",
+        "hdr": "converted",
+    },
 )

@@ -1,0 +1,64 @@
+"""XMP packets as bytes: what an upscaled picture changes in them, and Adobe's extended XMP of JPEG.
+
+Source: XMP specification, parts 1 and 3; Google's Photo Sphere and motion photo formats.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rlfn.images.exif import Turn
+
+_ORIENTATION = rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8](?=[\"'<])"
+_VIDEO = rb"((?:GCamera|Camera):(?:MicroVideo|MotionPhoto)(?:\s*=\s*[\"']|>))1(?=[\"'<])"
+_NUMBER = rb"(\s*=\s*[\"']|>)(\d{1,9})(?=[\"'<])"
+_ACROSS = b"exif:PixelXDimension|tiff:ImageWidth"
+_DOWN = b"exif:PixelYDimension|tiff:ImageLength"
+_ACROSS_SCALED = b"GPano:(?:FullPanoWidthPixels|CroppedAreaImageWidthPixels|CroppedAreaLeftPixels)|stDim:w"
+_DOWN_SCALED = b"GPano:(?:FullPanoHeightPixels|CroppedAreaImageHeightPixels|CroppedAreaTopPixels)|stDim:h"
+_EXTENDED = re.compile(rb"\s+xmpNote:HasExtendedXMP\s*=\s*[\"'][^\"']{0,64}[\"']")
+_RDF = re.compile(rb"<rdf:RDF[^>]*>(.*)</rdf:RDF\s*>", re.DOTALL)
+_WRAPPER = re.compile(rb"<\?xpacket[^>]*\?>")
+
+
+def reset(packet: bytes, turn: Turn) -> bytes:
+    """Return the packet for the upright, larger picture: orientation 1, its sizes, panoramas scaled, no appended video.
+
+    What is not found as plain text, such as a packet in UTF-16, stays as it is.
+    """
+    packet = re.sub(_ORIENTATION, rb"\g<1>1", packet)
+    packet = re.sub(_VIDEO, rb"\g<1>0", packet)
+    for names, side in zip((_ACROSS, _DOWN), turn.after, strict=True):
+        packet = re.sub(b"(" + names + b")" + _NUMBER, rb"\g<1>\g<2>" + str(side).encode(), packet)
+    for names, ratio in zip((_ACROSS_SCALED, _DOWN_SCALED), turn.ratios, strict=True):
+        if ratio != 1:
+            packet = re.sub(b"(" + names + b")" + _NUMBER, _scaling(ratio), packet)
+    return packet
+
+
+def _scaling(ratio: float):  # type: ignore[no-untyped-def]
+    return lambda found: found[1] + found[2] + str(round(int(found[3]) * ratio)).encode()
+
+
+def merged(packet: bytes, extended: bytes) -> bytes | None:
+    """Return one packet with all that a JPEG's two hold; ``None`` where they are not of the usual form."""
+    inside = _RDF.search(extended)
+    at = packet.rfind(b"</rdf:RDF")
+    if inside is None or at < 0:
+        return None
+    return _EXTENDED.sub(b"", packet[:at], count=1) + inside[1] + packet[at:]
+
+
+def split(packet: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return what a JPEG holds in place of a packet that is too long: a short packet, a GUID, and the extended one."""
+    import hashlib
+
+    extended = _WRAPPER.sub(b"", packet).strip()
+    guid = hashlib.md5(extended, usedforsecurity=False).hexdigest().upper().encode()
+    short = (
+        b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        b'xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="' + guid + b'"/></rdf:RDF></x:xmpmeta>'
+        b'<?xpacket end="w"?>'
+    )
+    return short, guid, extended

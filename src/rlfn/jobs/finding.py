@@ -1,0 +1,104 @@
+"""Which files an input stands for: files, folders with what lies in them, and patterns."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rlfn.errors import PictureError, listing
+from rlfn.images.files import READABLE_SUFFIXES
+from rlfn.jobs.keys import name_key
+
+_GLOB = set("*?[")
+
+_OTHER_PICTURES = frozenset(
+    f".{name}"
+    for line in (
+        "bmp tga psd psb xcf svg ico icns eps ai pdf jp2 j2k jpx jls jxl jxr hdr exr dds fits pcx qoi",
+        "pbm pgm ppm pnm pam pfm sgi xbm xpm",
+        "cr2 cr3 crw nef nrw arw srf sr2 dng raf orf rw2 pef srw x3f 3fr iiq erf mrw kdc dcr mos raw",
+    )
+    for name in line.split()
+)
+"""Suffixes of pictures; those of formats that are read are told apart before."""
+
+
+@dataclass
+class FolderContent:
+    """What lies in a folder, sorted.
+
+    Attributes:
+        pictures: files with a suffix of a format that is read.
+        others: files with a suffix of pictures that are not read.
+        unreadable: (sub-folder, sentence) for those that cannot be listed.
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def collect(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
+    """Return the files and the folders among ``inputs``, patterns expanded, each once, in order.
+
+    Raises:
+        PictureError: an input is missing, or matches nothing.
+    """
+    files: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
+    missing = []
+    for name in inputs:
+        found = [name] if os.path.exists(name) else _matches(name)
+        for path in found:
+            (folders if os.path.isdir(path) else files).setdefault(name_key(path), Path(path))
+        if not found:
+            missing.append(name)
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise PictureError(f"There is no file, folder or match for {listing(missing[:3])}{more}. Check the names.")
+    return list(files.values()), list(folders.values())
+
+
+def folder_content(folder: Path, *, recursive: bool) -> FolderContent:
+    """Return what lies in a folder; hidden files and folders are left alone.
+
+    Raises:
+        PictureError: the folder itself cannot be read.
+    """
+    found = FolderContent()
+
+    def note(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            return
+        reason = (error.strerror or str(error)).lower()
+        sentence = f"The folder {error.filename} cannot be read: {reason}. Change its permissions."
+        if Path(error.filename) == folder:
+            raise PictureError(sentence) from error
+        found.unreadable.append((Path(error.filename), sentence))
+
+    for home, below, names in os.walk(folder, onerror=note):
+        below[:] = [name for name in below if recursive and not name.startswith(".")]
+        for name in names:
+            path = Path(home, name)
+            suffix = path.suffix.lower()
+            if name.startswith(".") or suffix not in READABLE_SUFFIXES | _OTHER_PICTURES or not path.is_file():
+                continue
+            (found.pictures if suffix in READABLE_SUFFIXES else found.others).append(path)
+    found.pictures.sort()
+    found.others.sort()
+    return found
+
+
+def _matches(pattern: str) -> list[str]:
+    """Expand a pattern; leading folders that exist by that very name are taken literally, brackets and all."""
+    if not _GLOB & set(pattern):
+        return []
+    parts = Path(pattern).parts
+    literal = 0
+    while literal < len(parts) - 1 and os.path.isdir(os.path.join(*parts[: literal + 1])):
+        literal += 1
+    escaped = [glob.escape(part) for part in parts[:literal]]
+    return sorted(glob.glob(os.path.join(*escaped, *parts[literal:]), recursive=True))

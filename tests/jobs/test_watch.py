@@ -1,0 +1,50 @@
+"""Pictures that arrive: each once, and only when it is whole."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from rlfn.errors import MissingExtraError
+from rlfn.jobs.watch import arrivals
+
+pytest.importorskip("watchfiles")
+
+
+def test_a_file_is_given_when_it_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "there.png").write_bytes(b"1")
+    stop, found = threading.Event(), Queue[list[str]]()
+
+    def work() -> None:
+        for paths in arrivals(tmp_path, recursive=True, settle=1.0, stop=stop):
+            found.put([path.name for path in paths])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert found.get(timeout=30) == ["there.png"]
+        (tmp_path / "deep").mkdir()
+        with (tmp_path / "deep" / "new.jpg").open("wb") as file:
+            for _ in range(12):  # longer than it takes to settle
+                file.write(b"part")
+                file.flush()
+                stop.wait(0.2)
+                assert found.empty()
+        (tmp_path / "notes.txt").write_text("no picture")
+        assert found.get(timeout=30) == ["new.jpg"]
+        (tmp_path / "there.png").write_bytes(b"changed")
+        assert found.get(timeout=30) == ["there.png"]
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert found.empty()
+
+
+def test_without_watchfiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "watchfiles", None)
+    with pytest.raises(MissingExtraError, match=r"rlfn\[watch\]"):
+        next(arrivals(tmp_path, recursive=False))

@@ -1,0 +1,97 @@
+"""The scripts in ``runs/`` and the manifest's chains tell the same story, and it can be run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pydantic")
+
+from rlfn.data.pictures import write_rgb
+from rlfn.models import catalog
+from rlfn.training.recipe_files import load_recipe
+
+RUNS = Path(__file__).parents[1] / "runs"
+PACKS = {
+    "all.pack": "HR pictures, all",
+    "hr.pack": "HR pictures, nine tenths",
+    "taught-x4.pack": "the teacher's answers in place of HR pictures, nine tenths",
+    "taught-x3.pack": "the teacher's answers reduced to x3 in place of HR pictures, nine tenths",
+}
+STAGES = [(model.name, stage) for model in catalog.models().values() for stage in model.chain]
+
+
+def scripted(name: str) -> list[list[str]]:
+    """Return the words of every call of ``stage`` in a model's script."""
+    lines = (RUNS / f"{name}.sh").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("stage ")]
+
+
+@pytest.mark.parametrize("model", catalog.models().values(), ids=lambda model: model.name)
+def test_the_script_has_the_stages_of_the_chain(model: catalog.Model) -> None:
+    calls = scripted(model.name)
+    assert [int(call[0]) for call in calls] == list(range(1, len(calls) + 1))
+    assert len(calls) == len(model.chain)
+    assert f"ship {len(calls)}" in (RUNS / f"{model.name}.sh").read_text(encoding="utf-8")
+    for (number, recipe, pack, *settings), stage in zip(calls, model.chain, strict=True):
+        given = dict(setting.split("=", 1) for setting in settings)
+        start, teacher = given.pop("stages.0.init", "interpolation"), given.pop("stages.0.teacher", None)
+        assert (int(number), recipe, PACKS[pack]) == (stage["stage"], stage["recipe"], stage["data"])
+        assert [f"{key}={value}" for key, value in given.items()] == stage["settings"]
+        parts = start.split("/")
+        assert stage["start"] == (start if len(parts) == 1 else f"{parts[0]}, {parts[1].replace('-', ' ')}")
+        assert (stage["teacher"] is None) == (teacher is None and not pack.startswith("taught"))
+
+
+@pytest.mark.parametrize(("name", "stage"), STAGES, ids=[f"{name}-{stage['stage']}" for name, stage in STAGES])
+def test_the_settings_are_a_recipe_that_sees_the_logged_pixels(name: str, stage: dict) -> None:
+    recipe = load_recipe(stage["recipe"], [*stage["settings"], "stages.0.teacher=teacher.pth"])
+    (only,) = recipe.stages
+    assert only.iterations == stage["iterations"]
+    assert stage["start"] != "interpolation" or only.init == "interpolate"
+    assert recipe.scale == catalog.get_model(name).scale
+    assert recipe.variant.removesuffix("-train") == catalog.get_model(name).variant
+    sizes = [only.sizes(place / 1000, recipe.scale) for place in range(1000)]
+    pixels = only.iterations * sum(batch * patch**2 for patch, batch in sizes) / 1000
+    assert pixels == pytest.approx(stage["lr_pixels"], rel=0.015)
+
+
+def test_a_script_asks_for_its_pictures(tmp_path: Path) -> None:
+    done = run("rlfn-xs-x4", tmp_path, {})
+    assert done.returncode != 0
+    assert "Set PICTURES to a folder of high-resolution pictures" in done.stderr
+
+
+@pytest.mark.heavy
+def test_the_scripts_run_from_an_empty_folder(tmp_path: Path) -> None:
+    shared = os.environ.get("RLFN_SHARED")
+    if not shared:
+        pytest.skip("needs the official weights: set RLFN_SHARED")
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (272, 288, 3), dtype=np.uint8)
+        write_rgb(tmp_path / "photos" / f"{number}.png", pixels)
+    teachers = Path(shared) / "reference" / "rlfn_official"
+    for name, model in catalog.models().items():
+        done = run(name, tmp_path, {"PICTURES": "photos", "TEACHERS": str(teachers), "STEPS": "2"})
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (tmp_path / name / f"stage-{len(model.chain)}" / "model.safetensors").exists()
+
+
+def run(name: str, folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a model's script in ``folder``."""
+    environment = {**{key: value for key, value in os.environ.items() if key != "PICTURES"}, "PYTHON": sys.executable}
+    return subprocess.run(
+        ["bash", str(RUNS / f"{name}.sh")],
+        cwd=folder,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
