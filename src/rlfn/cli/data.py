@@ -81,23 +81,38 @@ def pack(
 def degrade(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The high-resolution pictures, with sub-folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the low-resolution PNG files go.")],
-    scale: Annotated[int, typer.Option("--scale", "-s", help="The reduction.")] = 4,
+    scale: Annotated[int | None, typer.Option("--scale", "-s", help="The reduction. [default: 4]")] = None,
     degradation: Annotated[
-        str, typer.Option(help="bicubic (MATLAB's) or photo (blur, noise and JPEG as in training).")
-    ] = "bicubic",
+        str | None, typer.Option(help="bicubic (MATLAB's), photo or real-esrgan. [default: bicubic]")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Take degradation, settings and scale from this recipe: what training will see.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="With a recipe: change a key.", metavar="KEY=VALUE")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random choices of photo.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. [default: one a core]")] = None,
 ) -> None:
     """Write low-resolution pictures alone, as DIR's sub-folders and 0001x4.png."""
     from rlfn.data.degradations import make_degradation
     from rlfn.data.degrading import degrade_folder
+    from rlfn.errors import OptionError
 
+    chosen = make_degradation(degradation or "bicubic")
+    if recipe is not None:
+        if degradation is not None:
+            raise OptionError("--recipe says how to degrade: leave out --degradation, or the recipe.")
+        from rlfn.training.recipe_files import load_recipe
+
+        resolved = load_recipe(recipe, overrides or ())
+        chosen, scale = resolved.data.make_degradation(), scale or resolved.scale
     with _progress("Reducing") as progress:
         failures = degrade_folder(
             folder,
             out,
-            scale=scale,
-            degradation=make_degradation(degradation),
+            scale=scale or 4,
+            degradation=chosen,
             seed=seed,
             workers=workers,
             progress=progress,
