@@ -123,7 +123,7 @@ def test_get_without_a_name_lists_the_sets(monkeypatch: pytest.MonkeyPatch, caps
 def test_get_says_when_no_hash_is_known(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from rlfn.training import downloads
+    from rlfn.data import downloads
 
     file = downloads.File("http://127.0.0.1:9/a.zip", None)
     monkeypatch.setitem(downloads.DOWNLOADS, "mine", downloads.Download("Mine", "free", (file,)))
@@ -139,9 +139,7 @@ def test_degrade_shows_what_a_recipe_will_train_on(
 ) -> None:
     settings = {"clean": 0.0, "jpeg": 1.0, "jpeg_quality": [20, 20]}
     text = ", ".join(f"{key} = {value}" for key, value in settings.items())
-    (tmp_path / "mine.toml").write_text(
-        'base = "photo"\nscale = 2\n[data]\ndegradation_settings = { ' + text + " }\n"
-    )
+    (tmp_path / "mine.toml").write_text('base = "photo"\nscale = 2\n[data]\ndegradation_settings = { ' + text + " }\n")
     degrade = ("data", "degrade", folder, "-o", tmp_path / "lr", "--recipe", tmp_path / "mine.toml")
     assert run(monkeypatch, *degrade, "--set", "data.degradation_settings.jpeg_halved=0.0") == 0
     wanted = make_degradation("photo", {**settings, "jpeg_halved": 0.0})

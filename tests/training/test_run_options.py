@@ -13,7 +13,6 @@ from lightning_fabric import Fabric
 from test_loop import interrupt, losses
 from tiny import TINY, tiny_pack, tiny_recipe
 
-from rlfn.cli.train import train as command
 from rlfn.data.store import DataSource
 from rlfn.errors import ModelError, OptionError
 from rlfn.models.variants import VARIANTS, RLFNFields, Variant
@@ -51,7 +50,7 @@ def weights_file(folder: Path, row: Variant = TINY, scale: int = 2) -> Path:
 
 
 def test_a_run_goes_on_with_another_length_and_rate_and_nothing_else(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny_recipe({"init": "scratch", "iterations": 4}, {"iterations": 6}, saving={"every": 2})
     with monkeypatch.context() as patch:
@@ -64,7 +63,8 @@ def test_a_run_goes_on_with_another_length_and_rate_and_nothing_else(
     ):
         with pytest.raises(OptionError, match=message):
             settings_of_run(tmp_path, [change])
-    command(resume=tmp_path, overrides=["stages.1.iterations=8", "stages.1.optimizer.lr=1e-9"], accelerator="cpu")
+    changes = ("--set", "stages.1.iterations=8", "--set", "stages.1.optimizer.lr=1e-9")
+    assert command("train", "--resume", str(tmp_path), *changes, "--accelerator", "cpu").status == 0
     rows = [row for row in read_metrics(tmp_path) if "loss" in row]
     assert [row["iteration"] for row in rows] == list(range(1, 13))
     assert rows[5]["rate"] > 1e-4
