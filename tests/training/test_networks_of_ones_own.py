@@ -189,6 +189,23 @@ def test_an_extension_is_checked_as_the_package_is(change: tuple[str, str], mess
     assert message in str(caught.value)
 
 
+@pytest.mark.usefixtures("tables")
+def test_an_installed_extension_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rlfn.models.variants import variant_from_sizes
+    from rlfn.networks import extensions
+    from rlfn.networks.build import build
+
+    (tmp_path / "mine.py").write_text(EXTENSION)
+    module = extensions.load_module(tmp_path / "mine.py")
+    monkeypatch.setattr(extensions, "installed", lambda: [module])
+    extensions.register_installed_networks()
+    row = variant_from_sizes("mine", {"channels": 4})
+    save_checkpoint(tmp_path / "m.safetensors", build(row, 2), row, 2)
+    for table in (ARCHITECTURES, SIZES):
+        table.pop("mine")
+    assert load_checkpoint(tmp_path / "m.safetensors").variant == row
+
+
 def test_a_file_of_an_unknown_architecture_asks_for_its_extension(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -172,6 +172,10 @@ def _named(state: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path)
     if architecture is None or (architecture in ARCHITECTURES and ARCHITECTURES[architecture].deduce is not None):
         return None
     if architecture not in ARCHITECTURES:
+        from rlfn.networks.extensions import register_installed_networks
+
+        register_installed_networks()
+    if architecture not in ARCHITECTURES:
         raise ModelError(
             f"{path} holds a network of the architecture {architecture}, which is not known here. Load the extension "
             f"that defines it first. Known: {listing(ARCHITECTURES)}."

@@ -22,7 +22,7 @@ from rlfn.networks.rlfn import RLFN
 
 
 @dataclass(frozen=True)
-class Group:
+class ChannelGroup:
     """Channels that exist together.
 
     Attributes:
@@ -38,17 +38,21 @@ class Group:
     takers: tuple[str, ...]
 
 
-def groups(fields: RLFNFields) -> list[Group]:
+def groups(fields: RLFNFields) -> list[ChannelGroup]:
     """Return every group of an RLFN of these sizes."""
-    found = [Group("channels", ("conv_1", "block_1.c3_r", "conv_2"), (), ("block_1.c1_r", "block_1.c5", "upsampler.0"))]
+    found = [
+        ChannelGroup(
+            "channels", ("conv_1", "block_1.c3_r", "conv_2"), (), ("block_1.c1_r", "block_1.c5", "upsampler.0")
+        )
+    ]
     for number in range(1, fields.blocks + 1):
         here, after = f"block_{number}", f"block_{number + 1}"
         last = number == fields.blocks
         makers = (f"{here}.c5",) if last else (f"{here}.c5", f"{after}.c3_r")
         takers = ("conv_2",) if last else (f"{after}.c1_r", f"{after}.c5")
-        found.append(Group("channels", makers, (f"{here}.esa.conv4",), (f"{here}.esa.conv1", *takers)))
-        found.append(Group("mid", (f"{here}.c1_r",), (), (f"{here}.c2_r",)))
-        found.append(Group("mid", (f"{here}.c2_r",), (), (f"{here}.c3_r",)))
+        found.append(ChannelGroup("channels", makers, (f"{here}.esa.conv4",), (f"{here}.esa.conv1", *takers)))
+        found.append(ChannelGroup("mid", (f"{here}.c1_r",), (), (f"{here}.c2_r",)))
+        found.append(ChannelGroup("mid", (f"{here}.c2_r",), (), (f"{here}.c3_r",)))
     return found
 
 
@@ -126,7 +130,7 @@ def _narrower(fields: RLFNFields, channels: int | None, mid: int | None) -> RLFN
     return narrower
 
 
-def _choices(network: RLFN, fields: RLFNFields) -> Iterator[tuple[Group, Tensor]]:
+def _choices(network: RLFN, fields: RLFNFields) -> Iterator[tuple[ChannelGroup, Tensor]]:
     """Yield every group that shrinks, and the channels of it that stay, in order."""
     for group in groups(network.fields):
         count = getattr(fields, group.width)
