@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tiny import tiny_pack, tiny_recipe
 import rlfn
 from rlfn.data.degradations import DEGRADATIONS
 from rlfn.errors import ModelError, OptionError
-from rlfn.models.variants import SIZES
+from rlfn.models.variants import SIZES, in_recipes
 from rlfn.networks.build import ARCHITECTURES
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.networks.prune import prune
@@ -58,6 +59,7 @@ def test_any_rlfn_is_pruned_and_trained_on(data: Path, tmp_path: Path) -> None:
     pruned = prune(load_checkpoint(tmp_path / "wide/model.safetensors"), channels=6, mid=5)
     save_checkpoint(tmp_path / "pruned.safetensors", pruned.network, pruned.variant, pruned.scale, pruned.metadata)
     sizes = {"architecture": "rlfn", **json.loads(load_checkpoint(tmp_path / "pruned.safetensors").metadata["sizes"])}
+    assert tomllib.loads(f"variant = {in_recipes(pruned.variant)}")["variant"] == sizes
     tuned = tiny_recipe({**STAGE, "init": str(tmp_path / "pruned.safetensors")}, variant=sizes)
     assert train(tuned, tmp_path / "tuned", data=data, where=CPU)
     assert load_checkpoint(tmp_path / "tuned/model.safetensors").variant.fields.channels == 6

@@ -185,3 +185,16 @@ def variant_from_sizes(architecture: object, sizes: Mapping[str, Any]) -> Varian
         if choices is None and (type(value) is not int or value < least):
             raise OptionError(f"{name} = {value!r} is not possible. Allowed: whole numbers from {least} up.")
     return variant_of(str(architecture), kind(**sizes))
+
+
+def in_recipes(variant: Variant) -> str:
+    """Return what a recipe says for a variant: its name, or the table of its sizes.
+
+    >>> in_recipes(variant_from_sizes("edsr", {"blocks": 4, "channels": 8}))
+    '{ architecture = "edsr", blocks = 4, channels = 8 }'
+    """
+    if VARIANTS.get(variant.name) == variant:
+        return f'"{variant.name}"'
+    sizes = {"architecture": variant.architecture, **dataclasses.asdict(variant.fields)}
+    pairs = (f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}" for name, value in sizes.items())
+    return f"{{ {', '.join(pairs)} }}"

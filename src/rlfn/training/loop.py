@@ -37,7 +37,7 @@ def train(
     recipe: Recipe,
     out: Path,
     *,
-    data: Path | Sequence[DataSource] | None = None,
+    data: str | Path | Sequence[DataSource] | None = None,
     where: Devices | None = None,
     resume: bool = False,
     stop: StopRequest | None = None,
@@ -63,7 +63,7 @@ def train(
         OutputError: a file cannot be written.
         TrainingError: the loss exploded again after the roll-back.
     """
-    sources = (DataSource(data),) if isinstance(data, Path) else tuple(data or ())
+    sources = (DataSource(Path(data)),) if isinstance(data, str | Path) else tuple(data or ())
     saved, passed = Checkpoints(out / "checkpoints", recipe.saving.keep).load_last() if resume else (None, [])
     run = setup(recipe, out, sources, where or Devices(), stop or StopRequest(), now, saved)
     recipe = run.recipe
