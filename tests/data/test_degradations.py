@@ -35,7 +35,8 @@ def test_every_degradation_has_the_right_size_and_is_repeatable(name: str, scale
     assert lr.shape == (24, 19, 3)
     assert lr.dtype == np.uint8
     assert np.array_equal(lr, degradation.apply(hr, scale, stream()))
-    assert np.abs(lr.astype(float) - resize(hr.astype(float), scale=1 / scale)).mean() < 25
+    limit = 40 if name == "real-esrgan" else 25
+    assert np.abs(lr.astype(float) - resize(hr.astype(float), scale=1 / scale)).mean() < limit
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 5])
