@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -148,11 +149,14 @@ loss = { signed = 1.0, l1 = 0.5 }
 
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> None:
+def tables() -> Iterator[None]:
     """Put the tables back after a test that adds to them."""
-    for table in (ARCHITECTURES, SIZES, PIXEL_LOSSES, DEGRADATIONS):
-        for name in ("mine", "signed", "nearest"):
-            monkeypatch.delitem(table, name, raising=False)  # type: ignore[arg-type]
+    changed = (ARCHITECTURES, SIZES, PIXEL_LOSSES, DEGRADATIONS)
+    before = [dict(table) for table in changed]
+    yield
+    for table, rows in zip(changed, before, strict=True):
+        table.clear()
+        table.update(rows)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("tables")
