@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlfn.errors import MissingExtraError
+from rlfn.errors import MissingExtraError, ModelError
+from rlfn.models.blend import Blend
 from rlfn.models.reference import Reference
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def checkpoint_of(model: Reference) -> Checkpoint:
         OptionError: the model is an ONNX file, which torch cannot run.
         ModelError: the file is damaged or holds another network.
     """
+    if isinstance(model, Blend):
+        return _blended(*(checkpoint_of(end) for end in model.ends), model.share)
     path = model.weights()
     try:
         from rlfn.networks import load_checkpoint
@@ -47,3 +50,17 @@ def checkpoint_of(model: Reference) -> Checkpoint:
             raise
         raise MissingExtraError(f"Reading the weights {model.name}", "torch") from None
     return load_checkpoint(path)
+
+
+def _blended(clean: Checkpoint, photo: Checkpoint, share: float) -> Checkpoint:
+    """Return ``clean`` with every weight moved by ``share`` towards that of ``photo``."""
+    import torch
+
+    if (clean.variant, clean.scale) != (photo.variant, photo.scale):
+        raise ModelError("Weights of two different networks cannot be blended.")
+    targets = photo.network.state_dict()
+    with torch.no_grad():
+        for name, tensor in clean.network.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(targets[name], share)
+    return clean
