@@ -24,6 +24,10 @@ class Traces:
     halved: bool = False
 
 
+UNTOLD = Traces()
+"""Of a picture that does not come from a file."""
+
+
 def table_quality(table: Sequence[int]) -> int:
     """Return the quality, 1 to 100, for which libjpeg's table for brightness is as coarse in the mean as this one.
 

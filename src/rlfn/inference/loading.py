@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rlfn.errors import MissingExtraError, ModelError
 from rlfn.models.blend import Blend
 from rlfn.models.reference import Reference
+from rlfn.models.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
@@ -52,15 +56,45 @@ def checkpoint_of(model: Reference) -> Checkpoint:
     return load_checkpoint(path)
 
 
+def tensors_of(model: Reference) -> tuple[Variant, int, dict[str, NDArray[np.float32]]]:
+    """Return a model's network, its scale and its tensors by name; only a file of the user's own needs torch.
+
+    Raises:
+        MissingExtraError: torch is not installed, and the model is a file of weights.
+        OptionError: the model is an ONNX file.
+        ModelError: the file is damaged or holds another network.
+    """
+    if isinstance(model, Blend):
+        (variant, scale, clean), (*network, photo) = (tensors_of(end) for end in model.ends)
+        if network != [variant, scale]:
+            raise _unlike()
+        share = np.float32(model.share)
+        return variant, scale, {name: tensor + share * (photo[name] - tensor) for name, tensor in clean.items()}
+    if model.packaged is not None:
+        from safetensors.numpy import load_file
+
+        return VARIANTS[model.packaged.variant], model.packaged.scale, load_file(model.weights())
+    checkpoint = checkpoint_of(model)
+    from rlfn.networks.fuse import fuse_checkpoint
+
+    checkpoint = fuse_checkpoint(checkpoint)
+    tensors = {name: tensor.cpu().numpy() for name, tensor in checkpoint.network.state_dict().items()}
+    return checkpoint.variant, checkpoint.scale, tensors
+
+
 def _blended(clean: Checkpoint, photo: Checkpoint, share: float) -> Checkpoint:
     """Return ``clean`` with every weight moved by ``share`` towards that of ``photo``."""
     import torch
 
     if (clean.variant, clean.scale) != (photo.variant, photo.scale):
-        raise ModelError("Weights of two different networks cannot be blended.")
+        raise _unlike()
     targets = photo.network.state_dict()
     with torch.no_grad():
         for name, tensor in clean.network.state_dict().items():
             if tensor.is_floating_point():
                 tensor.lerp_(targets[name], share)
     return clean
+
+
+def _unlike() -> ModelError:
+    return ModelError("Weights of two different networks cannot be blended.")

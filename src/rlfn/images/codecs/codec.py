@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from rlfn.errors import listing
 from rlfn.images.carried import Fate
 from rlfn.images.picture import Metadata, Pixels
-from rlfn.images.traces import Traces
+from rlfn.images.traces import UNTOLD, Traces
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Opened:
     decode: Callable[[list[str]], Content]
     pages: int = 1
     orientation: int = 1
-    traces: Traces = Traces()
+    traces: Traces = UNTOLD
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import ModelError, listing
+from rlfn.inference.tiling import Tile
 from rlfn.models.grid import Grid, grid_matrices
 from rlfn.models.traits import GRID_INPUTS, Traits
 
@@ -25,6 +27,18 @@ class Engine(Protocol):
 
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
         """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]."""
+        ...
+
+
+@runtime_checkable
+class WholeEngine(Protocol):
+    """An engine that is given a whole picture and cuts it up by itself."""
+
+    def blocks(self, image: NDArray[Any], levels: float) -> Iterator[tuple[Tile, Array]]:
+        """Yield the places and results (3, s h, s w), in levels of 255, of the parts of ``image`` (H, W, 3).
+
+        ``levels`` is what the image's numbers are multiplied with to be levels of 255.
+        """
         ...
 
 
