@@ -222,6 +222,13 @@ tile = option(
     help="Largest side of a tile of the input; 0: the whole picture; auto: by memory.",
 )
 self_ensemble = flag("--self-ensemble", help="Average the eight flips and rotations: slightly better, 8 times slower.")
+restore = option(
+    "--restore",
+    type=click.STRING,
+    default="auto",
+    metavar="STRENGTH",
+    help="How strongly noise and traces of lossy coding are removed: off, 0 to 1, or auto: by the picture.",
+)
 overwrite = flag("--overwrite", help="Replace files that exist.")
 as_json = flag("--json", "as_json", help="Print JSON.")
 data = option("--data", type=FOLDER, metavar="PACK", help="The pack to train on, made by 'rlfn data pack'.")

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     "--format", type=options.FORMAT, help="Format; 'rlfn doctor' lists them.", show_default="the output's name, or png"
 )
 @options.option("--quality", type=options.WHOLE, help="1 to 100, of lossy formats.", show_default="the format's")
+@options.restore
 @options.self_ensemble
 @options.flag("--recursive", "-r", help="Take sub-folders too.")
 @options.overwrite
@@ -138,7 +139,8 @@ def _print_record(record: Record, as_json: bool, to_stdout: bool) -> None:
         say(f"{record.output} exists: skipped. Replace it with {setting('overwrite')}.", err=to_stdout)
     elif record.output_size is not None:
         wide, high = record.output_size
-        how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine})"
+        restored = f"; restored {record.restore:g}: {record.restore_reason}" if record.restore else ""
+        how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine}{restored})"
         say(f"{record.input} -> {record.output}  {how}", err=to_stdout)
 
 
