@@ -136,6 +136,18 @@ def _sets() -> Iterable[str]:
     return STANDARD
 
 
+def _spoils() -> Iterable[str]:
+    from rlfn.evaluation.spoil import USUAL
+
+    return USUAL
+
+
+def _metrics() -> Iterable[str]:
+    from rlfn.evaluation.similarity import METRICS
+
+    return METRICS
+
+
 def _studies() -> Iterable[str]:
     from rlfn.studies.table import STUDIES
 
@@ -168,6 +180,8 @@ FORMAT = Names("format", _writable)
 EXPORT = Names("format", _exports)
 EXPORT_PRECISION = Names("precision", _export_precisions)
 SET = Names("set", _sets, files=True)
+SPOIL = Names("way", _spoils)
+METRIC = Names("metric", _metrics, listed=True)
 STUDY = Names("study", _studies)
 RECIPE = Names("recipe", _recipes, files=True)
 DEGRADATION = Names("degradation", _degradations, listed=True)

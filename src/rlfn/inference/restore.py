@@ -24,13 +24,13 @@ STEP = 0.25
 """Strengths are multiples of it, so that few models are loaded."""
 
 # rows: (limit, strength); the first row that holds gives the strength
-JPEG_QUALITY = ((85, 1.0), (94, 0.5))
+JPEG_QUALITY = ((85, 1.0), (96, 0.5))
 """A JPEG file of at most this quality."""
 
 BLOCKS = ((0.2, 1.0), (0.04, 0.5))
 """Traces of JPEG's blocks in the pixels of at least this strength."""
 
-NOISE = ((3.0, 1.0), (1.6, 0.5))
+NOISE = ((3.5, 1.0), (2.4, 0.5))
 """Noise in the colours of at least so many levels of 255."""
 
 GRAIN = ((5.5, 1.0), (4.2, 0.5))
