@@ -15,10 +15,9 @@ import time
 from importlib.util import find_spec
 from statistics import median
 
-from upscale import picture
-
 from rlfn.inference.engines import ENGINES
 from rlfn.inference.processor import default_threads, features
+from upscale import picture
 
 KNOWN_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp")
 
@@ -44,7 +43,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="rlfn-s-x4")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--engines", nargs="+", default=[name for name, row in ENGINES.items() if find_spec(row.module)])
+    parser.add_argument(
+        "--engines", nargs="+", default=[name for name, row in ENGINES.items() if find_spec(row.module)]
+    )
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["128x128", "320x180", "640x360", "1280x720"])
