@@ -106,7 +106,7 @@ def _speed(model: str) -> None:
     engines = _installed()
     say(f"speed of {model} on {_SIDE}x{_SIDE} px, each engine by itself:")
     lines = []
-    with progress("Timing") as show:
+    with progress("Timing", still=True) as show:
         for number, engine in enumerate(engines):
             show(number, len(engines), engine)
             try:
