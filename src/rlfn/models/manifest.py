@@ -49,7 +49,7 @@ def file_row(
 
 
 def stage_of(metadata: Mapping[str, str], number: int = 1) -> dict[str, Any] | None:
-    """Return what the file of a trained model says of its run, as stage ``number`` of a chain, or None.
+    """Return what a trained model's file says of its run, as stage ``number`` of a chain; None where that is nothing.
 
     The keys are those of :class:`rlfn.models.catalog.Model`'s ``chain``.
 
