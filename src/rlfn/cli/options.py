@@ -199,18 +199,18 @@ def seed(help: str) -> Decorator:
     return option("--seed", type=Number(whole=True, least=0), default=0, help=help)
 
 
+def precision(default: str = "auto") -> Decorator:
+    """Declare how a model is computed."""
+    help = "How the model is computed; auto: the fastest here that loses next to nothing."
+    return option("--precision", type=PRECISION, default=default, help=help)
+
+
 model = option(
     "--model",
     "-m",
     type=MODEL,
     help="A packaged model or family that 'rlfn models' lists, or a file of weights.",
     show_default="the packaged one of the scale",
-)
-precision = option(
-    "--precision",
-    type=PRECISION,
-    default="auto",
-    help="How the model is computed; auto: the fastest here that loses next to nothing.",
 )
 engine = option("--engine", type=ENGINE, default="auto", help="What runs the model; 'rlfn doctor' lists them.")
 threads = option("--threads", type=WHOLE, help="CPU threads.", show_default="all cores")
