@@ -39,7 +39,7 @@ def ours(model: str) -> Callable[[int, Path], Run]:
 
 
 def official(threads: int, folder: Path) -> Run:
-    return plain("", threads)
+    return plain("", threads, "")
 
 
 def real_esrgan(threads: int, folder: Path) -> Run:
