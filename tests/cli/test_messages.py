@@ -132,6 +132,7 @@ def test_closed_streams_fail_nothing_that_does_not_need_them(tmp_path: Path) -> 
         ("<&- 2>&-", "a.png -s 3", 0, ""),
         (">&-", "a.png -o -", 2, "rlfn: Standard output is closed. Name a file with -o"),
         ("<&-", "- -o b.png", 2, "rlfn: Standard input is closed."),
+        ("2>/dev/full" if Path("/dev/full").exists() else "2>&-", "none.png", 2, ""),
     ):
         command = f'"{sys.executable}" -m rlfn upscale {arguments} {stream}'
         done = subprocess.run(["sh", "-c", command], cwd=tmp_path, stdout=-1, stderr=-1, text=True)

@@ -73,7 +73,8 @@ def with_chunks(folder: Path, name: str, *chunks: tuple[bytes, bytes], late: boo
 
 def avif(folder: Path, name: str, *arguments: str) -> Path:
     source = saved(folder, name + ".png")
-    run(need("avifenc", "libavif-bin"), "-s", "9", "-q", "95", "-y", "444", *arguments, source, folder / name)
+    tool = need("avifenc", "libavif-bin")
+    run(tool, "-s", "9", "--min", "0", "--max", "9", "-y", "444", *arguments, source, folder / name)
     return folder / name
 
 
@@ -164,7 +165,10 @@ def icc_of(path: Path) -> bytes:
 
 
 def check_icc(done: Passed, format: str) -> None:
-    assert icc_of(done.path) == wide_gamut()
+    if format == "jxl":
+        assert_srgb(done)
+    else:
+        assert icc_of(done.path) == wide_gamut()
 
 
 def check_exif(done: Passed, format: str) -> None:
@@ -199,6 +203,8 @@ def check_texts(done: Passed, format: str) -> None:
 def check_colour(done: Passed, format: str) -> None:
     if format == "png":
         assert (value(done, "ColorPrimaries"), value(done, "TransferCharacteristics")) == (12, 13)
+    elif format == "jxl":
+        assert_srgb(done)
     else:
         assert_display_p3(icc_of(done.path))
 
@@ -219,6 +225,18 @@ def check_geo(done: Passed, format: str) -> None:
         assert tags[33922].value == (8.0, 6.0, 0.0, 500_000.0, 4_000_000.0, 0.0)
         assert tags[34735].value == (1, 1, 0, 1, 1025, 0, 1, 1)
     np.testing.assert_array_equal(np.asarray(Image.open(done.path))[::2, ::2], np.asarray(slopes()))
+
+
+def assert_srgb(done: Passed) -> None:
+    """The pixels, by libjxl's own tool, are what LittleCMS makes of those in Display P3; beyond sRGB they are cut."""
+    target = done.path.with_suffix(".png")
+    run(need("djxl", "libjxl-tools"), done.path, target)
+    wide = slopes().resize((2 * WIDE, 2 * HIGH), Image.Resampling.NEAREST)
+    srgb = ImageCms.createProfile("sRGB")
+    expected = ImageCms.profileToProfile(wide, io.BytesIO(wide_gamut()), srgb, renderingIntent=1)
+    found = np.asarray(Image.open(target)).astype(float)
+    assert np.abs(found - np.asarray(expected)).mean() < 4 < 8 < np.abs(found - np.asarray(wide)).mean()
+    assert [text for text in done.warnings if "converted from their profile to sRGB" in text]
 
 
 def assert_display_p3(profile: bytes) -> None:
@@ -243,8 +261,8 @@ def test_every_cell(item: str, format: str, passed: dict[tuple[str, str], Passed
         assert [text for text in done.warnings if text.startswith(f"{title} dropped: ")]
         return
     CHECKS[item](done, format)
-    if item != "hdr":
-        assert done.warnings == ()
+    if fate(FORMATS[format], "icc") != "converted" or item not in ("icc", "colour"):
+        assert done.warnings == () or item == "hdr"
 
 
 def test_the_page_is_current() -> None:

@@ -110,12 +110,15 @@ def test_a_lossy_format_stays_close_in_ours_and_in_pillow(format: str, kind: str
         assert warnings == ("transparency flattened over white: JPEG has none",)
     else:
         assert warnings == ()
-    if picture.gray and format == "jpg":
-        assert back.ndim == 2
+    stays_gray = FORMATS[format].gray and picture.gray and (picture.pixels.ndim == 2 or not FORMATS[format].alpha)
+    assert (back.ndim == 2) == stays_gray
+    if stays_gray:
         expected = expected[..., 0] if expected.ndim == 3 else expected
     elif expected.ndim == 2:
         expected = np.repeat(expected[..., None], 3, axis=-1)
     assert np.abs(back - expected).mean() < 1.5
+    if format == "jxl":  # which Pillow does not open
+        return
     mode = "L" if back.ndim == 2 else {3: "RGB", 4: "RGBA"}[back.shape[2]]
     assert np.abs(np.asarray(opened(data).convert(mode), float) - expected).mean() < 1.5
 
@@ -284,6 +287,9 @@ def test_orientation_is_applied_once_and_reset(format: str, orientation: int) ->
     assert np.abs(back.pixels.astype(int) - expected).max() <= 3  # two JPEG decoders
     assert picture_size(data) == expected.shape[1::-1]
     for target in WRITABLE:
+        if target == "jxl":  # which Pillow does not open
+            assert picture_size(encoded(back, target)[0]) == expected.shape[1::-1]
+            continue
         written = opened(encoded(back, target)[0])
         assert written.size == expected.shape[1::-1]
         assert written.getexif().get(0x0112, 1) == 1

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from io import TextIOWrapper
 
 import click
@@ -68,7 +69,7 @@ def main() -> None:
     status = _run(arguments, session)
     if session.unprintable is not None:
         _drop(sys.stdout)
-        print(f"rlfn: What is printed cannot be written: {explain(session.unprintable)}", file=sys.stderr)
+        _tell(f"rlfn: What is printed cannot be written: {explain(session.unprintable)}")
         status = status or 1
     sys.exit(status)
 
@@ -89,16 +90,22 @@ def _run(arguments: list[str], session: Session) -> int:
         _drop(sys.stdout)  # nobody reads any more
         return 1
     except NothingAsked as help:
-        click.echo(help.message, err=True)
+        _tell(help.message)
         return _FAILED
     except Exception as error:
         if session.debug and not isinstance(error, click.UsageError):
             say_traceback(error)
-        click.echo(f"rlfn: {printable(explain(error, session.command))}", err=True)
+        _tell(f"rlfn: {printable(explain(error, session.command))}")
         return _FAILED
     if status == _INTERRUPTED:
-        click.echo("rlfn: stopped.", err=True)
+        _tell("rlfn: stopped.")
     return status
+
+
+def _tell(text: str) -> None:
+    """Print the last message; where standard error takes nothing, the exit status alone speaks."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _drop(stream: object) -> None:

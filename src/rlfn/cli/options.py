@@ -226,6 +226,9 @@ precision = option(
     default="auto",
     help="How the model is computed; auto: the fastest here that loses next to nothing.",
 )
+measured_precision = option(
+    "--precision", type=PRECISION, default="fp32", help="How the models are computed; fp32, as scores are compared."
+)
 engine = option("--engine", type=ENGINE, default="auto", help="What runs the model; 'rlfn doctor' lists them.")
 threads = option("--threads", type=WHOLE, help="CPU threads.", show_default="all cores")
 tile = option(

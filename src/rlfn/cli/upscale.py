@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rlfn.cli import options
 from rlfn.cli.commands import argument, command
-from rlfn.cli.messages import flags, say, say_json, say_traceback, session, warn
-from rlfn.cli.progress import progress
-from rlfn.errors import OptionError, setting
+from rlfn.cli.messages import explain, warn
+from rlfn.cli.records import Shown
+from rlfn.errors import OptionError, PictureError, RlfnError, setting
 
 if TYPE_CHECKING:
-    from rlfn.jobs.batch import Batch, Record, Settings
-    from rlfn.jobs.plan import Job, Plan
+    from rlfn.jobs.batch import Batch, Settings
+    from rlfn.jobs.plan import Naming, Plan
 
 
 @command(
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         "rlfn upscale photo.jpg",
         "rlfn upscale photo.jpg -o large.png --width 3840",
         "rlfn upscale holiday/ -r -m rlfn-xs --format jpg --quality 90",
+        "rlfn upscale incoming/ --watch -o large/",
         "cat photo.jpg | rlfn upscale - -o - > large.png",
     ),
 )
@@ -46,11 +48,23 @@ if TYPE_CHECKING:
 @options.option("--quality", type=options.WHOLE, help="1 to 100, of lossy formats.", show_default="the format's")
 @options.restore
 @options.self_ensemble
+@options.flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
 @options.flag("--recursive", "-r", help="Take sub-folders too.")
 @options.overwrite
+@options.flag("--keep-suffix", help="Keep the inputs' suffixes in the names: a.jpg.png.")
+@options.flag("--keep-dates", help="Give outputs the time of change of their inputs.")
+@options.flag("--watch", help="Go on with pictures that arrive in the folder, until Ctrl-C.")
 @options.option("--max-pixels", type=options.WHOLE, help="Largest input in px.", show_default="64 million")
 @options.as_json
-def upscale(inputs: tuple[str, ...], output: str | None, recursive: bool, as_json: bool, **asked: Any) -> None:
+def upscale(
+    inputs: tuple[str, ...],
+    output: str | None,
+    recursive: bool,
+    keep_suffix: bool,
+    watch: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
     """Make pictures larger and sharper.
 
     With --json, one record a picture is printed.
@@ -59,12 +73,16 @@ def upscale(inputs: tuple[str, ...], output: str | None, recursive: bool, as_jso
     from rlfn.jobs.plan import Naming, make_plan
 
     settings = _settings(**asked)
-    report: list[Callable[[Job, float], None]] = []
-    batch = Batch(settings, lambda job, share: report[0](job, share))
-    label = settings.enlarge.wanted.label(batch.model_scale)
-    plan = make_plan(inputs, output, Naming(label, settings.format, recursive))
-    _check_streams(plan)
-    if not _run(batch, plan, report, as_json):
+    shown = Shown(as_json)
+    batch = Batch(settings, shown.progress)
+    naming = Naming(settings.enlarge.wanted.label(batch.model_scale), settings.format, recursive, keep_suffix)
+    if watch:
+        ended_well = _watch(batch, inputs, output, naming, shown)
+    else:
+        plan = make_plan(inputs, output, naming)
+        _check_streams(plan)
+        ended_well = _run(batch, plan, shown)
+    if not ended_well:
         raise click.exceptions.Exit(1)
 
 
@@ -76,6 +94,7 @@ def _settings(
     format: str | None,
     quality: int | None,
     overwrite: bool,
+    keep_dates: bool,
     max_pixels: int | None,
     **how: Any,
 ) -> Settings:
@@ -89,6 +108,7 @@ def _settings(
         format=format_for(f".{format.removeprefix('.')}").name if format is not None else None,
         quality=quality,
         overwrite=overwrite,
+        keep_dates=keep_dates,
         max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
     )
 
@@ -103,66 +123,37 @@ def _check_streams(plan: Plan) -> None:
         raise OptionError(f"Standard output is {state}. Name a file with {setting('output')}, or pipe the output.")
 
 
-def _run(batch: Batch, plan: Plan, report: list[Callable[[Job, float], None]], as_json: bool) -> bool:
+def _run(batch: Batch, plan: Plan, shown: Shown) -> bool:
     """Run the plan and print what becomes of it; return whether all went well."""
-    to_stdout = any(job.target is None for job in plan.jobs)
-    places = {id(job): number for number, job in enumerate(plan.jobs)}
-    records: list[Record] = []
     try:
-        with progress("Upscaling") as show, closing(batch.run(plan.jobs)) as run:
-            report.append(
-                lambda job, share: show(
-                    places[id(job)] + share, len(plan.jobs), "-" if job.source is None else job.source.name
-                )
-            )
+        with shown.running(plan), closing(batch.run(plan.jobs)) as run:
             for record in run:
-                records.append(record)
-                _print_record(record, as_json, to_stdout)
+                shown.record(record)
     except KeyboardInterrupt:
         if len(plan.jobs) > 1:
             warn("What is finished stays; the same command goes on from there.")
         raise
-    return _summary(records, plan)
+    return shown.summary()
 
 
-def _print_record(record: Record, as_json: bool, to_stdout: bool) -> None:
-    """Print what became of one picture: on stdout unless that carries the picture itself."""
-    for warning in record.warnings:
-        warn(f"{record.input}: {warning}")
-    if session().debug and record.cause is not None:
-        say_traceback(record.cause)
-    if as_json:
-        say_json(record.as_dict(flags(session().command)), err=to_stdout)
-    elif record.status == "failed":
-        warn(_failure(record))
-    elif record.status == "skipped":
-        say(f"{record.output} exists: skipped. Replace it with {setting('overwrite')}.", err=to_stdout)
-    elif record.output_size is not None:
-        wide, high = record.output_size
-        restored = f"; restored {record.restore:g}: {record.restore_reason}" if record.restore else ""
-        how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine}{restored})"
-        say(f"{record.input} -> {record.output}  {how}", err=to_stdout)
+def _watch(batch: Batch, inputs: Sequence[str], output: str | None, naming: Naming, shown: Shown) -> bool:
+    """Upscale what lies in a folder and what arrives there, until a signal ends it."""
+    from rlfn.jobs.plan import Plan, make_plan
+    from rlfn.jobs.watch import arrivals
 
-
-def _failure(record: Record) -> str:
-    """Return the error, beginning with the input's name where it does not tell it."""
-    error = record.error or ""
-    return error if f"'{record.input}'" in error else f"{record.input}: {error}"
-
-
-def _summary(records: list[Record], plan: Plan) -> bool:
-    """Print the totals of a call with several pictures, and its failures again; return whether all went well."""
-    failed = [record for record in records if record.status == "failed"]
-    if plan.left_out:
-        from rlfn.errors import listing
-
-        names = listing(plan.left_out[:3]) + (", ..." if len(plan.left_out) > 3 else "")
-        warn(f"Left out, being outputs of other inputs: {names}")
-    if len(records) > 1:
-        count = {status: sum(record.status == status for record in records) for status in ("done", "skipped", "failed")}
-        parts = [f"{count['done']} upscaled"]
-        parts += [f"{count[status]} {status}" for status in ("skipped", "failed") if count[status]]
-        warn(", ".join(parts) + (":" if failed else "."))
-        for record in failed:
-            warn(f"  {_failure(record)}")
-    return not failed
+    if len(inputs) != 1 or not Path(inputs[0]).is_dir():
+        raise OptionError(f"{setting('watch')} goes with one folder. Name the folder alone.")
+    with suppress(PictureError):  # there may be none yet; an output that does not fit is said at once
+        make_plan(inputs, output, naming)
+    ended_well = True
+    warn(f"Watching {inputs[0]}. Ctrl-C ends it.")
+    for arrived in arrivals(Path(inputs[0]), recursive=naming.recursive):
+        try:
+            plan = make_plan(inputs, output, naming)
+        except RlfnError as error:
+            warn(f"rlfn: {explain(error)}")
+            ended_well = False
+            continue
+        new = set(arrived)
+        ended_well = _run(batch, Plan([job for job in plan.jobs if job.source in new]), shown) and ended_well
+    return ended_well

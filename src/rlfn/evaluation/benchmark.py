@@ -59,6 +59,7 @@ class Contender:
     scale: int
     upscale: Upscale
     engine: str
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Result:
     model: str
     engine: str
     images: tuple[ImageResult, ...]
+    precision: str = "fp32"
     spoil: str = CLEAN
 
     @property
@@ -307,6 +309,7 @@ class _SetRun:
                 rival.name,
                 rival.engine,
                 tuple(self._images[rival.name]),
+                rival.precision,
                 self._how.spoil.name,
             )
             for rival in self.rivals.values()

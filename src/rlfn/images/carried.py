@@ -82,7 +82,8 @@ def page(rows: Iterable[Row]) -> str:
     lines += [f"| {title} | {text} |" for title, text in (*KEPT_SOMEWHERE.values(), *NEVER_KEPT.items())]
     lines += [
         "",
-        "*Converted* means: a resolution goes into EXIF where the format has no other place; texts go into EXIF's user",
+        "*Converted* means: pixels are converted from their profile to sRGB, with a warning; a resolution goes into",
+        "EXIF where the format has no other place; texts go into EXIF's user",
         "comment where there is none yet, or else are lost with a warning (JPEG keeps plain comments as they are);",
         "stated colours become an ICC profile that says the same, for PQ and HLG with the code points in its `cicp`",
         "tag, which not every viewer heeds, so that is warned about.",

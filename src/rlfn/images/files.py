@@ -18,6 +18,7 @@ from rlfn.images.formats import (
     WRITABLE,
     check_writable_size,
     format_for,
+    looks_like_picture,
 )
 from rlfn.images.picture import Metadata, Picture, Pixels
 from rlfn.images.reading import DEFAULT_MAX_PIXELS, PictureSource, picture_size, read_picture
@@ -35,6 +36,7 @@ __all__ = [
     "Pixels",
     "check_writable_size",
     "format_for",
+    "looks_like_picture",
     "picture_size",
     "read_picture",
     "write_picture",

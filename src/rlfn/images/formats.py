@@ -20,16 +20,43 @@ READABLE_SUFFIXES: frozenset[str] = frozenset(suffix for row in ROWS for suffix 
 
 _BY_NAME = {name: row for row in ROWS for name in (row.name, *(suffix[1:] for suffix in row.suffixes))}
 
-_FOREIGN: tuple[tuple[bytes, str], ...] = (
-    (b"BM", "a BMP picture"),
-    (b"8BPS", "a Photoshop document"),
-    (b"%PDF", "a PDF document"),
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (b"<svg", "an SVG drawing"),
-    (b"PK\x03\x04", "a ZIP archive"),
+_FOREIGN: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"8BPS", "a Photoshop document"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (0, b"II\xbc\x01", "a JPEG XR picture"),
+    (0, b"v/1\x01", "an OpenEXR picture"),
+    (0, b"#?RADIANCE", "a Radiance HDR picture"),
+    (0, b"DDS ", "a DirectDraw surface"),
+    (0, b"\0\0\1\0", "an icon"),
+    (0, b"gimp xcf", "a GIMP document"),
+    (0, b"SIMPLE  =", "a FITS picture"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (8, b"CR\x02\0", "a camera raw file (Canon)"),
+    (4, b"ftypcrx ", "a camera raw file (Canon)"),
+    (0, b"FUJIFILMCCD-RAW", "a camera raw file (Fujifilm)"),
+    (0, b"IIRO", "a camera raw file (Olympus)"),
+    (0, b"IIRS", "a camera raw file (Olympus)"),
+    (0, b"MMOR", "a camera raw file (Olympus)"),
+    (0, b"IIU\0", "a camera raw file (Panasonic)"),
+    (0, b"FOVb", "a camera raw file (Sigma)"),
+    (0, b"\0MRM", "a camera raw file (Minolta)"),
 )
+
+_PICTURE_SUFFIXES = frozenset(
+    f".{name}"
+    for names in (
+        ("jp2", "j2k", "jpf", "jpx", "jxr", "wdp", "hdp", "jls", "exr", "hdr", "psd", "psb", "xcf", "kra", "ai", "eps"),
+        ("svg", "ico", "cur", "icns", "dds", "ktx", "pcx", "sgi", "ras", "xbm", "xpm", "fits", "fit", "bpg", "flif"),
+        ("pfm", "pam", "avci", "heics", "cr2", "cr3", "crw", "nef", "nrw", "arw", "sr2", "srf", "dng", "orf", "rw2"),
+        ("raf", "pef", "srw", "3fr", "iiq", "x3f", "mrw", "kdc", "dcr", "erf", "rwl", "mos", "raw"),
+        ("pdf",),
+    )
+    for name in names
+)
+"""Suffixes of pictures that are not read, those of camera raw files among them."""
 
 HEAD_BYTES = 4096
 """So many first bytes are enough for :func:`sniff`."""
@@ -48,6 +75,15 @@ def format_for(path_or_name: str | os.PathLike[str]) -> Codec:
     if row is None or not row.writable:
         raise unknown("output format", given.removeprefix(".") or text, WRITABLE)
     return row
+
+
+def looks_like_picture(path: str | os.PathLike[str]) -> bool:
+    """Tell by its suffix whether a file is a picture of a format that is not read, so that a job can name it.
+
+    >>> looks_like_picture("photo.CR2"), looks_like_picture("photo.jpg"), looks_like_picture("notes.txt")
+    (True, False, False)
+    """
+    return PurePath(path).suffix.lower() in _PICTURE_SUFFIXES
 
 
 def check_writable_size(format: str, width: int, height: int) -> None:
@@ -85,10 +121,12 @@ def sniff(head: bytes, what: str) -> Codec:
     """
     if not head:
         raise PictureError(f"{what} is empty (0 bytes). Get a whole copy of the picture.")
-    for row in ROWS:
-        if row.recognise(head):
-            return row
-    found = next((text for magic, text in _FOREIGN if head.startswith(magic)), "not a picture that rlfn knows")
+    found = next((text for at, magic, text in _FOREIGN if head.startswith(magic, at)), None)
+    if found is None:
+        for row in ROWS:
+            if row.recognise(head):
+                return row
+        found = "not a picture that rlfn knows"
     raise PictureError(
         f"{what} is {found}. Allowed: {listing(row.title for row in ROWS)}. Convert it to one of these first."
     )

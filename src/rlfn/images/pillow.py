@@ -188,4 +188,4 @@ def _converted(given: Any, warnings: list[str]) -> NDArray[Any]:
             image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     else:
         image = lab_of(image)
-    return np.array(as_srgb(image, 8, warnings).numpy())
+    return np.array(as_srgb(image, 8, warnings).numpy()).reshape(given.height, given.width, 3)

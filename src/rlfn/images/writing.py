@@ -51,7 +51,9 @@ def write_picture(
     warnings: list[str] = []
     quality = _quality(row, quality, warnings)
     metadata = _fitting(picture, row, warnings)
-    image, depth = _fitting_pixels(picture, row, warnings)
+    image, depth = _fitting_pixels(picture, row, metadata.icc, warnings)
+    if fate(row, "icc") == "converted":
+        metadata = replace(metadata, icc=None)
     given = Encoding(image, metadata, depth, quality)
 
     def encode(stream: BinaryIO) -> None:
@@ -100,8 +102,9 @@ def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
         icc, problem = fitting_profile(icc, gray)
         if icc is None:
             warnings.append(f"colour profile dropped: {problem}")
-    if icc is not None and not row.gray and gray:
-        warnings.append(f"gray colour profile dropped: {row.title} stores gray as RGB")
+    if icc is not None and gray and (not row.gray or fate(row, "icc") == "converted"):
+        reason = "stores gray as RGB" if not row.gray else "is written as sRGB"
+        warnings.append(f"gray colour profile dropped: {row.title} {reason}")
         icc = None
     colour = metadata.colour
     if colour is not None and icc is None and fate(row, "hdr" if colour.hdr else "colour") == "converted":
@@ -183,7 +186,7 @@ def _texts_in_exif(
     return exif, own
 
 
-def _fitting_pixels(picture: Picture, row: Codec, warnings: list[str]) -> tuple[Any, int]:
+def _fitting_pixels(picture: Picture, row: Codec, icc: bytes | None, warnings: list[str]) -> tuple[Any, int]:
     """Wrap the pixels, without a copy, in a pyvips image that converts to what the format holds as it is read.
 
     Returns the image and the depth at which it is to be written.
@@ -195,6 +198,9 @@ def _fitting_pixels(picture: Picture, row: Codec, warnings: list[str]) -> tuple[
     deep = pixels.dtype == np.uint16
     bits = 8 if not deep else picture.bits if picture.bits > 8 else 16
     depth = row.depth_for(bits)
+    if icc is not None and fate(row, "icc") == "converted":
+        warnings.append(f"colours converted from their profile to sRGB: {row.title} is written in no other")
+        image = _as_srgb(image, icc, deep)
     top = 65_535 if deep else 255
     flat = image.bands in (2, 4) and not row.alpha
     if flat:
@@ -211,3 +217,13 @@ def _fitting_pixels(picture: Picture, row: Codec, warnings: list[str]) -> tuple[
         image = (image + 0.5).floor().cast("ushort" if deep else "uchar")
     kinds = ("b-w", "srgb") if depth == 8 else ("grey16", "rgb16")
     return image.copy(interpretation=kinds[image.bands >= 3]), depth
+
+
+def _as_srgb(image: Any, icc: bytes, deep: bool) -> Any:
+    """Convert RGB pixels from a profile; alpha stays as it is."""
+    colours = image.extract_band(0, n=3).copy(interpretation="rgb16" if deep else "srgb")
+    colours.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    ways = {"intent": "relative", "black_point_compensation": True, "depth": 16 if deep else 8}
+    converted = colours.icc_transform("srgb", embedded=True, **ways)
+    converted.remove("icc-profile-data")
+    return converted.bandjoin(image.extract_band(3)) if image.bands == 4 else converted
