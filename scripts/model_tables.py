@@ -1,6 +1,7 @@
-"""Write the tables of packaged models into the documents, between their markers, from the manifest.
+"""Write the tables that depend on the weights into the documents, between their markers.
 
-The packaged models' rows in the tables of the study "results" are renewed with them.
+Tables of packaged models come from the manifest, others from the measurements that scripts/measure.py keeps. The
+packaged models' rows in the tables of the study "results" are renewed with them.
 
     python scripts/model_tables.py [--check]
 
@@ -10,12 +11,17 @@ With --check nothing is written, and a document that differs is an error.
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from rlfn.evaluation.report import aligned
 from rlfn.models import catalog
+
+sys.path.insert(0, str(Path(__file__).parent))
+from measure import kept
 
 ROOT = Path(__file__).parents[1]
 SETS = ("Set5", "Set14", "B100")
@@ -98,6 +104,20 @@ def renewed(text: str, tables: dict[str, Callable[[], list[list[str]]]]) -> str:
     return text
 
 
+def remeasured(text: str) -> str:
+    """Return a document's text with each table of ``<!-- measured: NAME -->`` to ``<!-- /measured -->`` renewed."""
+
+    def table(found: re.Match[str]) -> str:
+        data = kept(found[1])
+        assert data, f"there is no measurement {found[1]}: run python scripts/measure.py {found[1]}"
+        versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+        said = f"`{data['command']}`, commit {data['commit'][:12]}, {data['processor']}, {versions}."
+        lines = [found[0].splitlines()[0], *aligned(data["rows"]), "", said, "<!-- /measured -->"]
+        return "\n".join(lines)
+
+    return re.sub(r"<!-- measured: (\w+) -->\n.*?<!-- /measured -->", table, text, flags=re.DOTALL)
+
+
 def restudied(text: str) -> str:
     """Return the studies' text with the scores in the rows of packaged models renewed."""
     models = catalog.models()
@@ -123,13 +143,15 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     texts: dict[str, Callable[[str], str]] = {name: partial(renewed, tables=tables) for name, tables in TABLES.items()}
-    for name, write in {**texts, STUDIES: restudied}.items():
-        path = ROOT / name
+    texts[STUDIES] = restudied
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        name = path.relative_to(ROOT).as_posix()
         old = path.read_text(encoding="utf-8")
-        new = write(old)
+        new = remeasured(texts.get(name, str)(old))
         if check and new != old:
-            raise SystemExit(f"{name} differs from the manifest: run python scripts/model_tables.py")
-        path.write_text(new, encoding="utf-8")
+            raise SystemExit(f"{name} has tables that are old: run python scripts/model_tables.py")
+        if new != old:
+            path.write_text(new, encoding="utf-8")
 
 
 def _both(score: dict[str, float]) -> str:

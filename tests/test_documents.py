@@ -93,3 +93,11 @@ def anchors(document: Path) -> set[str]:
             text = "".join(child.content for child in content.children or ())
             found.append(re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()))
     return {anchor for anchor in found if found.count(anchor) == 1}
+
+
+def test_the_measurements_are_of_the_packaged_weights() -> None:
+    """New weights: python scripts/measure.py --sets-dir BENCH_DIR, then python scripts/model_tables.py."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "measure.py"), "--stale"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"older than the weights: {done.stdout.split()}"

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @options.self_ensemble
 @options.option("--save", type=options.FOLDER, help="Write every result as PNG below this folder.")
 @options.engine
+@options.precision("fp32")
 @options.threads
 @options.flag("--per-image", help="Print every picture's scores too.")
 @options.option("--plot", type=options.FILE, help="Draw quality against speed into this PNG.")
@@ -52,6 +53,7 @@ def evaluate(
     self_ensemble: bool,
     save: Path | None,
     engine: str,
+    precision: str,
     threads: int | None,
     per_image: bool,
     plot: Path | None,
@@ -67,7 +69,7 @@ def evaluate(
     from rlfn.evaluation.sets import STANDARD, sets_present
 
     chosen, wanted = _sort_names(models, sets)
-    contenders = load_contenders(chosen, engine, threads, self_ensemble)
+    contenders = load_contenders(chosen, engine, threads, self_ensemble, precision)
     wanted = wanted or sets_present(min(contender.scale for contender in contenders), sets_dir)
     if not wanted:
         raise DataError(

@@ -161,7 +161,7 @@ def export(
     try:
         from rlfn.export.formats import FORMATS, check_request
         from rlfn.export.formats import export as write
-        from rlfn.export.request import Request, parse_shape
+        from rlfn.export.request import ExportRequest, parse_shape
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -179,7 +179,7 @@ def export(
     target = output if output is not None else Path(f"{source.name}{row.suffixes[0]}")
     for file in row.files(target):
         _check_target(Path(model), file, overwrite)
-    request = Request(precision, parse_shape(shape) if shape else None, image_io, calibration)
+    request = ExportRequest(precision, parse_shape(shape) if shape else None, image_io, calibration)
     checkpoint = checkpoint_of(source)
     check_request(checkpoint, to, target, request)
     report = write(checkpoint, to, target, request, seconds=1.0)
@@ -193,7 +193,9 @@ def export(
     if report.milliseconds is not None:
         own, reference = report.milliseconds
         height, width = report.timed_size
-        say(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, by turns: {reference:.1f} ms")
+        say(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, in turn: {reference:.1f} ms")
+    for note in report.notes:
+        say(note)
 
 
 @command(

@@ -55,6 +55,7 @@ class Contender:
     scale: int
     upscale: Upscale
     engine: str
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Result:
     model: str
     engine: str
     images: tuple[ImageResult, ...]
+    precision: str = "fp32"
 
     @property
     def psnr(self) -> float:
@@ -267,7 +269,14 @@ class _SetRun:
 
     def results(self) -> list[Result]:
         return [
-            Result(self.found.name, self.found.scale, rival.name, rival.engine, tuple(self._images[rival.name]))
+            Result(
+                self.found.name,
+                self.found.scale,
+                rival.name,
+                rival.engine,
+                tuple(self._images[rival.name]),
+                rival.precision,
+            )
             for rival in self.rivals.values()
         ]
 

@@ -12,8 +12,11 @@ from rlfn.evaluation.sets import KNOWN
 
 def header(report: BenchmarkReport) -> list[str]:
     """Return the lines that say what decides the numbers."""
-    width = max(len(name) for name, _ in RULES)
-    lines = [f"{name:<{width}}  {text}" for name, text in RULES]
+    precisions = {result.model: f"{result.model} in {result.precision}" for result in report.results}
+    computed = [text for text in precisions.values() if not text.endswith(" in fp32")]
+    rules = [*RULES, *([("computed", ", ".join([*computed, "else fp32"]))] if computed else [])]
+    width = max(len(name) for name, _ in rules)
+    lines = [f"{name:<{width}}  {text}" for name, text in rules]
     for facts in report.sets:
         state = "other than the standard" if facts.warning else "standard"
         if (facts.name, facts.scale) not in KNOWN:
@@ -83,6 +86,7 @@ def to_data(report: BenchmarkReport, wording: Wording = as_argument) -> dict[str
                 "scale": result.scale,
                 "model": result.model,
                 "engine": result.engine,
+                "precision": result.precision,
                 "psnr": _finite(result.psnr),
                 "ssim": result.ssim,
                 "psnr_rgb": _finite(result.psnr_rgb),

@@ -32,7 +32,7 @@ def graph_of(model: Reference, precision: str = "fp32") -> bytes:
     checkpoint = checkpoint_of(model)
     from rlfn.networks.graph import onnx_bytes
 
-    return onnx_bytes(checkpoint, grid=True)
+    return onnx_bytes(checkpoint)
 
 
 def checkpoint_of(model: Reference) -> Checkpoint:

@@ -110,6 +110,11 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             warnings.simplefilter("ignore", UserWarning)
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors alike
+        if _is_torchscript(path):
+            raise ModelError(
+                f"{path} is a TorchScript file: a program, and not weights. Give the .safetensors or .pth file that it "
+                "was made of."
+            ) from error
         raise ModelError(
             f"{path} cannot be read as PyTorch weights: it is damaged, or holds objects other than tensors. "
             "Only files of plain tensors are loaded, for safety."
@@ -123,6 +128,17 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path} holds a {type(found).__name__}, not a state dict of tensors. It is not a network's file."
         )
     return {str(name).removeprefix("module."): tensor.float() for name, tensor in found.items()}, {}
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Tell whether a file is an archive of code and constants, as ``torch.jit.save`` writes it."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

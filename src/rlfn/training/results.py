@@ -93,9 +93,9 @@ def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
     from rlfn.networks.checkpoints import load_checkpoint
 
     try:
-        from rlfn.networks.graph import export_onnx
+        from rlfn.export.formats import export
 
-        export_onnx(load_checkpoint(model), path)
+        export(load_checkpoint(model), "rlfn", path)
     except ImportError:
         reporter.say("model.onnx is not written: pip install 'rlfn[torch]' brings what the export needs.")
     except RlfnError as error:
