@@ -58,13 +58,18 @@ def test_a_stage_is_what_the_run_said() -> None:
         "initial_weights": "/runs/a/model.safetensors, previous",
         "teachers": "rlfn_s_x4.pth",
     }
-    assert stage_of(said) == {
-        "stage": 2,
+    stage = stage_of(said, number=3)
+    assert stage == {
+        "stage": 3,
         "recipe": "weights-s-x4",
+        "settings": [],
         "iterations": 700,
-        "pixels": 123456,
+        "lr_pixels": 123456,
+        "seconds": 900,
         "start": "model.safetensors",
         "teacher": "rlfn_s_x4.pth",
-        "seconds": 900,
+        "data": "",
+        "note": "",
     }
+    assert stage.keys() == entries()["rlfn-s-x4"]["chain"][0].keys()
     assert stage_of({"trained": "somehow"}) is None
