@@ -1,26 +1,29 @@
 """Put trained weights into the package: safetensors, the runtime's ONNX in fp32 and int8, hashes and measured scores.
 
-    python scripts/add_model.py WEIGHTS NAME --sets-dir SETS_DIR [--training TEXT] [--chain FILE] [--first]
+    python scripts/add_model.py WEIGHTS --family rlfn-s --sets-dir BENCH_DIR [--continues rlfn-s-x4] [--first]
 
-An entry of the same name is renewed. It keeps its chain of stages unless --chain gives another one (the keys are those
-of rlfn.models.catalog.Model.chain). The entry's place decides the default of its scale: the first one serves.
+The model's name is the family's and the scale, such as rlfn-s-x4; an entry of the same name is renewed. It keeps its
+chain of stages (the keys are those of rlfn.models.catalog.Model.chain) unless --chain gives another one, or --continues
+a packaged model whose chain goes on with the stage that the file of the weights itself tells. The entry's place decides
+the default of its scale: the first one serves.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from rlfn.errors import as_argument, worded
-from rlfn.evaluation.benchmark import Contender, evaluate
-from rlfn.export.int8 import write_runtime_int8
-from rlfn.inference.upscaler import Upscaler
+from rlfn.evaluation.benchmark import evaluate
+from rlfn.evaluation.contenders import load_contenders
+from rlfn.export.formats import export
+from rlfn.export.request import ExportRequest
 from rlfn.models.catalog import GRAPH, TENSORS, WEIGHTS
-from rlfn.networks import load_checkpoint, save_checkpoint
+from rlfn.models.manifest import entries, file_row, put, stage_of
+from rlfn.networks import Checkpoint, load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
-from rlfn.networks.graph import export_onnx
 
 SETS = ("Set5", "Set14", "B100")
 
@@ -28,72 +31,77 @@ MOST_LOST = 0.1
 """The most dB that an int8 file may lose on a set and still be packaged."""
 
 
-def measure(graph: Path, scale: int, sets_dir: Path) -> dict[str, dict[str, float]]:
+def measure(graph: Path, sets_dir: Path) -> dict[str, dict[str, float]]:
     """Return what 'rlfn eval' prints for the graph on the standard sets."""
-    upscaler = Upscaler(graph, tile=0)
-    report = evaluate([Contender(graph.stem, scale, upscaler, upscaler.engine)], SETS, sets_dir)
+    report = evaluate(load_contenders([str(graph)]), SETS, sets_dir)
     if report.failures:
         raise SystemExit("\n".join(worded(failure.message, as_argument) for failure in report.failures))
     found = {result.set: result for result in report.results if result.model == graph.stem}
     return {name: {"psnr": round(found[name].psnr, 3), "ssim": round(found[name].ssim, 4)} for name in SETS}
 
 
-def add_int8(graph: Path, path: Path, scale: int, sets_dir: Path, full: dict[str, dict[str, float]]) -> list[dict]:
-    """Write the int8 file; return its manifest row, or none where it loses too much."""
-    write_runtime_int8(graph, path)
-    scores = measure(path, scale, sets_dir)
+def int8_rows(
+    checkpoint: Checkpoint, path: Path, sets_dir: Path, full: dict[str, dict[str, float]]
+) -> list[dict[str, Any]]:
+    """Write the int8 file and return its manifest row, none where it loses too much."""
+    export(checkpoint, "rlfn", path, ExportRequest("int8"))
+    scores = measure(path, sets_dir)
     lost = {name: round(full[name]["psnr"] - scores[name]["psnr"], 3) for name in SETS}
     print(f"int8 loses {lost} dB", flush=True)
     if max(lost.values()) > MOST_LOST:
         path.unlink()
         print(f"That is more than {MOST_LOST} dB: packaged without int8.", flush=True)
         return []
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return [{"file": path.name, "format": GRAPH, "precision": "int8", "sha256": digest, "scores": scores}]
+    return [file_row(path, GRAPH, "int8", scores)]
+
+
+def chain_of(checkpoint: Checkpoint, name: str, continues: str | None, chain: Path | None) -> list[dict[str, Any]]:
+    """Return the stages that made the weights, the first one first."""
+    if chain is not None:
+        found: list[dict[str, Any]] = json.loads(chain.read_text(encoding="utf-8"))
+        return found
+    if continues is None:
+        return list(entries().get(name, {}).get("chain", []))
+    earlier = entries()[continues].get("chain", [])
+    own = stage_of(checkpoint.metadata, number=len(earlier) + 1)
+    if own is None:
+        raise SystemExit("The file does not tell how it was trained. Give its whole chain with --chain.")
+    return [*earlier, own]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
-    parser.add_argument("name")
+    parser.add_argument("--family", required=True, help="the weights' purpose, such as rlfn-s or rlfn-s-photo")
     parser.add_argument("--sets-dir", type=Path, required=True, help="the folder that holds Set5, Set14 and B100")
     parser.add_argument("--training", help="how it was trained; default: the file's metadata, else the entry's text")
+    parser.add_argument("--continues", choices=entries(), help="the packaged model whose chain of stages goes on")
     parser.add_argument("--chain", type=Path, help="a JSON list of the stages that made it; default: the entry's own")
     parser.add_argument("--first", action="store_true", help="make it the default of its scale")
     given = parser.parse_args()
     checkpoint = fuse_checkpoint(load_checkpoint(given.weights))
-    tensors, graph = WEIGHTS / f"{given.name}.safetensors", WEIGHTS / f"{given.name}.onnx"
-    path = WEIGHTS / "manifest.json"
-    models = json.loads(path.read_text(encoding="utf-8"))["models"] if path.exists() else {}
-    old = models.get(given.name, {})
+    name = f"{given.family}-x{checkpoint.scale}"
+    tensors, graph = WEIGHTS / f"{name}.safetensors", WEIGHTS / f"{name}.onnx"
+    old = entries().get(name, {})
     training = given.training or checkpoint.metadata.get("trained") or old.get("training", "")
+    chain = chain_of(checkpoint, name, given.continues, given.chain)
     save_checkpoint(tensors, checkpoint.network, checkpoint.variant, checkpoint.scale, {"trained": training})
-    export_onnx(checkpoint, graph, grid=True)
-    scores = measure(graph, checkpoint.scale, given.sets_dir)
-    files = [
-        {
-            "file": path.name,
-            "format": kind,
-            "precision": "fp32",
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path, kind in ((tensors, TENSORS), (graph, GRAPH))
-    ]
-    files += add_int8(graph, WEIGHTS / f"{given.name}-int8.onnx", checkpoint.scale, given.sets_dir, scores)
+    export(checkpoint, "rlfn", graph)
+    scores = measure(graph, given.sets_dir)
+    files = [file_row(tensors, TENSORS, "fp32"), file_row(graph, GRAPH, "fp32")]
     entry = {
-        "family": old.get("family") or given.name.removesuffix(f"-x{checkpoint.scale}"),
+        "family": given.family,
         "variant": checkpoint.variant.name,
         "scale": checkpoint.scale,
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
         "licence": "Apache-2.0",
         "training": training,
-        "chain": json.loads(given.chain.read_text(encoding="utf-8")) if given.chain else old.get("chain", []),
+        "chain": chain,
         "scores": scores,
-        "files": files,
+        "files": [*files, *int8_rows(checkpoint, WEIGHTS / f"{name}-int8.onnx", given.sets_dir, scores)],
     }
-    models = {given.name: entry, **models} if given.first else {**models, given.name: entry}
-    models[given.name] = entry
-    path.write_text(json.dumps({"models": models}, indent=2) + "\n", encoding="utf-8")
+    put(name, entry, first=given.first)
+    print(f"{name}: {len(chain)} stages, {scores}. Renew the tables with python scripts/model_tables.py.")
 
 
 if __name__ == "__main__":

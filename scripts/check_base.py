@@ -24,10 +24,12 @@ def main() -> None:
     print(f"base install: {size / 1e6:.0f} MB in {site}")
     assert size < LIMIT_MB * 1e6, f"the base install takes {size / 1e6:.0f} MB, over {LIMIT_MB}"
     import rlfn
+    from rlfn.images.photograph import PHOTOGRAPH
     from rlfn.models import catalog
 
     assert Path(rlfn.__file__).is_relative_to(site), "the checkout was imported instead of the installed package"
     assert catalog.models()
+    assert PHOTOGRAPH.is_relative_to(site), "the wheel lacks the photograph that exports are checked with"
     photo = Path(__file__).parents[1] / "examples" / "astronaut.png"
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.png"

@@ -80,11 +80,10 @@ class TrainingError(RlfnError):
 class MissingExtraError(RlfnError, ImportError):
     """A feature needs packages that the base install leaves out."""
 
-    def __init__(self, feature: str, extra: str) -> None:
-        """Name the ``feature`` (a noun phrase) and the pip ``extra`` that brings it."""
-        super().__init__(
-            f"{feature} needs packages that are not installed. Install them with: pip install 'rlfn[{extra}]'"
-        )
+    def __init__(self, feature: str, extra: str = "", *, install: str = "") -> None:
+        """Name the ``feature`` (a noun phrase) and the pip ``extra`` that brings it, or how else to ``install`` it."""
+        how = install or f"pip install 'rlfn[{extra}]'"
+        super().__init__(f"{feature} needs packages that are not installed. Install them with: {how}")
 
 
 class PictureWarning(UserWarning):

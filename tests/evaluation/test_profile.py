@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rlfn.errors import OptionError, RlfnError
@@ -10,12 +12,15 @@ from rlfn.evaluation.profile import (
     WARM_UP,
     Latency,
     Profile,
+    common_engine,
     machine_peak,
     parse_size,
     peak_memory,
     profile,
     time_in_turn,
 )
+from rlfn.models.catalog import TENSORS, get_model
+from rlfn.models.reference import Reference
 
 MODEL = "rlfn-s-x4"
 
@@ -82,3 +87,16 @@ def test_a_picture_below_the_smallest_size_is_refused() -> None:
 def test_a_failure_in_the_fresh_process_is_told() -> None:
     with pytest.raises(RlfnError, match="fresh process failed"):
         peak_memory("no-such-model", "onnxruntime", 1, 20, 20)
+
+
+def test_models_are_compared_on_one_engine(tmp_path: Path) -> None:
+    """Weights run in torch by themselves, graphs do not: their times side by side would be those of two engines."""
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(get_model("rlfn-xs-x2").file(TENSORS).read())
+    graph, tensors = Reference("rlfn-xs-x2"), Reference(weights)
+    assert common_engine([tensors]) == "torch"
+    assert common_engine([tensors, graph]) == common_engine([graph, tensors]) == common_engine([graph]) != "torch"
+    found = profile(["rlfn-xs-x2", str(weights)], size=(16, 16), threads=1, seconds=0.0)
+    assert len({row.engine for row in found}) == 1
+    assert [row.model for row in found] == ["rlfn-xs-x2", "mine"]
+    assert {row.precision for row in found} == {"fp32"}

@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError
-from rlfn.export import checks, formats, openvino
+from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, setting
+from rlfn.export import formats, openvino
 from rlfn.export.executorch import FACTS_METHOD
-from rlfn.export.formats import FORMATS, Format, export
-from rlfn.export.request import Request, parse_shape
+from rlfn.export.formats import FORMATS, ExportFormat, export
+from rlfn.export.onnx import onnx_notes
+from rlfn.export.request import ExportRequest, parse_shape
 from rlfn.export.torch_files import write_torchscript
+from rlfn.images.photograph import photograph
+from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models.traits import Traits
 from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks import Checkpoint, build, save_checkpoint
 from rlfn.networks.graph import source_hash
@@ -60,9 +64,9 @@ def test_every_format_equals_torch(
     require(to, precision)
     row = FORMATS[to]
     image_io = image_io and row.image_io
-    shape = shape if row.any_size else (1, 3, 21, 34)
+    shape = (1, 3, 21, 34) if not row.any_size else shape if row.one_size else None
     path = tmp_path / f"tiny{row.suffixes[0]}"
-    report = export(checkpoint, to, path, Request(precision, shape, image_io))
+    report = export(checkpoint, to, path, ExportRequest(precision, shape, image_io))
     assert set(tmp_path.iterdir()) == set(report.files) == set(row.files(path))
     assert report.size == sum(file.stat().st_size for file in report.files)
     assert report.agreement.psnr >= {"fp32": 90, "fp16": 60, "int8": 40}[precision] - 20 * image_io
@@ -82,13 +86,13 @@ def test_every_format_equals_torch(
 def test_other_architectures(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     other = Checkpoint(build(VARIANTS[name], 2).eval().requires_grad_(False), VARIANTS[name], 2)
-    export(other, "torchscript", tmp_path / "x.pt", Request(shape=(1, 3, 24, 24)))
+    export(other, "torchscript", tmp_path / "x.pt", ExportRequest(shape=(1, 3, 24, 24)))
 
 
 @pytest.fixture(scope="module")
 def half(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("half") / "x.onnx"
-    export(checkpoint, "onnx", path, Request("fp16"))
+    export(checkpoint, "onnx", path, ExportRequest("fp16"))
     return path
 
 
@@ -108,31 +112,79 @@ def test_metadata_and_half_weights_are_inside(half: Path, checkpoint: Checkpoint
             (name,) = (name for name in archive.namelist() if "rlfn.json" in name)
             assert json.loads(archive.read(name))["source_sha256"] == source_hash(checkpoint)
     runtime = pytest.importorskip("openvino")
-    export(checkpoint, "openvino", tmp_path / "x.xml", Request("fp16"))
+    export(checkpoint, "openvino", tmp_path / "x.xml", ExportRequest("fp16"))
     graph = runtime.Core().read_model(tmp_path / "x.xml")
     assert graph.get_rt_info(["rlfn", "source_sha256"]).astype(str) == source_hash(checkpoint)
 
 
 def test_an_executorch_file_says_what_it_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
     runtime = pytest.importorskip("executorch.runtime")
-    export(checkpoint, "executorch", tmp_path / "x.pte", Request(shape=(2, 3, 20, 24)))
+    export(checkpoint, "executorch", tmp_path / "x.pte", ExportRequest(shape=(2, 3, 20, 24)))
     program = runtime.Runtime.get().load_program((tmp_path / "x.pte").read_bytes())
     (facts,) = program.load_method(FACTS_METHOD).execute([])
     assert json.loads(facts)["source_sha256"] == source_hash(checkpoint)
 
 
+def test_a_file_says_whether_its_tiles_are_exact(checkpoint: Checkpoint, half: Path, tmp_path: Path) -> None:
+    report = export(checkpoint, "rlfn", tmp_path / "x.onnx")
+    assert report.notes == ()
+    exact, plain = (OnnxRuntimeEngine(path.read_bytes(), 1) for path in (tmp_path / "x.onnx", half))
+    assert (exact.takes_grid, exact.traits.exact, exact.traits.min_side) == (True, True, 15)
+    assert (plain.takes_grid, plain.traits.exact, plain.traits.min_side) == (False, False, 1)
+    (note,) = onnx_notes(checkpoint, ExportRequest(), half)
+    assert "differ from the whole" in note
+    assert setting("to", "rlfn") in note
+    # files that do not say it are told by what they do say
+    facts = {key: value for key, value in plain.traits.to_metadata().items() if key != "exact"}
+    assert not Traits.from_metadata(facts).exact
+    facts = {key: value for key, value in exact.traits.to_metadata().items() if key != "exact"}
+    assert Traits.from_metadata(facts).exact
+
+
+def test_a_file_of_a_local_network_has_nothing_to_be_noted() -> None:
+    variant = VARIANTS["rlfn-xs"]
+    local = Checkpoint(build(variant, 2).eval(), variant, 2)
+    assert onnx_notes(local, ExportRequest(), Path("x.onnx")) == ()
+    never = Checkpoint(build(VARIANTS["rfdn"], 2).eval(), VARIANTS["rfdn"], 2)
+    (note,) = onnx_notes(never, ExportRequest(), Path("x.onnx"))
+    assert setting("to", "rlfn") not in note
+
+
 def test_a_dynamic_fp16_file_runs_in_the_upscaler(half: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     weights = tmp_path / "x.safetensors"
     save_checkpoint(weights, checkpoint.network, checkpoint.variant, checkpoint.scale)
-    image = checks.photograph()[:40, :50]
+    image = photograph()[:40, :50]
     wanted = Upscaler(weights, "torch")(image).astype(int)
     assert np.abs(Upscaler(half, "onnxruntime")(image) - wanted).max() <= 1
 
 
 def test_files_that_tiles_cannot_run_are_refused_by_the_upscaler(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    export(checkpoint, "onnx", tmp_path / "x.onnx", Request(shape=(1, 3, 20, 20)))
+    export(checkpoint, "onnx", tmp_path / "x.onnx", ExportRequest(shape=(1, 3, 20, 20)))
     with pytest.raises(ModelError, match="writes for any size"):
         Upscaler(tmp_path / "x.onnx", "onnxruntime")
+
+
+@pytest.mark.parametrize("to", ["openvino", "ncnn"])
+def test_what_a_runtime_does_by_itself_is_said(checkpoint: Checkpoint, tmp_path: Path, to: str) -> None:
+    """OpenVINO computes in bf16 and ncnn in fp16 where they can: the difference as they come is printed too."""
+    require(to, "fp32")
+    report = export(checkpoint, to, tmp_path / f"x{FORMATS[to].suffixes[0]}")
+    (note,) = report.notes
+    assert {"openvino": "INFERENCE_PRECISION_HINT f32", "ncnn": "use_fp16_arithmetic"}[to] in note
+    assert "levels of 255 from torch, PSNR" in note
+
+
+def test_openvinos_bf16_is_estimated_where_the_processor_has_none(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    lr = 255.0 * torch.rand(1, 3, 24, 24)
+    with torch.inference_mode():
+        wanted = checkpoint.network(lr)
+        found = openvino._in_bfloat16(checkpoint)(lr.numpy())
+    assert found.dtype == np.float32
+    assert 0.01 < np.abs(found - wanted.numpy()).max() < 8.0
+    assert next(checkpoint.network.parameters()).dtype == torch.float32
 
 
 def test_an_export_that_differs_is_not_written(
@@ -159,7 +211,7 @@ def test_a_converter_that_fails_says_so(
     def broken(*_: object) -> None:
         raise KeyError("no such operator")
 
-    row: Format = replace(FORMATS["onnx"], write=broken)
+    row: ExportFormat = replace(FORMATS["onnx"], write=broken)
     monkeypatch.setitem(formats.FORMATS, "onnx", row)
     with pytest.raises(ModelError, match=r"cannot be converted to onnx fp32: KeyError: 'no such operator'"):
         export(checkpoint, "onnx", tmp_path / "x.onnx")
@@ -170,7 +222,7 @@ def test_a_converter_that_fails_says_so(
 
 
 def test_a_full_disk_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(given: Checkpoint, request: Request, path: Path) -> None:
+    def full(given: Checkpoint, request: ExportRequest, path: Path) -> None:
         path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -187,26 +239,26 @@ def test_a_missing_converter_names_its_extra(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[openvino\]'"):
-        openvino.write_openvino(checkpoint, Request(), tmp_path / "x.xml")
+        openvino.write_openvino(checkpoint, ExportRequest(), tmp_path / "x.xml")
 
 
 def test_what_a_format_does_not_have(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="Did you mean 'openvino'"):
         export(checkpoint, "openvno", tmp_path / "x.xml")
     with pytest.raises(OptionError, match="Allowed: fp32"):
-        export(checkpoint, "torchscript", tmp_path / "x.pt", Request("fp16"))
+        export(checkpoint, "torchscript", tmp_path / "x.pt", ExportRequest("fp16"))
     with pytest.raises(OptionError, match=r"ends in \.xml"):
         export(checkpoint, "openvino", tmp_path / "x.onnx")
-    with pytest.raises(OptionError, match="at least 15 px"):
-        export(checkpoint, "onnx", tmp_path / "x.onnx", Request(shape=(1, 3, 14, 20)))
+    with pytest.raises(OptionError, match=r"pictures of any size\. These formats have a fixed shape: onnx"):
+        export(checkpoint, "rlfn", tmp_path / "x.onnx", ExportRequest(shape=(1, 3, 20, 20)))
     with pytest.raises(OptionError, match="Only int8 is calibrated"):
-        export(checkpoint, "onnx", tmp_path / "x.onnx", Request(calibration=tmp_path))
+        export(checkpoint, "onnx", tmp_path / "x.onnx", ExportRequest(calibration=tmp_path))
     for text in ("1x3x20", "1x4x20x20", "1x3x0x20", "big"):
         with pytest.raises(OptionError, match="1x3x180x320"):
             parse_shape(text)
     with pytest.raises(OptionError, match="shape=1x3x180x320"):
         export(checkpoint, "tflite", tmp_path / "x.tflite")
-    for request in (Request(image_io=True), Request(shape=(2, 3, 20, 20))):
+    for request in (ExportRequest(image_io=True), ExportRequest(shape=(2, 3, 20, 20))):
         with pytest.raises(OptionError, match=r"formats have: onnx|one picture at a time"):
             export(checkpoint, "ncnn", tmp_path / "x.ncnn.param", request)
     assert list(tmp_path.iterdir()) == []

@@ -11,15 +11,17 @@ import pytest
 import torch
 
 from rlfn.errors import ModelError, OutputError
-from rlfn.export.formats import export
+from rlfn.export import formats
+from rlfn.export.formats import FORMATS, export
 from rlfn.export.onnx import onnx_graph
-from rlfn.export.request import Request
+from rlfn.export.request import ExportRequest
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.variants import RLFNFields, SPANFields, Variant
 from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
 from rlfn.networks import graph as exporting
-from rlfn.networks.graph import allowed_by_rounding, export_onnx, source_hash
+from rlfn.networks.agreement import TOLERANCES, allowed_by_rounding
+from rlfn.networks.graph import onnx_bytes, source_hash
 
 TINY = Variant("tiny", "rlfn", RLFNFields(blocks=1, channels=6, mid=6, esa_channels=4), "for tests")
 
@@ -33,7 +35,7 @@ def checkpoint() -> Checkpoint:
 @pytest.fixture(scope="module")
 def graph(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
-    assert export_onnx(checkpoint, path) <= exporting.TOLERANCE
+    export(checkpoint, "onnx", path)
     return path
 
 
@@ -49,22 +51,23 @@ def test_the_ordinary_graph_has_one_input(graph: Path, checkpoint: Checkpoint) -
     assert facts["source_sha256"] == source_hash(checkpoint)
 
 
-@pytest.mark.parametrize("grid", [False, True])
-def test_the_graph_says_the_shape_of_everything_between(checkpoint: Checkpoint, tmp_path: Path, grid: bool) -> None:
+@pytest.mark.parametrize("to", ["onnx", "rlfn"])
+def test_the_graph_says_the_shape_of_everything_between(checkpoint: Checkpoint, tmp_path: Path, to: str) -> None:
     """Without the shapes ONNX Runtime converts between layouts around every addition."""
     import onnx
 
     path = tmp_path / "tiny.onnx"
-    export_onnx(checkpoint, path, grid=grid)
+    export(checkpoint, to, path)
     graph = onnx.load(path).graph
     shapes = {
         value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.value_info)
     }
-    lr, between = shapes["lr"], {name for node in graph.node for name in node.output} - {"sr"}
+    between = {name for node in graph.node for name in node.output} - {"sr"}
     assert between <= shapes.keys()
     first = next(node for node in graph.node if node.op_type == "Conv")
-    assert shapes[first.output[0]] == [lr[0], 6, *lr[2:]]
+    batch, _, *sides = shapes[first.input[0]]
+    assert shapes[first.output[0]] == [batch, 6, *sides]
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 15, 15), (1, 15, 40), (3, 29, 18)])
@@ -84,18 +87,18 @@ def test_a_users_graph_runs_in_every_graph_engine(graph: Path, checkpoint: Check
         assert np.abs(Upscaler(graph, engine)(image) - wanted).max() <= 1
 
 
-def load_checkpoint_variant(checkpoint: Checkpoint) -> Variant:
-    return Variant("rlfn-custom", "rlfn", checkpoint.variant.fields, "sizes read from a file")
-
-
 def test_a_graph_that_differs_is_not_written(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tracer that computes something else: here another network's graph."""
-    other = exporting.onnx_bytes(Checkpoint(build(TINY, 3).eval(), TINY, 3))
-    monkeypatch.setattr(exporting, "_runtime_graph", lambda given, grid: other)
+    other = exporting.runtime_graph(Checkpoint(build(TINY, 3).eval(), TINY, 3))
+    monkeypatch.setattr(exporting, "runtime_graph", lambda given: other)
     with pytest.raises(ModelError, match="differs from torch"):
-        export_onnx(checkpoint, tmp_path / "out.onnx")
+        onnx_bytes(checkpoint)
+    row = replace(FORMATS["rlfn"], write=lambda given, request, path: path.write_bytes(other) and None)
+    monkeypatch.setitem(formats.FORMATS, "rlfn", row)
+    with pytest.raises(ModelError, match="differs from torch"):
+        export(checkpoint, "rlfn", tmp_path / "out.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -113,9 +116,10 @@ def loud() -> Checkpoint:
 def test_what_rounding_explains_is_allowed(loud: Checkpoint, tmp_path: Path) -> None:
     lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 97)).astype(np.float32)
     assert float(loud.network(torch.from_numpy(lr)).abs().max()) > 10_000
-    assert exporting.TOLERANCE < allowed_by_rounding(loud, lr, exporting.TOLERANCE) <= 0.5
-    assert allowed_by_rounding(loud, lr, 2.0) == 2.0
-    exporting.onnx_bytes(loud)
+    worst = TOLERANCES["fp32"].worst
+    assert worst < allowed_by_rounding(loud.network, lr, worst) <= 0.5
+    assert allowed_by_rounding(loud.network, lr, 2.0) == 2.0
+    onnx_bytes(loud)
     export(loud, "onnx", tmp_path / "loud.onnx")
 
 
@@ -123,10 +127,10 @@ def test_more_than_rounding_is_not_allowed(loud: Checkpoint, monkeypatch: pytest
     """A weight that is off by a tenth, in a network whose rounding is large."""
     network = copy.deepcopy(loud.network)
     next(network.parameters()).view(-1)[0].mul_(1.1)
-    other = onnx_graph(replace(loud, network=network), Request())
-    monkeypatch.setattr(exporting, "_runtime_graph", lambda given, grid: other)
-    with pytest.raises(ModelError, match=r"differs from torch .* At most 0\.\d+ is allowed"):
-        exporting.onnx_bytes(loud)
+    other = onnx_graph(replace(loud, network=network), ExportRequest())
+    monkeypatch.setattr(exporting, "runtime_graph", lambda given: other)
+    with pytest.raises(ModelError, match=r"differs from torch .* at most 0\.\d+ levels"):
+        onnx_bytes(loud)
 
 
 PEERS = ("imdn_x4", "rfdn_aim_x4", "span_ch28_x4")
@@ -140,7 +144,7 @@ def test_reference_weights_run_in_the_graph_engines(name: str, shared: Path) -> 
 
 def test_an_unwritable_target_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        export_onnx(checkpoint, tmp_path / "none" / "out.onnx")
+        export(checkpoint, "rlfn", tmp_path / "none" / "out.onnx")
 
 
 def test_the_packaged_graph_is_the_packaged_weights() -> None:

@@ -15,7 +15,7 @@ from rlfn.inference.upscaler import Upscaler
 from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
 from rlfn.networks import Checkpoint, build, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
-from rlfn.networks.graph import export_onnx
+from rlfn.networks.graph import onnx_bytes
 from rlfn.networks.plain import Plain, nearest_kernel, radius
 
 FORMS = [name for name, row in VARIANTS.items() if row.architecture == "plain"]
@@ -88,7 +88,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, variant = tmp_path_factory.mktemp("plain"), get_variant("rlfn-xs-train")
     checkpoint = Checkpoint(restless(variant, 2), variant, 2)
     save_checkpoint(folder / "torch.safetensors", checkpoint.network, variant, 2)
-    export_onnx(checkpoint, folder / "graph.onnx")
+    (folder / "graph.onnx").write_bytes(onnx_bytes(checkpoint))
     return folder
 
 
@@ -109,16 +109,16 @@ def test_tiles_equal_the_whole_picture(engine: str, files: Path) -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 3])
-def test_the_graph_equals_torch_and_holds_plain_operations_alone(scale: int, tmp_path: Path) -> None:
+def test_the_graph_equals_torch_and_holds_plain_operations_alone(scale: int) -> None:
     onnx = pytest.importorskip("onnx")
     variant = Variant("chain", "plain", PlainFields(2, 5, expand=2), "")
     checkpoint = Checkpoint(restless(variant, scale), variant, scale)
-    export_onnx(checkpoint, tmp_path / "m.onnx")
-    graph = onnx.load(tmp_path / "m.onnx").graph
+    data = onnx_bytes(checkpoint)
+    graph = onnx.load_from_string(data).graph
     found = [node.op_type for node in graph.node if node.op_type != "Constant"]
     assert sorted(set(found)) == ["Add", "Conv", "DepthToSpace", "Relu"]
     assert found.count("Conv") == 2 + 2 + 1
     lr = np.random.default_rng(1).uniform(0, 255, (2, 3, 1, 6)).astype(np.float32)
     wanted = checkpoint.network(torch.from_numpy(lr)).numpy()
-    np.testing.assert_allclose(OnnxRuntimeEngine((tmp_path / "m.onnx").read_bytes(), 1)(lr), wanted, atol=0.01)
+    np.testing.assert_allclose(OnnxRuntimeEngine(data, 1)(lr), wanted, atol=0.01)
     assert fuse_checkpoint(checkpoint).variant.fields == PlainFields(2, 5)

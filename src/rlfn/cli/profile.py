@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @options.option("--result", type=click.STRING, metavar="WxH", help="Instead: the size of the result, such as 1280x720.")
 @options.flag("--compare", help="Time the models in turn and print the ratios.")
 @options.engine
+@options.measured_precision
 @options.threads
 @options.option("--seconds", type=options.NUMBER, default=5.0, help="Time for the timed calls of each model.")
 @click.option("--layers/--no-layers", default=None, help="Print a row for each layer; as a rule for one model.")
@@ -38,6 +39,7 @@ def profile(
     result: str | None,
     compare: bool,
     engine: str,
+    precision: str,
     threads: int | None,
     seconds: float,
     layers: bool | None,
@@ -62,6 +64,7 @@ def profile(
         engine=engine,
         threads=threads,
         seconds=seconds,
+        precision=precision,
     )
     if as_json:
         say_json({"profiles": [_data(row) for row in found]}, indent=2)
@@ -70,7 +73,7 @@ def profile(
     if len(found) > 1:
         for row in found[1:]:
             ratio = row.latency.median / found[0].latency.median
-            say(f"{row.model} takes {ratio:.3f} times as long as {found[0].model}")
+            say(f"{row.model} takes {ratio:.3f} times as long as {found[0].model}, both on {row.engine}")
     if layers or (layers is None and len(found) == 1):
         for row in found:
             if row.counts is not None:
@@ -85,7 +88,7 @@ def _summary(found: list[Profile]) -> list[list[str]]:
     def add(name: str, values: list[str]) -> None:
         columns.append([name, *values])
 
-    add("engine, threads", [f"{row.engine}, {row.threads}" for row in found])
+    add("engine, precision, threads", [f"{row.engine}, {row.precision}, {row.threads}" for row in found])
     add("input", [f"{row.width}x{row.height}" for row in found])
     add("output", [f"{row.width * row.scale}x{row.height * row.scale}" for row in found])
     add("parameters", [f"{row.counts.parameters:,}" if row.counts else missing for row in found])

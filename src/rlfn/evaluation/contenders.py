@@ -4,31 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import PurePath
 
 from rlfn.evaluation.benchmark import Contender
 from rlfn.inference.upscaler import Upscaler
 
 
 def load_contenders(
-    models: Sequence[str], engine: str = "auto", threads: int | None = None, self_ensemble: bool = False
+    models: Sequence[str],
+    engine: str = "auto",
+    threads: int | None = None,
+    self_ensemble: bool = False,
+    precision: str = "fp32",
 ) -> list[Contender]:
-    """Load models into engines; pictures run whole, as the papers' do. Equal names are told apart by their paths.
+    """Load models into engines; pictures run whole, as the papers' do.
 
     Args:
         models: packaged names and files; one that is named twice counts once.
         engine: a name or ``"auto"``.
         threads: CPU threads; None for all.
         self_ensemble: average eight flips and rotations, and add a ``+`` to the name.
+        precision: how to compute, see :class:`rlfn.inference.upscaler.Upscaler`; in fp32 unless told otherwise, as
+            scores are compared.
 
     Raises:
         OptionError, ModelError, MissingExtraError: a model cannot be loaded.
     """
     paths = list(dict.fromkeys(models))
-    loaded = [Upscaler(path, engine, threads, tile=0) for path in paths]
-    stems = [upscaler.model for upscaler in loaded]
+    loaded = [Upscaler(path, engine, threads, tile=0, precision=precision) for path in paths]
     contenders = []
-    for path, upscaler in zip(paths, loaded, strict=True):
-        name = upscaler.model if stems.count(upscaler.model) == 1 else path.replace("/", "_")
+    for name, upscaler in zip(distinct_names(paths, [upscaler.model for upscaler in loaded]), loaded, strict=True):
         run = partial(upscaler, self_ensemble=True) if self_ensemble else upscaler
-        contenders.append(Contender(name + "+" * self_ensemble, upscaler.scale, run, upscaler.engine))
+        contenders.append(
+            Contender(name + "+" * self_ensemble, upscaler.scale, run, upscaler.engine, upscaler.precision)
+        )
     return contenders
+
+
+def distinct_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names, and in place of equal ones the shortest parts of their paths that tell them apart.
+
+    Slashes become ``_``, so that a name can be a folder's.
+
+    >>> distinct_names(["a/run-1/model.pth", "a/run-2/model.pth", "x/other.pth"], ["model", "model", "other"])
+    ['run-1', 'run-2', 'other']
+    >>> distinct_names(["run/model.pth", "run/model.onnx", "model.pth"], ["model", "model", "model"])
+    ['run_model.pth', 'model.onnx', 'model.pth']
+    """
+    found = list(names)
+    for name in {name for name in names if list(names).count(name) > 1}:
+        places = [place for place, other in enumerate(names) if other == name]
+        for place, part in zip(places, _differing([PurePath(paths[place]).parts for place in places]), strict=True):
+            found[place] = part
+    return found
+
+
+def _differing(paths: list[tuple[str, ...]]) -> list[str]:
+    """Return for each path the shortest run of its parts that no other path has at that place, counted from the end."""
+    longest = max(len(parts) for parts in paths)
+    ended = [("",) * (longest - len(parts)) + parts for parts in paths]
+    # a single part that differs everywhere reads best; the file itself is the last one
+    for place in range(longest - 1, -1, -1):
+        column = [parts[place] for parts in ended]
+        if len(set(column)) == len(column) and "" not in column:
+            return column
+    found = []
+    for parts in ended:
+        length = next(
+            (count for count in range(1, longest) if sum(other[-count:] == parts[-count:] for other in ended) == 1),
+            longest,
+        )
+        found.append("_".join(part.strip("/") for part in parts[-length:] if part.strip("/")))
+    return found

@@ -10,13 +10,15 @@ _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
 
 
-def measure(model: str, engine: str, threads: int | None, height: int, width: int) -> int | None:
+def measure(
+    model: str, engine: str, threads: int | None, height: int, width: int, precision: str = "fp32"
+) -> int | None:
     """Load a model, run it twice, and return the bytes above the loaded model at the high-water mark."""
     from rlfn.evaluation.profile import runner
     from rlfn.inference.engines import load_engine
     from rlfn.models.reference import Reference
 
-    run = runner(load_engine(engine, Reference(model), threads), height, width)
+    run = runner(load_engine(engine, Reference(model), threads, precision), height, width)
     before = _mark("VmRSS")
     if before is None:
         return None

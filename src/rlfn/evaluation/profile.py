@@ -77,6 +77,7 @@ class Profile:
     latency: Latency
     memory: int | None
     peak: float
+    precision: str = "fp32"
 
     @property
     def share(self) -> float | None:
@@ -110,34 +111,41 @@ def profile(
     engine: str = "auto",
     threads: int | None = None,
     seconds: float = 5.0,
+    precision: str = "fp32",
 ) -> list[Profile]:
     """Measure models on whole pictures, the network alone: float input, no decoding, no rounding.
+
+    All models run on one engine: what differs between engines is no property of a model.
 
     Args:
         models: packaged names or files.
         size: (height, width) of the LR picture, or with ``of_output`` of the result, rounded down to whole LR px.
         of_output: ``size`` is that of the result, so that models of different scales make the same picture.
-        engine: a name or ``"auto"``.
+        engine: a name or ``"auto"``, see :func:`common_engine`.
         threads: CPU threads; None for all.
         seconds: time to spend on the timed calls of each model, more if :data:`LEAST_RUNS` calls take longer.
+        precision: how to compute, see :class:`rlfn.inference.upscaler.Upscaler`.
 
     Raises:
         OptionError, ModelError, MissingExtraError: a model cannot be loaded, or the picture is too small for it.
     """
-    from rlfn.inference.engines import load_engine
+    from rlfn.evaluation.contenders import distinct_names
+    from rlfn.inference.engines import AUTO, load_engine
     from rlfn.inference.processor import default_threads
     from rlfn.models.reference import Reference
 
     used = threads or default_threads()
     sources = [Reference(model) for model in models]
-    engines = [load_engine(engine, source, threads) for source in sources]
+    name = common_engine(sources, precision) if engine == AUTO else engine
+    engines = [load_engine(name, source, threads, precision) for source in sources]
     sizes = [_lr_size(loaded, size, of_output) for loaded in engines]
     peak = machine_peak(used)
     latencies = time_in_turn([runner(loaded, *at) for loaded, at in zip(engines, sizes, strict=True)], seconds)
     peak = max(peak, machine_peak(used))  # before and after, since others may use the machine
+    names = distinct_names(models, [source.name for source in sources])
     return [
         Profile(
-            model=source.name,
+            model=title,
             engine=loaded.name,
             threads=used,
             scale=loaded.traits.scale,
@@ -145,13 +153,31 @@ def profile(
             width=width,
             counts=count_costs(source, loaded, height, width),
             latency=latency,
-            memory=peak_memory(model, loaded.name, threads, height, width),
+            memory=peak_memory(model, loaded.name, threads, height, width, loaded.precision),
             peak=peak,
+            precision=loaded.precision,
         )
-        for model, source, loaded, (height, width), latency in zip(
-            models, sources, engines, sizes, latencies, strict=True
+        for model, title, source, loaded, (height, width), latency in zip(
+            models, names, sources, engines, sizes, latencies, strict=True
         )
     ]
+
+
+def common_engine(models: Sequence[Reference], precision: str = "fp32") -> str:
+    """Return the engine that ``"auto"`` stands for where several models are compared.
+
+    It is the one that all of them would run on, else the one that it takes for graphs, for which weights are exported.
+
+    Args:
+        models: what is compared, at least one.
+        precision: one that the engine has to have here, or ``"auto"``.
+    """
+    from rlfn.inference.engines import choose_engine
+
+    chosen = {choose_engine(model, precision=precision) for model in models}
+    if len(chosen) == 1:
+        return chosen.pop()
+    return choose_engine(next(model for model in models if model.has_graph), precision=precision)
 
 
 def runner(engine: Engine, height: int, width: int) -> Callable[[], object]:
@@ -188,13 +214,15 @@ def machine_peak(threads: int) -> float:
     return float(_fresh(["-c", _PEAK_CODE], limits))
 
 
-def peak_memory(model: str, engine: str, threads: int | None, height: int, width: int) -> int | None:
+def peak_memory(
+    model: str, engine: str, threads: int | None, height: int, width: int, precision: str = "fp32"
+) -> int | None:
     """Return the bytes that inference takes at most beyond the loaded model, in a fresh process.
 
     The process loads the model, notes its memory, runs twice, and reads its high-water mark. None where the system
     does not tell (Windows).
     """
-    text = json.dumps([model, engine, threads, height, width])
+    text = json.dumps([model, engine, threads, height, width, precision])
     found = json.loads(_fresh(["-m", "rlfn.evaluation.memory", text], {}).splitlines()[-1])
     return None if found is None else int(found)
 

@@ -9,17 +9,17 @@ import torch
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError
-from rlfn.export.checks import Run
-from rlfn.export.request import Request
-from rlfn.export.torch_files import facts_text, prepare
+from rlfn.export.prepare import facts_text, prepare
+from rlfn.export.request import ExportRequest
 from rlfn.networks import Checkpoint
+from rlfn.networks.agreement import LoadedExport
 from rlfn.networks.quiet import quiet
 
 FACTS_METHOD = "rlfn"
 """The program's second method, which returns what the ONNX metadata hold, as JSON."""
 
 
-def write_executorch(checkpoint: Checkpoint, request: Request, path: Path) -> None:
+def write_executorch(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
     """Write a .pte file of the shape that ``request`` fixes: ExecuTorch plans all memory for it beforehand.
 
     Raises:
@@ -36,12 +36,12 @@ def write_executorch(checkpoint: Checkpoint, request: Request, path: Path) -> No
         program = to_edge_transform_and_lower(
             torch.export.export(network, (example,)),
             partitioner=[XnnpackPartitioner()],
-            constant_methods={FACTS_METHOD: facts_text(checkpoint)},
+            constant_methods={FACTS_METHOD: facts_text(checkpoint, request)},
         ).to_executorch()
     path.write_bytes(program.buffer)
 
 
-def load_executorch(path: Path) -> Run:
+def load_executorch(path: Path) -> LoadedExport:
     """Load a .pte file into ExecuTorch's runtime on the CPU.
 
     Raises:

@@ -14,22 +14,23 @@ from pathlib import Path
 import numpy as np
 
 from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, listing, setting, unknown
-from rlfn.export.checks import Run, compare
 from rlfn.export.executorch import load_executorch, write_executorch
-from rlfn.export.ncnn import load_ncnn, write_ncnn
-from rlfn.export.onnx import load_onnx, write_onnx
-from rlfn.export.openvino import load_openvino, write_openvino
-from rlfn.export.request import Report, Request
+from rlfn.export.ncnn import load_ncnn, ncnn_notes, write_ncnn
+from rlfn.export.onnx import load_onnx, onnx_notes, write_onnx, write_rlfn
+from rlfn.export.openvino import load_openvino, openvino_notes, write_openvino
+from rlfn.export.prepare import least_side
+from rlfn.export.request import ExportReport, ExportRequest
 from rlfn.export.tflite import load_tflite, write_tflite
 from rlfn.export.torch_files import load_torch_export, load_torchscript, write_torch_export, write_torchscript
-from rlfn.networks import ARCHITECTURES, Checkpoint
+from rlfn.networks import Checkpoint
+from rlfn.networks.agreement import LoadedExport, compare
 from rlfn.networks.fuse import fuse_checkpoint
 
 _TIMED_SIZE = (128, 128)
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """One row of the table.
 
     Attributes:
@@ -38,46 +39,74 @@ class Format:
         precisions: those it can be written in.
         write: writes the main file at a path, and the others beside it.
         load: loads the main file into the target's own runtime.
-        least: the smallest side in px that its files of any size take, where that is more than the network's.
+        notes: what a user should know of how runtimes treat the file, if there is anything.
+        grows: whether a picture that is smaller than the network takes is grown inside the file.
+        least: the smallest side in px that its files of any size take, where that is more.
         batch: whether it takes several pictures at once.
         any_size: whether one file can take pictures of any size.
+        one_size: whether a file can be of one fixed shape.
         image_io: whether it can take and return 8-bit pictures.
     """
 
     about: str
     suffixes: tuple[str, ...]
     precisions: tuple[str, ...]
-    write: Callable[[Checkpoint, Request, Path], None]
-    load: Callable[[Path], Run]
+    write: Callable[[Checkpoint, ExportRequest, Path], None]
+    load: Callable[[Path], LoadedExport]
+    notes: Callable[[Checkpoint, ExportRequest, Path], tuple[str, ...]] = lambda *_: ()
+    grows: bool = True
     least: int = 1
     batch: bool = True
-    image_io: bool = True
     any_size: bool = True
+    one_size: bool = True
+    image_io: bool = True
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Return the paths of all files whose main one is ``path``."""
         stem = path.name.removesuffix(self.suffixes[0])
         return tuple(path.with_name(stem + suffix) for suffix in self.suffixes)
 
+    def least_side(self, checkpoint: Checkpoint) -> int:
+        """Return the smallest side in px that the files of any size of a network take."""
+        return max(self.least, 1 if self.grows else least_side(checkpoint))
 
-FORMATS: dict[str, Format] = {
-    "onnx": Format("ONNX Runtime and most other tools", (".onnx",), ("fp32", "fp16", "int8"), write_onnx, load_onnx),
-    "openvino": Format(
-        "OpenVINO on Intel and AMD", (".xml", ".bin"), ("fp32", "fp16", "int8"), write_openvino, load_openvino
+
+FORMATS: dict[str, ExportFormat] = {
+    "rlfn": ExportFormat(
+        "rlfn itself, whose tiles then equal the whole picture",
+        (".onnx",),
+        ("fp32", "int8"),
+        write_rlfn,
+        load_onnx,
+        grows=False,  # rlfn's runtime does that
+        one_size=False,
+        image_io=False,
     ),
-    "ncnn": Format(
+    "onnx": ExportFormat(
+        "ONNX Runtime and most other tools", (".onnx",), ("fp32", "fp16", "int8"), write_onnx, load_onnx, onnx_notes
+    ),
+    "openvino": ExportFormat(
+        "OpenVINO on Intel and AMD",
+        (".xml", ".bin"),
+        ("fp32", "fp16", "int8"),
+        write_openvino,
+        load_openvino,
+        openvino_notes,
+    ),
+    "ncnn": ExportFormat(
         "ncnn on phones",
         (".ncnn.param", ".ncnn.bin"),
         ("fp32",),
         write_ncnn,
         load_ncnn,
+        ncnn_notes,
         batch=False,
         image_io=False,
     ),
-    "tflite": Format(
+    "tflite": ExportFormat(
         "LiteRT on Android and small devices", (".tflite",), ("fp32",), write_tflite, load_tflite, any_size=False
     ),
-    "executorch": Format(
+    "executorch": ExportFormat(
         "ExecuTorch with XNNPACK on phones and embedded devices",
         (".pte",),
         ("fp32",),
@@ -86,8 +115,8 @@ FORMATS: dict[str, Format] = {
         any_size=False,
         image_io=False,  # its runtime refuses the order of dimensions that the permutation to 8-bit pictures makes
     ),
-    "torchscript": Format("libtorch in C++", (".pt",), ("fp32",), write_torchscript, load_torchscript),
-    "torch-export": Format(
+    "torchscript": ExportFormat("libtorch in C++", (".pt",), ("fp32",), write_torchscript, load_torchscript),
+    "torch-export": ExportFormat(
         "torch.export: AOTInductor and other compilers",
         (".pt2",),
         ("fp32",),
@@ -99,7 +128,7 @@ FORMATS: dict[str, Format] = {
 """Every format by its name."""
 
 
-def check_request(checkpoint: Checkpoint, to: str, path: Path, request: Request) -> Format:
+def check_request(checkpoint: Checkpoint, to: str, path: Path, request: ExportRequest) -> ExportFormat:
     """Return the format's row.
 
     Raises:
@@ -112,28 +141,25 @@ def check_request(checkpoint: Checkpoint, to: str, path: Path, request: Request)
         raise unknown(f"{to} export of precision", request.precision, row.precisions)
     if not path.name.endswith(row.suffixes[0]) or path.name == row.suffixes[0]:
         raise OptionError(f"{to} cannot be written to {path}. Its file ends in {row.suffixes[0]}.")
+    example = setting("shape", "1x3x180x320")
     if request.shape is None and not row.any_size:
-        example = setting("shape", "1x3x180x320")
         raise OptionError(f"A {to} file takes pictures of one size. Give it, such as {example}.")
+    if request.shape is not None and not row.one_size:
+        have = listing(name for name, other in FORMATS.items() if other.one_size)
+        raise OptionError(f"A file for {to} takes pictures of any size. These formats have a fixed shape: {have}.")
     if request.image_io and not row.image_io:
         have = listing(name for name, other in FORMATS.items() if other.image_io)
         raise OptionError(f"{to} has no 8-bit pictures in and out. These formats have: {have}.")
     if request.shape is not None and request.shape[0] > 1 and not row.batch:
-        raise OptionError(f"{to} takes one picture at a time. Give a shape such as 1x3x180x320.")
+        raise OptionError(f"{to} takes one picture at a time. Give a shape such as {example}.")
     if request.calibration is not None and request.precision != "int8":
         raise OptionError(f"A calibration folder was given for {request.precision}. Only int8 is calibrated.")
-    least = ARCHITECTURES[checkpoint.variant.architecture].min_side
-    if request.shape is not None and min(request.shape[2:]) < least:
-        raise OptionError(
-            f"The shape {'x'.join(map(str, request.shape))} is too small for {checkpoint.variant.name}. "
-            f"Both sides must be at least {least} px."
-        )
     return row
 
 
 def export(
-    checkpoint: Checkpoint, to: str, path: str | Path, request: Request | None = None, *, seconds: float = 0.0
-) -> Report:
+    checkpoint: Checkpoint, to: str, path: str | Path, request: ExportRequest | None = None, *, seconds: float = 0.0
+) -> ExportReport:
     """Write ``checkpoint`` in a format of :data:`FORMATS`, compared with torch in the target's runtime first.
 
     Args:
@@ -147,10 +173,10 @@ def export(
         OptionError: the format has not what was asked for.
         MissingExtraError: the format's packages are not installed.
         ModelError: the network cannot be converted, or the export differs from torch by more than
-            :data:`rlfn.export.checks.TOLERANCES` allow. Nothing is written.
+            :data:`rlfn.networks.agreement.TOLERANCES` allow. Nothing is written.
         OutputError: the file cannot be written.
     """
-    path, request = Path(path), request or Request()
+    path, request = Path(path), request or ExportRequest()
     checkpoint = fuse_checkpoint(checkpoint)
     row = check_request(checkpoint, to, path, request)
     size = request.shape[2:] if request.shape is not None else _TIMED_SIZE
@@ -159,7 +185,16 @@ def export(
             written = Path(aside) / path.name
             _convert(row, checkpoint, to, request, written)
             run = row.load(written)
-            agreement = compare(run, checkpoint, request, row.least, batches=(1, 2) if row.batch else (1,))
+            agreement = compare(
+                run,
+                checkpoint,
+                precision=request.precision,
+                shape=request.shape,
+                image_io=request.image_io,
+                least=row.least_side(checkpoint),
+                batches=(1, 2) if row.batch else (1,),
+            )
+            notes = row.notes(checkpoint, request, written)
             milliseconds = _time(run, checkpoint, request, size, Path(aside), seconds) if seconds else None
             total = sum(file.stat().st_size for file in row.files(written))
             for source, target in reversed([*zip(row.files(written), row.files(path), strict=True)]):
@@ -168,10 +203,10 @@ def export(
         if isinstance(error, RlfnError):
             raise
         raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place or free some.") from error
-    return Report(row.files(path), total, agreement, milliseconds, size)
+    return ExportReport(row.files(path), total, agreement, milliseconds, size, notes)
 
 
-def _convert(row: Format, checkpoint: Checkpoint, to: str, request: Request, path: Path) -> None:
+def _convert(row: ExportFormat, checkpoint: Checkpoint, to: str, request: ExportRequest, path: Path) -> None:
     """Write the export; whatever a converter raises becomes one sentence."""
     try:
         row.write(checkpoint, request, path)
@@ -189,13 +224,18 @@ def _convert(row: Format, checkpoint: Checkpoint, to: str, request: Request, pat
 
 
 def _time(
-    run: Run, checkpoint: Checkpoint, request: Request, size: tuple[int, int], folder: Path, seconds: float
+    run: LoadedExport,
+    checkpoint: Checkpoint,
+    request: ExportRequest,
+    size: tuple[int, int],
+    folder: Path,
+    seconds: float,
 ) -> tuple[float, float]:
-    """Return the median milliseconds of the export and of fp32 in onnxruntime, called by turns."""
+    """Return the median milliseconds of the export and of fp32 in onnxruntime, called in turn."""
     from rlfn.evaluation.profile import time_in_turn
 
     reference = folder / "reference.onnx"
-    write_onnx(checkpoint, Request(), reference)
+    write_onnx(checkpoint, ExportRequest(), reference)
     other = load_onnx(reference)
     batch = request.shape[0] if request.shape is not None else 1
     lr = np.random.default_rng(0).uniform(0.0, 255.0, (batch, 3, *size)).astype(np.float32)

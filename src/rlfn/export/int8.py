@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.atomic import write_bytes
 from rlfn.errors import MissingExtraError, OptionError
-from rlfn.export.checks import photograph
+from rlfn.images.photograph import photograph
 from rlfn.models.grid import axis_grid, grid_matrices
 from rlfn.models.traits import GRID_INPUTS
 from rlfn.networks.integers import is_sensitive
@@ -28,6 +27,9 @@ from rlfn.telemetry import import_silent
 _CROP = 96
 _MOST_PICTURES = 32
 
+_SLOPE_SIDE = 48
+_COLOURS = ((0.75, 0.9, 1.0), (1.0, 0.95, 0.85), (0.5, 0.8, 1.0))
+
 _KINDS = ("Conv", "LeakyRelu", "Relu", "Sigmoid", "Add", "Mul")
 """The kinds of nodes that are quantised, but for :func:`float_layers`."""
 
@@ -36,7 +38,10 @@ Feed = dict[str, NDArray[Any]]
 
 
 def calibration_pictures(folder: Path | None, least: int) -> list[NDArray[Any]]:
-    """Return low-resolution pictures (H, W, 3) uint8 on which ranges are measured.
+    """Return low-resolution pictures (H, W, 3) uint8 on which ranges are measured, white and bright slopes among them.
+
+    What a network answers to the step from bright pixels to the black beyond a border, photographs seldom show: ranges
+    that leave it out are up to 19 levels off there.
 
     Args:
         folder: pictures, of which up to 32 are used; None for crops of the packaged photograph.
@@ -51,7 +56,7 @@ def calibration_pictures(folder: Path | None, least: int) -> list[NDArray[Any]]:
         whole = photograph()
         places = range(0, whole.shape[0] - _CROP + 1, (whole.shape[0] - _CROP) // 2)
         crops = [whole[top : top + _CROP, left : left + _CROP] for top in places for left in places]
-        return [*crops, resize(whole, scale=0.5)]
+        return [*crops, resize(whole, scale=0.5), *_bright()]
     from rlfn.evaluation.sets import read_rgb
     from rlfn.images.formats import READABLE_SUFFIXES
 
@@ -63,7 +68,15 @@ def calibration_pictures(folder: Path | None, least: int) -> list[NDArray[Any]]:
     pictures = [picture for picture in pictures if min(picture.shape[:2]) >= least]
     if not pictures:
         raise OptionError(f"The calibration folder {folder} has no picture of at least {least} px a side.")
-    return pictures
+    return [*pictures, *_bright()]
+
+
+def _bright() -> list[NDArray[Any]]:
+    """Return four white pictures and two of each coloured slope: ranges are means, so their number is their weight."""
+    white = np.full((_SLOPE_SIDE, _SLOPE_SIDE, 3), 255, np.uint8)
+    down = np.linspace(90.0, 250.0, _SLOPE_SIDE)[:, None, None]
+    slopes = [np.broadcast_to(down * colour + 0.5, white.shape).astype(np.uint8) for colour in _COLOURS]
+    return [*[white] * 4, *slopes * 2]
 
 
 def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
@@ -102,19 +115,6 @@ def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
     onnx.checker.check_model(made)
     result: bytes = made.SerializeToString()
     return result
-
-
-def write_runtime_int8(graph: Path, path: Path) -> None:
-    """Write the int8 form of a packaged fp32 graph (the one with the tiles' grid), calibrated on the packaged pictures.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
-
-    data = graph.read_bytes()
-    least = OnnxRuntimeEngine(data, 1).traits.min_side
-    write_bytes(path, quantize_onnx(data, calibration_pictures(None, least)))
 
 
 def float_layers(model: Any) -> list[str]:

@@ -1,62 +1,59 @@
-"""ONNX files for other tools: a single input, any size or one, fp32, fp16 or int8, 8-bit pictures too."""
+"""ONNX files: the graph that rlfn's own runtime tiles exactly, and single-input ones for other tools."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import torch
-from numpy.typing import NDArray
-
-from rlfn.export.checks import Run
-from rlfn.export.request import Request
+from rlfn.atomic import write_bytes
+from rlfn.errors import setting
+from rlfn.export.prepare import facts, least_side, prepare
+from rlfn.export.request import ExportRequest
 from rlfn.networks import Checkpoint
-from rlfn.networks.graph import EXAMPLE_SIZE, PLAIN_AXES, metadata, trace, traits_of
-from rlfn.networks.wrappers import HalfInside, ImageIo
-from rlfn.telemetry import import_silent
+from rlfn.networks.agreement import LoadedExport
+from rlfn.networks.graph import PLAIN_AXES, load_graph, runtime_graph, trace, traits_of
 
 
-def onnx_graph(checkpoint: Checkpoint, request: Request) -> bytes:
+def write_rlfn(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
+    """Write the runtime's graph, any size, the tiles' grid included; int8 is quantised from the fp32 one."""
+    write_bytes(path, _quantized(runtime_graph(checkpoint), checkpoint, request))
+
+
+def write_onnx(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
+    """Write the single-input file; int8 is quantised from the fp32 one (:mod:`rlfn.export.int8`)."""
+    write_bytes(path, _quantized(onnx_graph(checkpoint, request), checkpoint, request))
+
+
+def onnx_graph(checkpoint: Checkpoint, request: ExportRequest) -> bytes:
     """Return the single-input ONNX file that ``request`` asks for (fp32 for int8), not compared with torch yet.
 
-    Its metadata are the network's :class:`~rlfn.models.traits.Traits` and the weights' SHA-256. A file of one fixed
-    shape or with 8-bit pictures leaves the margin and the stride out: rlfn's own tiles cannot run it.
+    Its metadata are :func:`rlfn.export.prepare.facts`.
     """
-    network = HalfInside(checkpoint.network) if request.precision == "fp16" else checkpoint.network
-    names, example = ["lr"], [torch.rand(request.shape or (2, 3, *EXAMPLE_SIZE))]
-    axes = PLAIN_AXES
-    if request.image_io:
-        network = ImageIo(network)
-        names, example = ["image"], [example[0].permute(0, 2, 3, 1).contiguous().byte()]
-        axes = {0: "batch", 1: "height", 2: "width"}
-    facts = metadata(checkpoint, grid=False)
-    if request.image_io or request.shape is not None:
-        facts = {key: value for key, value in facts.items() if key not in ("margin", "stride")}
-    output = "upscaled" if request.image_io else "sr"
-    return trace(network.eval(), names, example, output, None if request.shape else [axes], facts)
+    network, example = prepare(checkpoint, request)
+    name, output = ("image", "upscaled") if request.image_io else ("lr", "sr")
+    axes = {0: "batch", 1: "height", 2: "width"} if request.image_io else PLAIN_AXES
+    return trace(network, [name], [example], output, None if request.shape else [axes], facts(checkpoint, request))
 
 
-def write_onnx(checkpoint: Checkpoint, request: Request, path: Path) -> None:
-    """Write the ordinary ONNX file; int8 is quantised from the fp32 one (:mod:`rlfn.export.int8`)."""
-    data = onnx_graph(checkpoint, request)
-    if request.precision == "int8":
-        from rlfn.export.int8 import calibration_pictures, quantize_onnx
-
-        data = quantize_onnx(
-            data, calibration_pictures(request.calibration, traits_of(checkpoint, grid=False).min_side)
-        )
-    path.write_bytes(data)
-
-
-def load_onnx(path: Path) -> Run:
+def load_onnx(path: Path) -> LoadedExport:
     """Load an exported file into ONNX Runtime."""
-    onnxruntime = import_silent("onnxruntime")
+    return load_graph(str(path))
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
 
-    def run(pictures: NDArray[Any]) -> NDArray[Any]:
-        found: NDArray[Any] = session.run(None, {name: pictures})[0]
-        return found
+def onnx_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> tuple[str, ...]:
+    """Return what is worth knowing of a single-input file: whether rlfn's own tiles are exact with it."""
+    if request.image_io or request.shape is not None or traits_of(checkpoint, grid=False).exact:
+        return ()
+    if not traits_of(checkpoint, grid=True).exact:
+        return ("Tiles of this network differ from the whole picture, whoever cuts them.",)
+    return (
+        "This file is for other tools: tiles cut from a large picture differ from the whole. "
+        f"For rlfn itself export with {setting('to', 'rlfn')}, whose tiles do not.",
+    )
 
-    return run
+
+def _quantized(data: bytes, checkpoint: Checkpoint, request: ExportRequest) -> bytes:
+    if request.precision != "int8":
+        return data
+    from rlfn.export.int8 import calibration_pictures, quantize_onnx
+
+    return quantize_onnx(data, calibration_pictures(request.calibration, least_side(checkpoint)))

@@ -2,45 +2,84 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError
-from rlfn.export.checks import Run
 from rlfn.export.onnx import onnx_graph
-from rlfn.export.request import Request
-from rlfn.networks import ARCHITECTURES, Checkpoint
-from rlfn.networks.graph import metadata
+from rlfn.export.prepare import facts, least_side
+from rlfn.export.request import ExportRequest
+from rlfn.networks import Checkpoint
+from rlfn.networks.agreement import LoadedExport, distance
 from rlfn.telemetry import import_silent
 
 
-def write_openvino(checkpoint: Checkpoint, request: Request, path: Path) -> None:
+def write_openvino(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
     """Write ``path`` (.xml) and its .bin; fp16 stores the weights as fp16, the device decides how it computes.
 
     Raises:
         MissingExtraError: openvino is not installed.
     """
     openvino = _import()
-    graph = openvino.Core().read_model(onnx_graph(checkpoint, Request(shape=request.shape, image_io=request.image_io)))
+    graph = openvino.Core().read_model(
+        onnx_graph(checkpoint, ExportRequest(shape=request.shape, image_io=request.image_io))
+    )
     if request.precision == "int8":
         from rlfn.export.int8 import calibration_pictures, quantize_openvino
 
-        least = ARCHITECTURES[checkpoint.variant.architecture].min_side
-        graph = quantize_openvino(graph, calibration_pictures(request.calibration, least))
-    for key, value in metadata(checkpoint, grid=False).items():
+        graph = quantize_openvino(graph, calibration_pictures(request.calibration, least_side(checkpoint)))
+    for key, value in facts(checkpoint, request).items():
         graph.set_rt_info(value, ["rlfn", key])
     openvino.save_model(graph, str(path), compress_to_fp16=request.precision == "fp16")
 
 
-def load_openvino(path: Path) -> Run:
+def load_openvino(path: Path) -> LoadedExport:
     """Load an exported IR onto the CPU, computing in fp32 (int8 where the graph is quantised)."""
+    return _loaded(path, {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def openvino_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> tuple[str, ...]:
+    """Return how far the file is from torch as OpenVINO runs it by itself: in bf16 on processors that have it.
+
+    The file cannot change that: of an IR's ``runtime_options`` OpenVINO's CPU plugin reads those of language models
+    alone. Where this processor has no bf16, torch's own bf16 says about how much it is.
+    """
     openvino = _import()
-    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.Core().compile_model(str(path), "CPU")
+    used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    if used == "f32":
+        run, how = _in_bfloat16(checkpoint), "estimated with torch's bf16, since this processor has none"
+        found = distance(run, checkpoint, shape=request.shape)
+    else:
+        found = distance(_loaded(path, {}), checkpoint, shape=request.shape, image_io=request.image_io)
+        how = f"measured in OpenVINO's {used}"
+    return (
+        "OpenVINO computes in bf16 on processors that have it, unless it is told INFERENCE_PRECISION_HINT f32 when it "
+        f"compiles the model. In bf16: up to {found.worst:.2g} levels of 255 from torch, PSNR {found.psnr:.1f} dB, on "
+        f"{found.on}; {how}.",
+    )
+
+
+def _loaded(path: Path, settings: dict[str, str]) -> LoadedExport:
+    model = _import().Core().compile_model(str(path), "CPU", settings)
 
     def run(pictures: NDArray[Any]) -> NDArray[Any]:
         found: NDArray[Any] = model(pictures)[0]
+        return found
+
+    return run
+
+
+def _in_bfloat16(checkpoint: Checkpoint) -> LoadedExport:
+    network = copy.deepcopy(checkpoint.network).bfloat16()
+
+    def run(pictures: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode():
+            found: NDArray[Any] = network(torch.from_numpy(pictures).bfloat16()).float().numpy()
         return found
 
     return run

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlfn.errors import OptionError
-
-Shape = tuple[int, int, int, int]
-"""Batch, channels, height, width."""
+from rlfn.networks.agreement import Agreement, Shape
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """How a network is to be exported.
 
     Attributes:
@@ -29,30 +27,17 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How far an export is from torch.
-
-    Attributes:
-        worst: the largest difference in levels of 255.
-        psnr: the lowest PSNR between the two, over the pictures, in dB.
-        on: what was compared, in words.
-    """
-
-    worst: float
-    psnr: float
-    on: str
-
-
-@dataclass(frozen=True)
-class Report:
+class ExportReport:
     """A written export.
 
     Attributes:
         files: what was written, the main file first.
         size: bytes of all files.
         agreement: how far it is from torch.
-        milliseconds: median latencies in ms, of the export and of fp32 in onnxruntime, by turns; None if not measured.
+        milliseconds: median latencies in ms, of the export and of fp32 in onnxruntime, in turn; None if not measured.
         timed_size: (height, width) of the picture they were measured on.
+        notes: what the user should know of how runtimes treat the file, a sentence or two each; settings are marked as
+            in :func:`rlfn.errors.setting`.
     """
 
     files: tuple[Path, ...]
@@ -60,6 +45,7 @@ class Report:
     agreement: Agreement
     milliseconds: tuple[float, float] | None
     timed_size: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
 
 def parse_shape(text: str) -> Shape:

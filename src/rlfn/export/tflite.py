@@ -8,14 +8,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError
-from rlfn.export.checks import Run
-from rlfn.export.request import Request
-from rlfn.export.torch_files import prepare
+from rlfn.export.prepare import prepare
+from rlfn.export.request import ExportRequest
 from rlfn.networks import Checkpoint
+from rlfn.networks.agreement import LoadedExport
 from rlfn.networks.quiet import quiet
 
 
-def write_tflite(checkpoint: Checkpoint, request: Request, path: Path) -> None:
+def write_tflite(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
     """Write a .tflite file of the shape that ``request`` fixes.
 
     Raises:
@@ -31,7 +31,7 @@ def write_tflite(checkpoint: Checkpoint, request: Request, path: Path) -> None:
         litert_torch.convert(network, (example,)).export(str(path))
 
 
-def load_tflite(path: Path) -> Run:
+def load_tflite(path: Path) -> LoadedExport:
     """Load a .tflite file into LiteRT's interpreter on the CPU.
 
     Raises:

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from rlfn.export.checks import Run
-from rlfn.export.request import Request
+from rlfn.export.prepare import facts_text, prepare
+from rlfn.export.request import ExportRequest
 from rlfn.networks import Checkpoint
-from rlfn.networks.graph import metadata
+from rlfn.networks.agreement import LoadedExport
 from rlfn.networks.quiet import quiet
-from rlfn.networks.wrappers import ImageIo
 
 METADATA_FILE = "rlfn.json"
 """The file inside the archive that holds what the ONNX metadata hold."""
 
 
-def write_torchscript(checkpoint: Checkpoint, request: Request, path: Path) -> None:
-    """Write a traced TorchScript file. Sizes stay free unless ``request`` fixes one."""
-    network, example = prepare(checkpoint, request)
+def write_torchscript(checkpoint: Checkpoint, request: ExportRequest, path: Path, *, grow: bool = True) -> None:
+    """Write a traced TorchScript file. Sizes stay free unless ``request`` fixes one.
+
+    Pictures that are smaller than the network takes are grown inside, unless ``grow`` is false.
+    """
+    network, example = prepare(checkpoint, request, grow=grow)
     with quiet(), torch.inference_mode():
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, str(path), _extra_files={METADATA_FILE: facts_text(checkpoint)})
+        torch.jit.save(traced, str(path), _extra_files={METADATA_FILE: facts_text(checkpoint, request)})
 
 
-def load_torchscript(path: Path) -> Run:
+def load_torchscript(path: Path) -> LoadedExport:
     """Load a TorchScript file."""
     with quiet():
         return _runner(torch.jit.load(str(path)))  # type: ignore[no-untyped-call]
 
 
-def write_torch_export(checkpoint: Checkpoint, request: Request, path: Path) -> None:
+def write_torch_export(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
     """Write a ``torch.export`` program. Sizes stay free unless ``request`` fixes one."""
     network, example = prepare(checkpoint, request)
     shapes = None
@@ -45,29 +45,16 @@ def write_torch_export(checkpoint: Checkpoint, request: Request, path: Path) -> 
         shapes = (dict.fromkeys(places, torch.export.Dim.AUTO),)
     with quiet():
         program = torch.export.export(network, (example,), dynamic_shapes=shapes)
-        torch.export.save(program, path, extra_files={METADATA_FILE: facts_text(checkpoint)})
+        torch.export.save(program, path, extra_files={METADATA_FILE: facts_text(checkpoint, request)})
 
 
-def load_torch_export(path: Path) -> Run:
+def load_torch_export(path: Path) -> LoadedExport:
     """Load a ``torch.export`` program."""
     with quiet():
         return _runner(torch.export.load(path).module())
 
 
-def prepare(checkpoint: Checkpoint, request: Request) -> tuple[nn.Module, torch.Tensor]:
-    """Return the module to convert, with 8-bit pictures if ``request`` says so, and an example of its input."""
-    example = torch.rand(request.shape or (2, 3, 37, 41))
-    if not request.image_io:
-        return checkpoint.network, example
-    return ImageIo(checkpoint.network).eval(), example.permute(0, 2, 3, 1).contiguous().byte()
-
-
-def facts_text(checkpoint: Checkpoint) -> str:
-    """Return what the ONNX metadata hold, as JSON."""
-    return json.dumps(metadata(checkpoint, grid=False))
-
-
-def _runner(module: Callable[[torch.Tensor], torch.Tensor]) -> Run:
+def _runner(module: Callable[[torch.Tensor], torch.Tensor]) -> LoadedExport:
     def run(pictures: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
             found: NDArray[Any] = module(torch.from_numpy(pictures)).numpy()

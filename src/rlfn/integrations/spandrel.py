@@ -1,10 +1,11 @@
-"""RLFN for spandrel, and so for the tools that load upscaling models through it, such as ComfyUI.
+"""Networks of rlfn for spandrel, and so for the tools that load upscaling models through it, such as ComfyUI.
 
     import rlfn.integrations.spandrel
     rlfn.integrations.spandrel.register()
 
-From then on ``spandrel.ModelLoader().load_from_file`` takes every RLFN: the official ``.pth`` files and ours, every
-variant or size, every scale.
+From then on ``spandrel.ModelLoader()`` takes every file of weights that rlfn takes: the official ``.pth`` files of
+RLFN, the packaged ``.safetensors``, and every other architecture of :data:`rlfn.networks.ARCHITECTURES`, of any size
+and scale. spandrel's own architectures keep their files.
 """
 
 from __future__ import annotations
@@ -12,14 +13,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import MissingExtraError
+from rlfn.errors import MissingExtraError, ModelError
 
-ARCHITECTURE_ID = "RLFN"
-"""The name under which spandrel knows the architecture."""
+INSTALL = "pip install spandrel torchvision, both for the build of torch that is there (docs/guide/deploy.md)"
+"""No extra brings spandrel: it needs torchvision, which pip would take in a build that may not fit torch's."""
+
+
+def architecture_id(name: str) -> str:
+    """Return the name under which spandrel knows an architecture: ``RLFN`` and, for others, ``rlfn-`` and the name.
+
+    >>> architecture_id("rlfn"), architecture_id("edsr")
+    ('RLFN', 'rlfn-edsr')
+    """
+    return "RLFN" if name == "rlfn" else f"rlfn-{name}"
 
 
 def register(registry: Any = None) -> None:
-    """Add RLFN to a spandrel registry, once; further calls change nothing.
+    """Add rlfn's architectures to a spandrel registry, once; further calls change nothing.
 
     Args:
         registry: a ``spandrel.ArchRegistry``; None for the main one, which every ``ModelLoader`` uses by default.
@@ -30,35 +40,35 @@ def register(registry: Any = None) -> None:
     try:
         import spandrel
     except ImportError:
-        raise MissingExtraError("Loading RLFN through spandrel", "spandrel") from None
+        raise MissingExtraError("Loading networks through spandrel", install=INSTALL) from None
+    from rlfn.networks import ARCHITECTURES
+
     chosen = spandrel.MAIN_REGISTRY if registry is None else registry
-    chosen.add(spandrel.ArchSupport.from_architecture(_architecture()), ignore_duplicates=True)
+    for name in ARCHITECTURES:
+        chosen.add(spandrel.ArchSupport.from_architecture(_architecture(name)), ignore_duplicates=True)
 
 
-def _architecture() -> Any:
-    """Return RLFN as a ``spandrel.Architecture``.
+def _architecture(name: str) -> Any:
+    """Return one of rlfn's architectures as a ``spandrel.Architecture``.
 
-    spandrel hands pictures of [0, 1] to a model, and an RLFN takes [0, 255]. Tiles cut by other software never equal
-    the whole picture, because ESA's resize depends on the size of what it is given: hence the advice against them.
+    spandrel hands pictures of [0, 1] to a model, and networks here take [0, 255]. Tiles cut by other software never
+    equal the whole picture where there is ESA, whose resize depends on the size of what it is given: hence the advice.
     """
     import spandrel
     from torch import Tensor, nn
 
-    from rlfn.networks import build
+    from rlfn.networks import ARCHITECTURES, build
     from rlfn.networks.checkpoints import identify
-    from rlfn.networks.rlfn import MIN_SIDE, deduce
 
-    def is_rlfn(state: Any) -> bool:
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items() if isinstance(tensor, Tensor)}
-        return "block_1.esa.conv_f.weight" in shapes and deduce(shapes) is not None
+    row = ARCHITECTURES[name]
 
     def call(model: nn.Module, image: Tensor) -> Tensor:
         sr: Tensor = model(image * 255.0) / 255.0
         return sr
 
-    class RLFNArch(spandrel.Architecture):  # type: ignore[misc]
+    class RlfnArchitecture(spandrel.Architecture):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(id=ARCHITECTURE_ID, detect=is_rlfn)
+            super().__init__(id=architecture_id(name), detect=lambda state: _is(name, state))
 
         def load(self, state_dict: Any) -> Any:
             variant, scale = identify(state_dict, Path("The file"))
@@ -73,9 +83,32 @@ def _architecture() -> Any:
                 scale=scale,
                 input_channels=3,
                 output_channels=3,
-                size_requirements=spandrel.SizeRequirements(minimum=MIN_SIDE),
-                tiling=spandrel.ModelTiling.DISCOURAGED,
+                size_requirements=spandrel.SizeRequirements(minimum=row.min_side),
+                tiling=spandrel.ModelTiling.SUPPORTED if row.stride == 1 else spandrel.ModelTiling.DISCOURAGED,
                 call_fn=call,
             )
 
-    return RLFNArch()
+    return RlfnArchitecture()
+
+
+def _is(name: str, state: Any) -> bool:
+    """Tell whether a state dict is a network of an architecture.
+
+    An RLFN is known by ESA's convolution of that name, so that a damaged one is told what it lacks; all others must fit
+    to the last tensor, so that no file of spandrel's own architectures is taken away from it.
+    """
+    from torch import Tensor
+
+    from rlfn.networks import ARCHITECTURES
+    from rlfn.networks.checkpoints import identify
+
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    deduce = ARCHITECTURES[name].deduce
+    if deduce is None or deduce({key: tuple(value.shape) for key, value in tensors.items()}) is None:
+        return False
+    if name == "rlfn":
+        return "block_1.esa.conv_f.weight" in tensors
+    try:
+        return identify(tensors, Path("The file"))[0].architecture == name
+    except ModelError:
+        return False

@@ -25,6 +25,8 @@ class Traits:
         margin: px around a tile's core that make the tile agree with the whole picture, given the grid if it takes one.
         stride: tile origins are multiples of it.
         value_range: the network takes and returns [0, value_range].
+        exact: whether tiles with that margin compute what the whole picture does. A network with ESA is exact only in a
+            graph that takes the grid; in a single-input graph, or where its ESA has no grid, tiles differ.
     """
 
     variant: str
@@ -33,6 +35,7 @@ class Traits:
     margin: int
     stride: int
     value_range: float = 255.0
+    exact: bool = True
 
     def to_metadata(self) -> dict[str, str]:
         """Return the traits as strings."""
@@ -53,6 +56,7 @@ class Traits:
                 margin=int(metadata["margin"]),
                 stride=int(metadata["stride"]),
                 value_range=float(metadata["value_range"]),
+                exact=_is_exact(metadata),
             )
         except (KeyError, ValueError) as error:
             raise ModelError(
@@ -62,3 +66,10 @@ class Traits:
         if traits.value_range != 255.0:
             raise ModelError(f"The ONNX file takes [0, {traits.value_range:g}]. Networks here take [0, 255].")
         return traits
+
+
+def _is_exact(metadata: Mapping[str, str]) -> bool:
+    """Tell whether a file's tiles are exact; files of earlier versions say it by their margin and stride alone."""
+    if "exact" in metadata:
+        return metadata["exact"] == "True"
+    return not (int(metadata["margin"]) == PLAIN_ESA_MARGIN and int(metadata["stride"]) > 1)

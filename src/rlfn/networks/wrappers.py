@@ -1,9 +1,11 @@
-"""Modules around a network that give its graph another face: plain grid inputs, half precision, 8-bit pictures."""
+"""Modules around a network that give its graph another face: grid inputs, any size, half precision, 8-bit pictures."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from rlfn.networks.rlfn import GridTensors
@@ -20,6 +22,38 @@ class WithGrid(nn.Module):
         """Upscale the tile ``lr`` (N, 3, H, W) of a picture (see :class:`rlfn.networks.rlfn.GridTensors`)."""
         sr: Tensor = self.network(lr, GridTensors(rows, columns, pad_rows, pad_columns))
         return sr
+
+
+class AnySize(nn.Module):
+    """A network that takes pictures of any size: its last row and column are repeated up to ``least`` px a side.
+
+    The result is cut back to the picture's own. Without it runtimes do what they like with pictures that are too small
+    for ESA's pool: ONNX Runtime divides by zero and takes the whole process with it.
+    """
+
+    def __init__(self, network: nn.Module, least: int) -> None:
+        super().__init__()
+        self.network = network
+        self.least = least
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Upscale ``lr`` (N, 3, H, W)."""
+        height, width = lr.shape[2:]
+        rows = torch.arange(_at_least(height, self.least), device=lr.device).clamp(max=height - 1)
+        columns = torch.arange(_at_least(width, self.least), device=lr.device).clamp(max=width - 1)
+        sr: Tensor = self.network(lr.index_select(2, rows).index_select(3, columns))
+        scale = sr.shape[2] // rows.shape[0]
+        return sr[:, :, : height * scale, : width * scale]
+
+
+def grown(network: nn.Module, least: int) -> nn.Module:
+    """Return ``network`` as one that takes any size, itself where it does; ``least`` is its smallest side in px."""
+    return network if least == 1 else AnySize(network, least)
+
+
+def _at_least(side: Any, least: int) -> Any:
+    # TorchScript traces a side as a tensor, torch.export as a symbol
+    return side.clamp(min=least) if isinstance(side, Tensor) else torch.sym_max(side, least)  # type: ignore[no-untyped-call]
 
 
 class HalfInside(nn.Module):
