@@ -1,11 +1,11 @@
 """Put trained weights into the package: safetensors, the runtime's ONNX in fp32 and int8, hashes and measured scores.
 
-    python scripts/add_model.py WEIGHTS --family rlfn-s --sets-dir SETS_DIR [--continues rlfn-s-x4] [--first]
+    python scripts/add_model.py WEIGHTS --family rlfn-s --sets-dir BENCH_DIR [--continues rlfn-s-x4] [--first]
 
-The model's name is the family's and the scale, such as rlfn-s-x4; an entry of the same name is replaced. The chain of
-stages that made the weights is the one of --continues (a packaged model from which they were trained on), or the list
-in a --chain file, and then the stage that the file of the weights itself tells; without either, an entry of the same
-name keeps its own. The entry's place decides the default of its scale: the first one serves.
+The model's name is the family's and the scale, such as rlfn-s-x4; an entry of the same name is renewed. It keeps its
+chain of stages (the keys are those of rlfn.models.catalog.Model.chain) unless --chain gives another one, or --continues
+a packaged model whose chain goes on with the stage that the file of the weights itself tells. The entry's place decides
+the default of its scale: the first one serves.
 """
 
 from __future__ import annotations
@@ -55,15 +55,18 @@ def int8_rows(
     return [file_row(path, GRAPH, "int8", scores)]
 
 
-def chain_of(checkpoint: Checkpoint, continues: str | None, chain: Path | None) -> list[dict[str, Any]]:
+def chain_of(checkpoint: Checkpoint, name: str, continues: str | None, chain: Path | None) -> list[dict[str, Any]]:
     """Return the stages that made the weights, the first one first."""
-    earlier: list[dict[str, Any]] = []
     if chain is not None:
-        earlier = json.loads(chain.read_text(encoding="utf-8"))
-    elif continues is not None:
-        earlier = entries()[continues].get("chain", [])
-    own = stage_of(checkpoint.metadata)
-    return [*earlier, {**own, "stage": len(earlier) + 1}] if own else earlier
+        found: list[dict[str, Any]] = json.loads(chain.read_text(encoding="utf-8"))
+        return found
+    if continues is None:
+        return list(entries().get(name, {}).get("chain", []))
+    earlier = entries()[continues].get("chain", [])
+    own = stage_of(checkpoint.metadata, number=len(earlier) + 1)
+    if own is None:
+        raise SystemExit("The file does not tell how it was trained. Give its whole chain with --chain.")
+    return [*earlier, own]
 
 
 def main() -> None:
@@ -71,17 +74,17 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--family", required=True, help="the weights' purpose, such as rlfn-s or rlfn-s-photo")
     parser.add_argument("--sets-dir", type=Path, required=True, help="the folder that holds Set5, Set14 and B100")
-    parser.add_argument("--training", help="how it was trained, in a sentence; default: the file's own metadata")
+    parser.add_argument("--training", help="how it was trained; default: the file's metadata, else the entry's text")
     parser.add_argument("--continues", choices=entries(), help="the packaged model whose chain of stages goes on")
-    parser.add_argument("--chain", type=Path, help="a JSON list of the stages before the one that the file tells")
+    parser.add_argument("--chain", type=Path, help="a JSON list of the stages that made it; default: the entry's own")
     parser.add_argument("--first", action="store_true", help="make it the default of its scale")
     given = parser.parse_args()
     checkpoint = fuse_checkpoint(load_checkpoint(given.weights))
     name = f"{given.family}-x{checkpoint.scale}"
     tensors, graph = WEIGHTS / f"{name}.safetensors", WEIGHTS / f"{name}.onnx"
-    training = given.training or checkpoint.metadata.get("trained", "")
-    kept = entries().get(name, {}).get("chain") if given.continues is None and given.chain is None else None
-    chain = kept or chain_of(checkpoint, given.continues, given.chain)
+    old = entries().get(name, {})
+    training = given.training or checkpoint.metadata.get("trained") or old.get("training", "")
+    chain = chain_of(checkpoint, name, given.continues, given.chain)
     save_checkpoint(tensors, checkpoint.network, checkpoint.variant, checkpoint.scale, {"trained": training})
     export(checkpoint, "rlfn", graph)
     scores = measure(graph, given.sets_dir)

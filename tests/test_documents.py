@@ -32,6 +32,14 @@ def test_what_scripts_write_is_current(script: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_measurements_are_of_the_packaged_weights() -> None:
+    """New weights: python scripts/measure.py --sets-dir BENCH_DIR, then python scripts/model_tables.py."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "measure.py"), "--stale"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"older than the weights: {done.stdout.split()}"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(document: Path) -> None:
     wrong = []
@@ -93,11 +101,3 @@ def anchors(document: Path) -> set[str]:
             text = "".join(child.content for child in content.children or ())
             found.append(re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()))
     return {anchor for anchor in found if found.count(anchor) == 1}
-
-
-def test_the_measurements_are_of_the_packaged_weights() -> None:
-    """New weights: python scripts/measure.py --sets-dir BENCH_DIR, then python scripts/model_tables.py."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "measure.py"), "--stale"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"older than the weights: {done.stdout.split()}"

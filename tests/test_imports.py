@@ -57,7 +57,8 @@ RUN = "import sys, contextlib\nsys.argv = {}\nfrom rlfn.cli import main\nwith co
     [
         ("import rlfn, rlfn.cli", set()),
         (RUN.format(["rlfn", "--help"]), set()),
-        (RUN.format(["rlfn", "upscale", "--help"]), set()),
+        *((RUN.format(["rlfn", name, "--help"]), set()) for name in ("upscale", "eval", "train", "study", "export")),
+        (RUN.format(["rlfn", "upscal"]), set()),
     ],
 )
 def test_help_and_import_load_nothing_heavy(code: str, allowed: set[str]) -> None:

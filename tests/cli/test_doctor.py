@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import rlfn
+from rlfn.errors import ModelError, setting
 from rlfn.images.formats import FORMATS
 from rlfn.inference.engines import ENGINES
 from rlfn.models import catalog
@@ -19,7 +20,7 @@ def test_it_says_what_is_here(command) -> None:
     assert (done.status, done.err) == (0, "")
     text = done.out.decode()
     assert text.startswith(f"rlfn {rlfn.__version__}, Python {platform.python_version()}")
-    for name in ("numpy", "onnxruntime", "libvips", *FORMATS, *catalog.models()):
+    for name in ("numpy", "libvips", *FORMATS, *catalog.models(), *ENGINES):
         assert name in text, name
     assert "speed" not in text
 
@@ -28,14 +29,25 @@ def test_packages_that_lack_are_named(command, monkeypatch: pytest.MonkeyPatch) 
     from importlib import metadata
 
     def version(name: str) -> str:
-        if name == "torch":
+        if name == "pillow-heif":
             raise metadata.PackageNotFoundError
         return "1.2.3"
 
     monkeypatch.setattr(metadata, "version", version)
     lines = command("doctor", "--quick").lines
-    assert "  torch: not installed" in lines
-    assert "  numpy 1.2.3" in lines
+    assert "numpy 1.2.3" in lines
+    assert "pillow-heif is not installed" in lines
+
+
+def test_engines_are_listed_with_their_precisions_and_the_one_that_auto_takes(
+    command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else object())
+    lines = command("doctor", "--quick").lines
+    assert "  torch is not installed" in lines
+    onnxruntime = next(line for line in lines if line.startswith("  onnxruntime "))
+    assert onnxruntime.endswith(": " + ", ".join(ENGINES["onnxruntime"].precisions()))
+    assert any(line.startswith("  auto, for rlfn-s-x4: ") for line in lines)
 
 
 def test_a_damaged_model_file_is_named(command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,9 +61,15 @@ def test_a_damaged_model_file_is_named(command, monkeypatch: pytest.MonkeyPatch,
     assert done.err.count("\n") == 1
 
 
+def refuse(*_: object) -> None:
+    raise ModelError(f"It is broken. Use {setting('tile', 128)}.")
+
+
 def test_every_engine_that_is_installed_is_timed(command, nearest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlfn.cli.doctor._SECONDS", 0.0)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setitem(ENGINES, "torch", replace(ENGINES["torch"], load=refuse))
     lines = command("doctor").lines
+    assert any(line.startswith("  torch: ") and line.endswith("It is broken. Use --tile 128.") for line in lines)
     timed = [line.split(":")[0].strip() for line in lines if "input pixels/s" in line]
-    assert timed == list(ENGINES)
+    assert timed == [name for name in ENGINES if name != "torch"]

@@ -16,7 +16,7 @@ WITHOUT = "import sys; sys.modules['torch'] = None; from rlfn.cli import main; m
     [
         ("convert", "w.pth", "w.safetensors"),
         ("fuse", "w.pth", "-o", "w.safetensors"),
-        ("prune", "w.pth", "v.safetensors", "--channels", "40"),
+        ("prune", "w.pth", "-o", "v.safetensors", "--channels", "40"),
         ("export", "rlfn-s-x4"),
         ("eval", "w.pth"),
         ("train", "cpu-evening"),

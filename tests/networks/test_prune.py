@@ -85,3 +85,8 @@ def test_the_command(command, tmp_path: Path) -> None:
     assert found.variant.fields == RLFNFields(2, 7, 6, 4)
     assert found.metadata["pruned_from"] == "rlfn-custom"
     assert "fine-tun" in said
+
+
+def test_one_file_is_written(command) -> None:
+    assert "Name one with -o" in command("prune", "rlfn-s-x4", "--channels", "40").err
+    assert "Two files" in command("convert", "a.pth", "b.pth", "-o", "c.pth").err

@@ -12,9 +12,9 @@ from rlfn.cli import options
 from rlfn.cli.commands import command
 from rlfn.cli.messages import explain, say, warn
 from rlfn.cli.progress import progress
-from rlfn.errors import listing
+from rlfn.errors import ModelError, RlfnError, listing
 
-_PACKAGES = ("numpy", "pyvips", "onnxruntime", "openvino", "torch", "pillow-heif", "safetensors")
+_PACKAGES = ("numpy", "pyvips", "pillow", "pillow-heif", "safetensors")
 _SECONDS = 10.0
 _SIDE = 128
 
@@ -26,38 +26,63 @@ def doctor(quick: bool) -> None:
 
     The timing takes ten seconds.
     """
-    from importlib import metadata
-
     import pyvips
 
     import rlfn
     from rlfn.images.formats import FORMATS, WRITABLE
-    from rlfn.inference.engines import choose_engine
     from rlfn.inference.processor import available_memory, default_threads
     from rlfn.models import catalog
-    from rlfn.models.reference import Reference
 
     say(f"rlfn {rlfn.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     say(f"cores: {default_threads()} of {os.cpu_count()}, free memory: {available_memory() / 2**30:.1f} GiB")
-    for name in _PACKAGES:
-        try:
-            say(f"  {name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            say(f"  {name}: not installed")
+    say(f"libvips {pyvips.version(0)}.{pyvips.version(1)}.{pyvips.version(2)}")
+    say(*(f"{name} {_version(name)}" for name in _PACKAGES))
     say(f"formats: read {listing(FORMATS)}; written {listing(WRITABLE)}")
-    say(f"  libvips {pyvips.version(0)}.{pyvips.version(1)}.{pyvips.version(2)}")
-    damaged = _check_files()
     default = next(iter(catalog.models()))
-    say(f"models: {', '.join(catalog.models())}; engine for them: {choose_engine(Reference(default))}")
+    _engines(default)
+    say(f"models: {listing(catalog.models())}")
+    damaged = _check_files()
     if not quick:
         _speed(default)
     if damaged:
         raise click.exceptions.Exit(1)
 
 
+def _version(package: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "is not installed"
+
+
+def _installed() -> list[str]:
+    from importlib.util import find_spec
+
+    from rlfn.inference.engines import ENGINES
+
+    return [name for name, row in ENGINES.items() if find_spec(row.module) is not None]
+
+
+def _engines(model: str) -> None:
+    """Print the engines with the precisions that each has on this processor, and which one 'auto' takes."""
+    from rlfn.inference.engines import ENGINES, choose_engine, choose_precision
+    from rlfn.models.reference import Reference
+
+    say("engines:")
+    installed = _installed()
+    for name, row in ENGINES.items():
+        if name in installed:
+            say(f"  {name} {_version(row.module)}: {listing(row.precisions())}")
+        else:
+            say(f"  {name} is not installed")
+    chosen = choose_engine(Reference(model))
+    say(f"  auto, for {model}: {chosen} in {choose_precision(chosen, Reference(model))}")
+
+
 def _check_files() -> bool:
     """Check every packaged file's hash; print what is wrong."""
-    from rlfn.errors import ModelError
     from rlfn.models import catalog
 
     damaged = False
@@ -71,30 +96,32 @@ def _check_files() -> bool:
     return damaged
 
 
-def _speed(name: str) -> None:
+def _speed(model: str) -> None:
     """Run every installed engine in turn on one tile for ten seconds in all."""
-    from importlib.util import find_spec
-
     import numpy as np
 
-    from rlfn.inference.engines import ENGINES
     from rlfn.inference.upscaler import Upscaler
 
     image = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8)
-    engines = [engine for engine, row in ENGINES.items() if find_spec(row.module) is not None]
-    say(f"speed of {name} on {_SIDE}x{_SIDE} px:")
-    rates = []
+    engines = _installed()
+    say(f"speed of {model} on {_SIDE}x{_SIDE} px, each engine by itself:")
+    lines = []
     with progress("Timing") as show:
         for number, engine in enumerate(engines):
             show(number, len(engines), engine)
-            upscaler = Upscaler(name, engine)
-            upscaler(image)
+            try:
+                upscaler = Upscaler(model, engine)
+                upscaler(image)
+            except RlfnError as error:
+                lines.append(f"  {engine}: {explain(error)}")
+                continue
             times: list[float] = []
             until = time.perf_counter() + _SECONDS / len(engines)
             while time.perf_counter() < until or not times:
                 began = time.perf_counter()
                 upscaler(image)
                 times.append(time.perf_counter() - began)
-            rates.append((engine, _SIDE * _SIDE / sorted(times)[len(times) // 2] / 1e6, len(times)))
-    for engine, rate, runs in rates:
-        say(f"  {engine}: {rate:.3f} million input pixels/s (median of {runs} runs)")
+            rate = _SIDE * _SIDE / sorted(times)[len(times) // 2] / 1e6
+            how = f"{upscaler.precision}, median of {len(times)} runs"
+            lines.append(f"  {engine}: {rate:.3f} million input pixels/s ({how})")
+    say(*lines)

@@ -71,7 +71,8 @@ def say(*lines: str, err: bool = False) -> None:
     Raises:
         BrokenPipeError: nobody reads any more.
     """
-    _print("\n".join(printable(worded(line, flags(session().command))) for line in lines), err)
+    if lines:
+        _print("\n".join(printable(worded(line, flags(session().command))) for line in lines), err)
 
 
 def say_json(data: Any, *, indent: int | None = None, err: bool = False) -> None:

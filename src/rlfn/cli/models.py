@@ -8,8 +8,8 @@ import click
 
 from rlfn.cli import options
 from rlfn.cli.commands import argument, command
-from rlfn.cli.messages import say, say_json
-from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, listing, setting, unknown
+from rlfn.cli.messages import flags, say, say_json, session
+from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, listing, setting, unknown, worded
 
 
 @command("models", section="Use", examples=("rlfn models", "rlfn models --json"))
@@ -61,13 +61,18 @@ def models(as_json: bool) -> None:
 @command(
     "convert",
     section="Ship",
-    examples=("rlfn convert official.pth mine.safetensors", "rlfn convert mine.safetensors official.pth --overwrite"),
+    examples=(
+        "rlfn convert official.pth -o mine.safetensors",
+        "rlfn convert mine.safetensors -o official.pth --overwrite",
+    ),
 )
 @argument("source", "Weights: .safetensors or .pth, ours or the official ones.", type=options.FILE, metavar="SOURCE")
-@argument("target", "The file to write: .safetensors or .pth.", type=options.FILE, metavar="TARGET")
+@argument("target", "The same as --output.", type=options.FILE, required=False, metavar="[TARGET]")
+@options.output("The file to write: .safetensors or .pth.")
 @options.overwrite
-def convert(source: Path, target: Path, overwrite: bool) -> None:
+def convert(source: Path, target: Path | None, output: Path | None, overwrite: bool) -> None:
     """Copy weights between safetensors and .pth, the official layout."""
+    target = _only(target, output)
     _check_target(source, target, overwrite)
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.reference import Reference
@@ -194,30 +199,34 @@ def export(
         own, reference = report.milliseconds
         height, width = report.timed_size
         say(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, in turn: {reference:.1f} ms")
-    for note in report.notes:
-        say(note)
+    say(*(worded(note, flags(session().command)) for note in report.notes))
 
 
 @command(
     "prune",
     section="Ship",
-    examples=("rlfn prune rlfn-s-x4 narrow.safetensors --channels 40", "rlfn prune mine.pth narrow.pth --mid 32"),
+    examples=("rlfn prune rlfn-s-x4 -o narrow.safetensors --channels 40", "rlfn prune mine.pth -o narrow.pth --mid 32"),
 )
 @argument("source", "Packaged model, or a .safetensors or .pth file of an RLFN.", type=options.MODEL, metavar="MODEL")
-@argument("target", "The file to write: .safetensors or .pth.", type=options.FILE, metavar="TARGET")
+@argument("target", "The same as --output.", type=options.FILE, required=False, metavar="[TARGET]")
+@options.output("The file to write: .safetensors or .pth.")
 @options.option("--channels", type=options.WHOLE, help="How many channels to keep between the blocks.")
 @options.option("--mid", type=options.WHOLE, help="How many channels to keep inside the blocks.")
 @options.overwrite
-def prune(source: str, target: Path, channels: int | None, mid: int | None, overwrite: bool) -> None:
+def prune(
+    source: str, target: Path | None, output: Path | None, channels: int | None, mid: int | None, overwrite: bool
+) -> None:
     """Remove the channels of smallest norm from an RLFN.
 
     The result wants fine-tuning.
     """
+    target = _only(target, output)
     _check_target(Path(source), target, overwrite)
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.reference import Reference
 
     checkpoint = checkpoint_of(Reference(source))
+    from rlfn.models.variants import in_recipes
     from rlfn.networks import save_checkpoint
     from rlfn.networks.prune import prune as shrink
 
@@ -225,7 +234,17 @@ def prune(source: str, target: Path, channels: int | None, mid: int | None, over
     save_checkpoint(target, pruned.network, pruned.variant, pruned.scale, pruned.metadata)
     before, after = (sum(p.numel() for p in each.network.parameters()) for each in (checkpoint, pruned))
     say(f"{target}: {pruned.variant.name} x{pruned.scale}, {before:,} -> {after:,} parameters")
-    say(f"It needs fine-tuning: a recipe whose first stage has init = '{target}'.")
+    variant = in_recipes(pruned.variant)
+    say(f"It needs fine-tuning: a recipe with variant = {variant} whose first stage has init = '{target}'.")
+
+
+def _only(target: Path | None, output: Path | None) -> Path:
+    """Return the file to write, which is named by an option or as a second argument."""
+    named = [path for path in (target, output) if path is not None]
+    if len(named) != 1:
+        given = f"Two files to write were named, {target} and {output}" if named else "No file to write was named"
+        raise OptionError(f"{given}. Name one with {setting('output')}.")
+    return named[0]
 
 
 def _check_target(source: Path, target: Path, overwrite: bool) -> None:

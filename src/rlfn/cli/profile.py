@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @options.option("--result", type=click.STRING, metavar="WxH", help="Instead: the size of the result, such as 1280x720.")
 @options.flag("--compare", help="Time the models in turn and print the ratios.")
 @options.engine
-@options.precision("fp32")
+@options.measured_precision
 @options.threads
 @options.option("--seconds", type=options.NUMBER, default=5.0, help="Time for the timed calls of each model.")
 @click.option("--layers/--no-layers", default=None, help="Print a row for each layer; as a rule for one model.")

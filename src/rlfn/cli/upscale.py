@@ -39,13 +39,14 @@ if TYPE_CHECKING:
 @options.option("--height", type=options.WHOLE, help="Height wanted, in px.")
 @options.model
 @options.engine
-@options.precision()
+@options.precision
 @options.threads
 @options.tile
 @options.option(
     "--format", type=options.FORMAT, help="Format; 'rlfn doctor' lists them.", show_default="the output's name, or png"
 )
 @options.option("--quality", type=options.WHOLE, help="1 to 100, of lossy formats.", show_default="the format's")
+@options.restore
 @options.self_ensemble
 @options.flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
 @options.flag("--recursive", "-r", help="Take sub-folders too.")

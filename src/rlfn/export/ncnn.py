@@ -59,8 +59,8 @@ def grown_param(text: str, least: int, scale: int) -> str:
     """Return a .ncnn.param whose network grows pictures of fewer than ``least`` px a side, and cuts the result back.
 
     ncnn overwrites memory that is not its own where a pool gets less than its kernel. So the last row and column are
-    repeated ``least`` - 1 times, and cut to ``least`` where the picture is smaller, else off again; pnnx itself
-    converts no padding whose width depends on the picture. The expressions are ncnn's, in its 1w the second blob's width.
+    repeated ``least`` - 1 times, and what is more than the picture and more than ``least`` is cut off again. The
+    expressions are ncnn's: 1w is the second blob's width.
     """
     magic, counts, given, *layers = text.splitlines()
     more = least - 1

@@ -48,28 +48,27 @@ def file_row(
     return row if scores is None else {**row, "scores": scores}
 
 
-def stage_of(metadata: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return what the file of a trained model says of its training, as a stage of a chain; None where it says nothing.
+def stage_of(metadata: Mapping[str, str], number: int = 1) -> dict[str, Any] | None:
+    """Return what a trained model's file says of its run, as stage ``number`` of a chain; None where that is nothing.
 
-    The keys are those of :attr:`rlfn.models.catalog.Model.chain`. The file names its start and its teacher; it does not
-    hold the settings that were given beside the recipe.
+    The keys are those of :class:`rlfn.models.catalog.Model`'s ``chain``.
 
-    >>> stage_of({"recipe": "r", "stages": "1", "iterations": "20", "lr_pixels": "900", "hours": "0.5",
-    ...           "initial_weights": "/runs/a.safetensors", "teachers": "none"})["start"]
+    >>> stage_of({"recipe": "r", "iterations": "20", "lr_pixels": "900", "hours": "0.5",
+    ...           "initial_weights": "runs/a.safetensors", "teachers": "none"})["start"]
     'a.safetensors'
     """
     if "recipe" not in metadata:
         return None
-    starts = [Path(name.strip()).name for name in metadata.get("initial_weights", "").split(",")]
+    start = metadata.get("initial_weights", "").split(",")[0].strip()
     teachers = metadata.get("teachers", "none")
     return {
-        "stage": int(metadata.get("stages", "1")),
+        "stage": number,
         "recipe": metadata["recipe"],
         "settings": [],
         "iterations": int(metadata["iterations"]),
         "lr_pixels": int(metadata["lr_pixels"]),
         "seconds": round(float(metadata["hours"]) * 3600.0),
-        "start": starts[0],
+        "start": Path(start).name,
         "teacher": None if teachers == "none" else teachers,
         "data": metadata.get("data", ""),
         "note": "",

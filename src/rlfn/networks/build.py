@@ -18,7 +18,8 @@ from rlfn.networks import edsr, imdn, plain, rfdn, rlfn, span
 
 @dataclass(frozen=True)
 class Architecture:
-    """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None.
+    """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None;
+    it is itself None where only a file's metadata tells them.
 
     ``min_side`` is the smallest side in px. ``takes_grid`` says that the module's forward has a second argument, the
     :class:`~rlfn.networks.rlfn.GridTensors` of a tile. ``margin(fields)`` is how many px around a tile's core make it
@@ -27,7 +28,7 @@ class Architecture:
     """
 
     build: Callable[[Any, int], nn.Module]
-    deduce: Callable[[Mapping[str, tuple[int, ...]]], tuple[Any, int] | None]
+    deduce: Callable[[Mapping[str, tuple[int, ...]]], tuple[Any, int] | None] | None
     min_side: int
     takes_grid: bool
     margin: Callable[[Any], int]
