@@ -43,9 +43,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="rlfn-s-x4")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument(
-        "--engines", nargs="+", default=[name for name, row in ENGINES.items() if find_spec(row.module)]
-    )
+    installed = [name for name, row in ENGINES.items() if find_spec(row.module)]
+    parser.add_argument("--engines", nargs="+", default=installed)
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["128x128", "320x180", "640x360", "1280x720"])

@@ -45,9 +45,8 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["rlfn-s-x4", "rlfn-s-x2", "rlfn-xs-x4", "rlfn-xs-x2"])
-    parser.add_argument(
-        "--engines", nargs="+", default=[name for name, row in ENGINES.items() if find_spec(row.module)]
-    )
+    installed = [name for name, row in ENGINES.items() if find_spec(row.module)]
+    parser.add_argument("--engines", nargs="+", default=installed)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:

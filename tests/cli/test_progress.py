@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
 
@@ -46,6 +47,19 @@ def test_nothing_is_shown_before_the_first_step_nor_elsewhere(monkeypatch: pytes
     with progress("Packing") as show:
         show(1, 2, "a")
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_a_still_bar_is_drawn_at_calls_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = terminal(monkeypatch)
+    with progress("Timing", still=True) as show:
+        show(1, 2, "a")
+        before = shown.getvalue()
+        assert "Timing" in before
+        assert "a" in before
+        time.sleep(0.5)  # an animated bar is drawn ten times a second
+        assert shown.getvalue() == before
+        show(2, 2, "b")
+        assert "2/2" in shown.getvalue()
 
 
 def test_the_bar_goes_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:

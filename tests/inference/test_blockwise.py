@@ -146,8 +146,9 @@ def test_cuts_are_even_and_cover(length: int, side: int) -> None:
     found = cuts(length, side)
     assert found[0] == 0
     assert found[-1] == length
-    assert all(place % 2 == 0 for place in found[:-1])
-    assert all(first < second for first, second in pairwise(found))
+    steps = [second - first for first, second in pairwise(found)]
+    assert all(step == steps[0] and step % 4 == 2 for step in steps[:-1])
+    assert 0 < steps[-1] <= max(steps[0], side)
 
 
 def test_the_map_is_the_same_however_its_rows_come() -> None:

@@ -94,7 +94,7 @@ EXTENSION = """
 from dataclasses import dataclass
 import numpy as np
 from torch import nn
-from rlfn.networks.build import Architecture
+from rlfn.networks.build import Architecture, undeduced
 
 @dataclass(frozen=True)
 class MineSizes:
@@ -124,7 +124,7 @@ class Nearest:
     def spoil(self, hr, scale, random):
         return self.apply(hr, scale, random)
 
-NETWORKS = {"mine": (MineSizes, Architecture(Mine, None, 1, False, lambda sizes: 2, 1))}
+NETWORKS = {"mine": (MineSizes, Architecture(Mine, undeduced, 1, False, lambda sizes: 2, 1))}
 LOSSES = {"signed": signed}
 DEGRADATIONS = {"nearest": Nearest}
 """

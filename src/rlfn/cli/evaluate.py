@@ -206,7 +206,9 @@ def _plot(report: BenchmarkReport, contenders: Sequence[Contender], path: Path) 
     from rlfn.evaluation.profile import time_in_turn
 
     pictures = {scale: np.zeros((720 // scale, 1280 // scale, 3), np.uint8) for scale in {c.scale for c in contenders}}
-    latencies = time_in_turn([partial(rival.upscale, pictures[rival.scale]) for rival in contenders], 3.0)
+    with progress("Timing", still=True) as show:
+        show(0, None, listing(rival.name for rival in contenders))
+        latencies = time_in_turn([partial(rival.upscale, pictures[rival.scale]) for rival in contenders], 3.0)
     medians = {rival.name: found.median * 1e3 for rival, found in zip(contenders, latencies, strict=True)}
     draw_scatter(report, medians, "a result of 1280x720", path)
 

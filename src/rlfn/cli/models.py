@@ -8,8 +8,9 @@ import click
 
 from rlfn.cli import options
 from rlfn.cli.commands import argument, command
-from rlfn.cli.messages import flags, say, say_json, session
-from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, listing, setting, unknown, worded
+from rlfn.cli.messages import say, say_json
+from rlfn.cli.progress import progress
+from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, listing, setting, unknown
 
 
 @command("models", section="Use", examples=("rlfn models", "rlfn models --json"))
@@ -187,7 +188,9 @@ def export(
     request = ExportRequest(precision, parse_shape(shape) if shape else None, image_io, calibration)
     checkpoint = checkpoint_of(source)
     check_request(checkpoint, to, target, request)
-    report = write(checkpoint, to, target, request, seconds=1.0)
+    with progress("Exporting", still=True) as show:
+        show(0, None, to)
+        report = write(checkpoint, to, target, request, seconds=1.0)
     names = ", ".join(str(file) for file in report.files)
     say(f"{names}: {checkpoint.variant.name} x{checkpoint.scale}, {to} {precision}, {report.size / 1e6:.2f} MB")
     agreement = report.agreement
@@ -199,7 +202,7 @@ def export(
         own, reference = report.milliseconds
         height, width = report.timed_size
         say(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, in turn: {reference:.1f} ms")
-    say(*(worded(note, flags(session().command)) for note in report.notes))
+    say(*report.notes)
 
 
 @command(

@@ -9,7 +9,8 @@ import click
 from rlfn.cli import options
 from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import say, say_json
-from rlfn.errors import OptionError, setting
+from rlfn.cli.progress import progress
+from rlfn.errors import OptionError, listing, setting
 
 if TYPE_CHECKING:
     from rlfn.evaluation.profile import Profile
@@ -57,15 +58,18 @@ def profile(
         raise OptionError(f"Give either {setting('input')} or {setting('result')}, not both.")
     if compare and len(models) < 2:
         raise OptionError(f"{setting('compare')} needs two models or more.")
-    found = measure(
-        models,
-        size=parse_size(result or input or "256x256"),
-        of_output=result is not None,
-        engine=engine,
-        threads=threads,
-        seconds=seconds,
-        precision=precision,
-    )
+    size = parse_size(result or input or "256x256")
+    with progress("Measuring", still=True) as show:
+        show(0, None, listing(models))
+        found = measure(
+            models,
+            size=size,
+            of_output=result is not None,
+            engine=engine,
+            threads=threads,
+            seconds=seconds,
+            precision=precision,
+        )
     if as_json:
         say_json({"profiles": [_data(row) for row in found]}, indent=2)
         return

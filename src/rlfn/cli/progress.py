@@ -16,12 +16,13 @@ _WIDTH = 32
 
 
 @contextmanager
-def progress(title: str, unit: str = "") -> Iterator[Show]:
+def progress(title: str, unit: str = "", *, still: bool = False) -> Iterator[Show]:
     """Show a bar on standard error while the body runs, if that is a terminal; it begins with the first call.
 
     Args:
         title: what is done, such as ``Packing``.
         unit: ``"B"`` where what is counted are bytes.
+        still: draw at calls alone, so that nothing takes time from what is measured between them.
     """
     if not _is_terminal(sys.stderr):
         yield lambda done, total, name: None
@@ -38,7 +39,13 @@ def progress(title: str, unit: str = "") -> Iterator[Show]:
         TextColumn("{task.fields[name]}", markup=False),
     )
     # what is printed meanwhile goes above the bar, unless it goes elsewhere altogether
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=_is_terminal(sys.stdout))
+    bar = Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=_is_terminal(sys.stdout),
+        auto_refresh=not still,
+    )
     tasks: list[Any] = []
 
     def show(done: float, total: float | None, name: str) -> None:
@@ -48,6 +55,8 @@ def progress(title: str, unit: str = "") -> Iterator[Show]:
         speed = bar.tasks[0].speed
         rate = f"{60 * speed:.1f}/min" if speed and unit != "B" else ""
         bar.update(tasks[0], completed=done, total=total or None, rate=rate, name=printable(name)[-_WIDTH:])
+        if still:
+            bar.refresh()
 
     try:
         yield show

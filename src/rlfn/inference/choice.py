@@ -28,7 +28,7 @@ class Measured:
 TABLE = (
     Measured("avx512f", 500_000, ("openvino", "onnxruntime", "ncnn")),
     Measured("avx512f", 0, ("onnxruntime", "openvino", "ncnn")),
-    Measured("avx2", 230_000, ("ncnn", "openvino", "onnxruntime")),
+    Measured("avx2", 150_000, ("ncnn", "openvino", "onnxruntime")),
     Measured("avx2", 0, ("onnxruntime", "openvino", "ncnn")),
     Measured("x86", 500_000, ("openvino", "onnxruntime", "ncnn")),
     Measured("", 0, ("onnxruntime", "openvino", "ncnn")),

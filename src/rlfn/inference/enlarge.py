@@ -20,7 +20,7 @@ from rlfn.images.traces import UNTOLD, Traces
 from rlfn.inference.engines import AUTO, Engine, check_engine, choose_engine
 from rlfn.inference.lineage import check_strength, is_photo, photo_model, restoring
 from rlfn.inference.processor import available_memory
-from rlfn.inference.restore import Choice, check_restore, choose
+from rlfn.inference.restore import UNASKED, Choice, check_restore, choose
 from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
 from rlfn.inference.tiling import check_tile
 from rlfn.inference.upscaler import TileProgress, Upscaler, check_image
@@ -82,7 +82,7 @@ class Enlarged:
     model: str
     engine: str
     precision: str
-    restore: Choice
+    restore: Choice = UNASKED
 
 
 @dataclass(frozen=True)
@@ -173,16 +173,16 @@ class Enlarger:
         self,
         image: NDArray[Any],
         progress: TileProgress | None = None,
-        plan: Plan | None = None,
         traces: Traces = UNTOLD,
+        plan: Plan | None = None,
     ) -> Enlarged:
         """Enlarge one image.
 
         Args:
             image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
             progress: called with the finished share, 0 to 1.
-            plan: what :meth:`plan` returned for the image, or for another of the same size that is to be treated alike.
             traces: what the image's file says of its coding.
+            plan: what :meth:`plan` returned for the image, or for another of the same size that is to be treated alike.
 
         Raises:
             OptionError: an array of another kind, or a size that no model reaches.
@@ -226,7 +226,7 @@ class Enlarger:
         elif photo_model(packaged, factor) is not None:
             choice = choose(image, traces)
         else:
-            choice = Choice(0.0, "")  # no need to look
+            choice = UNASKED  # no need to look
         return restoring(packaged, factor, choice, self.options.precision)
 
     def _packaged(self, model: str | os.PathLike[str]) -> Model | None:

@@ -23,7 +23,7 @@ def is_photo(model: Model) -> bool:
     return model.family in catalog.photo_families().values()
 
 
-def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tuple[Reference, Choice]:
+def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tuple[str | Blend, Choice]:
     """Return the weights for a strength that a picture called for, and the strength that they have.
 
     Where weights cannot be blended, in int8 or because they have no clean end, it is the nearer of 0 and 1.
@@ -36,13 +36,13 @@ def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tu
     """
     photo = photo_model(clean, factor)
     if photo is None:
-        return Reference(clean.name), Choice(0.0, f"no weights for photographs of {clean.family} reach x{factor:g}")
+        return clean.name, Choice(0.0, f"no weights for photographs of {clean.family} reach x{factor:g}")
     if 0.0 < choice.strength < 1.0 and not _blends(photo, precision):
         choice = Choice(float(choice.strength >= 0.5), choice.reason)
     if choice.strength == 0.0:
-        return Reference(clean.name), choice
+        return clean.name, choice
     if choice.strength == 1.0:
-        return Reference(photo.name), choice
+        return photo.name, choice
     assert photo.clean is not None
     return Blend(Reference(photo.clean), Reference(photo.name), choice.strength), choice
 

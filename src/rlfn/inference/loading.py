@@ -45,7 +45,8 @@ def checkpoint_of(model: Reference) -> Checkpoint:
         ModelError: the file is damaged or holds another network.
     """
     if isinstance(model, Blend):
-        return _blended(*(checkpoint_of(end) for end in model.ends), model.share)
+        clean, photo = (checkpoint_of(end) for end in model.ends)
+        return _blended(clean, photo, model.share)
     path = model.weights()
     try:
         from rlfn.networks import load_checkpoint

@@ -66,6 +66,10 @@ class Choice:
     reason: str
 
 
+UNASKED = Choice(0.0, "")
+"""Where nobody asked."""
+
+
 def check_restore(value: float | str) -> float | str:
     """Return what was asked for: ``"auto"``, or a strength that is a multiple of :data:`STEP`.
 

@@ -158,7 +158,7 @@ class Batch:
                 return 0, _finished(replace(record, status="skipped"))
             record = replace(record, input_size=(picture.width, picture.height))
             began = time.perf_counter()
-            made = enlarger(picture.pixels, lambda share: self._report(job, share), traces=picture.traces)
+            made = enlarger(picture.pixels, lambda share: self._report(job, share), picture.traces)
             took = time.perf_counter() - began
             result = replace(picture, pixels=made.image)
             record = replace(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from rlfn.atomic import write_bytes
 from rlfn.errors import ModelError, OptionError, listing
 from rlfn.models.variants import SCALES, VARIANTS, Variant, variant_from_sizes, variant_of
-from rlfn.networks.build import ARCHITECTURES, build
+from rlfn.networks.build import ARCHITECTURES, build, undeduced
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """The kinds of checkpoint file that can be read."""
@@ -169,7 +169,7 @@ def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Variant, int]:
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     for name, architecture in ARCHITECTURES.items():
-        guess = architecture.deduce(shapes) if architecture.deduce is not None else None
+        guess = architecture.deduce(shapes)
         if guess is None or guess[1] not in SCALES:
             continue
         fields, scale = guess
@@ -185,7 +185,7 @@ def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Variant, int]:
 def _named(state: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> tuple[Variant, int] | None:
     """Return the variant and the scale of an architecture that only its file's metadata tells, None for the others."""
     architecture = metadata.get("architecture")
-    if architecture is None or (architecture in ARCHITECTURES and ARCHITECTURES[architecture].deduce is not None):
+    if architecture is None or (architecture in ARCHITECTURES and ARCHITECTURES[architecture].deduce is not undeduced):
         return None
     if architecture not in ARCHITECTURES:
         from rlfn.networks.extensions import register_installed_networks

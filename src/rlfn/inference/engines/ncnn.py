@@ -23,7 +23,7 @@ from rlfn.models.variants import VARIANTS, RLFNFields
 _MARGIN = 36
 _MIN_SIDE = 15
 
-_WIDEST = 2000
+_WIDEST = 1400
 """Pictures wider than this run in columns, so that memory does not grow with the width."""
 
 
