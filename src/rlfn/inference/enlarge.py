@@ -87,13 +87,17 @@ class UpscalerPool:
         self._size = size
         self._kept: OrderedDict[Any, Upscaler] = OrderedDict()
         self._lock = Lock()
+        self._process = os.getpid()
 
     def get(self, options: EnlargeOptions, model: str | os.PathLike[str]) -> Upscaler:
         """Return the upscaler of ``model`` with the engine, precision, threads and tile of ``options``."""
         if not isinstance(options.engine, str):
             return Upscaler(model, options.engine, tile=options.tile)
         how = (options.engine, options.threads, options.tile)
-        key = (os.getpid(), Reference(model).stamp, how, options.precision)
+        key = (Reference(model).stamp, how, options.precision)
+        if self._process != os.getpid():  # forked: the lock may be held by a thread of the parent
+            self._lock, self._process = Lock(), os.getpid()
+            self._kept.clear()
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = Upscaler(model, *how, precision=options.precision)

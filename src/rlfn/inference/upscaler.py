@@ -15,6 +15,7 @@ from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.engines import AUTO, Engine, load_engine
+from rlfn.inference.engines.base import run_checked
 from rlfn.inference.frame import frame
 from rlfn.inference.processor import available_memory
 from rlfn.inference.tiling import Tile, check_tile, spans, tiles
@@ -70,16 +71,21 @@ class Upscaler:
     ) -> None:
         check_tile(tile)
         self._arguments = (model, engine, threads, tile, precision)
+        self._load()
+        self._tile = tile
+        if tile != "auto" and tile != 0:
+            spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
+
+    def _load(self) -> None:
+        model, engine, threads, _, precision = self._arguments
         if isinstance(engine, str):
             reference = Reference(model if model is not None else next(iter(catalog.models())))
             self._engine = load_engine(engine, reference, threads, precision)
             self.model = reference.name
         else:
             self._engine, self.model = engine, engine.traits.variant
-        self._tile = tile
         self._lock = Lock()
-        if tile != "auto" and tile != 0:
-            spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
+        self._process = os.getpid()
 
     @property
     def scale(self) -> int:
@@ -128,8 +134,11 @@ class Upscaler:
 
         Raises:
             OptionError: an array of another kind.
+            ModelError: the engine failed, or returned what is no picture.
         """
         check_image(image)
+        if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
+            self._load()
         with self._lock:  # engines reuse their buffers
             return self._upscaled(image, _How(self_ensemble, wrap), progress)
 
@@ -216,7 +225,7 @@ class Upscaler:
                     axis_grid(rows.start, rows.stop, image.shape[0]),
                     axis_grid(columns.start, columns.stop, image.shape[1]),
                 )
-            sr = self._engine(lr, grid)[0]
+            sr = run_checked(self._engine, lr, grid, self.model)[0]
             # a picture that was padded to the smallest size is a single tile: crop the padding off with the margin
             bottom, right = min(rows.core_stop, height), min(columns.core_stop, width)
             yield (

@@ -56,9 +56,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
                 f"{path} says it holds {key} {metadata[key]}, but its tensors are those of {key} {found}. "
                 "The file is damaged or was mislabelled; get it again from its source."
             )
-    if "value_range" in metadata and float(metadata["value_range"]) != 255.0:
+    if metadata.get("value_range", "255") not in ("255", "255.0"):
         raise ModelError(
-            f"{path} says its network takes [0, {metadata['value_range']}]. Networks here take [0, 255]. "
+            f"{path} says its network takes [0, {metadata['value_range'][:20]}]. Networks here take [0, 255]. "
             "Fold the range with rlfn.networks.checkpoints.fold_range and save the file again."
         )
     network = build(variant, scale)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
-from typing import Protocol
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import ModelError, listing
+from rlfn.errors import ModelError, RlfnError, listing, setting
 from rlfn.models.grid import Grid, grid_matrices
 from rlfn.models.traits import GRID_INPUTS, Traits
 
@@ -26,6 +29,64 @@ class Engine(Protocol):
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
         """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]."""
         ...
+
+
+def run_checked(engine: Engine, lr: Array, grid: Grid | None, model: str) -> Array:
+    """Run an engine and check what comes out: a file from elsewhere may compute anything.
+
+    Args:
+        engine: the loaded network.
+        lr: (N, 3, H, W) float32 in [0, 255].
+        grid: where a tile lies in its image.
+        model: its name, for messages.
+
+    Returns:
+        (N, 3, sH, sW) float32, finite.
+
+    Raises:
+        ModelError: the engine failed, or the result is of another shape or kind, or not finite.
+    """
+    try:
+        sr = engine(lr, grid)
+    except (RlfnError, MemoryError):
+        raise
+    except Exception as error:  # engines' errors share no base class
+        raise ModelError(
+            f"The engine {engine.name} could not run {model} ({_first_words(error)}). Try {setting('tile', 128)} if "
+            "memory is short, or another model."
+        ) from error
+    scale = engine.traits.scale
+    wanted = (lr.shape[0], 3, lr.shape[2] * scale, lr.shape[3] * scale)
+    if not isinstance(sr, np.ndarray) or sr.dtype != np.float32 or sr.shape != wanted:
+        found = f"{getattr(sr, 'shape', type(sr).__name__)} {getattr(sr, 'dtype', '')}".rstrip()
+        raise ModelError(
+            f"{model} returned {found} where {wanted} float32 is right. It is not a network that upscales x{scale}; "
+            "use another model."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(sr.sum()):  # quicker than every sample by itself
+            raise ModelError(f"{model} returned values that are no numbers. Its weights are damaged; get it again.")
+    return sr
+
+
+_loaded: WeakSet[Any] = WeakSet()
+
+
+def outlives_fork(engine: Any) -> None:
+    """Never let a forked process take this engine apart: it would wait for threads that only its parent has.
+
+    A child inherits an engine's memory, not its threads; the child's end, which frees every object, would hang.
+    """
+    _loaded.add(engine)
+
+
+def _keep_for_ever() -> None:
+    for engine in _loaded:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_for_ever)
 
 
 def takes_grid(inputs: list[str]) -> bool:
@@ -54,8 +115,11 @@ def feed(lr: Array, grid: Grid | None) -> dict[str, Array]:
 
 def not_onnx(error: Exception) -> ModelError:
     """Return the error for a model that an engine could not load."""
-    text = " ".join(re.sub(r"Exception from \S+:\d+:", "", str(error)).split())[:200].rstrip(". ")
     return ModelError(
-        f"The model cannot be loaded as an ONNX graph ({text}). "
+        f"The model cannot be loaded as an ONNX graph ({_first_words(error)}). "
         "The file is damaged or of another kind; get it again, or export the weights with 'rlfn export'."
     )
+
+
+def _first_words(error: Exception) -> str:
+    return " ".join(re.sub(r"Exception from \S+:\d+:", "", str(error)).split())[:200].rstrip(". ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
+from rlfn.inference.engines.base import Array, feed, not_onnx, outlives_fork, takes_grid
 from rlfn.inference.processor import default_threads
 from rlfn.models.grid import Grid
 from rlfn.models.traits import Traits
@@ -30,6 +30,7 @@ class OnnxRuntimeEngine:
         except Exception as error:  # onnxruntime's errors share no public base class
             raise not_onnx(error) from error
         self.traits = Traits.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        outlives_fork(self)
         self.takes_grid = takes_grid([found.name for found in self._session.get_inputs()])
 
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
