@@ -68,10 +68,10 @@ stage() {
     for setting in data.held_out=0.0 validation.on=pictures/held-out "$@" ${STEPS:+"stages.0.iterations=$STEPS"}; do
         settings+=(--set "$setting")
     done
-    rlfn train "$recipe" --data "$data" --out "$folder" "${settings[@]}"
+    rlfn train "$recipe" --data "$data" -o "$folder" "${settings[@]}"
 }
 
 # ship NUMBER: score that stage and put it into the package.
 ship() {
-    [ -z "${SETS:-}" ] || "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" "$model" --data "$SETS"
+    [ -z "${SETS:-}" ] || "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" "$model" --sets-dir "$SETS"
 }

@@ -120,7 +120,7 @@ def test_get_without_a_name_lists_the_sets(monkeypatch: pytest.MonkeyPatch, caps
 def test_get_says_when_no_hash_is_known(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from rlfn.training import downloads
+    from rlfn.data import downloads
 
     file = downloads.File("http://127.0.0.1:9/a.zip", None)
     monkeypatch.setitem(downloads.DOWNLOADS, "mine", downloads.Download("Mine", "free", (file,)))

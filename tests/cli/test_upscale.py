@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
-from rlfn.jobs.batch import Batch
+from rlfn.inference.enlarge import Enlarged, Enlarger
 
 POSIX = os.name == "posix"
 pytestmark = pytest.mark.usefixtures("nearest")
@@ -173,17 +174,17 @@ def test_an_existing_output_is_skipped_then_replaced(command) -> None:
 def test_an_interrupted_job_goes_on(command, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         make(f"d/{number}.png", seed=number)
-    whole = Batch.enlarge
+    whole = Enlarger.__call__
     calls: list[int] = []
 
-    def interrupted(self: Batch, *arguments: object) -> Picture:
+    def interrupted(self: Enlarger, *arguments: Any) -> Enlarged:
         calls.append(0)
         if len(calls) == 4:
             raise KeyboardInterrupt
         return whole(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Batch, "enlarge", interrupted)
+        patch.setattr(Enlarger, "__call__", interrupted)
         done = command("upscale", "d")
     assert done.status == 130
     assert "goes on from there" in done.err
@@ -219,6 +220,7 @@ def test_a_json_record(command) -> None:
         "output_size": [120, 80],
         "model": "rlfn-s-x4",
         "engine": "nearest",
+        "precision": "fp32",
         "warnings": ["quality 90 ignored: PNG keeps every pixel"],
         "error": None,
     }

@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from typer.testing import CliRunner
 
-from rlfn.cli import app
 from rlfn.errors import OptionError
 from rlfn.export.checks import photograph
 from rlfn.export.int8 import calibration_pictures, float_layers, quantize_onnx
@@ -108,11 +106,11 @@ def test_torch_does_not_run_int8_silently_in_fp32() -> None:
         Upscaler("rlfn-s-x4", "torch", precision="int8")
 
 
-def test_the_command_runs_int8(tmp_path: Path) -> None:
+def test_the_command_runs_int8(command, tmp_path: Path) -> None:
     picture = Path(__file__).parents[2] / "examples" / "astronaut.png"
     target = tmp_path / "x.png"
-    done = CliRunner().invoke(app, ["upscale", str(picture), "--precision", "int8", "-o", str(target), "-s", "2"])
-    assert done.exit_code == 0, done.output
+    done = command("upscale", str(picture), "--precision", "int8", "-o", str(target), "-s", "2")
+    assert done.status == 0, done.err
     assert target.is_file()
 
 

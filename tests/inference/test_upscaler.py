@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
-from rlfn.evaluation.metrics import psnr
+from rlfn.evaluation.metrics import psnr, score_y
 from rlfn.images.files import read_picture
 from rlfn.images.resize import resize
 from rlfn.inference.upscaler import Upscaler
+from rlfn.models import catalog
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.png"
 
@@ -33,18 +34,33 @@ def test_it_beats_bicubic(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
     assert psnr(ours, photo) > psnr(bicubic, photo) + 1.0
 
 
-def test_the_packaged_score_holds(shared: Path, upscaler: Upscaler) -> None:
-    from rlfn.evaluation.metrics import score_y
-    from rlfn.models import catalog
-
-    found = []
+def set5_scores(shared: Path, model: str, precision: str) -> tuple[float, float]:
+    """Return the mean PSNR and SSIM on Y over Set5."""
+    upscaler = Upscaler(model, "onnxruntime", precision=precision)
+    scale, found = upscaler.scale, []
     for path in sorted((shared / "data" / "bench" / "Set5" / "HR").glob("*.png")):
-        lr = read_picture(path.parents[1] / "LR_bicubic" / "X4" / f"{path.stem}x4.png").pixels
-        hr = read_picture(path).pixels[: lr.shape[0] * 4, : lr.shape[1] * 4]
-        found.append(score_y(upscaler(lr), hr, 4))
-    stated = catalog.get_model("rlfn-s-x4").scores["Set5"]
-    assert np.mean([score.psnr for score in found]) == pytest.approx(stated["psnr"], abs=0.005)
-    assert np.mean([score.ssim for score in found]) == pytest.approx(stated["ssim"], abs=0.0003)
+        lr = read_picture(path.parents[1] / "LR_bicubic" / f"X{scale}" / f"{path.stem}x{scale}.png").pixels
+        hr = read_picture(path).pixels[: lr.shape[0] * scale, : lr.shape[1] * scale]
+        found.append(score_y(upscaler(lr), hr, scale))
+    return float(np.mean([score.psnr for score in found])), float(np.mean([score.ssim for score in found]))
+
+
+def check_score(shared: Path, model: str, precision: str) -> None:
+    psnr_db, ssim = set5_scores(shared, model, precision)
+    stated = catalog.get_model(model).scores_in(precision)["Set5"]
+    assert psnr_db == pytest.approx(stated["psnr"], abs=0.005)
+    assert ssim == pytest.approx(stated["ssim"], abs=0.0003)
+
+
+def test_the_packaged_score_holds(shared: Path) -> None:
+    check_score(shared, "rlfn-s-x4", "fp32")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("model", catalog.models())
+def test_the_scores_of_all_packaged_models_hold(shared: Path, model: str, precision: str) -> None:
+    check_score(shared, model, precision)
 
 
 @pytest.mark.parametrize("shape", [(20, 24), (20, 24, 3), (20, 24, 4)])

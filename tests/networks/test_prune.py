@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from rlfn.cli import app
 from rlfn.errors import OptionError
 from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
@@ -77,12 +75,12 @@ def test_what_cannot_be_pruned() -> None:
         prune(Checkpoint(build(variant, 2), variant, 2), channels=8)
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(command, tmp_path: Path) -> None:
     whole = made(RLFNFields(2, 8, 6, 4))
     save_checkpoint(tmp_path / "whole.safetensors", whole.network, whole.variant, whole.scale)
     target = tmp_path / "small.safetensors"
     arguments = ["prune", str(tmp_path / "whole.safetensors"), str(target), "--channels", "7"]
-    said = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
+    said = command(*arguments).out.decode()
     found = load_checkpoint(target)
     assert found.variant.fields == RLFNFields(2, 7, 6, 4)
     assert found.metadata["pruned_from"] == "rlfn-custom"

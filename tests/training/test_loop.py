@@ -14,10 +14,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-import typer
 from tiny import TINY, tiny_pack, tiny_recipe
 
-from rlfn.cli.train import train as command
 from rlfn.errors import DataError, ModelError, OptionError, TrainingError
 from rlfn.models.variants import VARIANTS
 from rlfn.networks.build import build
@@ -299,32 +297,26 @@ stages = [{ init = "scratch", iterations = 8, patch = 16, batch = 4 }]
 
 
 def test_the_command_line_stops_and_goes_on(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
-    monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as patch:
         interrupt(patch, 3, signal.SIGINT)
-        with pytest.raises(typer.Exit) as caught:
-            command(recipe="mine.toml", data=data, overrides=["stages.0.batch=2"], accelerator="cpu")
-    assert caught.value.exit_code == 130
-    assert "rlfn train --resume runs/mine" in capsys.readouterr().err
-    command(resume=Path("runs/mine"), accelerator="cpu")
+        options = ("--set", "stages.0.batch=2", "--accelerator", "cpu")
+        done = command("train", "mine.toml", "--data", str(data), *options)
+    assert done.status == 130
+    assert "rlfn train --resume runs/mine" in done.err
+    assert command("train", "--resume", "runs/mine", "--accelerator", "cpu").status == 0
     metadata = load_checkpoint(tmp_path / "runs/mine/model.safetensors").metadata
     assert (metadata["iterations"], metadata["lr_pixels"]) == ("8", str(8 * 2 * 16**2))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_command_line_refuses_contradictions_and_shows_the_cost(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_refuses_contradictions_and_shows_the_cost(command, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
-    with pytest.raises(OptionError, match="--resume goes on"):
-        command(recipe="mine.toml", resume=tmp_path)
-    with pytest.raises(OptionError, match="cpu-evening"):
-        command()
-    command(recipe=str(tmp_path / "mine.toml"), dry_run=True)
-    assert "0.0 M LR px" in capsys.readouterr().out
+    assert "--resume goes on" in command("train", "mine.toml", "--resume", str(tmp_path)).err
+    assert "cpu-evening" in command("train").err
+    assert "0.0 M LR px" in command("train", "mine.toml", "--dry-run").out.decode()
     assert not (tmp_path / "runs").exists()
 
 

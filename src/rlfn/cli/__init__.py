@@ -1,57 +1,57 @@
 """The command line: thin modules that parse, call and print.
 
 One module a group of commands; each imports what it needs when it runs, so that ``rlfn --help`` stays fast.
+``options.py`` declares what several commands share, ``messages.py`` words and prints, ``progress.py`` shows how far the
+work is. Signals, threads and environment variables are set here, never below.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from io import TextIOWrapper
-from typing import Annotated
 
-import typer
+import click
 
 from rlfn import __version__
-from rlfn.cli import data, doctor, evaluate, models, profile, study, train, upscale
+from rlfn.cli import completion, data, doctor, evaluate, models, profile, study, train, upscale
+from rlfn.cli.commands import Group, NothingAsked
+from rlfn.cli.messages import Session, explain, printable, say_traceback
+from rlfn.cli.signals import INTERRUPTED, ending_on_signals
+from rlfn.cli.streams import keep_natives_quiet
 
-app = typer.Typer(
-    name="rlfn",
-    help="Upscale pictures with RLFN on any CPU; train, measure and export the network.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+_FAILED = 2
+
+
+@click.group(
+    "rlfn",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    examples=("rlfn upscale photo.jpg", "rlfn upscale --help", "rlfn models"),
 )
-
-_UsageError = typer.BadParameter.__bases__[0]
-"""What typer raises for every wrong use of the command line; its only public name is that of one kind."""
-
-_INTERRUPTED = 130
-
-for _module in (upscale, models, data, train, evaluate, profile, study, doctor):
-    _module.register(app)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"rlfn {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@click.version_option(__version__, message="%(prog)s %(version)s", help="Print the version and exit.")
+def app() -> None:
     """Upscale pictures with RLFN on any CPU; train, measure and export the network."""
-    context.obj = debug
+
+
+for _command in (
+    upscale.upscale,
+    models.models,
+    doctor.doctor,
+    completion.completion,
+    data.data,
+    train.train,
+    evaluate.evaluate,
+    evaluate.compare,
+    profile.profile,
+    study.study,
+    models.export,
+    models.convert,
+    models.fuse,
+    models.prune,
+):
+    app.add_command(_command)
 
 
 def main() -> None:
@@ -59,63 +59,60 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
-    # a terminated job tidies up as an interrupted one does
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _end)
+    if completion.VARIABLE in os.environ:
+        app.main(prog_name="rlfn", complete_var=completion.VARIABLE)
     debug, arguments = _take_debug(sys.argv[1:])
+    session = Session(debug)
+    if not debug:
+        keep_natives_quiet()
     try:
-        status = app(args=["--debug", *arguments] if debug else arguments, prog_name="rlfn", standalone_mode=False)
-        sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:
-        if debug and not isinstance(error, KeyboardInterrupt | BrokenPipeError | _UsageError):
-            import traceback
-
-            traceback.print_exception(error)
-        status = _explain(error)
-    if status == _INTERRUPTED:
-        typer.echo("rlfn: stopped.", err=True)
-    sys.exit(status or 0)
+        with ending_on_signals():
+            status = _run(arguments, session)
+    except KeyboardInterrupt:  # in the last moment
+        status = INTERRUPTED
+    if session.unprintable is not None:
+        _drop(sys.stdout)
+        print(f"rlfn: What is printed cannot be written: {explain(session.unprintable)}", file=sys.stderr)
+        status = status or 1
+    sys.exit(status)
 
 
-def _end(number: int, frame: object) -> None:
-    sys.exit(128 + number)
+def _run(arguments: list[str], session: Session) -> int:
+    """Run one command; return the exit status, and print one message on what ended it."""
+    try:
+        with app.make_context("rlfn", arguments, obj=session) as context:
+            app.invoke(context)
+            if sys.stdout is not None and session.unprintable is None:
+                sys.stdout.flush()
+        return 0
+    except click.exceptions.Exit as end:
+        status = end.exit_code
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BrokenPipeError:
+        _drop(sys.stdout)  # nobody reads any more
+        return 1
+    except NothingAsked as help:
+        click.echo(help.message, err=True)
+        return _FAILED
+    except Exception as error:
+        if session.debug and not isinstance(error, click.UsageError):
+            say_traceback(error)
+        click.echo(f"rlfn: {printable(explain(error, session.command))}", err=True)
+        return _FAILED
+    if status == INTERRUPTED:
+        click.echo("rlfn: stopped.", err=True)
+    return status
+
+
+def _drop(stream: object) -> None:
+    """Send what is left in a stream's buffer nowhere: it must not raise again at the end."""
+    if isinstance(stream, TextIOWrapper):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _take_debug(arguments: list[str]) -> tuple[bool, list[str]]:
     """Find --debug before and after the command's name; what follows ``--`` are names of files."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    options = [argument for argument in arguments[:end] if argument != "--debug"]
-    return len(options) < end, options + arguments[end:]
-
-
-def _explain(error: BaseException) -> int:
-    """Print one clear message on what ended the command; return the exit status."""
-    from rlfn.errors import RlfnError
-
-    if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        # nobody reads any more: what is left in the buffers must not raise again at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    if isinstance(error, _UsageError):
-        text = error.format_message()  # type: ignore[attr-defined]
-        context = getattr(error, "ctx", None)
-        if text.startswith("Usage:"):  # a bare "rlfn" shows its help
-            typer.echo(text, err=True)
-            return 2
-        command = context.command_path if context is not None else "rlfn"
-        text = f"{text if text.endswith(('.', '?')) else text + '.'} See '{command} --help'."
-    elif isinstance(error, RlfnError):
-        text = str(error)
-    elif isinstance(error, MemoryError):
-        text = "The memory of this machine is not enough. Use smaller pictures or --tile 128."
-    elif isinstance(error, OSError):
-        text = f"{str(error).rstrip('.')}. Run again with --debug for the details."
-    else:
-        text = f"Something went wrong inside ({type(error).__name__}: {error}). Run again with --debug for the details."
-    typer.echo(f"rlfn: {text}", err=True)
-    return 2
+    given = [argument for argument in arguments[:end] if argument != "--debug"]
+    return len(given) < end, given + arguments[end:]

@@ -2,154 +2,180 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperCommand
+import click
 
-data = typer.Typer(name="data", help="Get, pack and degrade pictures for training.", no_args_is_help=True)
+from rlfn.cli import options
+from rlfn.cli.commands import Command, Group, argument, command
+from rlfn.cli.messages import say, warn
+from rlfn.cli.progress import progress
+
+data = Group(
+    "data",
+    help="Get, pack and degrade pictures for training.",
+    section="Train",
+    examples=("rlfn data get div2k -o pictures", "rlfn data pack pictures/DIV2K_train_HR -o div2k.pack --scale 2 3 4"),
+)
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.add_typer(data)
-
-
-class _ScalesCommand(TyperCommand):
+class _ScalesCommand(Command):
     """Takes ``--scale 2 3 4``: every whole number that follows belongs to the option."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Write ``--scale 2 3`` as ``--scale 2 --scale 3`` and go on as usual."""
         spread: list[str] = []
         inside = False
-        for argument in args:
-            inside = argument in ("--scale", "-s") or (inside and argument.isdecimal())
-            if inside and argument.isdecimal() and spread[-1] not in ("--scale", "-s"):
+        for word in args:
+            inside = word in ("--scale", "-s") or (inside and word.isdecimal())
+            if inside and word.isdecimal() and spread[-1] not in ("--scale", "-s"):
                 spread.append("--scale")
-            spread.append(argument)
+            spread.append(word)
         return super().parse_args(ctx, spread)
 
 
-@data.command(cls=_ScalesCommand)
+@click.command(
+    "pack",
+    cls=_ScalesCommand,
+    examples=(
+        "rlfn data pack DIV2K_train_HR -o div2k.pack --scale 2 3 4",
+        "rlfn data pack HR -o given.pack --scale 4 --lr-dir LR --skip",
+    ),
+)
+@argument(
+    "folders",
+    "Folders of pictures, with sub-folders.",
+    type=options.FOLDER,
+    nargs=-1,
+    required=True,
+    metavar="HR_DIR...",
+)
+@options.output("The folder of the pack.", options.FOLDER, required=True)
+@options.option(
+    "--scale",
+    "-s",
+    "scales",
+    type=options.WHOLE,
+    multiple=True,
+    metavar="N...",
+    help="The reductions: --scale 2 3 4.",
+    show_default="4",
+)
+@options.option(
+    "--lr-dir",
+    type=options.FOLDER,
+    help="Take the low-resolution pictures from here: X4/0001x4.png and the like.",
+    show_default="reduced by MATLAB's bicubic",
+)
+@options.option(
+    "--min-side",
+    type=options.COUNT,
+    default=256,
+    help="The largest crop that training will ask for, in high-resolution pixels.",
+)
+@options.flag("--skip", help="Leave out pictures that are too small, unreadable or without their pair.")
+@options.workers
 def pack(
-    folders: Annotated[list[Path], typer.Argument(metavar="HR_DIR", help="Folders of pictures, with sub-folders.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the pack.")],
-    scales: Annotated[
-        list[int] | None,
-        typer.Option("--scale", "-s", metavar="N...", help="The reductions: --scale 2 3 4. [default: 4]"),
-    ] = None,
-    lr_dir: Annotated[
-        Path | None, typer.Option(help="Take the low-resolution pictures from here: X4/0001x4.png and the like.")
-    ] = None,
-    min_side: Annotated[
-        int, typer.Option(min=1, help="The largest crop that training will ask for, in high-resolution pixels.")
-    ] = 256,
-    skip: Annotated[
-        bool, typer.Option("--skip", help="Leave out pictures that are too small, unreadable or without their pair.")
-    ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads. [default: one a core]")] = None,
+    folders: tuple[Path, ...],
+    output: Path,
+    scales: tuple[int, ...],
+    lr_dir: Path | None,
+    min_side: int,
+    skip: bool,
+    workers: int | None,
 ) -> None:
-    """Pack pictures for training: decoded once, reduced by MATLAB's bicubic, memory-mapped.
+    """Pack pictures for training.
+
+    They are decoded once, reduced by MATLAB's bicubic, and memory-mapped.
 
     A run that was interrupted goes on where it stopped when the same command is given again.
     """
     from rlfn.data.packing import make_pack
 
-    with _progress("Packing") as progress:
+    with progress("Packing") as show:
         packed = make_pack(
-            folders,
-            out,
-            scales=tuple(scales or (4,)),
+            list(folders),
+            output,
+            scales=scales or (4,),
             lr_folder=lr_dir,
             min_side=min_side,
             skip=skip,
             workers=workers,
-            progress=progress,
+            progress=show,
         )
     for reason in packed.left_out:
-        typer.echo(f"left out: {reason}", err=True)
-    size = sum(file.stat().st_size for file in out.iterdir())
+        warn(f"left out: {reason}")
+    size = sum(file.stat().st_size for file in output.iterdir())
     names = ", ".join(f"x{scale}" for scale in packed.pack.scales)
     done = f"{packed.made} made now" if packed.made else "nothing was left to do"
-    typer.echo(f"{out}: {len(packed.pack)} pictures, {names}, {size / 1e6:,.0f} MB; {done}")
+    say(f"{output}: {len(packed.pack)} pictures, {names}, {size / 1e6:,.0f} MB; {done}")
 
 
-@data.command()
-def degrade(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The high-resolution pictures, with sub-folders.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the low-resolution PNG files go.")],
-    scale: Annotated[int, typer.Option("--scale", "-s", help="The reduction.")] = 4,
-    degradation: Annotated[
-        str, typer.Option(help="bicubic (MATLAB's) or photo (blur, noise and JPEG as in training).")
-    ] = "bicubic",
-    seed: Annotated[int, typer.Option(min=0, help="Of the random choices of photo.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads. [default: one a core]")] = None,
-) -> None:
-    """Write low-resolution pictures alone, as DIR's sub-folders and 0001x4.png."""
+@command(
+    "degrade",
+    examples=("rlfn data degrade HR -o LR --scale 4", "rlfn data degrade HR -o LR --degradation photo --seed 7"),
+)
+@argument("folder", "The high-resolution pictures, with sub-folders.", type=options.FOLDER, metavar="DIR")
+@options.output("Where the low-resolution PNG files go.", options.FOLDER, required=True)
+@options.option("--scale", "-s", type=options.WHOLE, default=4, help="The reduction.")
+@options.option(
+    "--degradation",
+    type=options.DEGRADATION,
+    default="bicubic",
+    help="How the pictures are spoilt: MATLAB's bicubic alone, or as a training on photographs sees them.",
+)
+@options.seed("Of the random choices.")
+@options.workers
+def degrade(folder: Path, output: Path, scale: int, degradation: str, seed: int, workers: int | None) -> None:
+    """Write low-resolution pictures of a folder's.
+
+    They lie as the folder's do, and are called 0001x4.png.
+    """
     from rlfn.data.degradations import make_degradation
     from rlfn.data.degrading import degrade_folder
 
-    with _progress("Reducing") as progress:
+    with progress("Reducing") as show:
         failures = degrade_folder(
             folder,
-            out,
+            output,
             scale=scale,
             degradation=make_degradation(degradation),
             seed=seed,
             workers=workers,
-            progress=progress,
+            progress=show,
         )
     for failure in failures:
-        typer.echo(f"failed: {failure}", err=True)
+        warn(f"failed: {failure}")
     if failures:
-        raise typer.Exit(1)
-    typer.echo(f"{out}: done")
+        raise click.exceptions.Exit(1)
+    say(f"{output}: done")
 
 
-@data.command()
-def get(
-    name: Annotated[str | None, typer.Argument(help="What to get; without it, the list.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where it goes.")] = Path("data"),
-) -> None:
-    """Download a public data set or the official weights, check their hashes and unpack them."""
+@command("get", examples=("rlfn data get", "rlfn data get div2k -o pictures"))
+@argument("name", "What to get; without it, the list.", type=options.DOWNLOAD, required=False, metavar="[NAME]")
+@options.output("Where it goes.", options.FOLDER, default=Path("data"))
+def get(name: str | None, output: Path) -> None:
+    """Download a public data set or the official weights.
+
+    Hashes are checked, archives unpacked.
+    """
     from rlfn.data.downloads import DOWNLOADS
     from rlfn.data.downloads import get as get_set
 
     if name is None:
         for key, download in DOWNLOADS.items():
-            typer.echo(f"{key:14}{download.title} ({download.licence})")
+            say(f"{key:14}{download.title} ({download.licence})")
         return
     if name in DOWNLOADS:
-        typer.echo(f"{DOWNLOADS[name].title}. Licence: {DOWNLOADS[name].licence}.")
+        say(f"{DOWNLOADS[name].title}. Licence: {DOWNLOADS[name].licence}.")
         for file in DOWNLOADS[name].files:
-            typer.echo(f"{file.url}\n  {file.hash or 'no hash is known: nothing proves that it is the right file'}")
-    with _progress("Downloading") as progress:
-        files = get_set(name, out, lambda have, total: progress(have, total, ""))
+            say(file.url, f"  {file.hash or 'no hash is known: nothing proves that it is the right file'}")
+    with progress("Downloading", "B") as show:
+        files = get_set(name, output, lambda have, total: show(have, total, ""))
     for path in files:
-        typer.echo(f"{path}: done")
+        say(f"{path}: done")
 
 
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Show a bar on standard error while the body runs; yield what moves it: done, total, what was just done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    tasks: list[Any] = []
-
-    def show(done: int, total: int, name: str) -> None:
-        if not tasks:  # an error before the first step shows no bar
-            tasks.append(shown.add_task(title, name=""))
-            shown.start()
-        shown.update(tasks[0], completed=done, total=total or None, name=name)
-
-    shown = Progress(*columns, TextColumn("{task.fields[name]}"), console=Console(stderr=True))
-    try:
-        yield show
-    finally:
-        if tasks:
-            shown.stop()
+data.add_command(get)
+data.add_command(pack)
+data.add_command(degrade)

@@ -4,112 +4,145 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from rlfn.cli import options
+from rlfn.cli.commands import argument, command
+from rlfn.cli.messages import flags, say, say_json, session, warn
+from rlfn.cli.progress import progress
+from rlfn.errors import DataError, OptionError, listing, setting
 
 if TYPE_CHECKING:
     from rlfn.evaluation.benchmark import BenchmarkReport, Contender
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command("eval")(evaluate)
-    app.command("compare")(compare)
-
-
+@command(
+    "eval",
+    section="Measure",
+    examples=(
+        "rlfn eval rlfn-s-x4 --sets-dir bench",
+        "rlfn eval rlfn-s-x4 mine.safetensors --sets Set5 Set14 --sets-dir bench --per-image",
+        "rlfn eval rlfn-xs-x2 my-pictures/ --json",
+    ),
+)
+@argument(
+    "models",
+    "Packaged models and files of weights, of any scales. A folder or a standard set's name among them counts as a "
+    "set.",
+    type=options.MODEL_OR_SET,
+    nargs=-1,
+    required=True,
+    metavar="MODEL...",
+)
+@options.sets
+@options.sets_dir
+@options.self_ensemble
+@options.option("--save", type=options.FOLDER, help="Write every result as PNG below this folder.")
+@options.engine
+@options.threads
+@options.flag("--per-image", help="Print every picture's scores too.")
+@options.option("--plot", type=options.FILE, help="Draw quality against speed into this PNG.")
+@options.as_json
 def evaluate(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL...",
-            help="Packaged models and files (.safetensors, .pth, .onnx), of any scales. A folder or a standard set's "
-            "name among them counts as a set.",
-        ),
-    ],
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(help="Standard sets or folders of pictures; without it, every standard set that is found."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="The folder that holds the sets; else $RLFN_DATA, else here.")
-    ] = None,
-    self_ensemble: Annotated[bool, typer.Option("--self-ensemble", help="Average eight flips and rotations.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Write every result as PNG below this folder.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, or one that 'rlfn doctor' lists.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores by default.")] = None,
-    per_image: Annotated[bool, typer.Option("--per-image", help="Print every picture's scores too.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Draw quality against speed into this PNG.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    models: tuple[str, ...],
+    sets: tuple[str, ...],
+    sets_dir: Path | None,
+    self_ensemble: bool,
+    save: Path | None,
+    engine: str,
+    threads: int | None,
+    per_image: bool,
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
-    """Score models on test sets: PSNR and SSIM on Y, PSNR on RGB, with bicubic beside them."""
-    import json
-    import sys
+    """Score models on test sets.
 
-    from rlfn.errors import DataError, listing
+    PSNR and SSIM on Y, PSNR on RGB, with bicubic beside them.
+    """
     from rlfn.evaluation.benchmark import evaluate as measure
     from rlfn.evaluation.contenders import load_contenders
-    from rlfn.evaluation.report import header, image_table, table, to_data
+    from rlfn.evaluation.report import to_data
     from rlfn.evaluation.sets import STANDARD, sets_present
 
-    models, wanted = _sort_names(names, sets)
-    contenders = load_contenders(models, engine, threads, self_ensemble)
-    shown = sys.stderr.isatty() and not as_json
-
-    def progress(name: str, picture: str, done: int, count: int) -> None:
-        typer.echo(f"\r\x1b[K{name}: {done} of {count}, {picture}" if done < count else "\r\x1b[K", err=True, nl=False)
-
-    chosen = wanted or sets_present(min(contender.scale for contender in contenders), data)
-    if not chosen:
+    chosen, wanted = _sort_names(models, sets)
+    contenders = load_contenders(chosen, engine, threads, self_ensemble)
+    wanted = wanted or sets_present(min(contender.scale for contender in contenders), sets_dir)
+    if not wanted:
         raise DataError(
-            f"None of {listing(STANDARD)} is there. Name the folder that holds them with --data or RLFN_DATA, "
-            "or a folder of pictures with --sets."
+            f"None of {listing(STANDARD)} is there. Name the folder that holds them with {setting('sets_dir')} or "
+            f"{options.SETS_DIR_VARIABLES[0]}, or a folder of pictures with {setting('sets')}."
         )
-    report = measure(contenders, chosen, data, save=save, progress=progress if shown else None)
+    with progress("Scoring") as show:
+        report = measure(
+            contenders,
+            wanted,
+            sets_dir,
+            save=save,
+            progress=lambda name, picture, done, count: show(done, count, f"{name}, {picture}"),
+        )
     if as_json:
-        typer.echo(json.dumps(to_data(report), indent=2))
+        say_json(to_data(report, flags(session().command)), indent=2)
     else:
-        lines = [*header(report), "", *(table(report) if report.results else [])]
-        typer.echo("\n".join([*lines, "", *image_table(report)] if per_image else lines))
-        for facts in report.sets:
-            if facts.warning:
-                typer.echo(f"warning: {facts.warning}", err=True)
+        _print(report, per_image)
     if plot is not None and report.results:
         _plot(report, contenders, plot)
     _end(report)
 
 
+@command(
+    "compare",
+    section="Measure",
+    examples=(
+        "rlfn compare photo.png -o panels.png",
+        "rlfn compare photo.png --models rlfn-s-x4 rlfn-xs-x4 --crop 120,80,96,96",
+    ),
+)
+@argument("picture", "The high-resolution picture.", type=options.FILE, metavar="PICTURE")
+@argument("others", "Models, as after --models.", type=options.MODEL, nargs=-1, required=False, metavar="[MODEL]...")
+@options.option(
+    "--models",
+    type=options.MODEL,
+    multiple=True,
+    help="Models of one scale; may be repeated.",
+    show_default="the first packaged one",
+)
+@options.option("--crop", type=click.STRING, metavar="X,Y,W,H", help="The place to show, in px.")
+@options.output("The PNG to write.", default=Path("comparison.png"))
+@options.engine
+@options.threads
 def compare(
-    picture: Annotated[Path, typer.Argument(help="The high-resolution picture.")],
-    others: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models, as after --models.")] = None,
-    models: Annotated[
-        list[str] | None, typer.Option(help="Models of one scale; the first packaged one by default.")
-    ] = None,
-    crop: Annotated[str | None, typer.Option(help="The place to show: x,y,w,h in px.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")] = Path("comparison.png"),
-    engine: Annotated[str, typer.Option(help="auto, or one that 'rlfn doctor' lists.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores by default.")] = None,
+    picture: Path,
+    others: tuple[str, ...],
+    models: tuple[str, ...],
+    crop: str | None,
+    output: Path,
+    engine: str,
+    threads: int | None,
 ) -> None:
-    """Draw HR, bicubic and models side by side, with the PSNR and SSIM of the whole picture under each."""
+    """Draw HR, bicubic and models side by side.
+
+    Under each stand the PSNR and SSIM of the whole picture.
+    """
     from rlfn.evaluation.contenders import load_contenders
     from rlfn.evaluation.plots import Crop, draw_panels
     from rlfn.evaluation.plots import compare as make_panels
     from rlfn.evaluation.sets import read_rgb
     from rlfn.models import catalog
 
-    chosen = [*(models or []), *(others or [])] or [next(iter(catalog.models()))]
+    chosen = [*models, *others] or [next(iter(catalog.models()))]
     place = Crop.parse(crop) if crop else None
     panels = make_panels(read_rgb(picture), load_contenders(chosen, engine, threads), place)
     draw_panels(panels, output)
     for panel in panels:
         if panel.score is not None:
-            typer.echo(f"{panel.title}: {panel.score.psnr:.3f} dB / {panel.score.ssim:.4f}")
-    typer.echo(str(output))
+            say(f"{panel.title}: {panel.score.psnr:.3f} dB / {panel.score.ssim:.4f}")
+    say(str(output))
 
 
-def _sort_names(names: Sequence[str], sets: Sequence[str] | None) -> tuple[list[str], list[str]]:
+def _sort_names(names: Sequence[str], sets: Sequence[str]) -> tuple[list[str], list[str]]:
     """Part models from sets, so that ``--sets Set5 Set14`` reads as it is written."""
-    from rlfn.errors import OptionError
     from rlfn.evaluation.sets import STANDARD
 
     known = {name.lower() for name in STANDARD}
@@ -117,7 +150,18 @@ def _sort_names(names: Sequence[str], sets: Sequence[str] | None) -> tuple[list[
     models = [name for name, found in zip(names, is_set, strict=True) if not found]
     if not models:
         raise OptionError("No model was named. Name one that 'rlfn models' lists, or a file of weights.")
-    return models, [*(sets or []), *(name for name, found in zip(names, is_set, strict=True) if found)]
+    return models, [*sets, *(name for name, found in zip(names, is_set, strict=True) if found)]
+
+
+def _print(report: BenchmarkReport, per_image: bool) -> None:
+    from rlfn.evaluation.report import header, image_table, table
+
+    say(*header(report), "", *(table(report) if report.results else []))
+    if per_image:
+        say("", *image_table(report))
+    for facts in report.sets:
+        if facts.warning:
+            warn(f"warning: {facts.warning}")
 
 
 def _plot(report: BenchmarkReport, contenders: Sequence[Contender], path: Path) -> None:
@@ -139,6 +183,6 @@ def _end(report: BenchmarkReport) -> None:
     """Name what failed, and end with status 1 if anything did."""
     for failure in report.failures:
         which = f"{failure.set} x{failure.scale}" + (f", {failure.model}" if failure.model else "")
-        typer.echo(f"rlfn: {which}: {failure.message}", err=True)
+        warn(f"rlfn: {which}: {failure.message}")
     if report.failures:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)

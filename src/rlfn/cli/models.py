@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command()(models)
-    app.command()(convert)
-    app.command()(fuse)
-    app.command()(export)
-    app.command()(prune)
+from rlfn.cli import options
+from rlfn.cli.commands import argument, command
+from rlfn.cli.messages import say, say_json
+from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, listing, setting, unknown
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False) -> None:
+@command("models", section="Use", examples=("rlfn models", "rlfn models --json"))
+@options.as_json
+def models(as_json: bool) -> None:
     """List the packaged models with their scores."""
     from rlfn.models import catalog
 
     rows = catalog.models().values()
     if as_json:
-        import json
-
         facts = [
             {
                 "name": model.name,
+                "family": model.family,
                 "variant": model.variant,
                 "scale": model.scale,
                 "parameters": model.parameters,
                 "scores": model.scores,
-                "precisions": sorted({file.precision for file in model.files}),
+                "precisions": list(model.precisions),
                 "training": model.training,
                 "licence": model.licence,
             }
             for model in rows
         ]
-        typer.echo(json.dumps(facts, indent=2))
+        say_json(facts, indent=2)
         return
     from rich.console import Console
     from rich.table import Table
@@ -50,7 +46,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the table
             f"{model.scores[name]['psnr']:.2f} / {model.scores[name]['ssim']:.4f}" if name in model.scores else ""
             for name in sets
         ]
-        precisions = ", ".join(sorted({file.precision for file in model.files}))
+        precisions = ", ".join(model.precisions)
         table.add_row(model.name, f"x{model.scale}", f"{model.parameters:,}", *scores, precisions, model.licence)
     console = Console()
     if not console.is_terminal:
@@ -61,12 +57,16 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print the table
         console.print(f"{model.name}: {model.training}.", highlight=False)
 
 
-def convert(
-    source: Annotated[Path, typer.Argument(help="Weights: .safetensors or .pth, ours or the official ones.")],
-    target: Annotated[Path, typer.Argument(help="The file to write: .safetensors or .pth.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
-) -> None:
-    """Copy weights between safetensors and the official .pth layout."""
+@command(
+    "convert",
+    section="Ship",
+    examples=("rlfn convert official.pth mine.safetensors", "rlfn convert mine.safetensors official.pth --overwrite"),
+)
+@argument("source", "Weights: .safetensors or .pth, ours or the official ones.", type=options.FILE, metavar="SOURCE")
+@argument("target", "The file to write: .safetensors or .pth.", type=options.FILE, metavar="TARGET")
+@options.overwrite
+def convert(source: Path, target: Path, overwrite: bool) -> None:
+    """Copy weights between safetensors and .pth, the official layout."""
     _check_target(source, target, overwrite)
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.reference import Reference
@@ -75,17 +75,16 @@ def convert(
     from rlfn.networks import save_checkpoint
 
     save_checkpoint(target, checkpoint.network, checkpoint.variant, checkpoint.scale, checkpoint.metadata)
-    typer.echo(f"{target}: {checkpoint.variant.name} x{checkpoint.scale}")
+    say(f"{target}: {checkpoint.variant.name} x{checkpoint.scale}")
 
 
-def fuse(
-    source: Annotated[Path, typer.Argument(help="A network's training form: .safetensors or .pth.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write: .safetensors or .pth.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
-) -> None:
-    """Fold the branches of a network's training form into plain convolutions."""
+@command("fuse", section="Ship", examples=("rlfn fuse runs/mine/model.safetensors -o mine.safetensors",))
+@argument("source", "A network's training form: .safetensors or .pth.", type=options.FILE, metavar="SOURCE")
+@options.output("The file to write: .safetensors or .pth.", required=True)
+@options.overwrite
+def fuse(source: Path, output: Path, overwrite: bool) -> None:
+    """Fold a training form's branches into plain convolutions."""
     _check_target(source, output, overwrite)
-    from rlfn.errors import ModelError, listing
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.reference import Reference
 
@@ -103,32 +102,58 @@ def fuse(
     fused = fuse_checkpoint(checkpoint)
     save_checkpoint(output, fused.network, fused.variant, fused.scale, fused.metadata)
     count = sum(parameter.numel() for parameter in fused.network.parameters())
-    typer.echo(f"{output}: {fused.variant.name} x{fused.scale}, {count:,} parameters")
+    say(f"{output}: {fused.variant.name} x{fused.scale}, {count:,} parameters")
 
 
-def export(
-    model: Annotated[str | None, typer.Argument(help="Packaged model, or a .safetensors or .pth file.")] = None,
-    to: Annotated[str, typer.Option("--to", help="The format; --list names them all.")] = "onnx",
-    precision: Annotated[str, typer.Option("--precision", help="fp32, fp16 or int8, as far as the format has it.")] = (
-        "fp32"
+@command(
+    "export",
+    section="Ship",
+    examples=(
+        "rlfn export --list",
+        "rlfn export rlfn-s-x4 --to onnx -o rlfn.onnx",
+        "rlfn export mine.safetensors --to ncnn --precision fp16",
+        "rlfn export rlfn-xs-x2 --to tflite --shape 1x3x180x320 --image-io",
     ),
-    shape: Annotated[
-        str | None, typer.Option("--shape", help="A fixed input, such as 1x3x180x320. Default: any size.")
-    ] = None,
-    image_io: Annotated[
-        bool, typer.Option("--image-io", help="8-bit pictures (N, H, W, 3) in and out, rounding inside.")
-    ] = False,
-    calibration: Annotated[
-        Path | None, typer.Option(help="For int8: a folder of low-resolution pictures. Default: packaged ones.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file to write. Default: the model's name, here.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
-    show_formats: Annotated[bool, typer.Option("--list", help="List the formats and their precisions.")] = False,
+)
+@argument(
+    "model", "Packaged model, or a .safetensors or .pth file.", type=options.MODEL, required=False, metavar="[MODEL]"
+)
+@options.option("--to", type=options.EXPORT, default="onnx", help="The format; --list names them all.")
+@options.option(
+    "--precision", type=options.EXPORT_PRECISION, default="fp32", help="As far as the format has it; --list says which."
+)
+@options.option(
+    "--shape",
+    type=click.STRING,
+    metavar="Nx3xHxW",
+    help="A fixed input, such as 1x3x180x320.",
+    show_default="any size",
+)
+@options.flag("--image-io", help="8-bit pictures (N, H, W, 3) in and out, rounding inside.")
+@options.option(
+    "--calibration",
+    type=options.FOLDER,
+    help="For int8: a folder of low-resolution pictures.",
+    show_default="packaged ones",
+)
+@options.output("The file to write.", show_default="the model's name, here")
+@options.overwrite
+@options.flag("--list", "show_formats", help="List the formats and their precisions.")
+def export(
+    model: str | None,
+    to: str,
+    precision: str,
+    shape: str | None,
+    image_io: bool,
+    calibration: Path | None,
+    output: Path | None,
+    overwrite: bool,
+    show_formats: bool,
 ) -> None:
-    """Write a network in the format of another runtime, compared there with torch before the file appears."""
-    from rlfn.errors import MissingExtraError, OptionError, unknown
+    """Write a network for another runtime.
+
+    It is compared there with torch before the file appears.
+    """
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.reference import Reference
 
@@ -142,7 +167,7 @@ def export(
         raise MissingExtraError("Exporting", "torch") from None
     if show_formats:
         for name, row in FORMATS.items():
-            typer.echo(f"{name:14}{' '.join(row.suffixes):24}{', '.join(row.precisions):20}{row.about}")
+            say(f"{name:14}{' '.join(row.suffixes):24}{', '.join(row.precisions):20}{row.about}")
         return
     if model is None:
         raise OptionError("Name a model that 'rlfn models' lists, or a .safetensors or .pth file.")
@@ -158,26 +183,33 @@ def export(
     check_request(checkpoint, to, target, request)
     report = write(checkpoint, to, target, request, seconds=1.0)
     names = ", ".join(str(file) for file in report.files)
-    typer.echo(f"{names}: {checkpoint.variant.name} x{checkpoint.scale}, {to} {precision}, {report.size / 1e6:.2f} MB")
+    say(f"{names}: {checkpoint.variant.name} x{checkpoint.scale}, {to} {precision}, {report.size / 1e6:.2f} MB")
     agreement = report.agreement
-    typer.echo(
+    say(
         f"at most {agreement.worst:.2g} of 255 levels from torch, PSNR at least {agreement.psnr:.1f} dB, "
         f"on {agreement.on}"
     )
     if report.milliseconds is not None:
         own, reference = report.milliseconds
         height, width = report.timed_size
-        typer.echo(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, by turns: {reference:.1f} ms")
+        say(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, by turns: {reference:.1f} ms")
 
 
-def prune(
-    source: Annotated[str, typer.Argument(help="Packaged model, or a .safetensors or .pth file of an RLFN.")],
-    target: Annotated[Path, typer.Argument(help="The file to write: .safetensors or .pth.")],
-    channels: Annotated[int | None, typer.Option(help="How many channels to keep between the blocks.")] = None,
-    mid: Annotated[int | None, typer.Option(help="How many channels to keep inside the blocks.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
-) -> None:
-    """Remove the channels of smallest norm from an RLFN; the result wants fine-tuning."""
+@command(
+    "prune",
+    section="Ship",
+    examples=("rlfn prune rlfn-s-x4 narrow.safetensors --channels 40", "rlfn prune mine.pth narrow.pth --mid 32"),
+)
+@argument("source", "Packaged model, or a .safetensors or .pth file of an RLFN.", type=options.MODEL, metavar="MODEL")
+@argument("target", "The file to write: .safetensors or .pth.", type=options.FILE, metavar="TARGET")
+@options.option("--channels", type=options.WHOLE, help="How many channels to keep between the blocks.")
+@options.option("--mid", type=options.WHOLE, help="How many channels to keep inside the blocks.")
+@options.overwrite
+def prune(source: str, target: Path, channels: int | None, mid: int | None, overwrite: bool) -> None:
+    """Remove the channels of smallest norm from an RLFN.
+
+    The result wants fine-tuning.
+    """
     _check_target(Path(source), target, overwrite)
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.reference import Reference
@@ -189,15 +221,13 @@ def prune(
     pruned = shrink(checkpoint, channels=channels, mid=mid)
     save_checkpoint(target, pruned.network, pruned.variant, pruned.scale, pruned.metadata)
     before, after = (sum(p.numel() for p in each.network.parameters()) for each in (checkpoint, pruned))
-    typer.echo(f"{target}: {pruned.variant.name} x{pruned.scale}, {before:,} -> {after:,} parameters")
-    typer.echo(f"It needs fine-tuning: a recipe whose first stage has init = '{target}'.")
+    say(f"{target}: {pruned.variant.name} x{pruned.scale}, {before:,} -> {after:,} parameters")
+    say(f"It needs fine-tuning: a recipe whose first stage has init = '{target}'.")
 
 
 def _check_target(source: Path, target: Path, overwrite: bool) -> None:
     """Refuse to replace a file unasked, or the source at all."""
-    from rlfn.errors import OutputError
-
     if target.exists() and source.exists() and target.samefile(source):
         raise OutputError(f"{target} is the input itself. Inputs are never overwritten: choose another name.")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists. Replace it with --overwrite, or choose another name.")
+        raise OutputError(f"{target} exists. Replace it with {setting('overwrite')}, or choose another name.")

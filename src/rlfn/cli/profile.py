@@ -2,64 +2,79 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
+
+from rlfn.cli import options
+from rlfn.cli.commands import argument, command
+from rlfn.cli.messages import say, say_json
+from rlfn.errors import OptionError, setting
 
 if TYPE_CHECKING:
     from rlfn.evaluation.profile import Profile
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command."""
-    app.command("profile")(profile)
-
-
+@command(
+    "profile",
+    section="Measure",
+    examples=(
+        "rlfn profile rlfn-s-x4",
+        "rlfn profile rlfn-s-x4 rlfn-xs-x4 --compare --result 1280x720",
+    ),
+)
+@argument("models", "Packaged models or files.", type=options.MODEL, nargs=-1, required=True, metavar="MODEL...")
+@options.option("--input", type=click.STRING, metavar="WxH", help="The LR picture.", show_default="256x256")
+@options.option("--result", type=click.STRING, metavar="WxH", help="Instead: the size of the result, such as 1280x720.")
+@options.flag("--compare", help="Time the models in turn and print the ratios.")
+@options.engine
+@options.threads
+@options.option("--seconds", type=options.NUMBER, default=5.0, help="Time for the timed calls of each model.")
+@click.option("--layers/--no-layers", default=None, help="Print a row for each layer; as a rule for one model.")
+@options.as_json
 def profile(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Packaged models or files.")],
-    size: Annotated[
-        str | None, typer.Option("--input", help="The LR picture: WIDTHxHEIGHT; 256x256 by default.")
-    ] = None,
-    output: Annotated[str | None, typer.Option(help="Instead: the size of the result, such as 1280x720.")] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Time the models in turn and print the ratios.")] = False,
-    engine: Annotated[str, typer.Option(help="auto, or one that 'rlfn doctor' lists.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores by default.")] = None,
-    seconds: Annotated[float, typer.Option(help="Time to spend on the timed calls of each model.")] = 5.0,
-    layers: Annotated[bool | None, typer.Option(help="Print a row for each layer; as a rule for one model.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    models: tuple[str, ...],
+    input: str | None,
+    result: str | None,
+    compare: bool,
+    engine: str,
+    threads: int | None,
+    seconds: float,
+    layers: bool | None,
+    as_json: bool,
 ) -> None:
-    """Measure what models cost: counts, memory, latency, the share of this machine's peak."""
-    import json
+    """Measure what models cost.
 
-    from rlfn.errors import OptionError
+    Counts, memory, latency, and the share of this machine's peak.
+    """
     from rlfn.evaluation.profile import parse_size
     from rlfn.evaluation.profile import profile as measure
     from rlfn.evaluation.report import aligned
 
-    if size and output:
-        raise OptionError("Give either --input or --output, not both.")
+    if input and result:
+        raise OptionError(f"Give either {setting('input')} or {setting('result')}, not both.")
     if compare and len(models) < 2:
-        raise OptionError("--compare needs two models or more.")
+        raise OptionError(f"{setting('compare')} needs two models or more.")
     found = measure(
         models,
-        size=parse_size(output or size or "256x256"),
-        of_output=output is not None,
+        size=parse_size(result or input or "256x256"),
+        of_output=result is not None,
         engine=engine,
         threads=threads,
         seconds=seconds,
     )
     if as_json:
-        typer.echo(json.dumps({"profiles": [_data(row) for row in found]}, indent=2))
+        say_json({"profiles": [_data(row) for row in found]}, indent=2)
         return
-    typer.echo("\n".join(aligned(_summary(found))))
+    say(*aligned(_summary(found)))
     if len(found) > 1:
         for row in found[1:]:
             ratio = row.latency.median / found[0].latency.median
-            typer.echo(f"{row.model} takes {ratio:.3f} times as long as {found[0].model}")
+            say(f"{row.model} takes {ratio:.3f} times as long as {found[0].model}")
     if layers or (layers is None and len(found) == 1):
         for row in found:
             if row.counts is not None:
-                typer.echo("\n".join(["", *aligned(_layers(row))]))
+                say("", *aligned(_layers(row)))
 
 
 def _summary(found: list[Profile]) -> list[list[str]]:

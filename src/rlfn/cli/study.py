@@ -3,39 +3,59 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+
+from rlfn.cli import options
+from rlfn.cli.commands import argument, command
+from rlfn.cli.messages import say, warn
+from rlfn.errors import MissingExtraError, OptionError, setting, unknown
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command."""
-    app.command()(study)
-
-
+@command(
+    "study",
+    section="Measure",
+    examples=(
+        "rlfn study",
+        "rlfn study warm-start --data div2k.pack --budget hours=2 --sets-dir bench",
+        "rlfn study results --sets-dir bench --models mine.safetensors",
+    ),
+)
+@argument("name", "A study; without it, the list of studies.", type=options.STUDY, required=False, metavar="[NAME]")
+@options.data
+@options.option(
+    "--budget",
+    type=click.STRING,
+    default="hours=1",
+    metavar="BUDGET",
+    help="hours=H for all of the study, iterations=N for each stage, or paper.",
+)
+@options.output("The folder of the results.", options.FOLDER, show_default="studies/NAME")
+@options.option("--seeds", type=options.COUNT, default=2, help="How often each training is repeated.")
+@options.sets
+@options.sets_dir
+@options.option(
+    "--models", type=options.MODEL, multiple=True, help="Further models or folders of models; may be repeated."
+)
+@options.option("--vgg19", type=options.FILE, help="torchvision's VGG-19 weights.")
+@options.threads
 def study(
-    name: Annotated[str | None, typer.Argument(help="A study; without it, the list of studies.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The pack to train on, made by rlfn data pack.")] = None,
-    budget: Annotated[
-        str, typer.Option(help="hours=H for all of the study, iterations=N for each stage, or paper.")
-    ] = "hours=1",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The folder of the results. Default: studies/NAME.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="How often each training is repeated.", min=1)] = 2,
-    sets: Annotated[
-        list[str] | None, typer.Option(help="Sets to score on, by name or folder; every standard set that is found.")
-    ] = None,
-    bench: Annotated[
-        Path | None, typer.Option(help="The folder that holds the standard sets; else $RLFN_DATA, else here.")
-    ] = None,
-    models: Annotated[list[str] | None, typer.Option(help="Further models or folders of models to measure.")] = None,
-    vgg19: Annotated[Path | None, typer.Option(help="torchvision's VGG-19 weights.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the latencies; all cores by default.")] = None,
+    name: str | None,
+    data: Path | None,
+    budget: str,
+    output: Path | None,
+    seeds: int,
+    sets: tuple[str, ...],
+    sets_dir: Path | None,
+    models: tuple[str, ...],
+    vgg19: Path | None,
+    threads: int | None,
 ) -> None:
-    """Repeat a table or figure of the paper; what is finished in the folder is not done again."""
+    """Repeat a table or figure of the paper.
+
+    What is finished in the folder is not done again.
+    """
     from rlfn.cli.threads import keep_from_spinning
-    from rlfn.errors import MissingExtraError, OptionError, unknown
 
     keep_from_spinning()
     try:
@@ -47,29 +67,31 @@ def study(
 
     if name is None:
         width = max(map(len, STUDIES))
-        typer.echo("\n".join(f"{each:<{width}}  {row.about}" for each, row in STUDIES.items()))
+        say(*(f"{each:<{width}}  {row.about}" for each, row in STUDIES.items()))
         return
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
     if STUDIES[name].trains and data is None:
-        raise OptionError(f"The study {name} trains. Give it a pack: --data PACK (made by rlfn data pack).")
+        pack = setting("data", "PACK")
+        raise OptionError(f"The study {name} trains. Give it a pack: {pack} (made by 'rlfn data pack').")
     if vgg19 is not None and not vgg19.is_file():
-        raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave --vgg19 out.")
+        leave = setting("vgg19")
+        raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave {leave} out.")
     with stop_on_signals() as stop:
         request = StudyRequest(
-            out=out or Path("studies") / name,
+            out=output or Path("studies") / name,
             data=data,
-            bench=bench,
-            sets=tuple(sets or ()),
+            sets_dir=sets_dir,
+            sets=sets,
             budget=Budget.parse(budget),
             seeds=seeds,
-            models=tuple(models or ()),
+            models=models,
             vgg19=vgg19,
             threads=threads,
-            say=lambda text: typer.echo(text),
+            say=lambda text: say(*text.splitlines()),
             stop=stop,
         )
         ended = STUDIES[name].run(request)
     if not ended:
-        typer.echo("Repeat the command to go on.", err=True)
-        raise typer.Exit(130)
+        warn("Repeat the command to go on.")
+        raise click.exceptions.Exit(130)

@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+
+from rlfn.cli import options
+from rlfn.cli.commands import argument, command
+from rlfn.cli.messages import say, warn
+from rlfn.errors import MissingExtraError, OptionError, setting
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command()(train)
-
-
+@command(
+    "train",
+    section="Train",
+    examples=(
+        "rlfn train cpu-evening --data div2k.pack",
+        "rlfn train mine.toml --data div2k.pack -o runs/mine --set stages.0.hours=0.5",
+        "rlfn train --resume runs/mine",
+        "rlfn train paper --dry-run",
+    ),
+)
+@argument("recipe", "A recipe's name or .toml file.", type=options.RECIPE, required=False, metavar="[RECIPE]")
+@options.data
+@options.output("The run's folder.", options.FOLDER, show_default="runs/RECIPE")
+@options.option(
+    "--set",
+    "overrides",
+    type=click.STRING,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the recipe, for example stages.0.loss.l1=1; may be repeated.",
+)
+@options.option("--resume", type=options.FOLDER, metavar="RUN", help="Go on with the run in this folder.")
+@options.flag("--dry-run", help="Print the resolved recipe and its cost; train nothing.")
+@options.option(
+    "--accelerator", type=click.STRING, default="auto", metavar="NAME", help="auto, cpu, cuda, ...: Fabric's names."
+)
+@options.option("--devices", type=options.COUNT, default=1, help="Devices on each node.")
+@options.option("--nodes", type=options.COUNT, default=1, help="Nodes.")
+@options.option("--strategy", type=click.STRING, default="auto", metavar="NAME", help="auto, ddp, ...: Fabric's names.")
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe's name or .toml file.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The pack to train on, made by rlfn data pack.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/RECIPE.")] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a key, for example stages.0.loss.l1=1.", metavar="KEY=VALUE"),
-    ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", metavar="RUN")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved recipe and its cost; train nothing.")
-    ] = False,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda, ...: Lightning Fabric's names.")] = "auto",
-    devices: Annotated[int, typer.Option(help="Devices on each node.", min=1)] = 1,
-    nodes: Annotated[int, typer.Option(help="Nodes.", min=1)] = 1,
-    strategy: Annotated[str, typer.Option(help="auto, ddp, ...: Lightning Fabric's names.")] = "auto",
+    recipe: str | None,
+    data: Path | None,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    resume: Path | None,
+    dry_run: bool,
+    accelerator: str,
+    devices: int,
+    nodes: int,
+    strategy: str,
 ) -> None:
     """Train a network by a recipe."""
     from rlfn.cli.threads import keep_from_spinning
-    from rlfn.errors import MissingExtraError, OptionError
 
     keep_from_spinning()
     try:
@@ -44,24 +66,26 @@ def train(
         raise MissingExtraError("Training", "train") from error
 
     if resume is not None:
-        if recipe is not None or overrides or out is not None:
-            raise OptionError("--resume goes on with the run as it is: leave out the recipe, --out and --set.")
+        if recipe is not None or overrides or output is not None:
+            others = f"the recipe, {setting('output')} and {setting('overrides')}"
+            raise OptionError(f"{setting('resume')} goes on with the run as it is: leave out {others}.")
         folder = resume
         resolved, packed = settings_of_run(resume)
         data = data or packed
     elif recipe is None:
-        raise OptionError(f"Name a recipe, or a run with --resume. Recipes: {', '.join(shipped_recipes())}.")
+        names = ", ".join(shipped_recipes())
+        raise OptionError(f"Name a recipe, or a run with {setting('resume')}. Recipes: {names}.")
     else:
-        resolved = load_recipe(recipe, overrides or ())
-        folder = out or Path("runs") / resolved.name
+        resolved = load_recipe(recipe, overrides)
+        folder = output or Path("runs") / resolved.name
     if dry_run:
         from rlfn.training.cost import describe
 
-        typer.echo(describe(resolved))
+        say(*describe(resolved).splitlines())
         return
     where = Devices(accelerator, devices, nodes, strategy)
     with stop_on_signals() as stop:
         ended = run_training(resolved, folder, data=data, where=where, resume=resume is not None, stop=stop)
     if not ended:
-        typer.echo(f"Go on with: rlfn train --resume {folder}", err=True)
-        raise typer.Exit(130)
+        warn(f"Go on with: rlfn train {setting('resume', folder)}")
+        raise click.exceptions.Exit(130)

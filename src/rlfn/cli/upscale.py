@@ -3,175 +3,156 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
+
+from rlfn.cli import options
+from rlfn.cli.commands import argument, command
+from rlfn.cli.messages import explain, warn
+from rlfn.cli.records import Shown
+from rlfn.errors import OptionError, PictureError, RlfnError, setting
 
 if TYPE_CHECKING:
-    from rlfn.jobs.batch import Batch, Record
-    from rlfn.jobs.plan import Job, Plan
+    from rlfn.jobs.batch import Batch, Settings
+    from rlfn.jobs.plan import Naming, Plan
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command."""
-    app.command()(upscale)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is not a number.") from None
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is not a whole number.") from None
-
-
-_NUMBER: Any = {"parser": _number, "metavar": "NUMBER"}
-_WHOLE: Any = {"parser": _whole, "metavar": "INTEGER"}
-
-
+@command(
+    "upscale",
+    section="Use",
+    examples=(
+        "rlfn upscale photo.jpg",
+        "rlfn upscale photo.jpg -o large.png --width 3840",
+        "rlfn upscale holiday/ -r -m rlfn-xs --format jpg --quality 90",
+        "rlfn upscale incoming/ --watch -o large/",
+        "cat photo.jpg | rlfn upscale - -o - > large.png",
+    ),
+)
+@argument("inputs", "Pictures, folders, patterns, or - (standard input).", nargs=-1, required=True, metavar="INPUT...")
+@options.output("File, folder, or - (standard output).", click.STRING, metavar="PATH", show_default="beside the input")
+@options.option("--scale", "-s", type=options.NUMBER, help="Factor, also fractional.", show_default="the model's")
+@options.option("--width", type=options.WHOLE, help="Width wanted, in px.")
+@options.option("--height", type=options.WHOLE, help="Height wanted, in px.")
+@options.model
+@options.engine
+@options.precision
+@options.threads
+@options.tile
+@options.option(
+    "--format", type=options.FORMAT, help="Format; 'rlfn doctor' lists them.", show_default="the output's name, or png"
+)
+@options.option("--quality", type=options.WHOLE, help="1 to 100, of lossy formats.", show_default="the format's")
+@options.self_ensemble
+@options.flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
+@options.flag("--recursive", "-r", help="Take sub-folders too.")
+@options.overwrite
+@options.flag("--keep-suffix", help="Keep the inputs' suffixes in the names: a.jpg.png.")
+@options.flag("--keep-dates", help="Give outputs the time of change of their inputs.")
+@options.flag("--watch", help="Go on with pictures that arrive in the folder, until Ctrl-C.")
+@options.option("--max-pixels", type=options.WHOLE, help="Largest input in px.", show_default="64 million")
+@options.as_json
 def upscale(
-    context: typer.Context,
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Pictures, folders, patterns, or - (stdin).")],
-    output: Annotated[
-        str | None, typer.Option("-o", "--output", help="File, folder, or - (stdout). Default: beside the input.")
-    ] = None,
-    scale: Annotated[
-        float | None, typer.Option("-s", "--scale", help="Factor, also fractional. Default: the model's.", **_NUMBER)
-    ] = None,
-    width: Annotated[int | None, typer.Option("--width", help="Width wanted, in px.", **_WHOLE)] = None,
-    height: Annotated[int | None, typer.Option("--height", help="Height wanted, in px.", **_WHOLE)] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "-m",
-            "--model",
-            help="Packaged model, or network (rlfn-xs is the fast one): see 'rlfn models'. Or a file of weights.",
-        ),
-    ] = None,
-    engine: Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino or torch.")] = "auto",
-    threads: Annotated[int | None, typer.Option("--threads", help="CPU threads. Default: all cores.", **_WHOLE)] = None,
-    tile: Annotated[
-        str, typer.Option("--tile", help="Largest tile side in px of the input; 0: whole picture; auto: by memory.")
-    ] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or int8.")] = "auto",
-    format: Annotated[
-        str | None, typer.Option("--format", help="png, jpg, webp, tiff or avif. Default: the output's name, or png.")
-    ] = None,
-    quality: Annotated[int | None, typer.Option("--quality", help="1 to 100, of lossy formats.", **_WHOLE)] = None,
-    self_ensemble: Annotated[
-        bool, typer.Option("--self-ensemble", help="Average the eight flips and rotations: slightly better, 8x slower.")
-    ] = False,
-    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Take sub-folders too.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
-    max_pixels: Annotated[
-        int | None, typer.Option("--max-pixels", help="Largest input accepted, in px. Default: 64 million.", **_WHOLE)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON record a picture.")] = False,
+    inputs: tuple[str, ...],
+    output: str | None,
+    recursive: bool,
+    keep_suffix: bool,
+    watch: bool,
+    as_json: bool,
+    **asked: Any,
 ) -> None:
-    """Make pictures larger and sharper."""
+    """Make pictures larger and sharper.
+
+    With --json, one record a picture is printed.
+    """
+    from rlfn.jobs.batch import Batch
+    from rlfn.jobs.plan import Naming, make_plan
+
+    settings = _settings(**asked)
+    shown = Shown(as_json)
+    batch = Batch(settings, shown.progress)
+    naming = Naming(settings.enlarge.wanted.label(batch.model_scale), settings.format, recursive, keep_suffix)
+    if watch:
+        ended_well = _watch(batch, inputs, output, naming, shown)
+    else:
+        plan = make_plan(inputs, output, naming)
+        _check_streams(plan)
+        ended_well = _run(batch, plan, shown)
+    if not ended_well:
+        raise click.exceptions.Exit(1)
+
+
+def _settings(
+    scale: float | None,
+    width: int | None,
+    height: int | None,
+    tile: str,
+    format: str | None,
+    quality: int | None,
+    overwrite: bool,
+    keep_dates: bool,
+    max_pixels: int | None,
+    **how: Any,
+) -> Settings:
     from rlfn.images.files import DEFAULT_MAX_PIXELS, format_for
     from rlfn.inference.enlarge import EnlargeOptions
     from rlfn.inference.sizing import Wanted
-    from rlfn.jobs.batch import Batch, Settings
-    from rlfn.jobs.plan import Naming, make_plan
+    from rlfn.jobs.batch import Settings
 
-    wanted = Wanted(scale, width, height)
-    settings = Settings(
-        EnlargeOptions(
-            wanted, model, engine, precision, threads, int(tile) if tile.isdecimal() else tile, self_ensemble
-        ),
+    return Settings(
+        EnlargeOptions(Wanted(scale, width, height), tile=int(tile) if tile.isdecimal() else tile, **how),
         format=format_for(f".{format.removeprefix('.')}").name if format is not None else None,
         quality=quality,
         overwrite=overwrite,
+        keep_dates=keep_dates,
         max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
     )
-    report: list[Callable[[Job, float], None]] = []
-    batch = Batch(settings, lambda job, share: report[0](job, share))
-    label = wanted.label(batch.model_scale)
-    plan = make_plan(inputs, output, Naming(label, settings.format, recursive))
-    _check_terminals(plan)
-    if not _run(batch, plan, report, as_json, debug=bool(context.obj)):
-        raise typer.Exit(1)
 
 
-def _check_terminals(plan: Plan) -> None:
-    """Refuse to print a picture on a terminal, or to wait for one to be typed."""
-    from rlfn.errors import OptionError
+def _check_streams(plan: Plan) -> None:
+    """Refuse to print a picture on a terminal, to wait for one to be typed, and streams that are closed."""
+    if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):
+        state = "closed" if sys.stdin is None else "a terminal"
+        raise OptionError(f"Standard input is {state}. Pipe a picture into it, or name a file.")
+    if any(job.target is None for job in plan.jobs) and (sys.stdout is None or sys.stdout.isatty()):
+        state = "closed" if sys.stdout is None else "a terminal, where a picture would be printed"
+        raise OptionError(f"Standard output is {state}. Name a file with {setting('output')}, or pipe the output.")
 
-    if any(job.source is None for job in plan.jobs) and sys.stdin.isatty():
-        raise OptionError("Standard input is a terminal. Pipe a picture into it, or name a file.")
-    if any(job.target is None for job in plan.jobs) and sys.stdout.isatty():
-        raise OptionError("A picture would be printed on the terminal. Name a file with -o, or pipe the output.")
 
-
-def _run(batch: Batch, plan: Plan, report: list[Callable[[Job, float], None]], as_json: bool, debug: bool) -> bool:
+def _run(batch: Batch, plan: Plan, shown: Shown) -> bool:
     """Run the plan and print what becomes of it; return whether all went well."""
-    from rlfn.cli.progress import progress
-
-    to_stdout = any(job.target is None for job in plan.jobs)
-    records: list[Record] = []
     try:
-        with progress(plan.jobs) as show, closing(batch.run(plan.jobs)) as run:
-            report.append(show)
+        with shown.running(plan), closing(batch.run(plan.jobs)) as run:
             for record in run:
-                records.append(record)
-                _print_record(record, as_json, to_stdout, debug)
+                shown.record(record)
     except KeyboardInterrupt:
         if len(plan.jobs) > 1:
-            typer.echo("What is finished stays; the same command goes on from there.", err=True)
+            warn("What is finished stays; the same command goes on from there.")
         raise
-    return _summary(records, plan)
+    return shown.summary()
 
 
-def _print_record(record: Record, as_json: bool, to_stdout: bool, debug: bool) -> None:
-    """Print what became of one picture: on stdout unless that carries the picture itself."""
-    for warning in record.warnings:
-        typer.echo(f"{record.input}: {warning}", err=True)
-    if debug and record.cause is not None:
-        import traceback
+def _watch(batch: Batch, inputs: Sequence[str], output: str | None, naming: Naming, shown: Shown) -> bool:
+    """Upscale what lies in a folder and what arrives there, until a signal ends it."""
+    from rlfn.jobs.plan import Plan, make_plan
+    from rlfn.jobs.watch import arrivals
 
-        typer.echo("".join(traceback.format_exception(record.cause)), err=True)
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(record.as_dict()), err=to_stdout)
-    elif record.status == "failed":
-        typer.echo(_failure(record), err=True)
-    elif record.status == "skipped":
-        typer.echo(f"{record.output} exists: skipped. Replace it with --overwrite.", err=to_stdout)
-    elif record.output_size is not None:
-        wide, high = record.output_size
-        how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine})"
-        typer.echo(f"{record.input} -> {record.output}  {how}", err=to_stdout)
-
-
-def _failure(record: Record) -> str:
-    """Return the error, beginning with the input's name where it does not tell it."""
-    error = record.error or ""
-    return error if f"'{record.input}'" in error else f"{record.input}: {error}"
-
-
-def _summary(records: list[Record], plan: Plan) -> bool:
-    """Print the totals of a call with several pictures, and its failures again; return whether all went well."""
-    failed = [record for record in records if record.status == "failed"]
-    if plan.left_out:
-        from rlfn.errors import listing
-
-        names = listing(plan.left_out[:3]) + (", ..." if len(plan.left_out) > 3 else "")
-        typer.echo(f"Left out, being outputs of other inputs: {names}", err=True)
-    if len(records) > 1:
-        count = {status: sum(record.status == status for record in records) for status in ("done", "skipped", "failed")}
-        parts = [f"{count['done']} upscaled"]
-        parts += [f"{count[status]} {status}" for status in ("skipped", "failed") if count[status]]
-        typer.echo(", ".join(parts) + (":" if failed else "."), err=True)
-        for record in failed:
-            typer.echo(f"  {_failure(record)}", err=True)
-    return not failed
+    if len(inputs) != 1 or not Path(inputs[0]).is_dir():
+        raise OptionError(f"{setting('watch')} goes with one folder. Name the folder alone.")
+    with suppress(PictureError):  # there may be none yet; an output that does not fit is said at once
+        make_plan(inputs, output, naming)
+    ended_well = True
+    warn(f"Watching {inputs[0]}. Ctrl-C ends it.")
+    for arrived in arrivals(Path(inputs[0]), recursive=naming.recursive):
+        try:
+            plan = make_plan(inputs, output, naming)
+        except RlfnError as error:
+            warn(f"rlfn: {explain(error)}")
+            ended_well = False
+            continue
+        new = set(arrived)
+        ended_well = _run(batch, Plan([job for job in plan.jobs if job.source in new]), shown) and ended_well
+    return ended_well

@@ -115,7 +115,7 @@ class SetFacts:
 
 @dataclass(frozen=True)
 class Failure:
-    """What could not be measured, and why."""
+    """What could not be measured, and why: ``message``, whose settings a face words (:func:`rlfn.errors.worded`)."""
 
     set: str
     scale: int
@@ -140,7 +140,7 @@ def bicubic(scale: int) -> Contender:
 def evaluate(
     contenders: Sequence[Contender],
     sets: Sequence[str],
-    data: str | Path | None = None,
+    sets_dir: str | Path | None = None,
     *,
     save: Path | None = None,
     progress: ScoringProgress | None = None,
@@ -152,7 +152,7 @@ def evaluate(
     Args:
         contenders: models of any scales; each is measured on the sets at its own scale.
         sets: names or folders, see :func:`rlfn.evaluation.sets.find_set`.
-        data: the folder that holds the sets.
+        sets_dir: the folder that holds the sets.
         save: write every result to ``save/SET_xS/MODEL/PICTURE.png``.
         progress: told of each picture done.
 
@@ -170,11 +170,11 @@ def evaluate(
         warmed: set[str] = set()
         for which in sets:
             try:
-                found = find_set(which, scale, data)
+                found = find_set(which, scale, sets_dir)
                 run = _SetRun(found, rivals, warmed, save)
                 run.measure(progress)
             except RlfnError as error:
-                failures.append(Failure(which, scale, None, str(error)))
+                failures.append(Failure(which, scale, None, error.template))
                 continue
             facts.append(run.facts())
             results += run.results()
@@ -250,7 +250,7 @@ class _SetRun:
     def _drop(self, rival: Contender, picture: str, error: RlfnError) -> None:
         """Leave a contender out of this set: the mean over some of the pictures would be another number."""
         if self.rivals.pop(rival.name, None):
-            self.failures.append(Failure(self.found.name, self.found.scale, rival.name, f"{picture}: {error}"))
+            self.failures.append(Failure(self.found.name, self.found.scale, rival.name, f"{picture}: {error.template}"))
 
     def facts(self) -> SetFacts:
         found = self.found

@@ -222,7 +222,7 @@ def _lr_size(engine: Engine, size: tuple[int, int], of_output: bool) -> tuple[in
     if min(height, width) < traits.min_side:
         raise OptionError(
             f"{traits.variant} cannot be profiled on {width}x{height} px: it needs {traits.min_side} px a side. "
-            f"Choose a larger {setting('input')} or {setting('output')}."
+            f"Choose a larger {setting('input')} or {setting('result')}."
         )
     return height, width
 

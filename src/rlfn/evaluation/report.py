@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rlfn.errors import Wording, as_argument, worded
 from rlfn.evaluation.benchmark import RULES, BenchmarkReport, Result
 from rlfn.evaluation.sets import KNOWN
 
@@ -71,7 +72,7 @@ def aligned(cells: list[list[str]]) -> list[str]:
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 
-def to_data(report: BenchmarkReport) -> dict[str, Any]:
+def to_data(report: BenchmarkReport, wording: Wording = as_argument) -> dict[str, Any]:
     """Return the report as data for JSON; an infinite PSNR, of equal pictures, becomes None."""
     return {
         "rules": dict(RULES),
@@ -93,7 +94,7 @@ def to_data(report: BenchmarkReport) -> dict[str, Any]:
             }
             for result in report.results
         ],
-        "failures": [vars(failure) for failure in report.failures],
+        "failures": [{**vars(failure), "message": worded(failure.message, wording)} for failure in report.failures],
     }
 
 

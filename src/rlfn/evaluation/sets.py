@@ -99,29 +99,34 @@ class Fingerprint:
         return hashlib.sha256(b"".join(sorted(self._parts))).hexdigest()[:16]
 
 
-def find_set(which: str, scale: int, data: str | os.PathLike[str] | None = None) -> PictureSet:
+def find_set(which: str, scale: int, sets_dir: str | os.PathLike[str] | None = None) -> PictureSet:
     """Find a set and its pictures; nothing is decoded yet.
 
     Args:
-        which: a set's name, looked for under ``data``, or the path of any folder of pictures.
+        which: a set's name, looked for under ``sets_dir``, or the path of any folder of pictures.
         scale: the upscaling factor.
-        data: the folder that holds the sets; None for ``$RLFN_DATA`` or the current folder.
+        sets_dir: the folder that holds the sets; None for :func:`sets_folder`'s.
 
     Raises:
         DataError: there is no such folder, it has no pictures, or an LR folder lacks one of them.
     """
-    root = _find_root(which, Path(data or os.environ.get("RLFN_DATA") or "."))
+    root = _find_root(which, sets_folder(sets_dir))
     name = next((known for known in STANDARD if known.lower() == root.name.lower()), root.name or str(root))
     pairs = _srf_pairs(root, scale) or _folder_pairs(root, scale)
     return PictureSet(name, root, scale, tuple(pairs))
 
 
-def sets_present(scale: int, data: str | os.PathLike[str] | None = None) -> list[str]:
+def sets_folder(given: str | os.PathLike[str] | None = None) -> Path:
+    """Return where the sets lie: ``given``, else ``$RLFN_SETS_DIR`` or its older name ``$RLFN_DATA``, else here."""
+    return Path(given or os.environ.get("RLFN_SETS_DIR") or os.environ.get("RLFN_DATA") or ".")
+
+
+def sets_present(scale: int, sets_dir: str | os.PathLike[str] | None = None) -> list[str]:
     """Return the names of the standard sets that :func:`find_set` finds."""
     found = []
     for name in STANDARD:
         try:
-            find_set(name, scale, data)
+            find_set(name, scale, sets_dir)
         except DataError:
             continue
         found.append(name)
@@ -176,11 +181,11 @@ def warning(name: str, scale: int, hr: Fingerprint, lr: Fingerprint) -> str | No
     )
 
 
-def _find_root(which: str, data: Path) -> Path:
+def _find_root(which: str, sets_dir: Path) -> Path:
     direct = Path(which).expanduser()
     if direct.is_dir() and (direct.name.lower() not in map(str.lower, STANDARD) or len(direct.parts) > 1):
         return direct.resolve()
-    tried = [data / place for place in _PLACES]
+    tried = [sets_dir / place for place in _PLACES]
     for folder in tried:
         if folder.is_dir():
             for entry in sorted(folder.iterdir()):
@@ -189,9 +194,9 @@ def _find_root(which: str, data: Path) -> Path:
     if direct.is_dir():
         return direct.resolve()
     raise DataError(
-        f"There is no set {which}: neither a folder of that path, nor one of that name in {data.resolve()} or its "
+        f"There is no set {which}: neither a folder of that path, nor one of that name in {sets_dir.resolve()} or its "
         f"{listing(place for place in _PLACES if place)}. Name the folder that holds the sets with "
-        f"{setting('sets_dir')}, or set RLFN_DATA."
+        f"{setting('sets_dir')}, or set RLFN_SETS_DIR."
     )
 
 

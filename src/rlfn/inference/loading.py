@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rlfn.errors import MissingExtraError
 from rlfn.models.reference import Reference
+from rlfn.models.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
@@ -47,3 +51,23 @@ def checkpoint_of(model: Reference) -> Checkpoint:
             raise
         raise MissingExtraError(f"Reading the weights {model.name}", "torch") from None
     return load_checkpoint(path)
+
+
+def tensors_of(model: Reference) -> tuple[Variant, int, dict[str, NDArray[np.float32]]]:
+    """Return a model's network, its scale and its tensors by name; only a file of the user's own needs torch.
+
+    Raises:
+        MissingExtraError: torch is not installed, and the model is a file of weights.
+        OptionError: the model is an ONNX file.
+        ModelError: the file is damaged or holds another network.
+    """
+    if model.packaged is not None:
+        from safetensors.numpy import load_file
+
+        return VARIANTS[model.packaged.variant], model.packaged.scale, load_file(model.weights())
+    checkpoint = checkpoint_of(model)
+    from rlfn.networks.fuse import fuse_checkpoint
+
+    checkpoint = fuse_checkpoint(checkpoint)
+    tensors = {name: tensor.cpu().numpy() for name, tensor in checkpoint.network.state_dict().items()}
+    return checkpoint.variant, checkpoint.scale, tensors

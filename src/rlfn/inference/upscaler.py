@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
-from rlfn.inference.engines import AUTO, Engine, load_engine
-from rlfn.inference.engines.base import run_checked
+from rlfn.inference.engines import AUTO, Engine, WholeEngine, load_engine
+from rlfn.inference.engines.base import check_finite, run_checked
 from rlfn.inference.frame import frame
 from rlfn.inference.processor import available_memory
 from rlfn.inference.tiling import Tile, check_tile, spans, tiles
@@ -214,6 +214,9 @@ class Upscaler:
         height, width = image.shape[:2]
         image = _grow(image, traits.min_side)
         levels = np.float32(255.0 / np.iinfo(image.dtype).max)
+        if isinstance(self._engine, WholeEngine):
+            yield from self._whole(self._engine, image, (height, width), progress)
+            return
         todo = list(tiles(image.shape[0], image.shape[1], self._tile_side(image), traits.margin, traits.stride))
         for done, tile in enumerate(todo, 1):
             rows, columns = tile.rows, tile.columns
@@ -238,6 +241,20 @@ class Upscaler:
             )
             if progress:
                 progress(done / len(todo))
+
+    def _whole(
+        self, engine: WholeEngine, image: NDArray[Any], size: tuple[int, int], progress: TileProgress | None
+    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        """Yield the results of an engine that cuts the picture up by itself, of ``size`` without its padding."""
+        (height, width), scale, done = size, self.scale, 0
+        for tile, block in engine.blocks(image, 255.0 / np.iinfo(image.dtype).max):
+            check_finite(block, self.model)
+            rows, columns = height - tile.rows.core_start, width - tile.columns.core_start
+            if rows > 0 and columns > 0:
+                yield tile, block[:, : rows * scale, : columns * scale]
+            done += block.shape[1] * block.shape[2]
+            if progress:
+                progress(done / (image.shape[0] * image.shape[1] * scale**2))
 
     def _tile_side(self, image: NDArray[Any]) -> int:
         """Return the largest tile side for this picture."""

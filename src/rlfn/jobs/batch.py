@@ -179,10 +179,11 @@ class Batch:
         try:
             if self._is_done(job):  # by another program, meanwhile
                 return replace(record, status="skipped", output_size=None)
-            target: Any = sys.stdout.buffer
-            if job.target is not None:
-                target = job.target
-                folders.make(target.parent)
+            target: Any = job.target
+            if job.target is None:
+                target = sys.stdout.buffer
+            else:
+                folders.make(job.target.parent)
             warnings = write_picture(picture, target, format=self._format(job), quality=self.settings.quality)
             if self.settings.keep_dates and job.source is not None and job.target is not None:
                 facts = job.source.stat()

@@ -23,6 +23,8 @@ TENSORS = "safetensors"
 PRECISIONS = ("fp32", "bf16", "int8")
 """How a model can be computed. int8 has a file of its own; bf16 computes with the fp32 one."""
 
+_AGAIN = "Install rlfn again."
+
 SCORED_SET = "Set5"
 """The set by which a precision's loss is judged."""
 
@@ -119,11 +121,21 @@ class Model:
 
 @lru_cache(maxsize=1)
 def models() -> dict[str, Model]:
-    """Return the packaged models by name, in the manifest's order: the default of a scale comes first."""
+    """Return the packaged models by name, in the manifest's order: the default of a scale comes first.
+
+    Raises:
+        ModelError: the manifest is missing or damaged.
+    """
     import json
 
-    manifest = json.loads((WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
-    return {name: _model(name, entry) for name, entry in manifest["models"].items()}
+    try:
+        manifest = json.loads((WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
+        found = {name: _model(name, entry) for name, entry in manifest["models"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"The list of packaged models, {WEIGHTS / 'manifest.json'}, is damaged. {_AGAIN}") from error
+    if not found:
+        raise ModelError(f"The list of packaged models, {WEIGHTS / 'manifest.json'}, is empty. {_AGAIN}")
+    return found
 
 
 def get_model(name: str) -> Model:

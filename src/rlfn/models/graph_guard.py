@@ -19,13 +19,15 @@ import numpy as np
 from rlfn.errors import ModelError
 
 OPERATORS = frozenset(
-    """
-    Abs Add AveragePool BatchNormalization Cast Clip Concat Constant Conv ConvTranspose DepthToSpace DequantizeLinear Div
-    Dropout Elu Erf Exp Flatten Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity
-    InstanceNormalization LayerNormalization LeakyRelu Log MatMul Max MaxPool Min Mish Mul Neg Pad Pow PRelu QuantizeLinear
-    Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Resize Round Selu Shape Sigmoid Slice Softmax Softplus
-    SpaceToDepth Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze
-    """.split()
+    name
+    for line in (
+        "Abs Add AveragePool BatchNormalization Cast Clip Concat Constant Conv ConvTranspose DepthToSpace",
+        "DequantizeLinear Div Dropout Elu Erf Exp Flatten Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool",
+        "HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Log MatMul Max MaxPool Min",
+        "Mish Mul Neg PRelu Pad Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Resize Round",
+        "Selu Shape Sigmoid Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze",
+    )
+    for name in line.split()
 )
 """The operators of ONNX's own domain that a network for pictures is made of: each works on what it is given, once."""
 
@@ -133,13 +135,11 @@ _REFUSED = {
 }
 """Fields that onnx.proto has and that are refused by name."""
 
-_REPEATED = frozenset(
-    """
-    opset_import metadata_props node initializer input output value_info attribute floats ints strings dims float_data
-    int32_data int64_data double_data dim
-    """.split()
-)
-"""Fields that come more than once. Of others protobuf takes the last, or joins them: what was checked would not hold."""
+_REPEATED = {
+    *("opset_import", "metadata_props", "node", "initializer", "input", "output", "value_info", "attribute"),
+    *("floats", "ints", "strings", "dims", "float_data", "int32_data", "int64_data", "double_data", "dim"),
+}
+"""Fields that come more than once. Of others protobuf takes the last, or joins them: nothing checked would hold."""
 
 _SAMPLE_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
 """Bytes of a sample by data type: float, uint8, int8, int32, int64, bool, float16, double, bfloat16."""

@@ -10,7 +10,7 @@ from rlfn.models import catalog
 from rlfn.models.graph_guard import check_graph
 
 GRAPH_SUFFIXES = (".onnx",)
-TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt")
+TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 class Reference:

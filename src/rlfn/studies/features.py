@@ -109,7 +109,7 @@ def run(request: StudyRequest) -> bool:
         raise OptionError(f"This study averages over one set, not over {listing(request.sets)}. Name one of them.")
     make_folder(request.out)
     banks = _banks(request)
-    found = find_set(request.sets[0] if request.sets else "B100", 4, request.bench)
+    found = find_set(request.sets[0] if request.sets else "B100", 4, request.sets_dir)
     pairs = found.pairs[:MOST]
     pictures = crop_alike([read_rgb(pair.hr) for pair in pairs])
     gradient = torch.zeros(1, 1, *pictures[0].shape[2:])

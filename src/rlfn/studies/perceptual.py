@@ -44,7 +44,7 @@ def distance_column(comparison: Comparison, weights: Path | None) -> dict[str, C
     network.load(weights)
     network.eval().requires_grad_(False)
     scale = comparison.measured.scale
-    found = find_set(comparison.measured.sets[0], scale, comparison.request.bench)
+    found = find_set(comparison.measured.sets[0], scale, comparison.request.sets_dir)
     samples = [read_pair(pair, scale) for pair in found.pairs]
     column: dict[str, Cell] = {}
     for row in comparison.rows:

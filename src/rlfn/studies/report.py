@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from rlfn.atomic import make_folder, write_bytes
+from rlfn.errors import as_argument, worded
 from rlfn.evaluation.report import aligned
 
 NOT_MEASURED = "not measured"
@@ -89,7 +90,7 @@ class Page:
             write_bytes(out / f"{name}.csv", table.csv().encode())
             lines += ["", *markdown]
         for remark in self.remarks:
-            lines += ["", remark]
+            lines += ["", worded(remark, as_argument)]
         for name, caption in self.figures.items():
             lines += ["", f"![{caption}]({name})"]
         write_bytes(out / "README.md", ("\n".join(lines) + "\n").encode())

@@ -65,7 +65,7 @@ class StudyRequest:
     Attributes:
         out: the folder of its results; what is finished there is not done again.
         data: the pack to train on.
-        bench: the folder that holds the standard sets; None for ``$RLFN_DATA`` or the current folder.
+        sets_dir: the folder that holds the standard sets; None for that of :func:`rlfn.evaluation.sets.sets_folder`.
         sets: the sets to score on, by name or folder.
         budget: how long to train.
         seeds: how often each training is repeated, with the seeds 0, 1, ...
@@ -78,7 +78,7 @@ class StudyRequest:
 
     out: Path
     data: Path | None = None
-    bench: Path | None = None
+    sets_dir: Path | None = None
     sets: tuple[str, ...] = ()
     budget: Budget = Budget(hours=1.0)
     seeds: int = 2

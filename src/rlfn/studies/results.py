@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlfn.atomic import make_folder
-from rlfn.errors import DataError, ModelError, RlfnError, as_argument, listing, setting, worded
+from rlfn.errors import DataError, ModelError, RlfnError, listing, setting
 from rlfn.evaluation.benchmark import BICUBIC, RULES
 from rlfn.evaluation.plots import draw_points
 from rlfn.evaluation.profile import count_costs
@@ -95,7 +95,7 @@ def run(request: StudyRequest) -> bool:
     printed = "; ".join(f"{listing(names)}: {source}" for source, names in sources.items())
     page.remarks.append(f"Printed values. {printed}. Their latencies are of other machines and left out.")
     _draw(request, blocks, latencies, threads, page)
-    page.remarks += [f"Failed: {worded(message, as_argument)}" for message in failures]
+    page.remarks += [f"Failed: {message}" for message in failures]
     page.write(request.out)
     if failures:
         raise DataError(f"The table is in {request.out}, but not all could be measured: {' | '.join(failures)}")
@@ -124,7 +124,7 @@ def _entries(request: StudyRequest) -> tuple[list[Entry], list[str]]:
         try:
             entries.append(_entry(name, path, number < packaged))
         except RlfnError as error:
-            failures.append(f"{name}: {error}")
+            failures.append(f"{name}: {error.template}")
     return entries, failures
 
 
@@ -152,14 +152,14 @@ def _scored(request: StudyRequest, scale: int, entries: Sequence[Entry], failure
     there = []
     for which in measured.sets:
         try:
-            found = find_set(which, scale, request.bench)
+            found = find_set(which, scale, request.sets_dir)
         except DataError as error:
             failures.append(f"x{scale}: {error.template}")
             continue
         there.append(which)
         page.facts[f"{found.name} x{scale}"] = f"{len(found.pairs)} pictures; LR: {found.lr_source}"
     if not measured.sets:
-        missing = f"none of {listing(STANDARD)} is there. Name their folder with {setting('sets_dir')} or RLFN_DATA"
+        missing = f"none of {listing(STANDARD)} is there. Name their folder with {setting('sets_dir')} or RLFN_SETS_DIR"
         failures.append(f"x{scale}: {missing}")
     measured.sets = tuple(there)
     bicubic = measured.bicubic()
@@ -168,7 +168,7 @@ def _scored(request: StudyRequest, scale: int, entries: Sequence[Entry], failure
         try:
             rows.append((entry, measured.scores(entry.name, entry.path)))
         except RlfnError as error:
-            failures.append(f"{entry.name}: {error}")
+            failures.append(f"{entry.name}: {error.template}")
             rows.append((entry, {}))
     failures += measured.failures
     page.remarks += measured.warnings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from rlfn.atomic import write_bytes
 from rlfn.errors import RlfnError
 from rlfn.evaluation.benchmark import BICUBIC, Contender, bicubic, evaluate
 from rlfn.evaluation.profile import runner, time_in_turn
-from rlfn.evaluation.sets import sets_present
+from rlfn.evaluation.sets import sets_folder, sets_present
 from rlfn.inference.engines import ENGINES, Engine, check_engine, load_engine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.reference import GRAPH_SUFFIXES, Reference
@@ -42,7 +41,7 @@ class Measured:
     def __init__(self, request: StudyRequest, scale: int = 4) -> None:
         self.request = request
         self.scale = scale
-        self.sets = request.sets or tuple(sets_present(scale, request.bench))
+        self.sets = request.sets or tuple(sets_present(scale, request.sets_dir))
         self.failures: list[str] = []
         self.warnings: dict[str, None] = {}
         self._scores = _Kept(request.out / "measured.json")
@@ -76,7 +75,7 @@ class Measured:
                 try:
                     check_engine(engine, self.request.threads)
                 except RlfnError as error:
-                    self.failures.append(str(error))
+                    self.failures.append(error.template)
                     continue
                 self._latencies[key] = self._time(engine, models)
             found[engine] = self._latencies[key]["milliseconds"]
@@ -91,7 +90,7 @@ class Measured:
             try:
                 loaded[name] = load_engine(engine, Reference(str(path)), self.request.threads)
             except RlfnError as error:
-                failures.append(f"{name} on {engine}: {error}")
+                failures.append(f"{name} on {engine}: {error.template}")
         times = time_in_turn([_runner(one) for one in loaded.values()], LATENCY_SECONDS) if loaded else []
         medians = {name: row.median * 1e3 for name, row in zip(loaded, times, strict=True)}
         return {"milliseconds": medians, "failures": failures}
@@ -99,15 +98,15 @@ class Measured:
     def _scored(self, name: str, key: str, load: Callable[[], Contender]) -> Scores:
         """Return kept scores, and measure those that lack."""
         found: Scores = {}
-        bench = Path(self.request.bench or os.environ.get("RLFN_DATA") or ".").resolve()
-        keys = {which: f"scored|{key}|{which}|{bench}" for which in self.sets}
+        place = sets_folder(self.request.sets_dir).resolve()
+        keys = {which: f"scored|{key}|{which}|{place}" for which in self.sets}
         missing = [which for which in self.sets if keys[which] not in self._scores]
         if missing:
             self.request.say(f"Scoring {name} on {', '.join(missing)}")
             contender = load()
         for which in self.sets:
             if which in missing:
-                report = evaluate([contender], [which], self.request.bench)
+                report = evaluate([contender], [which], self.request.sets_dir)
                 self.failures += [f"{name}: {failure.message}" for failure in report.failures]
                 for result in report.results:
                     if result.model == name:

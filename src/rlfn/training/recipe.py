@@ -148,7 +148,7 @@ class Validation(Section):
     """How the run is watched: PSNR and SSIM on Y of the averaged weights."""
 
     on: str = "held-out"
-    """`held-out` (of the pack), a set's name such as `Set5` (looked for in $RLFN_DATA), or a folder of pictures."""
+    """`held-out` (of the pack), a set's name such as `Set5` (looked for in $RLFN_SETS_DIR), or a folder of pictures."""
     every: int | None = Field(default=None, ge=1)
     """Iterations between two validations."""
     minutes: float | None = Field(default=5.0, gt=0.0)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
-from rlfn.inference.engines.base import Array, Engine
+from rlfn.inference.engines.base import Array, Engine, WholeEngine
+from rlfn.inference.engines.ncnn import NcnnEngine
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.engines.openvino import OpenVinoEngine
 from rlfn.inference.engines.torch import TorchEngine
@@ -28,6 +29,7 @@ __all__ = [
     "Array",
     "Engine",
     "EngineRow",
+    "WholeEngine",
     "check_engine",
     "choose_engine",
     "choose_precision",
@@ -96,6 +98,7 @@ ENGINES: dict[str, EngineRow] = {
         lambda: ("fp32", "int8"),
         _fast_int8,
     ),
+    "ncnn": EngineRow(NcnnEngine, "ncnn", lambda: False, lambda: ("fp32",), lambda: ()),
     "torch": EngineRow(
         lambda model, threads, precision: TorchEngine(checkpoint_of(model), threads, precision),
         "torch",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
-from typing import Any, Protocol
-from weakref import WeakSet
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import ModelError, RlfnError, listing, setting
+from rlfn.inference.tiling import Tile
 from rlfn.models.grid import Grid, grid_matrices
 from rlfn.models.traits import GRID_INPUTS, Traits
 
@@ -28,6 +27,18 @@ class Engine(Protocol):
 
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
         """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]."""
+        ...
+
+
+@runtime_checkable
+class WholeEngine(Protocol):
+    """An engine that is given a whole picture and cuts it up by itself."""
+
+    def blocks(self, image: NDArray[Any], levels: float) -> Iterator[tuple[Tile, Array]]:
+        """Yield the places and results (3, s h, s w), in levels of 255, of the parts of ``image`` (H, W, 3).
+
+        ``levels`` is what the image's numbers are multiplied with to be levels of 255.
+        """
         ...
 
 
@@ -63,30 +74,19 @@ def run_checked(engine: Engine, lr: Array, grid: Grid | None, model: str) -> Arr
             f"{model} returned {found} where {wanted} float32 is right. It is not a network that upscales x{scale}; "
             "use another model."
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        if not np.isfinite(sr.sum()):  # quicker than every sample by itself
-            raise ModelError(f"{model} returned values that are no numbers. Its weights are damaged; get it again.")
+    check_finite(sr, model)
     return sr
 
 
-_loaded: WeakSet[Any] = WeakSet()
+def check_finite(sr: Array, model: str) -> None:
+    """Refuse a result with samples that are no numbers.
 
-
-def outlives_fork(engine: Any) -> None:
-    """Never let a forked process take this engine apart: it would wait for threads that only its parent has.
-
-    A child inherits an engine's memory, not its threads; the child's end, which frees every object, would hang.
+    Raises:
+        ModelError: there are some.
     """
-    _loaded.add(engine)
-
-
-def _keep_for_ever() -> None:
-    for engine in _loaded:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_for_ever)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(sr.sum()):  # quicker than every sample by itself
+            raise ModelError(f"{model} returned values that are no numbers. Its weights are damaged; get it again.")
 
 
 def takes_grid(inputs: list[str]) -> bool:

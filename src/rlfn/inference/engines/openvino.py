@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rlfn.errors import MissingExtraError
-from rlfn.inference.engines.base import Array, feed, not_onnx, outlives_fork, takes_grid
+from rlfn.forked import outlives_fork
+from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
 from rlfn.inference.processor import default_threads
 from rlfn.models.grid import Grid
 from rlfn.models.traits import Traits

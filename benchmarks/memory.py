@@ -1,0 +1,66 @@
+"""Bytes that an engine takes for each input pixel: what :data:`rlfn.inference.footprint.BYTES_PER_PIXEL` is made of.
+
+    python benchmarks/memory.py [--models rlfn-s-x4 rlfn-xs-x4] [--engines onnxruntime openvino torch ncnn]
+
+Each cell is a fresh process: the high-water mark while a picture of 384x384 px is run in one piece (ncnn: 1280x720 px,
+in its strips), less the memory before it (model loaded, a small picture upscaled), a pixel. The result is included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+SIZES = {"ncnn": (720, 1280)}
+TILE = (384, 384)
+
+
+def memory_field(name: str) -> int:
+    """Return a field of /proc/self/status in bytes (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"/proc/self/status has no {name}")
+
+
+def child(model: str, engine: str) -> None:
+    from rlfn.inference.upscaler import Upscaler
+
+    upscaler = Upscaler(model, engine, 2, tile=0, precision="fp32")
+    height, width = SIZES.get(engine, TILE)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    upscaler(image[:64, :64])
+    before = memory_field("VmRSS")
+    upscaler(image)
+    print((memory_field("VmHWM") - before) / (height * width))
+
+
+def main() -> None:
+    from rlfn.inference.engines import ENGINES
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["rlfn-s-x4", "rlfn-s-x2", "rlfn-xs-x4", "rlfn-xs-x2"])
+    installed = [name for name, row in ENGINES.items() if find_spec(row.module)]
+    parser.add_argument("--engines", nargs="+", default=installed)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        child(given.models[0], given.engines[0])
+        return
+    print(f"| model | {' | '.join(given.engines)} |\n|---{'|---' * len(given.engines)}|")
+    for model in given.models:
+        cells = []
+        for engine in given.engines:
+            command = [sys.executable, __file__, "--child", "--models", model, "--engines", engine]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            cells.append(f"{float(done.stdout):.0f}" if done.returncode == 0 else "-")
+        print(f"| {model} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

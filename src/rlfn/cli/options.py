@@ -1,0 +1,243 @@
+"""Every option that several commands share, declared once, and the types of values.
+
+Names of models, engines, formats and the like come from the package's tables, which are read when a shell completes a
+word or help lists them. A wrong name is refused by the table's own check, with the valid names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+Decorator = Callable[[Any], Any]
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:  # generic for type checkers since click 8.5 alone
+    ParamType = click.ParamType
+
+
+class Number(ParamType):
+    """A number, or a whole one; ``least`` is the smallest that is allowed."""
+
+    def __init__(self, whole: bool = False, least: float | None = None) -> None:
+        self.kind: type[int] | type[float] = int if whole else float
+        self.least = least
+        self.name = "integer" if whole else "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number."""
+        try:
+            number = self.kind(value)
+        except ValueError:
+            self.fail(f"'{value}' is not a {'whole ' * (self.kind is int)}number.", param, ctx)
+        if self.least is not None and not number >= self.least:
+            self.fail(f"{value} is too small. Allowed: {self.least:g} or more.", param, ctx)
+        return number
+
+
+class Place(ParamType):
+    """A path that a shell completes: a file, or a folder. Whether it is there is for the work to find out."""
+
+    def __init__(self, kind: str) -> None:
+        self.name = {"file": "file", "dir": "folder"}[kind]
+        self.completes = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Make it a path."""
+        return Path(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave it to the shell."""
+        return [CompletionItem(incomplete, type=self.completes)]
+
+
+class Names(ParamType):
+    """A name from a table.
+
+    Args:
+        name: what it is called in help.
+        names: reads the table.
+        listed: whether help lists the names; not where the table is slow to read, or too long.
+        files: whether a file will do as well.
+    """
+
+    def __init__(
+        self, name: str, names: Callable[[], Iterable[str]], *, listed: bool = False, files: bool = False
+    ) -> None:
+        self.name = name
+        self.names = names
+        self.listed = listed
+        self.files = files
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the names for the help, or what they are names of."""
+        return f"[{'|'.join(self.names())}]" if self.listed else self.name.upper()
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin as the word does, and leave the rest to the shell where files will do."""
+        try:
+            found = [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
+        except ImportError:  # the table belongs to an extra that is not installed
+            found = []
+        return [*found, *([CompletionItem(incomplete, type="file")] if self.files else [])]
+
+
+NUMBER = Number()
+WHOLE = Number(whole=True)
+COUNT = Number(whole=True, least=1)
+FILE = Place("file")
+FOLDER = Place("dir")
+
+
+def _models() -> Iterable[str]:
+    from rlfn.models import catalog
+
+    return dict.fromkeys([*catalog.models(), *catalog.families()])
+
+
+def _engines() -> Iterable[str]:
+    from rlfn.inference.engines import ENGINES
+
+    return ("auto", *ENGINES)
+
+
+def _precisions() -> Iterable[str]:
+    from rlfn.models.catalog import PRECISIONS
+
+    return ("auto", *PRECISIONS)
+
+
+def _writable() -> Iterable[str]:
+    from rlfn.images.formats import WRITABLE
+
+    return WRITABLE
+
+
+def _exports() -> Iterable[str]:
+    from rlfn.export.formats import FORMATS
+
+    return FORMATS
+
+
+def _export_precisions() -> Iterable[str]:
+    from rlfn.export.formats import FORMATS
+
+    return dict.fromkeys(precision for row in FORMATS.values() for precision in row.precisions)
+
+
+def _sets() -> Iterable[str]:
+    from rlfn.evaluation.sets import STANDARD
+
+    return STANDARD
+
+
+def _studies() -> Iterable[str]:
+    from rlfn.studies.table import STUDIES
+
+    return STUDIES
+
+
+def _recipes() -> Iterable[str]:
+    from rlfn.training.recipe_files import shipped_recipes
+
+    return shipped_recipes()
+
+
+def _degradations() -> Iterable[str]:
+    from rlfn.data.degradations import DEGRADATIONS
+
+    return DEGRADATIONS
+
+
+def _downloads() -> Iterable[str]:
+    from rlfn.data.downloads import DOWNLOADS
+
+    return DOWNLOADS
+
+
+MODEL = Names("model", _models, files=True)
+MODEL_OR_SET = Names("model", lambda: (*_models(), *_sets()), files=True)
+ENGINE = Names("engine", _engines)
+PRECISION = Names("precision", _precisions, listed=True)
+FORMAT = Names("format", _writable)
+EXPORT = Names("format", _exports)
+EXPORT_PRECISION = Names("precision", _export_precisions)
+SET = Names("set", _sets, files=True)
+STUDY = Names("study", _studies)
+RECIPE = Names("recipe", _recipes, files=True)
+DEGRADATION = Names("degradation", _degradations, listed=True)
+DOWNLOAD = Names("set", _downloads)
+
+SETS_DIR_VARIABLES = ["RLFN_SETS_DIR", "RLFN_DATA"]
+
+
+def flag(*names: str, help: str) -> Decorator:
+    """Declare an option without a value."""
+    return click.option(*names, is_flag=True, help=help)
+
+
+def option(*names: str, type: ParamType, help: str, **attributes: Any) -> Decorator:
+    """Declare an option. Help shows its default, or the text ``show_default`` in its place."""
+    shown = attributes.pop("show_default", True)
+    if isinstance(shown, str):
+        help, shown = f"{help}  [default: {shown}]", False
+    return click.option(*names, type=type, help=help, show_default=shown, **attributes)
+
+
+def output(help: str, type: ParamType = FILE, **attributes: Any) -> Decorator:
+    """Declare where a command's result goes."""
+    return option("-o", "--output", type=type, help=help, **attributes)
+
+
+def seed(help: str) -> Decorator:
+    """Declare the start of random choices."""
+    return option("--seed", type=Number(whole=True, least=0), default=0, help=help)
+
+
+model = option(
+    "--model",
+    "-m",
+    type=MODEL,
+    help="A packaged model or family that 'rlfn models' lists, or a file of weights.",
+    show_default="the packaged one of the scale",
+)
+precision = option(
+    "--precision",
+    type=PRECISION,
+    default="auto",
+    help="How the model is computed; auto: the fastest here that loses next to nothing.",
+)
+engine = option("--engine", type=ENGINE, default="auto", help="What runs the model; 'rlfn doctor' lists them.")
+threads = option("--threads", type=WHOLE, help="CPU threads.", show_default="all cores")
+tile = option(
+    "--tile",
+    type=click.STRING,
+    default="auto",
+    metavar="PIXELS",
+    help="Largest side of a tile of the input; 0: the whole picture; auto: by memory.",
+)
+self_ensemble = flag("--self-ensemble", help="Average the eight flips and rotations: slightly better, 8 times slower.")
+overwrite = flag("--overwrite", help="Replace files that exist.")
+as_json = flag("--json", "as_json", help="Print JSON.")
+data = option("--data", type=FOLDER, metavar="PACK", help="The pack to train on, made by 'rlfn data pack'.")
+sets = option(
+    "--sets",
+    type=SET,
+    multiple=True,
+    help="A standard set or a folder of pictures; may be repeated.",
+    show_default="every standard set that is found",
+)
+sets_dir = option(
+    "--sets-dir",
+    type=FOLDER,
+    envvar=SETS_DIR_VARIABLES,
+    show_envvar=True,
+    help="The folder that holds the standard sets.",
+    show_default="this folder",
+)
+workers = option("--workers", type=COUNT, help="Threads.", show_default="one a core")

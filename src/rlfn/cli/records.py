@@ -1,0 +1,97 @@
+"""What is shown of a folder job: a bar while it runs, a line or a JSON record a picture, and the totals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlfn.cli.messages import flags, say, say_json, say_traceback, session, warn
+from rlfn.cli.progress import Show, progress
+from rlfn.errors import listing, setting
+
+if TYPE_CHECKING:
+    from rlfn.jobs.batch import Record
+    from rlfn.jobs.plan import Job, Plan
+
+_NAMED = 3
+
+
+class Shown:
+    """Prints what becomes of the pictures of a plan.
+
+    Args:
+        as_json: print a JSON record a picture in place of a line.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._show: Show | None = None
+
+    @contextmanager
+    def running(self, plan: Plan) -> Iterator[None]:
+        """Begin a plan: show its progress until it ends, and the sub-folders that cannot be read as failures."""
+        from rlfn.jobs.batch import Record
+
+        self._plan = plan
+        self._places = {id(job): number for number, job in enumerate(plan.jobs)}
+        self._to_stdout = any(job.target is None for job in plan.jobs)
+        self._records: list[Record] = []
+        for folder, sentence in plan.unreadable:
+            self.record(Record(str(folder), "", "failed", error=sentence))
+        with progress("Upscaling") as self._show:
+            yield
+
+    def progress(self, job: Job, share: float) -> None:
+        """Show how far the running picture is."""
+        if self._show is not None:
+            name = "-" if job.source is None else job.source.name
+            self._show(self._places[id(job)] + share, len(self._places), name)
+
+    def record(self, record: Record) -> None:
+        """Print what became of one picture: on standard output unless that carries the picture itself."""
+        self._records.append(record)
+        for warning in record.warnings:
+            warn(f"{record.input}: {warning}")
+        if session().debug and record.cause is not None:
+            say_traceback(record.cause)
+        if self.as_json:
+            say_json(record.as_dict(flags(session().command)), err=self._to_stdout)
+        elif record.status == "failed":
+            warn(_failure(record))
+        elif record.status == "skipped":
+            text = f"{record.output} exists: skipped. Replace it with {setting('overwrite')}."
+            say(text, err=self._to_stdout)
+        elif record.output_size is not None:
+            wide, high = record.output_size
+            how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine})"
+            say(f"{record.input} -> {record.output}  {how}", err=self._to_stdout)
+
+    def summary(self) -> bool:
+        """Print the totals of several pictures, their failures again and what was left out; return if all went well."""
+        if self._plan.left_out:
+            warn(f"Left out, being outputs of other inputs: {_names(self._plan.left_out)}")
+        if self._plan.others:
+            count = len(self._plan.others)
+            warn(f"Left out, being pictures of kinds that are not read ({count}): {_names(self._plan.others)}")
+        failed = [record for record in self._records if record.status == "failed"]
+        if len(self._records) > 1:
+            kinds = [record.status for record in self._records]
+            parts = [f"{kinds.count('done')} upscaled"]
+            parts += [f"{kinds.count(kind)} {kind}" for kind in ("skipped", "failed") if kind in kinds]
+            warn(", ".join(parts) + (":" if failed else "."))
+            for record in failed:
+                warn(f"  {_failure(record)}")
+        return not failed
+
+
+def _failure(record: Record) -> str:
+    """Return the error, beginning with the input's name where it does not tell it."""
+    error = record.error or ""
+    told = any(name in error for name in (f"'{record.input}'", f" {record.input} "))
+    return error if told else f"{record.input}: {error}"
+
+
+def _names(paths: list[Path]) -> str:
+    return listing(paths[:_NAMED]) + (", ..." if len(paths) > _NAMED else "")

@@ -1,0 +1,96 @@
+"""A graph of ncnn layers as ncnn's own two files: the layers as text, the weights as bytes.
+
+They are made from arrays whose shapes are known, so no file of anybody else's reaches ncnn, which checks little. The
+format is ncnn's (docs/developer-guide/param-and-model-file-structure.md there): a line for each layer with its kind,
+its name, its inputs, its outputs and its numbered parameters. A blob has one reader, so what several read is split into
+``name.0``, ``name.1`` and so on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensor = NDArray[np.float32]
+
+_MAGIC = 7767517
+_FP32 = b"\0\0\0\0"
+"""What stands before a convolution's weights: they follow as they are."""
+
+ACTIVATIONS = {"relu": "9=1", "leaky": "9=2 -23310=1,0.05", "sigmoid": "9=4"}
+"""What a convolution may end with."""
+
+_OPERATIONS = {"add": 0, "mul": 2}
+
+
+@dataclass
+class Graph:
+    """A graph that grows layer by layer. Every method adds one and returns the name of its output.
+
+    Attributes:
+        inputs: what it is given.
+        outputs: what it is asked for.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    _layers: list[tuple[str, str, tuple[str, ...], tuple[str, ...], str]] = field(default_factory=list)
+    _weights: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Add the inputs."""
+        for name in self.inputs:
+            self._layers.append(("Input", name, (), (name,), ""))
+
+    def conv(
+        self, name: str, source: str, weight: Tensor, bias: Tensor, *, stride: int = 1, pad: int = 0, end: str = ""
+    ) -> str:
+        """Convolve with ``weight`` (out, in, k, k) and ``bias`` (out,), then apply a row of :data:`ACTIVATIONS`."""
+        parameters = f"0={weight.shape[0]} 1={weight.shape[2]} 3={stride} 4={pad} 5=1 6={weight.size}"
+        self._weights += [_FP32, weight.astype("<f4").tobytes(), bias.astype("<f4").tobytes()]
+        return self._add("Convolution", name, (source,), f"{parameters} {ACTIVATIONS.get(end, '')}".rstrip())
+
+    def combine(self, name: str, operation: str, first: str, second: str) -> str:
+        """Add or multiply (``add``, ``mul``) two blobs, the second of as many channels or of one."""
+        return self._add("BinaryOp", name, (first, second), f"0={_OPERATIONS[operation]}")
+
+    def crop(self, name: str, source: str, border: int) -> str:
+        """Cut ``border`` px off on each side."""
+        return self._add(
+            "Crop", name, (source,), f"-23309=2,{border},{border} -23310=2,-{border},-{border} -23311=2,1,2"
+        )
+
+    def max_pool(self, name: str, source: str, size: int, stride: int) -> str:
+        """Take the largest value of each window, no window reaching over the border."""
+        return self._add("Pooling", name, (source,), f"0=0 1={size} 2={stride} 5=1")
+
+    def text(self) -> str:
+        """Return the layers as ncnn reads them."""
+        readers = Counter(source for _, _, sources, _, _ in self._layers for source in sources)
+        handed: Counter[str] = Counter()
+        lines, blobs = [], 0
+        for kind, name, sources, results, parameters in self._layers:
+            read = []
+            for source in sources:
+                read.append(f"{source}.{handed[source]}" if readers[source] > 1 else source)
+                handed[source] += 1
+            lines.append(" ".join((kind, name, f"{len(read)} {len(results)}", *read, *results, parameters)).rstrip())
+            blobs += len(results)
+            for result in results:
+                count = readers[result]
+                if count > 1:
+                    parts = [f"{result}.{number}" for number in range(count)]
+                    lines.append(" ".join((f"Split split_{result} 1 {count}", result, *parts)))
+                    blobs += count
+        return f"{_MAGIC}\n{len(lines)} {blobs}\n" + "\n".join(lines) + "\n"
+
+    def weights(self) -> bytes:
+        """Return the weights in the order of the layers."""
+        return b"".join(self._weights)
+
+    def _add(self, kind: str, name: str, sources: tuple[str, ...], parameters: str) -> str:
+        self._layers.append((kind, name, sources, (name,), parameters))
+        return name

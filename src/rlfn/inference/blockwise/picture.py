@@ -1,0 +1,241 @@
+"""A picture through the stages of an RLFN: tiles over worker threads, strip by strip, no pixel twice.
+
+Every stage's plane is cut into strips of about a tile's height. A stage's strip can be computed when the stage before
+has done the strip below it too: halo and pooled map reach that far, and no farther. So the stages follow each other
+down the picture, and of each plane about two strips exist: memory grows with the width alone, and wide pictures are cut
+into columns. What a tile computes depends on the picture's size and on nothing else, so results are the same to the bit
+for every number of threads.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.inference.blockwise.nets import Net, unpacked
+from rlfn.inference.blockwise.planes import Buffers, Plane, PooledMap, Strips, plane_shape
+from rlfn.inference.blockwise.stages import Stage, Tensors, narrow_graph, pool_graph, rlfn_stages
+from rlfn.inference.workers import Workers
+from rlfn.models.grid import axis_grid
+from rlfn.models.variants import RLFNFields
+
+TILE = 66
+"""The side of a tile in px: what the core's cache likes (docs/speed.md says how it was measured)."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of a picture, in px."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def cuts(length: int, side: int) -> list[int]:
+    """Return where about equal parts of about ``side`` px begin, all at even places, and ``length``.
+
+    >>> cuts(200, 66)
+    [0, 68, 134, 200]
+    """
+    count = max(1, round(length / side))
+    return [*(2 * round(length * number / count / 2) for number in range(count)), length]
+
+
+class Blockwise:
+    """An RLFN that is run block by block.
+
+    Args:
+        tensors: its weights by their official names.
+        fields: its sizes.
+        scale: its factor.
+        tile: the side of a tile in px.
+    """
+
+    def __init__(self, tensors: Tensors, fields: RLFNFields, scale: int, tile: int = TILE) -> None:
+        self.fields, self.scale, self.tile = fields, scale, tile
+        self.stages = rlfn_stages(tensors, fields)
+        self._pool = Net(pool_graph())
+        self._narrow = [Net(narrow_graph(tensors, number)) for number in range(1, fields.blocks + 1)]
+        self._nets: dict[tuple[int, bool], Net] = {}
+        self._lock = Lock()
+        self.buffers = Buffers()
+
+    def net(self, stage: int, border: bool) -> Net:
+        """Return the net of a stage; it is loaded when it is first asked for."""
+        with self._lock:
+            if (stage, border) not in self._nets:
+                row = self.stages[stage]
+                self._nets[stage, border] = Net(row.border if border else row.inside)
+            return self._nets[stage, border]
+
+    def pooled_map(self, block: int, rows: tuple[int, int, int], columns: tuple[int, int, int]) -> PooledMap:
+        """Return the empty map of a block for [start, stop) of ``length`` px an axis."""
+        return PooledMap(
+            self._pool, self._narrow[block - 1], self.fields.esa_channels, axis_grid(*rows), axis_grid(*columns)
+        )
+
+    def run(self, picture: Picture, threads: int) -> Iterator[tuple[Area, NDArray[np.float32]]]:
+        """Yield each tile's place and result (3, s h, s w) in levels of 255, as they are ready."""
+        with Workers(threads) as workers:
+            yield from _Run(self, picture, workers).results()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is upscaled: the columns [start, stop) of an image.
+
+    Attributes:
+        image: (H, W, 3), any numbers.
+        levels: with which they are multiplied to be levels of 255.
+        start, stop: a multiple of ESA's grid, and anything.
+    """
+
+    image: NDArray[Any]
+    levels: np.float32
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.image.shape[0], self.stop - self.start
+
+    def read(self, into: NDArray[np.float32], top: int, left: int) -> None:
+        """Copy a rectangle as (3, h, w) levels of 255: zeros outside."""
+        into.fill(0.0)
+        height, width = self.size
+        bottom, right = min(top + into.shape[1], height), min(left + into.shape[2], width)
+        part = self.image[max(top, 0) : bottom, self.start + max(left, 0) : self.start + right]
+        target = into[:, max(-top, 0) : bottom - top, max(-left, 0) : right - left]
+        np.multiply(part.transpose(2, 0, 1), self.levels, out=target, casting="unsafe")
+
+
+class _Run:
+    """One picture on its way: the planes and maps that exist at the moment."""
+
+    def __init__(self, network: Blockwise, picture: Picture, workers: Workers) -> None:
+        self._network, self._picture, self._workers = network, picture, workers
+        self._height, self._width = picture.size
+        self._rows = cuts(self._height, network.tile)
+        self._columns = cuts(self._width, network.tile)
+        channels, last = network.fields.channels, len(network.stages) - 1
+        self._planes = [Strips(channels, self._rows, self._width) for _ in range(last)]
+        rows = (0, self._height, self._height)
+        columns = (picture.start, picture.stop, picture.image.shape[1])
+        self._maps = [network.pooled_map(number, rows, columns) for number in range(1, last + 1)]
+        self._open: dict[tuple[int, int], tuple[Plane, Plane]] = {}
+        self._left: dict[tuple[int, int], int] = defaultdict(int)
+        self._filled: set[tuple[int, int]] = set()
+        self._done: set[tuple[int, int]] = set()
+        self._next = [0] * len(network.stages)
+
+    def results(self) -> Iterator[tuple[Area, NDArray[np.float32]]]:
+        """Give the strips to the workers as soon as what they need is there; yield what the last stage makes."""
+        strips, stages = len(self._rows) - 1, len(self._network.stages)
+        # a strip two steps behind the stage before, so that there is other work while that finishes the one below
+        order = sorted(
+            ((stage, strip) for stage in range(stages) for strip in range(strips)),
+            key=lambda group: (group[1] + 2 * group[0], -group[0]),
+        )
+        for stage, strip in order:
+            needed = (stage - 1, min(strip + 1, strips - 1))
+            while stage and needed not in self._done:
+                yield from self._collect()
+            self._begin(stage, strip)
+        while len(self._done) < len(order):
+            yield from self._collect()
+
+    def _begin(self, stage: int, strip: int) -> None:
+        if stage < len(self._planes):
+            half_height, half_width = self._maps[stage].half_size
+            plane = self._planes[stage].open(strip)
+            top, bottom = self._rows[strip : strip + 2]
+            bottom = half_height if bottom == self._height else min(bottom // 2, half_height)
+            shape = (bottom - top // 2, half_width)
+            self._open[stage, strip] = (
+                plane,
+                np.empty(plane_shape(self._network.fields.esa_channels, *shape), np.float32),
+            )
+        top, bottom = self._rows[strip : strip + 2]
+        for left, right in pairwise(self._columns):
+            self._left[stage, strip] += 1
+            self._workers.submit((stage, strip), self._tile, stage, strip, Area(top, bottom, left, right))
+
+    def _collect(self) -> Iterator[tuple[Area, NDArray[np.float32]]]:
+        """Wait for a tile; yield it if the last stage made it."""
+        (stage, strip), made = self._workers.next()
+        if made is not None:
+            yield made
+        self._left[stage, strip] -= 1
+        if self._left[stage, strip]:
+            return
+        self._filled.add((stage, strip))
+        # a strip may be filled before the one above it; it counts as done after it
+        while (stage, self._next[stage]) in self._filled:
+            self._finish(stage, self._next[stage])
+            self._next[stage] += 1
+
+    def _finish(self, stage: int, strip: int) -> None:
+        if stage < len(self._planes):
+            self._planes[stage].close(strip)
+            self._maps[stage].add(self._open.pop((stage, strip))[1])
+        if stage:
+            self._planes[stage - 1].drop(strip)
+        self._done.add((stage, strip))
+
+    def _tile(self, stage: int, strip: int, area: Area) -> tuple[Area, NDArray[np.float32]] | None:
+        """Compute a tile of a stage: what the last one makes is returned, the others' goes into their planes."""
+        row = self._network.stages[stage]
+        given, border = self._given(stage, strip, row, area)
+        call = self._network.net(stage, border)(**given)
+        height, width = area.bottom - area.top, area.right - area.left
+        if not row.pooled:
+            return area, _shuffled(unpacked(call["colours"]), self._network.scale)
+        plane, half = self._open[stage, strip]
+        plane[:, :, area.left : area.right] = call["z"][:, :height, :width]
+        right = half.shape[2] if area.right == self._width else min(area.right // 2, half.shape[2])
+        half[:, :, area.left // 2 : right] = call["half"][:, : half.shape[1], : right - area.left // 2]
+        return None
+
+    def _given(self, stage: int, strip: int, row: Stage, area: Area) -> tuple[dict[str, NDArray[np.float32]], bool]:
+        """Return what a stage's net takes for a tile, and whether its halo reaches over the border."""
+        top, left = area.top - row.before, area.left - row.before
+        bottom, right = area.bottom + row.after, area.right + row.after
+        size, buffers = (bottom - top, right - left), self._network.buffers
+        given: dict[str, NDArray[np.float32]] = {}
+        if row.takes_lr:
+            given["lr"] = buffers.get("lr", (3, *size))
+            self._picture.read(given["lr"], top, left)
+        if row.takes_plane:
+            plane, pooled = self._planes[stage - 1], self._maps[stage - 1]
+            given["plane"] = buffers.get("plane", plane_shape(self._network.fields.channels, *size))
+            plane.read(strip, given["plane"], top, left)
+            given["wide"] = buffers.get("wide", (len(pooled.map), *size))
+            pooled.stretched(top, bottom, left, right, given["wide"])
+        border = top < 0 or left < 0 or bottom > self._height or right > self._width
+        if border:
+            mask = given["mask"] = buffers.get("mask", (1, size[0] - 2 * row.mask, size[1] - 2 * row.mask))
+            mask.fill(0.0)
+            begin = top + row.mask, left + row.mask
+            mask[
+                :,
+                max(-begin[0], 0) : max(0, self._height - begin[0]),
+                max(-begin[1], 0) : max(0, self._width - begin[1]),
+            ] = 1.0
+        return given, border
+
+
+def _shuffled(colours: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+    """Return (3 s s, h, w) as (3, s h, s w): the pixel shuffle."""
+    height, width = colours.shape[1:]
+    parts = colours.reshape(3, scale, scale, height, width).transpose(0, 3, 1, 4, 2)
+    return np.ascontiguousarray(parts).reshape(3, height * scale, width * scale)

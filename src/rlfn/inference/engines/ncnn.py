@@ -1,0 +1,91 @@
+"""ncnn: the extra ``ncnn``. Its 3x3 convolutions are Winograd's, with fewer multiplications than the others' make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import OptionError
+from rlfn.inference.blockwise.nets import import_ncnn
+from rlfn.inference.blockwise.picture import Blockwise, Picture
+from rlfn.inference.engines.base import Array
+from rlfn.inference.loading import tensors_of
+from rlfn.inference.processor import default_threads
+from rlfn.inference.tiling import Span, Tile, spans
+from rlfn.models.grid import GRID_STRIDE, Grid
+from rlfn.models.reference import Reference
+from rlfn.models.traits import Traits
+from rlfn.models.variants import RLFNFields
+
+_MARGIN = 36
+_MIN_SIDE = 15
+
+_WIDEST = 1400
+"""Pictures wider than this run in columns, so that memory does not grow with the width."""
+
+
+class NcnnEngine:
+    """ncnn on the CPU, block by block over small tiles: fp32, for networks of the architecture ``rlfn``.
+
+    The graphs are made here from the weights' tensors, so that no file of anybody else's reaches ncnn.
+    """
+
+    name = "ncnn"
+    takes_grid = False
+
+    def __init__(self, model: Reference, threads: int | None = None, precision: str = "fp32") -> None:
+        import_ncnn()
+        self.precision = precision
+        variant, scale, tensors = tensors_of(model)
+        if not isinstance(variant.fields, RLFNFields):
+            raise OptionError(
+                f"The engine ncnn runs RLFNs block by block, and {model.label} is a {variant.architecture}. "
+                "Use the engine onnxruntime, openvino or torch."
+            )
+        self.traits = Traits(variant.name, scale, _MIN_SIDE, _MARGIN, GRID_STRIDE)
+        self._threads = threads or default_threads()
+        self._network = Blockwise(tensors, variant.fields, scale)
+
+    def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
+        """Upscale whole pictures ``lr`` (N, 3, H, W) float32 in [0, 255]."""
+        count, _, height, width = lr.shape
+        scale = self.traits.scale
+        sr = np.empty((count, 3, height * scale, width * scale), np.float32)
+        for one, result in zip(lr, sr, strict=True):
+            for tile, block in self.blocks(one.transpose(1, 2, 0), 1.0):
+                rows, columns = tile.rows, tile.columns
+                result[
+                    :,
+                    rows.core_start * scale : rows.core_stop * scale,
+                    columns.core_start * scale : columns.core_stop * scale,
+                ] = block
+        return sr
+
+    def blocks(
+        self, image: NDArray[Any], levels: float, widest: int = _WIDEST
+    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        """Yield the parts of a whole picture (H, W, 3), at least 15 px a side, as they are ready.
+
+        Args:
+            image: any numbers.
+            levels: with which they are multiplied to be levels of 255.
+            widest: pictures wider than this run in columns.
+
+        Yields:
+            each part's place, and its result (3, s h, s w) in levels of 255.
+        """
+        traits = self.traits
+        for column in spans(image.shape[1], widest, traits.margin, traits.stride):
+            picture = Picture(image, np.float32(levels), column.start, column.stop)
+            for area, block in self._network.run(picture, self._threads):
+                left = max(area.left + column.start, column.core_start)
+                right = min(area.right + column.start, column.core_stop)
+                if left >= right:
+                    continue
+                begin = (left - column.start - area.left) * traits.scale
+                part = block[:, :, begin : begin + (right - left) * traits.scale]
+                place = Tile(Span(area.top, area.bottom, area.top, area.bottom), Span(left, right, left, right))
+                yield place, part

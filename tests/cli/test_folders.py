@@ -1,0 +1,131 @@
+"""``rlfn upscale`` on folders: names, dates, what is left out, what cannot be read, and what arrives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlfn.images.files import Picture, picture_size, read_picture, write_picture
+
+POSIX = os.name == "posix"
+
+
+def make(name: str | Path, seed: int = 0) -> None:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)), path)
+
+
+def files(folder: str) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+@pytest.mark.usefixtures("nearest")
+def test_names_that_keep_their_suffixes_live_together(command) -> None:
+    make("d/a.jpg")
+    make("d/a.png")
+    done = command("upscale", "d")
+    assert done.status == 2
+    assert "--keep-suffix keeps the inputs' suffixes" in done.err
+    assert command("upscale", "d", "--keep-suffix").status == 0
+    assert files("d_x4") == ["a.jpg.png", "a.png.png"]
+
+
+@pytest.mark.usefixtures("nearest")
+def test_outputs_get_the_dates_of_their_inputs(command) -> None:
+    make("a.png")
+    os.utime("a.png", (1_000_000_000, 1_000_000_000))
+    assert command("upscale", "a.png", "-o", "new.png").status == 0
+    assert Path("new.png").stat().st_mtime > 1_500_000_000
+    assert command("upscale", "a.png", "-o", "old.png", "--keep-dates").status == 0
+    assert Path("old.png").stat().st_mtime == 1_000_000_000
+
+
+@pytest.mark.usefixtures("nearest")
+def test_pictures_of_other_kinds_are_counted_and_named(command) -> None:
+    make("d/a.png")
+    for name in ("raw.nef", "b.psd", "c.psd", "e.psd", "notes.txt"):
+        Path("d", name).write_bytes(b"?")
+    done = command("upscale", "d")
+    assert done.status == 0
+    text = f"kinds that are not read (4): {Path('d/b.psd')}, {Path('d/c.psd')}, {Path('d/e.psd')}, ..."
+    assert text in done.err
+
+
+@pytest.mark.skipif(not POSIX, reason="permissions work otherwise")
+@pytest.mark.usefixtures("nearest")
+def test_an_unreadable_sub_folder_is_a_failure_and_stops_nothing(command, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("d/a.png")
+    make("d/closed/b.png")
+    listed = os.scandir
+
+    def scandir(path):  # root may read everything
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    done = command("upscale", "d", "-r", "--json")
+    assert done.status == 1
+    assert [(record["input"], record["status"]) for record in done.records] == [
+        ("d/closed", "failed"),
+        ("d/a.png", "done"),
+    ]
+    assert "1 upscaled, 1 failed:\n  The folder d/closed cannot be read: permission denied." in done.err
+    assert files("d_x4") == ["a.png"]
+
+
+def test_a_seamless_texture_is_continued_by_its_opposite_side(command) -> None:
+    ramp = np.tile(np.linspace(0, 255, 32, dtype=np.uint8), (32, 1))
+    write_picture(Picture(np.dstack([ramp] * 3)), Path("a.png"))
+    for name, options in (("plain.png", ()), ("wrapped.png", ("--wrap",))):
+        done = command("upscale", "a.png", "-o", name, "--engine", "onnxruntime", "--precision", "fp32", *options)
+        assert done.status == 0
+    plain, wrapped = (read_picture(name).pixels[..., 0].astype(int) for name in ("plain.png", "wrapped.png"))
+    assert np.abs(plain - wrapped)[:, :4].max() > 2
+    assert np.abs(plain - wrapped)[40:80, 48:72].max() <= 1
+
+
+def test_watch_takes_one_folder(command, nearest) -> None:
+    make("a.png")
+    make("d/a.png")
+    for inputs in (["a.png"], ["d", "a.png"]):
+        done = command("upscale", *inputs, "--watch")
+        assert done.status == 2
+        assert "--watch goes with one folder" in done.err
+    done = command("upscale", "d", "--watch", "-o", "a.png")
+    assert done.status == 2
+    assert "a.png is a file" in done.err
+
+
+@pytest.mark.skipif(not POSIX, reason="signals work otherwise")
+def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    make(tmp_path / "in" / "first.png")
+    options = ["upscale", "in", "--watch", "-r", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
+    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    try:
+        for name in ("first", "deep/second"):
+            target = tmp_path / "out" / f"{name}.png"
+            if name != "first":
+                make(tmp_path / "in" / f"{name}.png", seed=1)
+            until = time.monotonic() + 120
+            while not target.exists():
+                assert time.monotonic() < until
+                assert process.poll() is None
+                time.sleep(0.05)
+            assert picture_size(target) == (60, 40)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert [line.split()[0] for line in out.splitlines()] == ["in/first.png", "in/deep/second.png"]
+    assert err.splitlines() == ["Watching in. Ctrl-C ends it.", "rlfn: stopped."]
