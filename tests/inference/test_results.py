@@ -7,18 +7,22 @@ import dataclasses
 import numpy as np
 import pytest
 
-from conftest import NearestEngine
 from rlfn.errors import ModelError
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.traits import Traits
 
 
-class Broken(NearestEngine):
+class Broken:
+    """An engine that repeats pixels, and changes the result."""
+
+    name, precision, takes_grid = "broken", "fp32", False
+    traits = Traits("broken", scale=4, min_side=1, margin=0, stride=1)
+
     def __init__(self, change):
         self.change = change
 
     def __call__(self, lr, grid=None):
-        return self.change(super().__call__(lr, grid))
+        return self.change(lr.repeat(4, axis=2).repeat(4, axis=3))
 
 
 def _raise(_):
