@@ -20,19 +20,25 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.inference.engines import AUTO, choose_engine
 from rlfn.inference.processor import default_threads
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
+from rlfn.models.reference import Reference
 
 MODEL = "rlfn-s-x4"
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
-def ours(engine: str, threads: int) -> Run:
-    return Upscaler(MODEL, engine, threads)
+def ours(engine: str, threads: int, size: str) -> Run:
+    """Take the engine that the command takes for a single picture of that size."""
+    if engine == AUTO:
+        width, height = map(int, size.split("x"))
+        engine = choose_engine(Reference(MODEL), width * height, "fp32")
+    return Upscaler(MODEL, engine, threads, precision="fp32")
 
 
-def plain(engine: str, threads: int) -> Run:
+def plain(engine: str, threads: int, size: str) -> Run:
     import torch
 
     from rlfn.networks import load_checkpoint
@@ -49,7 +55,7 @@ def plain(engine: str, threads: int) -> Run:
     return run
 
 
-WAYS: dict[str, Callable[[str, int], Run]] = {"ours": ours, "plain": plain}
+WAYS: dict[str, Callable[[str, int, str], Run]] = {"ours": ours, "plain": plain}
 
 
 def picture(size: str) -> NDArray[np.uint8]:
@@ -71,7 +77,7 @@ def memory_field(name: str) -> float:
 
 
 def child(way: str, size: str, engine: str, threads: int) -> None:
-    run = WAYS[way](engine, threads)
+    run = WAYS[way](engine, threads, size)
     image = picture(size)
     run(image[:64, :64])
     before = memory_field("VmRSS")
@@ -95,10 +101,13 @@ def main() -> None:
     if given.child:
         child(given.child, given.sizes[0], given.engine, given.threads)
         return
-    runs = {way: make(given.engine, given.threads) for way, make in WAYS.items()}
-    print(f"{MODEL}, ours on {runs['ours'].engine}, {given.threads} threads, {given.rounds} rounds")  # type: ignore[attr-defined]
-    print(f"{'size':>10} {'ours s':>8} {'plain s':>8} {'speed':>7} {'ours MB':>8} {'plain MB':>9} {'memory':>7}")
+    print(f"{MODEL} in fp32, {given.threads} threads, {given.rounds} rounds")
+    print(
+        f"{'size':>10} {'engine':>12} {'ours s':>8} {'plain s':>8} {'speed':>7} "
+        f"{'ours MB':>8} {'plain MB':>9} {'memory':>7}"
+    )
     for size in given.sizes:
+        runs = {way: make(given.engine, given.threads, size) for way, make in WAYS.items()}
         image = picture(size)
         times: dict[str, list[float]] = {way: [] for way in runs}
         for run in runs.values():
@@ -111,7 +120,8 @@ def main() -> None:
         fast, slow = median(times["ours"]), median(times["plain"])
         small, large = (peak_memory(way, size, given.engine, given.threads) for way in runs)
         print(
-            f"{size:>10} {fast:8.2f} {slow:8.2f} {slow / fast:6.2f}x {small:8.0f} {large:9.0f} {small / large:7.2f}",
+            f"{size:>10} {runs['ours'].engine:>12} {fast:8.2f} {slow:8.2f} {slow / fast:6.2f}x "
+            f"{small:8.0f} {large:9.0f} {small / large:7.2f}",
             flush=True,
         )
 

@@ -28,7 +28,7 @@ FOLDER = ROOT / "docs" / "reports" / "measurements"
 Rows = list[list[str]]
 """A table, its head first."""
 
-PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "pnnx", "ncnn", "litert-torch", "ai-edge-litert", "executorch")
+PACKAGES = ("torch", "onnxruntime", "openvino")
 
 
 def pruning(sets_dir: Path) -> Rows:
@@ -52,37 +52,8 @@ def pruning(sets_dir: Path) -> Rows:
     return rows
 
 
-def exports(sets_dir: Path) -> Rows:
-    """How far every format's file of rlfn-s-x4 is from torch: the lowest PSNR, the largest difference in levels."""
-    from rlfn.errors import MissingExtraError
-    from rlfn.export.formats import FORMATS, export
-    from rlfn.export.request import ExportRequest
-    from rlfn.networks import load_checkpoint
-
-    checkpoint = load_checkpoint(catalog.get_model("rlfn-s-x4").file(catalog.TENSORS).path)
-    rows = [["format", "fp32", "fp16", "int8, photograph only"]]
-    with tempfile.TemporaryDirectory() as folder:
-        for to, row in FORMATS.items():
-            cells = [f"`{to}`"]
-            for precision in ("fp32", "fp16", "int8"):
-                if precision not in row.precisions:
-                    cells.append("")
-                    continue
-                request = ExportRequest(precision, None if row.any_size else (1, 3, 64, 96))
-                try:
-                    report = export(checkpoint, to, Path(folder) / f"x{row.suffixes[0]}", request)
-                except MissingExtraError as error:
-                    raise SystemExit(str(error)) from None
-                psnr, worst = report.agreement.psnr, report.agreement.worst
-                cells.append("equal" if worst == 0.0 else f"{psnr:.1f} dB, {worst:.2g}")
-                print(to, precision, cells[-1], flush=True)
-            rows.append(cells)
-    return rows
-
-
 MEASUREMENTS: dict[str, tuple[Callable[[Path], Rows], tuple[str, ...]]] = {
     "pruning": (pruning, ("rlfn-s-x4",)),
-    "exports": (exports, ("rlfn-s-x4",)),
 }
 """What is measured, and of which models."""
 

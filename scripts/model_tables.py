@@ -25,17 +25,25 @@ from measure import kept
 
 ROOT = Path(__file__).parents[1]
 SETS = ("Set5", "Set14", "B100")
+SPEED = {
+    ("rlfn-s", 4): 1.0,
+    ("rlfn-s", 3): 1.1,
+    ("rlfn-s", 2): 1.1,
+    ("rlfn-xs", 4): 5.4,
+    ("rlfn-xs", 3): 5.8,
+    ("rlfn-xs", 2): 6.4,
+}
+"""What ``python benchmarks/models.py --rounds 25`` printed for ONNX Runtime, by variant and scale."""
 
 
 def short() -> list[list[str]]:
-    """Return the table of the README: parameters and scores."""
-    return [
-        ["model", "parameters", *SETS],
-        *(
-            [f"`{name}`", f"{model.parameters:,}", *(_both(model.scores[key]) for key in SETS)]
-            for name, model in catalog.models().items()
-        ),
-    ]
+    """Return the table of the README: parameters, speed and scores."""
+    rows = [["model", "parameters", "speed", *SETS]]
+    for name, model in catalog.models().items():
+        speed = SPEED.get((model.variant, model.scale))
+        scores = [_both(model.scores[key]) for key in SETS]
+        rows.append([f"`{name}`", f"{model.parameters:,}", f"{speed}x" if speed else "not measured", *scores])
+    return rows
 
 
 def full() -> list[list[str]]:
@@ -59,23 +67,41 @@ def lost() -> list[list[str]]:
     return rows
 
 
-TABLES: dict[str, Callable[[], list[list[str]]]] = {
-    "README.md": short,
-    "docs/reference/models.md": full,
-    "docs/guide/deploy.md": lost,
+def chains() -> list[list[str]]:
+    """Return how each model was trained: its start, and its stages together."""
+    rows = [["model", "start", "teacher", "stages", "iterations", "LR pixels", "minutes of steps"]]
+    for name, model in catalog.models().items():
+        if not model.chain:
+            continue
+        iterations, pixels, seconds = (
+            sum(stage[key] for stage in model.chain) for key in ("iterations", "lr_pixels", "seconds")
+        )
+        teachers = dict.fromkeys(stage["teacher"] for stage in model.chain if stage["teacher"])
+        start = model.chain[0]["start"]
+        numbers = [str(len(model.chain)), f"{iterations:,}", f"{pixels / 1e6:.1f} M", f"{seconds / 60:.0f}"]
+        rows.append([f"`{name}`", start, ", ".join(teachers) or "none of its own", *numbers])
+    return rows
+
+
+TABLES: dict[str, dict[str, Callable[[], list[list[str]]]]] = {
+    "README.md": {"models": short},
+    "docs/reference/models.md": {"models": full, "chains": chains},
+    "docs/guide/deploy.md": {"models": lost},
 }
-"""The table of each document."""
+"""The tables of each document, by their marker."""
 STUDIES = "docs/reports/studies.md"
 """The document with a row for every packaged model among others' rows."""
 
 
-def renewed(text: str, table: list[list[str]]) -> str:
-    """Return a document's text with its table between ``<!-- models -->`` and ``<!-- /models -->`` renewed."""
-    before, begin, rest = text.partition("<!-- models -->\n")
-    _, end, after = rest.partition("<!-- /models -->")
-    assert begin, "the document has no marker <!-- models -->"
-    assert end, "the document has no marker <!-- /models -->"
-    return "".join([before, begin, *(f"{line}\n" for line in aligned(table)), end, after])
+def renewed(text: str, tables: dict[str, Callable[[], list[list[str]]]]) -> str:
+    """Return a document's text with its tables renewed, each between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
+    for name, table in tables.items():
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        assert begin, f"the document has no marker <!-- {name} -->"
+        assert end, f"the document has no marker <!-- /{name} -->"
+        text = "".join([before, begin, *(f"{line}\n" for line in aligned(table())), end, after])
+    return text
 
 
 def remeasured(text: str) -> str:
@@ -116,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    texts: dict[str, Callable[[str], str]] = {name: partial(renewed, table=table()) for name, table in TABLES.items()}
+    texts: dict[str, Callable[[str], str]] = {name: partial(renewed, tables=tables) for name, tables in TABLES.items()}
     texts[STUDIES] = restudied
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         name = path.relative_to(ROOT).as_posix()

@@ -10,7 +10,7 @@ import rlfn
 
 ROOT = Path(rlfn.__file__).parent
 
-PENDING = {"Format"}
+PENDING = {"Picture", "Record", "Stage"}
 """Names that still have two meanings."""
 
 

@@ -48,6 +48,7 @@ class _Options(TypedDict, total=False):
     tile: int | Literal["auto"]
     self_ensemble: bool
     wrap: bool
+    restore: float | str
     format: str | None
     quality: int | None
     max_pixels: int | None
@@ -68,6 +69,7 @@ class Upscaled:
         picture: what :func:`upscale` returns.
         size: its (width, height) in px.
         model, engine, precision: what computed it.
+        restore, restore_reason: how strongly it was restored, 0 to 1, and why.
         warnings: what was changed or lost on the way, a sentence each.
     """
 
@@ -76,6 +78,8 @@ class Upscaled:
     model: str
     engine: str
     precision: str
+    restore: float
+    restore_reason: str
     warnings: tuple[str, ...]
 
 
@@ -119,6 +123,7 @@ def upscale(
     tile: int | Literal["auto"] = "auto",
     self_ensemble: bool = False,
     wrap: bool = False,
+    restore: float | str = AUTO,
     format: str | None = None,
     quality: int | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
@@ -139,6 +144,8 @@ def upscale(
         engine, precision, threads, tile: see :class:`rlfn.Upscaler`, which is the better choice for many images.
         self_ensemble: average over the eight flips and rotations.
         wrap: the picture is a tile of a seamless texture, so its borders are continued by the opposite side.
+        restore: how strongly noise and traces of lossy coding are removed, from 0 or ``"off"`` to 1, in steps of a
+            quarter; ``"auto"`` chooses by the picture. It takes a family with weights for photographs.
         format: of what is written, such as ``"png"``; None for what the path says, else the input's own, else PNG.
         quality: 1 to 100, of lossy formats.
         max_pixels: larger picture files are refused; None for no limit.
@@ -164,6 +171,7 @@ def upscale(
         tile=tile,
         self_ensemble=self_ensemble,
         wrap=wrap,
+        restore=restore,
         format=format,
         quality=quality,
         max_pixels=max_pixels,
@@ -199,6 +207,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
             options.get("tile", "auto"),
             options.get("self_ensemble", False),
             options.get("wrap", False),
+            options.get("restore", AUTO),
         ),
         _POOL,
     )
@@ -211,7 +220,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
         check_writable_size(format, *enlarger.size(loaded.width, loaded.height))
     elif not isinstance(picture, np.ndarray):
         check_pillow_can(loaded)
-    made = enlarger(loaded.pixels)
+    made = enlarger(loaded.pixels, traces=loaded.traces)
     result = replace(loaded, pixels=made.image)
     if not encoded:
         if isinstance(picture, np.ndarray):
@@ -224,7 +233,17 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
 
 def _details(given_back: Any, result: Picture, made: Enlarged, lost: tuple[str, ...] = ()) -> Upscaled:
     told = tuple(worded(text, as_argument) for text in (*result.warnings, *lost))
-    return Upscaled(given_back, (result.width, result.height), made.model, made.engine, made.precision, told)
+    restore = made.restore
+    return Upscaled(
+        given_back,
+        (result.width, result.height),
+        made.model,
+        made.engine,
+        made.precision,
+        restore.strength,
+        restore.reason,
+        told,
+    )
 
 
 def _handed_back(picture: Any, output: Any, target: Any) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from rlfn.cli import main
+from rlfn.data.crops import sample_stream
+from rlfn.data.degradations import make_degradation
 from rlfn.data.pack import Pack
 from rlfn.data.pictures import read_rgb, write_rgb
 
@@ -129,3 +132,18 @@ def test_get_says_when_no_hash_is_known(
     assert "Licence: free" in captured.out
     assert "no hash is known" in captured.out
     assert "cannot be fetched" in captured.err
+
+
+def test_degrade_shows_what_a_recipe_will_train_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"clean": 0.0, "jpeg": 1.0, "jpeg_quality": [20, 20]}
+    text = ", ".join(f"{key} = {value}" for key, value in settings.items())
+    (tmp_path / "mine.toml").write_text('base = "photo"\nscale = 2\n[data]\ndegradation_settings = { ' + text + " }\n")
+    degrade = ("data", "degrade", folder, "-o", tmp_path / "lr", "--recipe", tmp_path / "mine.toml")
+    assert run(monkeypatch, *degrade, "--set", "data.degradation_settings.jpeg_halved=0.0") == 0
+    wanted = make_degradation("photo", {**settings, "jpeg_halved": 0.0})
+    number = int.from_bytes(hashlib.sha256(b"0001.png").digest()[:7], "big")
+    hr = read_rgb(folder / "0001.png")
+    assert np.array_equal(read_rgb(tmp_path / "lr/0001x2.png"), wanted.apply(hr, 2, sample_stream(0, 0, number)))
+    assert run(monkeypatch, *degrade, "--degradation", "photo") == 2

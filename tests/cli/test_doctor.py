@@ -73,3 +73,15 @@ def test_every_engine_that_is_installed_is_timed(command, nearest, monkeypatch: 
     assert any(line.startswith("  torch: ") and line.endswith("It is broken. Use --tile 128.") for line in lines)
     timed = [line.split(":")[0].strip() for line in lines if "input pixels/s" in line]
     assert timed == [name for name in ENGINES if name != "torch"]
+
+
+def test_speed_says_which_engine_to_use(command, nearest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.cli.doctor._SECONDS_EACH", 0.0)
+    monkeypatch.setattr("rlfn.cli.doctor._SIZES", ((16, 16), (40, 30)))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    text = command("doctor", "--speed").out.decode()
+    for size in ("16x16", "40x30"):
+        assert text.count(f"{size}: ") == 1
+    assert text.count("'auto' takes") == 2
+    for name in ENGINES:
+        assert f"{name} 0.0" in text

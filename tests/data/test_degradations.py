@@ -8,21 +8,15 @@ import pytest
 from PIL import Image
 
 from rlfn.data.crops import sample_batch, sample_stream
-from rlfn.data.degradations import (
-    DEGRADATIONS,
-    KERNELS,
-    Bicubic,
-    Photo,
-    compress,
-    make_degradation,
-    reduce,
-)
+from rlfn.data.degradations import DEGRADATIONS, Bicubic, make_degradation
 from rlfn.data.pack import Pack
+from rlfn.data.photo import KERNELS, Photo, compress, compress_webp, reduce
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.images.resize import resize
 from synthetic import synthetic
 
-OFF: dict[str, Any] = {"blur": 0.0, "poisson": 0.0, "gaussian": 0.0, "jpeg": 0.0}
+OFF: dict[str, Any] = {"clean": 0.0, "blur": 0.0, "poisson": 0.0, "gaussian": 0.0, "smoothed": 0.0, "jpeg": 0.0}
+OFF |= {"blur_uneven": 0.0, "jpeg_again": 0.0, "webp": 0.0}
 
 
 def stream() -> np.random.Generator:
@@ -41,7 +35,8 @@ def test_every_degradation_has_the_right_size_and_is_repeatable(name: str, scale
     assert lr.shape == (24, 19, 3)
     assert lr.dtype == np.uint8
     assert np.array_equal(lr, degradation.apply(hr, scale, stream()))
-    assert np.abs(lr.astype(float) - resize(hr.astype(float), scale=1 / scale)).mean() < 25
+    limit = 40 if name == "real-esrgan" else 25
+    assert np.abs(lr.astype(float) - resize(hr.astype(float), scale=1 / scale)).mean() < limit
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 5])
@@ -70,6 +65,20 @@ def test_blur_is_a_gaussian_before_the_reduction(kernel: str, sigma: float) -> N
     assert np.abs(reduce(hr, 4, kernel, sigma) - _reduce_float(blurred, 4, kernel)).max() < 1e-3
 
 
+@pytest.mark.parametrize(("sigma", "across", "angle"), [(2.4, 0.6, 0.5), (0.4, 2.0, 2.2), (1.5, 1.0, 0.0)])
+def test_an_uneven_blur_is_a_turned_gaussian_before_the_reduction(sigma: float, across: float, angle: float) -> None:
+    hr, reach = synthetic(40, 48), int(np.ceil(3 * max(sigma, across)))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    along, beside = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    weights = np.exp(-0.5 * ((along / sigma) ** 2 + (beside / across) ** 2))
+    padded = np.pad(hr.astype(float), ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, weights.shape, axis=(0, 1))
+    blurred = np.einsum("hwcyx,yx->hwc", windows, weights / weights.sum())
+    found, expected = reduce(hr, 4, "area", sigma, across, angle), _reduce_float(blurred, 4, "area")
+    assert np.abs(found - expected).max() < 0.3
+    assert np.abs(found - expected).mean() < 0.03
+
+
 def _reduce_float(picture: np.ndarray, scale: int, kernel: str) -> np.ndarray:
     """Reduce a float picture by a whole and a fractional part, each of which is a picture of uint8."""
     scaled = np.rint(picture * 256**2).astype(np.int64)
@@ -84,10 +93,30 @@ def test_nothing_drawn_is_the_plain_reduction() -> None:
         assert np.array_equal(out, np.clip(np.floor(reduce(hr, 4, kernel) + 0.5), 0, 255))
 
 
-def test_every_kernel_is_drawn() -> None:
+def test_every_kernel_is_drawn_as_often_as_it_is_named() -> None:
     hr = synthetic(40, 48)
-    results = {Photo(**OFF).apply(hr, 4, sample_stream(0, 0, k)).tobytes() for k in range(30)}
-    assert len(results) == 3
+    results = [Photo(**OFF).apply(hr, 4, sample_stream(0, 0, k)).tobytes() for k in range(400)]
+    assert len(set(results)) == 3
+    shares = sorted(results.count(one) / 400 for one in set(results))
+    assert shares == pytest.approx([0.25, 0.25, 0.5], abs=0.06)
+
+
+def test_a_share_stays_the_bicubic_reduction(pack: Pack) -> None:
+    hr = synthetic(40, 48)
+    clean = [np.array_equal(Photo().apply(hr, 4, sample_stream(0, 0, k)), resize(hr, scale=0.25)) for k in range(200)]
+    assert np.mean(clean) == pytest.approx(0.25, abs=0.08)
+    arguments: dict[str, Any] = {"seed": 0, "iteration": 0, "first": 0, "count": 9, "pictures": pack.split(0, "all")}
+    for scale in (4, 5):  # the pack has one of them
+        lr, hr_planes = sample_batch(pack, scale=scale, patch=6, degradation=Photo(clean=1.0), **arguments)
+        if scale in pack.scales:
+            assert np.array_equal(lr, sample_batch(pack, scale=scale, patch=6, degradation=Bicubic(), **arguments)[0])
+        for small, big in zip(lr, hr_planes, strict=True):
+            made = resize(np.ascontiguousarray(big.transpose(1, 2, 0)), scale=1 / scale).transpose(2, 0, 1)
+            difference = made[:, 2:-2, 2:-2].astype(int) - small[:, 2:-2, 2:-2]
+            assert np.abs(difference).max() <= 1  # a turned crop is rounded in another order
+    drawn = sample_batch(pack, scale=4, patch=6, degradation=Photo(), **(arguments | {"count": 200}))[0]
+    plain = sample_batch(pack, scale=4, patch=6, degradation=Bicubic(), **(arguments | {"count": 200}))[0]
+    assert np.mean((drawn == plain).all(axis=(1, 2, 3))) == pytest.approx(0.25, abs=0.1)
 
 
 @pytest.mark.parametrize("sigma", [2.0, 20.0])
@@ -104,6 +133,42 @@ def test_poisson_noise_grows_with_the_light() -> None:
         assert out.std() == pytest.approx(np.sqrt(value * 255 / 500), rel=0.03)
         assert out.mean() == pytest.approx(value, abs=0.3)
     assert (photo.apply(flat(0), 2, stream()) == 0).all()
+
+
+def test_smoothed_noise_is_weaker_and_its_neighbours_are_alike() -> None:
+    rough, smooth = (
+        Photo(
+            **(OFF | {"gaussian": 1.0, "gaussian_sigma": (8.0, 8.0), "smoothed": share, "smoothed_sigma": (0.7, 0.7)})
+        )
+        .apply(flat(), 2, stream())
+        .astype(float)
+        - 128
+        for share in (0.0, 1.0)
+    )
+    assert 0.3 * rough.std() < smooth.std() < 0.6 * rough.std()
+    alike = [(noise[1:] * noise[:-1]).mean() / noise.var() for noise in (rough, smooth)]
+    assert abs(alike[0]) < 0.05
+    assert alike[1] > 0.3
+
+
+def test_a_second_compression_has_another_grid() -> None:
+    hr = synthetic(160, 160)
+    settings = OFF | {"jpeg": 1.0, "jpeg_quality": (30, 30), "jpeg_halved": 0.0, "kernels": ("area",)}
+    once = Photo(**settings).apply(hr, 2, stream())
+    twice = Photo(**(settings | {"jpeg_again": 1.0})).apply(hr, 2, stream())
+    assert once.shape == twice.shape
+    same_grid = compress(once, 30, halved=False).astype(int) - once
+    assert np.abs(twice.astype(int) - once).mean() > 3 * np.abs(same_grid).mean()
+
+
+def test_webp_loses_more_at_lower_quality() -> None:
+    picture = synthetic(60, 44)
+    errors = [np.abs(compress_webp(picture, quality).astype(int) - picture).mean() for quality in (30, 60, 98)]
+    assert errors[0] > errors[1] > errors[2] > 0
+    photo = Photo(**(OFF | {"jpeg": 1.0, "webp": 1.0, "jpeg_quality": (60, 60), "kernels": ("area",)}))
+    hr = synthetic(120, 88)
+    plain = Photo(**(OFF | {"kernels": ("area",)})).apply(hr, 2, stream())
+    assert np.array_equal(photo.apply(hr, 2, stream()), compress_webp(plain, 60))
 
 
 @pytest.mark.parametrize(("quality", "halved"), [(30, False), (95, False), (60, True)])

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlfn.data.degradations import Bicubic, Photo
+from rlfn.data.degradations import Bicubic
 from rlfn.data.degrading import degrade_folder
 from rlfn.data.packing import make_pack, reduce_bicubic
+from rlfn.data.photo import Photo
 from rlfn.data.pictures import read_rgb, write_rgb
 from rlfn.errors import DataError, OptionError, OutputError
 from synthetic import SIZES, synthetic

@@ -73,7 +73,8 @@ def with_chunks(folder: Path, name: str, *chunks: tuple[bytes, bytes], late: boo
 
 def avif(folder: Path, name: str, *arguments: str) -> Path:
     source = saved(folder, name + ".png")
-    run(need("avifenc", "libavif-bin"), "-s", "9", "-q", "95", "-y", "444", *arguments, source, folder / name)
+    tool = need("avifenc", "libavif-bin")
+    run(tool, "-s", "9", "--min", "0", "--max", "9", "-y", "444", *arguments, source, folder / name)
     return folder / name
 
 

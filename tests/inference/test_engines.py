@@ -11,6 +11,7 @@ import pytest
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError
 from rlfn.inference import engines
+from rlfn.inference.choice import TABLE
 from rlfn.inference.engines import ENGINES, OnnxRuntimeEngine, choose_engine, choose_precision, load_engine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
@@ -48,16 +49,41 @@ def test_idle_threads_of_onnxruntime_leave_the_cores_to_others() -> None:
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
-def test_auto_prefers_openvino_on_x86(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Reference("rlfn-s-x4")
-    monkeypatch.setattr(engines, "find_spec", lambda name: object())
-    monkeypatch.setattr(engines.platform, "machine", lambda: "x86_64")
-    assert choose_engine(source) == "openvino"
-    monkeypatch.setattr(engines.platform, "machine", lambda: "arm64")
-    assert choose_engine(source) == "onnxruntime"
-    monkeypatch.setattr(engines, "find_spec", lambda name: object() if name == "onnxruntime" else None)
-    monkeypatch.setattr(engines.platform, "machine", lambda: "x86_64")
-    assert choose_engine(source) == "onnxruntime"
+@pytest.mark.parametrize(
+    ("model", "have", "machine", "pixels", "installed", "precision", "wanted"),
+    [
+        ("rlfn-s-x4", {"avx2"}, "x86_64", None, {"onnxruntime", "openvino", "ncnn"}, "auto", "ncnn"),
+        ("rlfn-s-x4", {"avx2"}, "x86_64", 10_000, {"onnxruntime", "openvino", "ncnn"}, "auto", "onnxruntime"),
+        ("rlfn-s-x4", {"avx2"}, "x86_64", None, {"onnxruntime", "openvino"}, "auto", "openvino"),
+        ("rlfn-s-x4", {"avx2"}, "x86_64", None, {"onnxruntime", "ncnn"}, "int8", "onnxruntime"),
+        ("rlfn-xs-x4", {"avx2"}, "x86_64", None, {"onnxruntime", "openvino", "ncnn"}, "auto", "openvino"),
+        ("rlfn-s-x4", {"avx2", "avx512f"}, "x86_64", None, {"onnxruntime", "openvino", "ncnn"}, "auto", "openvino"),
+        ("rlfn-s-x4", set(), "AMD64", None, {"onnxruntime", "openvino"}, "auto", "openvino"),
+        ("rlfn-s-x4", set(), "arm64", None, {"onnxruntime", "openvino", "ncnn"}, "auto", "onnxruntime"),
+        ("rlfn-s-x4", set(), "arm64", None, {"torch"}, "auto", "torch"),
+    ],
+)
+def test_auto_follows_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    have: set[str],
+    machine: str,
+    pixels: int | None,
+    installed: set[str],
+    precision: str,
+    wanted: str,
+) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: object() if name in installed else None)
+    monkeypatch.setattr(engines, "features", lambda: frozenset(have))
+    monkeypatch.setattr(engines.platform, "machine", lambda: machine)
+    assert choose_engine(Reference(model), pixels, precision) == wanted
+
+
+def test_every_row_of_the_table_has_engines_that_exist() -> None:
+    assert not TABLE[-1].feature
+    assert not TABLE[-1].pixels
+    for row in TABLE:
+        assert set(row.engines) == set(ENGINES) - {"torch"}
 
 
 def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

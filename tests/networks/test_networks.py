@@ -49,6 +49,7 @@ PARAMETERS_X4 = {
     "imdn-aim": 893936,
     "span-ch28": 150688,
     "rlfn-xs": 88752,
+    "rlfn-xxs": 25968,
 }
 
 # four samples of the output for the input and the weights of `patterned`, computed once

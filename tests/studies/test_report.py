@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlfn.studies.report import Column, Page, Table, spread, verdict
+from rlfn.studies.report import Column, StudyPage, Table, spread, verdict
 
 TABLE = Table(
     (Column("row"), Column("dB", 1), Column("note")),
@@ -50,7 +50,7 @@ def test_one_seed_tells_nothing_apart() -> None:
 
 
 def test_a_page_is_written_with_its_tables(tmp_path: Path) -> None:
-    page = Page("Title", "Why.", {"budget": "little"}, {"table": TABLE}, ["A remark."], {"plot.png": "A plot"})
+    page = StudyPage("Title", "Why.", {"budget": "little"}, {"table": TABLE}, ["A remark."], {"plot.png": "A plot"})
     page.write(tmp_path / "deep" / "out")
     text = (tmp_path / "deep" / "out" / "README.md").read_text()
     for part in ("# Title", "Why.", "| budget | little |", TABLE.markdown()[2], "A remark.", "![A plot](plot.png)"):

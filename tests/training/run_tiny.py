@@ -19,8 +19,8 @@ from rlfn.models.variants import VARIANTS
 from rlfn.training import results
 from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
+from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
-from rlfn.training.run import Devices
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -16,9 +16,9 @@ from rlfn.networks.fuse import fuse
 from rlfn.networks.plain import BranchedConv
 from rlfn.training.loop import train
 from rlfn.training.optim import split_parameters
+from rlfn.training.preflight import Devices
 from rlfn.training.recipe_files import load_recipe
 from rlfn.training.reporting import read_metrics
-from rlfn.training.run import Devices
 from rlfn.training.stages import start_network
 
 CPU = Devices(accelerator="cpu")
@@ -115,3 +115,22 @@ def test_the_recipes_of_the_shipped_models(tier: str, variant: str, scale: int) 
     assert [stage.sizes(at, scale)[0] for at in (0.0, 0.5, 0.8)] == [32, 40, 48]
     start = load_recipe(f"weights-{tier}-x{scale}").stages[0].init
     assert start == "interpolate" if scale == 4 else start.startswith(f"runs/weights-{tier}-x4/")
+
+
+@pytest.mark.parametrize(
+    ("tier", "variant", "scale"),
+    [
+        ("s", "rlfn-s", 2),
+        ("s", "rlfn-s", 4),
+        ("xs", "rlfn-xs-train", 2),
+        ("xs", "rlfn-xs-train", 4),
+        ("xxs", "rlfn-xxs-train", 2),
+    ],
+)
+def test_the_recipes_of_the_models_for_photographs(tier: str, variant: str, scale: int) -> None:
+    recipe = load_recipe(f"weights-{tier}-photo-x{scale}")
+    assert (recipe.variant, recipe.scale, recipe.precision) == (variant, scale, "auto")
+    assert (recipe.data.degradation, recipe.data.degradation_settings, recipe.data.held_out) == ("photo", {}, 0.1)
+    (stage,) = recipe.stages
+    assert stage.init == "interpolate" if tier == "xxs" else stage.init.startswith(f"runs/weights-{tier}-x{scale}/")
+    assert (stage.loss, stage.optimizer.weight_decay, stage.sizes(0.0, scale)[0]) == ({"l1": 1.0}, 0.03, 48)

@@ -110,6 +110,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage
         checkpoints.load_last()
 
 
+def test_an_earlier_versions_checkpoint_says_so(tmp_path: Path) -> None:
+    (tmp_path / "iteration-000000001.ckpt").write_bytes(b"RLFN-RUN-1\n" + bytes(64))
+    with pytest.raises(ModelError, match="of an earlier version of rlfn"):
+        Checkpoints(tmp_path, keep=2).load_last()
+
+
 def test_a_full_disk_leaves_the_older_file_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.ckpt"
     write_state(path, {"at": 1})

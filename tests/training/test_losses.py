@@ -19,13 +19,13 @@ def pair(seed: int = 0, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_values_on_a_constant_difference() -> None:
-    hr = torch.full((1, 3, 4, 4), 0.25)
+    hr = torch.full((1, 3, 12, 12), 0.25)
     values = {name: float(loss(hr + 0.5, hr)) for name, loss in PIXEL_LOSSES.items()}
     assert values["l1"] == pytest.approx(0.5)
     assert values["mse"] == pytest.approx(0.25)
     assert values["charbonnier"] == pytest.approx((0.25 + 1e-6) ** 0.5)
-    # the spectrum of a constant is one real number, 0.5 * sqrt(16); 4 x 3 complex numbers are kept
-    assert values["fourier"] == pytest.approx(2.0 / (4 * 3 * 2))
+    # the spectrum of a constant is one real number, 0.5 * sqrt(144); 12 x 7 complex numbers are kept
+    assert values["fourier"] == pytest.approx(6.0 / (12 * 7 * 2))
 
 
 @pytest.mark.parametrize("name", PIXEL_LOSSES)
@@ -116,3 +116,38 @@ def test_an_objective_adds_its_weighted_parts_and_halves_agree_with_the_whole() 
     assert float(parts["distillation"]) == pytest.approx(float((sr - teacher(lr)).abs().mean()), rel=1e-6)
     halves = [float(objective(lr[half], sr[half], hr[half])[0]) for half in (slice(0, 2), slice(2, 4))]
     assert sum(halves) / 2 == pytest.approx(float(total), rel=1e-5)
+
+
+def slow_ms_ssim(x: np.ndarray, y: np.ndarray, weights: list[float]) -> float:
+    """One channel, by the definition: windows one by one."""
+    line = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
+    window = np.outer(line, line) / line.sum() ** 2
+    value = 1.0
+    for number, weight in enumerate(weights):
+        terms = []
+        for top in range(x.shape[0] - 10):
+            for left in range(x.shape[1] - 10):
+                a, b = x[top : top + 11, left : left + 11], y[top : top + 11, left : left + 11]
+                mean_a, mean_b = (window * a).sum(), (window * b).sum()
+                var_a, var_b = (window * a * a).sum() - mean_a**2, (window * b * b).sum() - mean_b**2
+                both = (window * a * b).sum() - mean_a * mean_b
+                light = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+                structure = (2 * both + 9e-4) / (var_a + var_b + 9e-4)
+                terms.append(light * structure if number == len(weights) - 1 else structure)
+        value *= float(np.mean(terms)) ** weight
+        half = x.shape[0] // 2
+        x, y = (z[: 2 * half, : 2 * half].reshape(half, 2, half, 2).mean(axis=(1, 3)) for z in (x, y))
+    return value
+
+
+@pytest.mark.parametrize(("side", "count"), [(12, 1), (24, 2), (44, 3)])
+def test_ms_ssim_is_its_definition_on_as_many_scales_as_fit(side: int, count: int) -> None:
+    random = np.random.default_rng(side)
+    y = random.random((1, 3, side, side))
+    x = np.clip(y + 0.1 * random.standard_normal(y.shape), 0, 1)
+    published = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333][:count]
+    weights = [weight / sum(published) for weight in published]
+    wanted = 1.0 - np.mean([slow_ms_ssim(a, b, weights) for a, b in zip(x[0], y[0], strict=True)])
+    found = PIXEL_LOSSES["ms-ssim"](torch.from_numpy(x), torch.from_numpy(y))
+    assert float(found) == pytest.approx(wanted, abs=2e-5)
+    assert float(PIXEL_LOSSES["ms-ssim"](torch.from_numpy(y), torch.from_numpy(y))) == pytest.approx(0.0, abs=1e-5)

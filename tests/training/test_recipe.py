@@ -87,7 +87,7 @@ def test_bases_shared_stages_and_overrides(tmp_path: Path) -> None:
     assert (first.patch, first.hours, first.iterations) == (20, None, 7)
     assert (second.patch, second.hours, second.iterations) == (30, 2.0, None)
     assert second.loss == {"l1": 1.0, "mse": 2.0}
-    assert recipe.data.train == "some/pack"
+    assert [data.path for data in recipe.data.train] == ["some/pack"]
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.networks.integers import integer_convolutions
 from rlfn.training import results
 from rlfn.training.loop import train
+from rlfn.training.preflight import Devices
 from rlfn.training.rounding import Rounding, round_activations, round_weights
-from rlfn.training.run import Devices
 
 CPU = Devices(accelerator="cpu")
 PLAIN = Variant("tiny-plain", "plain", PlainFields(3, 8), "for tests")

@@ -10,6 +10,7 @@ from rlfn.cli import options
 from rlfn.cli.commands import Command, Group, argument, command
 from rlfn.cli.messages import say, warn
 from rlfn.cli.progress import progress
+from rlfn.errors import OptionError, setting
 
 data = Group(
     "data",
@@ -113,20 +114,42 @@ def pack(
 
 @command(
     "degrade",
-    examples=("rlfn data degrade HR -o LR --scale 4", "rlfn data degrade HR -o LR --degradation photo --seed 7"),
+    examples=("rlfn data degrade HR -o LR --scale 4", "rlfn data degrade HR -o LR --recipe photo --seed 7"),
 )
 @argument("folder", "The high-resolution pictures, with sub-folders.", type=options.FOLDER, metavar="DIR")
 @options.output("Where the low-resolution PNG files go.", options.FOLDER, required=True)
-@options.option("--scale", "-s", type=options.WHOLE, default=4, help="The reduction.")
+@options.option("--scale", "-s", type=options.WHOLE, show_default="4, or the recipe's", help="The reduction.")
 @options.option(
     "--degradation",
     type=options.DEGRADATION,
-    default="bicubic",
+    show_default="bicubic",
     help="How the pictures are spoilt: MATLAB's bicubic alone, or as a training on photographs sees them.",
+)
+@options.option(
+    "--recipe",
+    type=options.RECIPE,
+    help="Show what a training by this recipe would see: its degradation with its settings, at its scale.",
+)
+@options.option(
+    "--set",
+    "overrides",
+    type=click.STRING,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the recipe, for example data.degradation_settings.jpeg=0.9; may be repeated.",
 )
 @options.seed("Of the random choices.")
 @options.workers
-def degrade(folder: Path, output: Path, scale: int, degradation: str, seed: int, workers: int | None) -> None:
+def degrade(
+    folder: Path,
+    output: Path,
+    scale: int | None,
+    degradation: str | None,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    seed: int,
+    workers: int | None,
+) -> None:
     """Write low-resolution pictures of a folder's.
 
     They lie as the folder's do, and are called 0001x4.png.
@@ -134,12 +157,20 @@ def degrade(folder: Path, output: Path, scale: int, degradation: str, seed: int,
     from rlfn.data.degradations import make_degradation
     from rlfn.data.degrading import degrade_folder
 
+    chosen = make_degradation(degradation or "bicubic")
+    if recipe is not None:
+        if degradation is not None:
+            raise OptionError(f"The recipe says how to degrade: leave out {setting('degradation')}, or the recipe.")
+        from rlfn.training.recipe_files import load_recipe
+
+        resolved = load_recipe(recipe, overrides)
+        chosen, scale = resolved.data.make_degradation(), scale or resolved.scale
     with progress("Reducing") as show:
         failures = degrade_folder(
             folder,
             output,
-            scale=scale,
-            degradation=make_degradation(degradation),
+            scale=scale or 4,
+            degradation=chosen,
             seed=seed,
             workers=workers,
             progress=show,

@@ -17,14 +17,17 @@ from rlfn.errors import ModelError, RlfnError, listing
 _PACKAGES = ("numpy", "pyvips", "pillow", "pillow-heif", "safetensors")
 _SECONDS = 10.0
 _SIDE = 128
+_SIZES = ((128, 128), (320, 180), (640, 360))
+_SECONDS_EACH = 2.0
 
 
-@command("doctor", section="Use", examples=("rlfn doctor", "rlfn doctor --quick"))
+@command("doctor", section="Use", examples=("rlfn doctor", "rlfn doctor --quick", "rlfn doctor --speed"))
 @options.flag("--quick", help="Leave out the speed test.")
-def doctor(quick: bool) -> None:
+@options.flag("--speed", help="Time the engines at several sizes of picture, and say which one to use.")
+def doctor(quick: bool, speed: bool) -> None:
     """Print versions, engines and cores, and time the engines.
 
-    The timing takes ten seconds.
+    The timing takes ten seconds; with --speed about a minute.
     """
     import pyvips
 
@@ -42,7 +45,9 @@ def doctor(quick: bool) -> None:
     _engines(default)
     say(f"models: {listing(catalog.models())}")
     damaged = _check_files()
-    if not quick:
+    if speed:
+        _compare(default)
+    elif not quick:
         _speed(default)
     if damaged:
         raise click.exceptions.Exit(1)
@@ -125,3 +130,36 @@ def _speed(model: str) -> None:
             how = f"{upscaler.precision}, median of {len(times)} runs"
             lines.append(f"  {engine}: {rate:.3f} million input pixels/s ({how})")
     say(*lines)
+
+
+def _compare(name: str) -> None:
+    """Time the installed engines by turns at several sizes; say which is the fastest, and which one 'auto' takes."""
+    from functools import partial
+    from importlib.util import find_spec
+
+    import numpy as np
+
+    from rlfn.evaluation.profile import time_in_turn
+    from rlfn.inference.engines import ENGINES, choose_engine
+    from rlfn.inference.upscaler import Upscaler
+    from rlfn.models.reference import Reference
+
+    model = Reference(name)
+    engines = [engine for engine, row in ENGINES.items() if find_spec(row.module) is not None and row.takes(model)]
+    upscalers = [Upscaler(name, engine) for engine in engines]
+    say(f"seconds a picture with {name}, medians:")
+    advice = []
+    with progress("Timing") as show:
+        for number, (width, height) in enumerate(_SIZES):
+            show(number, len(_SIZES), f"{width}x{height}")
+            image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+            found = time_in_turn([partial(upscaler, image) for upscaler in upscalers], _SECONDS_EACH)
+            times = {engine: latency.median for engine, latency in zip(engines, found, strict=True)}
+            cells = ", ".join(f"{engine} {seconds:.3f}" for engine, seconds in times.items())
+            best, taken = min(times, key=lambda engine: times[engine]), choose_engine(model, width * height)
+            gain = times[taken] / times[best] if taken in times else 1.0
+            advice.append(f"  {width}x{height}: {cells}")
+            hint = f"; --engine {best} is {gain:.2f} times as fast" if best != taken else ""
+            advice.append(f"    'auto' takes {taken}{hint}")
+    for line in advice:
+        say(line)

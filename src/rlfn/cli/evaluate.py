@@ -25,12 +25,13 @@ if TYPE_CHECKING:
         "rlfn eval rlfn-s-x4 --sets-dir bench",
         "rlfn eval rlfn-s-x4 mine.safetensors --sets Set5 Set14 --sets-dir bench --per-image",
         "rlfn eval rlfn-xs-x2 my-pictures/ --json",
+        "rlfn eval rlfn-s-x4 rlfn-xs-x4 --sets B100 --spoil clean q75 n5 --metric ssimulacra2",
     ),
 )
 @argument(
     "models",
     "Packaged models and files of weights, of any scales. A folder or a standard set's name among them counts as a "
-    "set.",
+    "set, and after --spoil a way of spoiling as one.",
     type=options.MODEL_OR_SET,
     nargs=-1,
     required=True,
@@ -38,6 +39,16 @@ if TYPE_CHECKING:
 )
 @options.sets
 @options.sets_dir
+@options.option(
+    "--spoil",
+    type=options.SPOIL,
+    multiple=True,
+    help="Spoil LR first: clean, q1 to q100 (JPEG), n1 to n100 (noise); may be repeated.",
+    show_default="clean",
+)
+@options.option(
+    "--metric", type=options.METRIC, multiple=True, help="A further measure; may be repeated.", show_default=False
+)
 @options.self_ensemble
 @options.option("--save", type=options.FOLDER, help="Write every result as PNG below this folder.")
 @options.engine
@@ -50,6 +61,8 @@ def evaluate(
     models: tuple[str, ...],
     sets: tuple[str, ...],
     sets_dir: Path | None,
+    spoil: tuple[str, ...],
+    metric: tuple[str, ...],
     self_ensemble: bool,
     save: Path | None,
     engine: str,
@@ -67,7 +80,12 @@ def evaluate(
     from rlfn.evaluation.contenders import load_contenders
     from rlfn.evaluation.report import to_data
     from rlfn.evaluation.sets import STANDARD, sets_present
+    from rlfn.evaluation.similarity import check_metrics
+    from rlfn.evaluation.spoil import CLEAN, parse_spoils
 
+    models, spoil = _sort_spoils(models, spoil)
+    spoils = parse_spoils(spoil or [CLEAN])
+    check_metrics(metric)
     chosen, wanted = _sort_names(models, sets)
     contenders = load_contenders(chosen, engine, threads, self_ensemble, precision)
     wanted = wanted or sets_present(min(contender.scale for contender in contenders), sets_dir)
@@ -82,6 +100,8 @@ def evaluate(
             wanted,
             sets_dir,
             save=save,
+            spoils=spoils,
+            metrics=metric,
             progress=lambda name, picture, done, count: show(done, count, f"{name}, {picture}"),
         )
     if as_json:
@@ -143,6 +163,16 @@ def compare(
     say(str(output))
 
 
+def _sort_spoils(names: tuple[str, ...], spoils: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Part ways of spoiling from models, so that ``--spoil q75 n5`` reads as it is written."""
+    from rlfn.evaluation.spoil import is_spoil
+
+    if not spoils:
+        return names, spoils
+    ways = [name for name in names if is_spoil(name) and not Path(name).exists()]
+    return tuple(name for name in names if name not in ways), (*spoils, *ways)
+
+
 def _sort_names(names: Sequence[str], sets: Sequence[str]) -> tuple[list[str], list[str]]:
     """Part models from sets, so that ``--sets Set5 Set14`` reads as it is written."""
     from rlfn.evaluation.sets import STANDARD
@@ -156,9 +186,9 @@ def _sort_names(names: Sequence[str], sets: Sequence[str]) -> tuple[list[str], l
 
 
 def _print(report: BenchmarkReport, per_image: bool) -> None:
-    from rlfn.evaluation.report import header, image_table, table
+    from rlfn.evaluation.report import header, image_table, tables
 
-    say(*header(report), "", *(table(report) if report.results else []))
+    say(*header(report), "", *(tables(report) if report.results else []))
     if per_image:
         say("", *image_table(report))
     for facts in report.sets:

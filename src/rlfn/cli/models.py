@@ -229,6 +229,7 @@ def prune(
     from rlfn.models.reference import Reference
 
     checkpoint = checkpoint_of(Reference(source))
+    from rlfn.models.variants import in_recipes
     from rlfn.networks import save_checkpoint
     from rlfn.networks.prune import prune as shrink
 
@@ -236,7 +237,8 @@ def prune(
     save_checkpoint(target, pruned.network, pruned.variant, pruned.scale, pruned.metadata)
     before, after = (sum(p.numel() for p in each.network.parameters()) for each in (checkpoint, pruned))
     say(f"{target}: {pruned.variant.name} x{pruned.scale}, {before:,} -> {after:,} parameters")
-    say(f"It needs fine-tuning: a recipe whose first stage has init = '{target}'.")
+    variant = in_recipes(pruned.variant)
+    say(f"It needs fine-tuning: a recipe with variant = {variant} whose first stage has init = '{target}'.")
 
 
 def _only(target: Path | None, output: Path | None) -> Path:

@@ -136,6 +136,18 @@ def _sets() -> Iterable[str]:
     return STANDARD
 
 
+def _spoils() -> Iterable[str]:
+    from rlfn.evaluation.spoil import USUAL
+
+    return USUAL
+
+
+def _metrics() -> Iterable[str]:
+    from rlfn.evaluation.similarity import METRICS
+
+    return METRICS
+
+
 def _studies() -> Iterable[str]:
     from rlfn.studies.table import STUDIES
 
@@ -168,6 +180,8 @@ FORMAT = Names("format", _writable)
 EXPORT = Names("format", _exports)
 EXPORT_PRECISION = Names("precision", _export_precisions)
 SET = Names("set", _sets, files=True)
+SPOIL = Names("way", _spoils)
+METRIC = Names("metric", _metrics, listed=True)
 STUDY = Names("study", _studies)
 RECIPE = Names("recipe", _recipes, files=True)
 DEGRADATION = Names("degradation", _degradations, listed=True)
@@ -225,6 +239,13 @@ tile = option(
     help="Largest side of a tile of the input; 0: the whole picture; auto: by memory.",
 )
 self_ensemble = flag("--self-ensemble", help="Average the eight flips and rotations: slightly better, 8 times slower.")
+restore = option(
+    "--restore",
+    type=click.STRING,
+    default="auto",
+    metavar="STRENGTH",
+    help="How strongly noise and traces of lossy coding are removed: off, 0 to 1, or auto: by the picture.",
+)
 overwrite = flag("--overwrite", help="Replace files that exist.")
 as_json = flag("--json", "as_json", help="Print JSON.")
 data = option("--data", type=FOLDER, metavar="PACK", help="The pack to train on, made by 'rlfn data pack'.")

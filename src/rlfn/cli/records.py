@@ -65,7 +65,8 @@ class Shown:
             say(text, err=self._to_stdout)
         elif record.output_size is not None:
             wide, high = record.output_size
-            how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine})"
+            restored = f"; restored {record.restore:g}: {record.restore_reason}" if record.restore else ""
+            how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine}{restored})"
             say(f"{record.input} -> {record.output}  {how}", err=self._to_stdout)
 
     def summary(self) -> bool:

@@ -18,7 +18,7 @@ from rlfn.errors import MissingExtraError, OptionError, setting
     examples=(
         "rlfn train cpu-evening --data div2k.pack",
         "rlfn train mine.toml --data div2k.pack -o runs/mine --set stages.0.hours=0.5",
-        "rlfn train --resume runs/mine",
+        "rlfn train --resume runs/mine --set stages.0.hours=4",
         "rlfn train paper --dry-run",
     ),
 )
@@ -31,10 +31,10 @@ from rlfn.errors import MissingExtraError, OptionError, setting
     type=click.STRING,
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a key of the recipe, for example stages.0.loss.l1=1; may be repeated.",
+    help="Change a key of the recipe, for example stages.0.loss.l1=1, or of a resumed run; may be repeated.",
 )
 @options.option("--resume", type=options.FOLDER, metavar="RUN", help="Go on with the run in this folder.")
-@options.flag("--dry-run", help="Print the resolved recipe and its cost; train nothing.")
+@options.flag("--dry-run", help="Check everything, print the resolved recipe, its data and its cost; train nothing.")
 @options.option(
     "--accelerator", type=click.STRING, default="auto", metavar="NAME", help="auto, cpu, cuda, ...: Fabric's names."
 )
@@ -58,34 +58,36 @@ def train(
 
     keep_from_spinning()
     try:
+        from rlfn.data.store import DataSource
+        from rlfn.training.cost import describe
         from rlfn.training.loop import train as run_training
-        from rlfn.training.recipe_files import load_recipe, shipped_recipes
-        from rlfn.training.run import Devices, settings_of_run
+        from rlfn.training.preflight import Devices, prepare
+        from rlfn.training.recipe_files import shipped_recipes
+        from rlfn.training.run import settings_of_run
         from rlfn.training.signals import stop_on_signals
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
+    where = Devices(accelerator, devices, nodes, strategy)
+    sources: tuple[DataSource, ...] = (DataSource(data),) if data is not None else ()
     if resume is not None:
-        if recipe is not None or overrides or output is not None:
-            others = f"the recipe, {setting('output')} and {setting('overrides')}"
-            raise OptionError(f"{setting('resume')} goes on with the run as it is: leave out {others}.")
+        if recipe is not None or output is not None:
+            others = f"the recipe and {setting('output')}"
+            raise OptionError(f"{setting('resume')} goes on with a run in its own folder: leave out {others}.")
         folder = resume
-        resolved, packed = settings_of_run(resume)
-        data = data or packed
+        resolved, known = settings_of_run(resume, overrides)
+        sources = sources or known
     elif recipe is None:
         names = ", ".join(shipped_recipes())
         raise OptionError(f"Name a recipe, or a run with {setting('resume')}. Recipes: {names}.")
     else:
-        resolved = load_recipe(recipe, overrides)
-        folder = output or Path("runs") / resolved.name
+        folder = output or Path("runs") / Path(recipe).stem
+        resolved = prepare(recipe, overrides, data=sources, where=where, out=folder, dry=dry_run)
     if dry_run:
-        from rlfn.training.cost import describe
-
-        say(*describe(resolved).splitlines())
+        say(*describe(resolved, sources).splitlines())
         return
-    where = Devices(accelerator, devices, nodes, strategy)
     with stop_on_signals() as stop:
-        ended = run_training(resolved, folder, data=data, where=where, resume=resume is not None, stop=stop)
+        ended = run_training(resolved, folder, data=sources, where=where, resume=resume is not None, stop=stop)
     if not ended:
         warn(f"Go on with: rlfn train {setting('resume', folder)}")
         raise click.exceptions.Exit(130)

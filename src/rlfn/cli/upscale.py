@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     "--format", type=options.FORMAT, help="Format; 'rlfn doctor' lists them.", show_default="the output's name, or png"
 )
 @options.option("--quality", type=options.WHOLE, help="1 to 100, of lossy formats.", show_default="the format's")
+@options.restore
 @options.self_ensemble
 @options.flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
 @options.flag("--recursive", "-r", help="Take sub-folders too.")

@@ -16,16 +16,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.data.degradations import Degradation
-from rlfn.data.pack import Indices, Pack
+from rlfn.data.degradations import Bicubic, Degradation
+from rlfn.data.store import Indices, PictureStore
 from rlfn.errors import OptionError
 
 _Wanted = TypeVar("_Wanted")
+_Drawn = TypeVar("_Drawn")
 
 SampleBatch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 FLAT = 4.0  # mean step between neighbours, in levels of 255, below which a crop counts as flat
 REDRAWS = 4  # how often at most one sample is drawn again
+_BICUBIC = Bicubic()
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def sample_stream(seed: int, iteration: int, sample: int) -> np.random.Generator
 
 
 def sample_batch(
-    pack: Pack,
+    pack: PictureStore,
     *,
     seed: int,
     iteration: int,
@@ -80,7 +82,7 @@ def sample_batch(
         count: how many samples to draw.
         scale: the reduction, one of the pack's if the degradation is a packed one.
         patch: the low-resolution crop's side in pixels.
-        pictures: the indices to draw from, see :meth:`Pack.split`.
+        pictures: the indices to draw from, see :meth:`PictureStore.split`.
         degradation: what makes the low-resolution crop, a row of ``DEGRADATIONS``.
         skip_flat: the probability, 0 to 1, with which a crop that shows next to nothing is drawn again.
 
@@ -105,21 +107,22 @@ def sample_batch(
         crop = draw_crop(pack, random, pictures, patch, scale, skip_flat)
         planes = pack.planes(crop.picture)
         big = planes[:, crop.top * scale : crop.top * scale + side, crop.left * scale : crop.left * scale + side]
-        if degradation.packed:
+        clean = degradation.packed or random.random() < degradation.clean
+        if degradation.packed or (clean and pack.offers(scale)):
             small = pack.planes(crop.picture, scale)[:, crop.top : crop.top + patch, crop.left : crop.left + patch]
         else:
-            small = _degrade(planes, crop, patch, scale, degradation, random)
+            small = _degrade(planes, crop, patch, scale, _BICUBIC if clean else degradation, random)
         hr[k] = crop.turned(big)
         lr[k] = crop.turned(small)
     return lr, hr
 
 
 def draw_crop(
-    pack: Pack, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float = 0.0
+    pack: PictureStore, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float = 0.0
 ) -> SampleCrop:
     """Draw one crop from its stream, see :func:`sample_batch` for the arguments; the pictures must be large enough."""
     for _ in range(REDRAWS + 1):
-        picture = int(pictures[random.integers(len(pictures))])
+        picture = pack.pick(random, pictures)
         planes = pack.planes(picture)
         top = int(random.integers(planes.shape[1] // scale - patch + 1))
         left = int(random.integers(planes.shape[2] // scale - patch + 1))
@@ -133,8 +136,8 @@ def draw_crop(
 
 
 def batches(
-    draw: Callable[[_Wanted], SampleBatch], wanted: Iterable[_Wanted], *, ahead: int = 2, workers: int = 1
-) -> Iterator[tuple[_Wanted, SampleBatch]]:
+    draw: Callable[[_Wanted], _Drawn], wanted: Iterable[_Wanted], *, ahead: int = 2, workers: int = 1
+) -> Iterator[tuple[_Wanted, _Drawn]]:
     """Draw batches in background threads, so that loading never stalls a step.
 
     Args:
@@ -150,7 +153,7 @@ def batches(
         raise OptionError(f"Cannot prefetch {ahead} batches with {workers} threads. Both must be at least 1.")
     pool = ThreadPoolExecutor(workers, "batches")
     remaining = iter(wanted)
-    queue: deque[tuple[_Wanted, Future[SampleBatch]]] = deque()
+    queue: deque[tuple[_Wanted, Future[_Drawn]]] = deque()
 
     def refill() -> None:
         for each in itertools.islice(remaining, ahead - len(queue)):
@@ -190,6 +193,6 @@ def _degrade(
         spans.append((low, high))
     (top, bottom), (left, right) = spans
     around = planes[:, top * scale : bottom * scale, left * scale : right * scale].transpose(1, 2, 0)
-    lr = degradation.apply(np.ascontiguousarray(around), scale, random)
+    lr = degradation.spoil(np.ascontiguousarray(around), scale, random)
     y, x = crop.top - top, crop.left - left
     return lr[y : y + patch, x : x + patch].transpose(2, 0, 1)

@@ -12,19 +12,17 @@ import json
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import DataError, OptionError, listing, setting
+from rlfn.data.store import PictureStore, shorten
+from rlfn.errors import DataError, listing, setting
 
 INDEX = "index.json"
 JOURNAL = "journal.jsonl"
 KIND, VERSION = "rlfn pack", 1
-
-PackPart = Literal["train", "held-out", "all"]
-Indices = NDArray[np.intp]
 
 
 def layer_file(scale: int) -> str:
@@ -66,7 +64,7 @@ def seal(index: dict[str, Any]) -> dict[str, Any]:
     return {**index, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
-class Pack:
+class Pack(PictureStore):
     """A finished pack, memory-mapped and read-only; share it between threads, pickle it to processes.
 
     Attributes:
@@ -77,13 +75,15 @@ class Pack:
     """
 
     def __init__(self, path: Path, entries: list[PackEntry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
+        self.label = f"the pack {path}"
+        self.published = path.resolve().name
         self.path = path
         self.scales = scales
         self.names = tuple(entry.name for entry in entries)
         self.settings = settings
         self._entries = entries
         self._layers = {scale: _map(path / layer_file(scale)) for scale in (1, *scales)}
-        self._short_sides = np.array([min(entry.height, entry.width) for entry in entries])
+        self.sides = np.array([(entry.height, entry.width) for entry in entries])
 
     @classmethod
     def open(cls, path: str | Path) -> Pack:
@@ -107,10 +107,6 @@ class Pack:
                 )
         return cls(path, entries, scales, dict(index["settings"]))
 
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self._entries)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return Pack.open, (self.path,)
 
@@ -123,71 +119,21 @@ class Pack:
         Raises:
             DataError: the pack has nothing for that scale.
         """
-        if scale not in self._layers:
-            raise DataError(
-                f"The pack {self.path} has no pictures reduced by {scale}; it has: {listing(self.scales)}. "
-                f"Make one with 'rlfn data pack' and {setting('scale', scale)}."
-            )
+        self.check_scale(scale)
         entry = self._entries[picture]
         start = entry.offsets[scale]
         return self._layers[scale][start : start + entry.count(scale)].reshape(entry.shape(scale))
 
-    def hr(self, picture: int) -> NDArray[np.uint8]:
-        """Return a view of a high-resolution picture, (H, W, 3) uint8."""
-        return self.planes(picture).transpose(1, 2, 0)
+    def offers(self, scale: int) -> bool:
+        """See :meth:`PictureStore.offers`."""
+        return scale in self._layers
 
-    def lr(self, picture: int, scale: int) -> NDArray[np.uint8]:
-        """Return a view of a low-resolution picture, (H // scale, W // scale, 3) uint8."""
-        return self.planes(picture, scale).transpose(1, 2, 0)
-
-    def split(self, held_out: float, part: PackPart) -> Indices:
-        """Return the indices of a part of the pack: ``train``, ``held-out`` or ``all``.
-
-        A picture's part follows from a hash of its name, so it stays where it is when others are added. A share above
-        0 holds out one picture at least.
-
-        Args:
-            held_out: the share of the pictures to hold out, 0 <= held_out < 1.
-            part: which part to return.
-
-        Raises:
-            OptionError: a share outside [0, 1), an unknown part.
-            DataError: nothing would be left to train on.
-        """
-        if not 0.0 <= held_out < 1.0:
-            raise OptionError(f"A share of {held_out} cannot be held out. Allowed: from 0 to below 1.")
-        if part not in ("train", "held-out", "all"):
-            raise OptionError(f"There is no part {part!r}. Allowed: train, held-out, all.")
-        places = np.array([int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 for name in self.names])
-        chosen = places < held_out
-        if held_out > 0 and not chosen.any():
-            chosen[np.argmin(places)] = True
-        if chosen.all():
+    def check_scale(self, scale: int) -> None:
+        """See :meth:`PictureStore.check_scale`."""
+        if not self.offers(scale):
             raise DataError(
-                f"Holding out {held_out:.0%} of the {len(self)} pictures of {self.path} leaves none to train on. "
-                "Hold out less or pack more pictures."
-            )
-        kept = np.ones(len(self), bool) if part == "all" else chosen if part == "held-out" else ~chosen
-        return np.flatnonzero(kept)
-
-    def check_patch(self, side: int, pictures: Indices) -> None:
-        """Refuse a crop that some picture is too small for.
-
-        Args:
-            side: the crop's side in high-resolution pixels.
-            pictures: indices of the pictures to draw from.
-
-        Raises:
-            DataError: there are no pictures, or some are smaller; names them.
-        """
-        if len(pictures) == 0:
-            raise DataError(f"No pictures of the pack {self.path} were chosen to draw from.")
-        small = pictures[self._short_sides[pictures] < side]
-        if small.size:
-            raise DataError(
-                f"{small.size} pictures of the pack {self.path} are smaller than a crop of {side}x{side}: "
-                f"{shorten(self.names[picture] for picture in small)}. "
-                f"Use a smaller patch, or pack again with {setting('min_side', side)} and {setting('skip')}."
+                f"The pack {self.path} has no x{scale} pictures; it has: {listing(self.scales)}. "
+                f"Make them with rlfn data pack, {setting('scale', scale)}."
             )
 
     def verify(self) -> None:
@@ -199,13 +145,6 @@ class Pack:
         wrong = [entry.name for entry in self._entries if not intact(entry, self._layers)]
         if wrong:
             raise DataError(f"The pack {self.path} is damaged in: {shorten(wrong)}. Delete it and pack again.")
-
-
-def shorten(names: Any, most: int = 8) -> str:
-    """Join names for a message, the first few of them."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return listing(names[:most]) + more
 
 
 def intact(entry: PackEntry, layers: dict[int, NDArray[np.uint8]]) -> bool:

@@ -22,11 +22,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.data.pack import INDEX, JOURNAL, Pack, PackEntry, intact, layer_file, shorten, write_index
+from rlfn.data.pack import INDEX, JOURNAL, Pack, PackEntry, intact, layer_file, write_index
 from rlfn.data.pairs import PackingJob, plan_packing
 from rlfn.data.pictures import find_pictures, read_rgb
+from rlfn.data.store import reduce_bicubic, shorten
 from rlfn.errors import DataError, OptionError, OutputError, PictureError, setting
-from rlfn.images.resize import resize
 
 PictureProgress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
 Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution picture; (H, W, 3)
@@ -100,12 +100,6 @@ def make_pack(
     except OSError as error:
         raise _output_error(out, error) from error
     return Packed(Pack.open(out), len(todo) - len(failures), (*problems, *failures))
-
-
-def reduce_bicubic(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Reduce a (H, W, 3) picture as the field does: crop it to a multiple of ``scale``, then MATLAB's bicubic."""
-    height, width = hr.shape[0] // scale, hr.shape[1] // scale
-    return resize(hr[: height * scale, : width * scale], scale=1 / scale)
 
 
 def _reasons(problems: list[str]) -> str:

@@ -1,7 +1,8 @@
 """Scores of models on test sets: the numbers that papers print, and what decides them.
 
 PSNR and SSIM on Y with a border of ``scale`` px cropped, PSNR on RGB with the same border as the NTIRE challenges rank;
-results are 8-bit pictures before they are measured; a set's score is the mean of its pictures' scores.
+results are 8-bit pictures before they are measured; a set's score is the mean of its pictures' scores. Sets can be
+spoiled first, as real pictures are.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError, OutputError, RlfnError
 from rlfn.evaluation.metrics import score_rgb, score_y
 from rlfn.evaluation.sets import Fingerprint, PicturePair, PictureSet, Sample, find_set, read_pair, warning
+from rlfn.evaluation.similarity import check_metrics, likeness
+from rlfn.evaluation.spoil import CLEAN, Spoil
+from rlfn.images.color import to_rgb
 from rlfn.images.files import Picture, write_picture
 from rlfn.images.resize import resize
 
@@ -60,18 +64,22 @@ class Contender:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One picture's scores: dB on Y, SSIM on Y, dB on RGB; the seconds that upscaling took beside the scoring."""
+    """One picture's scores: dB on Y, SSIM on Y, dB on RGB; the seconds that upscaling took beside the scoring.
+
+    ``further`` has those of :data:`rlfn.evaluation.similarity.METRICS` that were asked for.
+    """
 
     name: str
     psnr: float
     ssim: float
     psnr_rgb: float
     seconds: float
+    further: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Result:
-    """One contender on one set; the properties are means over its pictures."""
+    """One contender on one set, its low-resolution pictures spoiled in one way; the properties are means over them."""
 
     set: str
     scale: int
@@ -79,6 +87,7 @@ class Result:
     engine: str
     images: tuple[ImageResult, ...]
     precision: str = "fp32"
+    spoil: str = CLEAN
 
     @property
     def psnr(self) -> float:
@@ -99,6 +108,11 @@ class Result:
     def seconds(self) -> float:
         """Seconds that upscaling the whole set took, beside the scoring; :mod:`rlfn.evaluation.profile` times alone."""
         return sum(image.seconds for image in self.images)
+
+    @property
+    def further(self) -> dict[str, float]:
+        """Means of the further measures."""
+        return {name: _mean(image.further[name] for image in self.images) for name in self.images[0].further}
 
 
 @dataclass(frozen=True)
@@ -146,6 +160,8 @@ def evaluate(
     *,
     save: Path | None = None,
     progress: ScoringProgress | None = None,
+    spoils: Sequence[Spoil] = (Spoil(CLEAN),),
+    metrics: Sequence[str] = (),
 ) -> BenchmarkReport:
     """Score contenders on sets; bicubic is added for every scale that occurs.
 
@@ -157,13 +173,16 @@ def evaluate(
         sets_dir: the folder that holds the sets.
         save: write every result to ``save/SET_xS/MODEL/PICTURE.png``.
         progress: told of each picture done.
+        spoils: how the low-resolution pictures are spoiled first; each way gives results of its own.
+        metrics: further measures, names of :data:`rlfn.evaluation.similarity.METRICS`.
 
     Raises:
-        OptionError: two contenders have the same name and scale, or there is none.
+        OptionError: there is no such measure; two contenders have the same name and scale, or there is none.
     """
     names = [(contender.name, contender.scale) for contender in contenders]
     if not names or len(set(names)) < len(names):
         raise OptionError("An evaluation needs at least one model, and models of different names.")
+    metrics = check_metrics(metrics)
     facts: list[SetFacts] = []
     results: list[Result] = []
     failures: list[Failure] = []
@@ -173,15 +192,26 @@ def evaluate(
         for which in sets:
             try:
                 found = find_set(which, scale, sets_dir)
-                run = _SetRun(found, rivals, warmed, save)
-                run.measure(progress)
+                for number, spoil in enumerate(spoils):
+                    run = _SetRun(found, rivals, warmed, _How(save, spoil, metrics))
+                    run.measure(progress)
+                    facts += [run.facts()] if number == 0 else []
+                    results += run.results()
+                    failures += run.failures
             except RlfnError as error:
                 failures.append(Failure(which, scale, None, error.template))
-                continue
-            facts.append(run.facts())
-            results += run.results()
-            failures += run.failures
     return BenchmarkReport(tuple(facts), tuple(results), tuple(failures))
+
+
+class _How(NamedTuple):
+    save: Path | None
+    spoil: Spoil
+    metrics: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """What names carry of the way of spoiling."""
+        return "" if self.spoil.name == CLEAN else f"_{self.spoil.name}"
 
 
 class _SetRun:
@@ -190,12 +220,12 @@ class _SetRun:
     This thread keeps the engines busy; another one reads, scores and writes beside it.
     """
 
-    def __init__(self, found: PictureSet, rivals: list[Contender], warmed: set[str], save: Path | None) -> None:
+    def __init__(self, found: PictureSet, rivals: list[Contender], warmed: set[str], how: _How) -> None:
         self.found = found
         self.rivals = {rival.name: rival for rival in rivals}
         self.failures: list[Failure] = []
         self._warmed = warmed
-        self._save = save
+        self._how = how
         self._images: dict[str, list[ImageResult]] = {rival.name: [] for rival in rivals}
         self._hr, self._lr = Fingerprint(), Fingerprint()
 
@@ -226,7 +256,7 @@ class _SetRun:
         sample = read_pair(pair, self.found.scale)
         self._hr.add(sample.hr)
         self._lr.add(sample.lr)
-        return sample
+        return replace(sample, lr=self._how.spoil(sample.lr, sample.name))
 
     def _upscale(self, rival: Contender, sample: Sample) -> tuple[NDArray[Any], float]:
         if rival.name not in self._warmed:
@@ -237,11 +267,14 @@ class _SetRun:
         return sr, time.perf_counter() - start
 
     def _score(self, rival: Contender, sample: Sample, sr: NDArray[Any], seconds: float) -> ImageResult:
-        if self._save is not None:
-            save_png(self._save / f"{self.found.name}_x{rival.scale}" / rival.name / f"{sample.name}.png", sr)
+        how = self._how
+        if how.save is not None:
+            folder = how.save / f"{self.found.name}_x{rival.scale}{how.label}" / rival.name
+            save_png(folder / f"{sample.name}.png", sr)
         on_y = score_y(sr, sample.hr, rival.scale)
         on_rgb = score_rgb(sr, sample.hr, rival.scale)
-        return ImageResult(sample.name, on_y.psnr, on_y.ssim, on_rgb, seconds)
+        further = {name: likeness(name, to_rgb(sr), sample.hr, rival.scale) for name in how.metrics}
+        return ImageResult(sample.name, on_y.psnr, on_y.ssim, on_rgb, seconds, further)
 
     def _collect(self, rival: Contender, picture: str, score: Future[ImageResult]) -> None:
         try:
@@ -252,7 +285,8 @@ class _SetRun:
     def _drop(self, rival: Contender, picture: str, error: RlfnError) -> None:
         """Leave a contender out of this set: the mean over some of the pictures would be another number."""
         if self.rivals.pop(rival.name, None):
-            self.failures.append(Failure(self.found.name, self.found.scale, rival.name, f"{picture}: {error.template}"))
+            message = f"{picture}{self._how.label}: {error.template}"
+            self.failures.append(Failure(self.found.name, self.found.scale, rival.name, message))
 
     def facts(self) -> SetFacts:
         found = self.found
@@ -276,6 +310,7 @@ class _SetRun:
                 rival.engine,
                 tuple(self._images[rival.name]),
                 rival.precision,
+                self._how.spoil.name,
             )
             for rival in self.rivals.values()
         ]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rlfn.errors import Wording, as_argument, worded
 from rlfn.evaluation.benchmark import RULES, BenchmarkReport, Result
 from rlfn.evaluation.sets import KNOWN
+from rlfn.evaluation.similarity import METRICS
+from rlfn.evaluation.spoil import CLEAN, parse_spoils
 
 
 def header(report: BenchmarkReport) -> list[str]:
@@ -25,6 +29,9 @@ def header(report: BenchmarkReport) -> list[str]:
             f"{facts.name} x{facts.scale}: {facts.pictures} pictures of {facts.root}; LR: {facts.lr_source}; "
             f"pixels: HR {facts.hr_fingerprint}, LR {facts.lr_fingerprint} ({state})"
         )
+    for spoil in parse_spoils(result.spoil for result in report.results):
+        if spoil.kind is not None:
+            lines.append(f"{spoil.name}: LR spoiled by {spoil.kind.means}")
     return lines
 
 
@@ -40,8 +47,41 @@ def table(report: BenchmarkReport) -> list[str]:
     return aligned(cells)
 
 
+def tables(report: BenchmarkReport) -> list[str]:
+    """Return all scores as the lines of Markdown tables.
+
+    Sets that were spoiled have a table for each measure, a column for each way; further measures have tables too.
+    """
+    parts: list[list[str]] = []
+    if all(result.spoil == CLEAN for result in report.results):
+        parts.append(table(report))
+    else:
+        parts.append(_measure_table(report, "dB Y", lambda result: f"{result.psnr:.2f}"))
+        parts.append(_measure_table(report, "SSIM Y", lambda result: f"{result.ssim:.4f}"))
+    for name in dict.fromkeys(name for result in report.results for name in result.further):
+        parts.append(_measure_table(report, METRICS[name].title, partial(_further, name)))
+    return [line for part in parts for line in ("", *part)][1:]
+
+
+def _further(name: str, result: Result) -> str:
+    return f"{result.further[name]:.{METRICS[name].digits}f}"
+
+
+def _measure_table(report: BenchmarkReport, title: str, cell: Callable[[Result], str]) -> list[str]:
+    """Return one measure: a row for each set, scale and model, a column for each way of spoiling."""
+    ways = list(dict.fromkeys(result.spoil for result in report.results))
+    rows: dict[tuple[str, int, str], dict[str, Result]] = {}
+    for result in report.results:
+        rows.setdefault((result.set, result.scale, result.model), {})[result.spoil] = result
+    cells = [["set", "scale", f"model: {title}", *ways]]
+    for (name, scale, model), found in rows.items():
+        cells.append([name, f"x{scale}", model, *(cell(found[way]) if way in found else "failed" for way in ways)])
+    return aligned(cells)
+
+
 def image_table(report: BenchmarkReport) -> list[str]:
     """Return every picture's scores as the lines of a Markdown table."""
+    spoiled = any(result.spoil != CLEAN for result in report.results)
     cells = [["set", "scale", "picture", "model", "dB Y", "SSIM Y", "dB RGB", "s"]]
     for result in report.results:
         for image in result.images:
@@ -49,7 +89,7 @@ def image_table(report: BenchmarkReport) -> list[str]:
                 [
                     result.set,
                     f"x{result.scale}",
-                    image.name,
+                    f"{image.name} {result.spoil}" if spoiled else image.name,
                     result.model,
                     f"{image.psnr:.3f}",
                     f"{image.ssim:.4f}",
@@ -84,6 +124,7 @@ def to_data(report: BenchmarkReport, wording: Wording = as_argument) -> dict[str
             {
                 "set": result.set,
                 "scale": result.scale,
+                "spoil": result.spoil,
                 "model": result.model,
                 "engine": result.engine,
                 "precision": result.precision,
@@ -91,6 +132,7 @@ def to_data(report: BenchmarkReport, wording: Wording = as_argument) -> dict[str
                 "ssim": result.ssim,
                 "psnr_rgb": _finite(result.psnr_rgb),
                 "seconds": result.seconds,
+                "further": result.further,
                 "images": [
                     {**vars(image), "psnr": _finite(image.psnr), "psnr_rgb": _finite(image.psnr_rgb)}
                     for image in result.images

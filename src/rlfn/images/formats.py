@@ -51,7 +51,8 @@ _PICTURE_SUFFIXES = frozenset(
         ("jp2", "j2k", "jpf", "jpx", "jxr", "wdp", "hdp", "jls", "exr", "hdr", "psd", "psb", "xcf", "kra", "ai", "eps"),
         ("svg", "ico", "cur", "icns", "dds", "ktx", "pcx", "sgi", "ras", "xbm", "xpm", "fits", "fit", "bpg", "flif"),
         ("pfm", "pam", "avci", "heics", "cr2", "cr3", "crw", "nef", "nrw", "arw", "sr2", "srf", "dng", "orf", "rw2"),
-        ("raf", "pef", "srw", "3fr", "iiq", "x3f", "mrw", "kdc", "dcr", "erf", "rwl", "mos"),
+        ("raf", "pef", "srw", "3fr", "iiq", "x3f", "mrw", "kdc", "dcr", "erf", "rwl", "mos", "raw"),
+        ("pdf",),
     )
     for name in names
 )

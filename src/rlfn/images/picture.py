@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.images.stated import StatedColour
+from rlfn.images.traces import UNTOLD, Traces
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[Any]
 
@@ -59,7 +60,8 @@ class Picture:
     ``pixels`` is ``(H, W)`` gray, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA with plain (not premultiplied) alpha, uint8
     or uint16 over the full range of its type, C-contiguous and writable. ``gray`` says that the colours are gray also
     where there are four channels; such a picture is written as gray with alpha. ``bits`` is the depth of the file it
-    came from (8, 10, 12 or 16). ``format`` is a key of ``FORMATS``. ``warnings`` tells what reading lost or changed.
+    came from (8, 10, 12 or 16). ``format`` is a key of ``FORMATS``. ``warnings`` tells what reading lost or changed;
+    ``traces`` how the file was coded.
     """
 
     pixels: Pixels
@@ -68,6 +70,7 @@ class Picture:
     gray: bool = False
     bits: int = 8
     warnings: tuple[str, ...] = ()
+    traces: Traces = UNTOLD
 
     @property
     def width(self) -> int:

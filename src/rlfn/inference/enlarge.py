@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from rlfn.errors import PictureError
 from rlfn.images.resize import resize
+from rlfn.images.traces import UNTOLD, Traces
 from rlfn.inference.engines import AUTO, Engine, check_engine, choose_engine
+from rlfn.inference.lineage import check_strength, is_photo, photo_model, restoring
 from rlfn.inference.processor import available_memory
+from rlfn.inference.restore import UNASKED, Choice, check_restore, choose
 from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
 from rlfn.inference.tiling import check_tile
 from rlfn.inference.upscaler import TileProgress, Upscaler, check_image
-from rlfn.models.catalog import PRECISIONS
+from rlfn.models.catalog import PRECISIONS, Model
 from rlfn.models.reference import Reference
 
 _KEPT = 4
@@ -41,6 +44,8 @@ class EnlargeOptions:
         tile: the largest tile side in LR px; ``"auto"`` by memory; 0 for the whole image at once.
         self_ensemble: average over the eight flips and rotations.
         wrap: images are tiles of seamless textures.
+        restore: how strongly noise and traces of lossy coding are removed: 0 or ``"off"`` to 1, to the nearest quarter;
+            ``"auto"`` lets each picture decide.
 
     Raises:
         OptionError, MissingExtraError: a value that is not allowed, or an engine that is not installed.
@@ -54,9 +59,11 @@ class EnlargeOptions:
     tile: Any = "auto"
     self_ensemble: bool = False
     wrap: bool = False
+    restore: float | str = AUTO
 
     def __post_init__(self) -> None:
         """Refuse what no image could be enlarged with."""
+        object.__setattr__(self, "restore", check_restore(self.restore))
         check_engine(self.engine if isinstance(self.engine, str) else AUTO, self.threads, self.precision)
         check_tile(self.tile)
 
@@ -68,12 +75,22 @@ class Enlarged:
     Attributes:
         image: the same kind of array as the input.
         model, engine, precision: what computed it.
+        restore: how strongly it was restored, 0 to 1, and why.
     """
 
     image: NDArray[Any]
     model: str
     engine: str
     precision: str
+    restore: Choice = UNASKED
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an image is enlarged with, and how strongly that restores."""
+
+    upscaler: Upscaler
+    restore: Choice
 
 
 class UpscalerPool:
@@ -88,12 +105,13 @@ class UpscalerPool:
         self._kept: OrderedDict[Any, Upscaler] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, options: EnlargeOptions, model: str | os.PathLike[str]) -> Upscaler:
+    def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | Reference) -> Upscaler:
         """Return the upscaler of ``model`` with the engine, precision, threads and tile of ``options``."""
         if not isinstance(options.engine, str):
             return Upscaler(model, options.engine, tile=options.tile)
         how = (options.engine, options.threads, options.tile)
-        key = (os.getpid(), Reference(model).stamp, how, options.precision)
+        reference = model if isinstance(model, Reference) else Reference(model)
+        key = (os.getpid(), reference.stamp, how, options.precision)
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = Upscaler(model, *how, precision=options.precision)
@@ -130,6 +148,7 @@ class Enlarger:
         if not isinstance(options.engine, str):
             self.scale = options.engine.traits.scale
         self._check_precision()
+        self._check_restore(self.first, factor if factor is not None else self.scale)
         if factor is not None and not picks(asked):
             check_reach(Reference(self.first).name, self.scale, factor)
 
@@ -151,14 +170,19 @@ class Enlarger:
         return self.options.wanted.size(width, height, self.scale)
 
     def __call__(
-        self, image: NDArray[Any], progress: TileProgress | None = None, upscaler: Upscaler | None = None
+        self,
+        image: NDArray[Any],
+        progress: TileProgress | None = None,
+        traces: Traces = UNTOLD,
+        plan: Plan | None = None,
     ) -> Enlarged:
         """Enlarge one image.
 
         Args:
             image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
             progress: called with the finished share, 0 to 1.
-            upscaler: what :meth:`upscaler_for` returned for the image's size, where the caller has it already.
+            traces: what the image's file says of its coding.
+            plan: what :meth:`plan` returned for the image, or for another of the same size that is to be treated alike.
 
         Raises:
             OptionError: an array of another kind, or a size that no model reaches.
@@ -166,24 +190,55 @@ class Enlarger:
         """
         check_image(image)
         height, width = image.shape[:2]
-        upscaler = upscaler or self.upscaler_for(width, height)
+        plan = plan or self.plan(image, traces)
+        upscaler = plan.upscaler
         self._check_memory(image, upscaler)
         made = upscaler(image, self_ensemble=self.options.self_ensemble, wrap=self.options.wrap, progress=progress)
-        wide, high = self.options.wanted.size(width, height, upscaler.scale)
+        wide, high = self.size(width, height)
         if made.shape[:2] != (high, wide):
             made = _reduced(made, (high, wide), wrap=self.options.wrap)
-        return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision)
+        return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore)
 
-    def upscaler_for(self, width: int, height: int) -> Upscaler:
-        """Return the upscaler that an image of the given size needs."""
+    def plan(self, image: NDArray[Any], traces: Traces = UNTOLD) -> Plan:
+        """Return what an image is enlarged with: the model follows from its size, the strength from what it shows."""
         wanted, asked = self.options.wanted, self.options.model
+        height, width = image.shape[:2]
+        factor = wanted.factor(width, height, self.scale)
         if picks(asked) and isinstance(self.options.engine, str):
-            asked = pick_model(wanted.factor(width, height, self.scale), _family(asked)).name
-        upscaler = self._upscaler(asked if asked is not None else self.first)
-        check_reach(upscaler.model, upscaler.scale, wanted.factor(width, height, upscaler.scale))
-        return upscaler
+            asked = pick_model(factor, _family(asked)).name
+        weights, choice = self._weights(asked if asked is not None else self.first, factor, image, traces)
+        upscaler = self._upscaler(weights)
+        check_reach(upscaler.model, upscaler.scale, factor)
+        return Plan(upscaler, choice)
 
-    def _upscaler(self, model: str | os.PathLike[str]) -> Upscaler:
+    def _weights(
+        self, model: str | os.PathLike[str], factor: float, image: NDArray[Any], traces: Traces
+    ) -> tuple[str | os.PathLike[str] | Reference, Choice]:
+        """Return the weights for an image, and how strongly they restore."""
+        restore, packaged = self.options.restore, self._packaged(model)
+        if packaged is None:
+            return model, Choice(0.0, "the model or the engine was given")
+        if is_photo(packaged):
+            return model, Choice(1.0, "weights for photographs were asked for")
+        if not isinstance(restore, str):
+            self._check_restore(model, factor)
+            choice = Choice(restore, "as asked")
+        elif photo_model(packaged, factor) is not None:
+            choice = choose(image, traces)
+        else:
+            choice = UNASKED  # no need to look
+        return restoring(packaged, factor, choice, self.options.precision)
+
+    def _packaged(self, model: str | os.PathLike[str]) -> Model | None:
+        return Reference(model).packaged if isinstance(self.options.engine, str) else None
+
+    def _check_restore(self, model: str | os.PathLike[str], factor: float) -> None:
+        """Refuse a strength that was asked for and cannot be had."""
+        restore, packaged = self.options.restore, self._packaged(model)
+        if not isinstance(restore, str) and not (packaged is not None and is_photo(packaged) and restore == 1.0):
+            check_strength(packaged, factor, restore, self.options.precision)
+
+    def _upscaler(self, model: str | os.PathLike[str] | Reference) -> Upscaler:
         return self._pool.get(self.options, model)
 
     def _check_precision(self) -> None:

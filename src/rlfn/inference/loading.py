@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import MissingExtraError
+from rlfn.errors import MissingExtraError, ModelError
+from rlfn.models.blend import Blend
 from rlfn.models.reference import Reference
 from rlfn.models.variants import VARIANTS, Variant
 
@@ -43,6 +44,9 @@ def checkpoint_of(model: Reference) -> Checkpoint:
         OptionError: the model is an ONNX file, which torch cannot run.
         ModelError: the file is damaged or holds another network.
     """
+    if isinstance(model, Blend):
+        clean, photo = (checkpoint_of(end) for end in model.ends)
+        return _blended(clean, photo, model.share)
     path = model.weights()
     try:
         from rlfn.networks import load_checkpoint
@@ -61,6 +65,12 @@ def tensors_of(model: Reference) -> tuple[Variant, int, dict[str, NDArray[np.flo
         OptionError: the model is an ONNX file.
         ModelError: the file is damaged or holds another network.
     """
+    if isinstance(model, Blend):
+        (variant, scale, clean), (*network, photo) = (tensors_of(end) for end in model.ends)
+        if network != [variant, scale]:
+            raise _unlike()
+        share = np.float32(model.share)
+        return variant, scale, {name: tensor + share * (photo[name] - tensor) for name, tensor in clean.items()}
     if model.packaged is not None:
         from safetensors.numpy import load_file
 
@@ -71,3 +81,21 @@ def tensors_of(model: Reference) -> tuple[Variant, int, dict[str, NDArray[np.flo
     checkpoint = fuse_checkpoint(checkpoint)
     tensors = {name: tensor.cpu().numpy() for name, tensor in checkpoint.network.state_dict().items()}
     return checkpoint.variant, checkpoint.scale, tensors
+
+
+def _blended(clean: Checkpoint, photo: Checkpoint, share: float) -> Checkpoint:
+    """Return ``clean`` with every weight moved by ``share`` towards that of ``photo``."""
+    import torch
+
+    if (clean.variant, clean.scale) != (photo.variant, photo.scale):
+        raise _unlike()
+    targets = photo.network.state_dict()
+    with torch.no_grad():
+        for name, tensor in clean.network.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(targets[name], share)
+    return clean
+
+
+def _unlike() -> ModelError:
+    return ModelError("Weights of two different networks cannot be blended.")

@@ -43,7 +43,8 @@ class Upscaler:
     """Upscales pictures with one model on one engine.
 
     Args:
-        model: a packaged model's name (``rlfn models`` lists them) or the path of a .onnx, .safetensors or .pth file.
+        model: a packaged model's name (``rlfn models`` lists them) or the path of a .onnx, .safetensors or .pth file;
+            or what stands for one, such as a :class:`rlfn.models.blend.Blend`.
         engine: ``"auto"``, a name from :data:`rlfn.inference.engines.ENGINES`, or a loaded engine, which then decides
             about the model, the threads and the precision.
         threads: CPU threads; None for all cores.
@@ -61,7 +62,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | None = None,
+        model: str | os.PathLike[str] | Reference | None = None,
         engine: str | Engine = AUTO,
         threads: int | None = None,
         tile: int | Literal["auto"] = "auto",
@@ -71,7 +72,8 @@ class Upscaler:
         check_tile(tile)
         self._arguments = (model, engine, threads, tile, precision)
         if isinstance(engine, str):
-            reference = Reference(model if model is not None else next(iter(catalog.models())))
+            first = model if model is not None else next(iter(catalog.models()))
+            reference = first if isinstance(first, Reference) else Reference(first)
             self._engine = load_engine(engine, reference, threads, precision)
             self.model = reference.name
         else:

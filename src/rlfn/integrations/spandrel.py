@@ -103,7 +103,8 @@ def _is(name: str, state: Any) -> bool:
     from rlfn.networks.checkpoints import identify
 
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    if ARCHITECTURES[name].deduce({key: tuple(value.shape) for key, value in tensors.items()}) is None:
+    deduce = ARCHITECTURES[name].deduce
+    if deduce is None or deduce({key: tuple(value.shape) for key, value in tensors.items()}) is None:
         return False
     if name == "rlfn":
         return "block_1.esa.conv_f.weight" in tensors

@@ -158,7 +158,7 @@ class Batch:
                 return 0, _finished(replace(record, status="skipped"))
             record = replace(record, input_size=(picture.width, picture.height))
             began = time.perf_counter()
-            made = enlarger(picture.pixels, lambda share: self._report(job, share))
+            made = enlarger(picture.pixels, lambda share: self._report(job, share), picture.traces)
             took = time.perf_counter() - began
             result = replace(picture, pixels=made.image)
             record = replace(
@@ -169,6 +169,8 @@ class Batch:
                 model=made.model,
                 engine=made.engine,
                 precision=made.precision,
+                restore=made.restore.strength,
+                restore_reason=made.restore.reason,
             )
             return int(result.pixels.nbytes), writers.submit(write, job, result, record)
         except Exception as error:  # engines raise what they like; one picture must not stop the rest

@@ -9,21 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlfn.errors import PictureError, listing
-from rlfn.images.files import READABLE_SUFFIXES
+from rlfn.images.files import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.keys import name_key
 
 _GLOB = set("*?[")
-
-_OTHER_PICTURES = frozenset(
-    f".{name}"
-    for line in (
-        "bmp tga psd psb xcf svg ico icns eps ai pdf jp2 j2k jpx jls jxl jxr hdr exr dds fits pcx qoi",
-        "pbm pgm ppm pnm pam pfm sgi xbm xpm",
-        "cr2 cr3 crw nef nrw arw srf sr2 dng raf orf rw2 pef srw x3f 3fr iiq erf mrw kdc dcr mos raw",
-    )
-    for name in line.split()
-)
-"""Suffixes of pictures; those of formats that are read are told apart before."""
 
 
 @dataclass
@@ -83,10 +72,10 @@ def folder_content(folder: Path, *, recursive: bool) -> FolderContent:
         below[:] = [name for name in below if recursive and not name.startswith(".")]
         for name in names:
             path = Path(home, name)
-            suffix = path.suffix.lower()
-            if name.startswith(".") or suffix not in READABLE_SUFFIXES | _OTHER_PICTURES or not path.is_file():
+            known = path.suffix.lower() in READABLE_SUFFIXES
+            if name.startswith(".") or not (known or looks_like_picture(path)) or not path.is_file():
                 continue
-            (found.pictures if suffix in READABLE_SUFFIXES else found.others).append(path)
+            (found.pictures if known else found.others).append(path)
     found.pictures.sort()
     found.others.sort()
     return found

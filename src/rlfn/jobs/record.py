@@ -21,6 +21,7 @@ class Record:
         seconds: the work on it: reading, inference and writing, without the time for which it waited for others.
         engine_seconds: of these, inference alone.
         precision: how the model was computed.
+        restore, restore_reason: how strongly the picture was restored, 0 to 1, and why; None where it was not upscaled.
         warnings, error: what was lost, and why it failed, in sentences whose settings a face words
             (:func:`rlfn.errors.worded`).
         cause: the exception behind ``error``.
@@ -37,6 +38,8 @@ class Record:
     engine: str | None = None
     warnings: tuple[str, ...] = ()
     precision: str | None = None
+    restore: float | None = None
+    restore_reason: str | None = None
     error: str | None = None
     cause: BaseException | None = field(default=None, repr=False, compare=False)
 

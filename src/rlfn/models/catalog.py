@@ -69,6 +69,8 @@ class Model:
         scores: set -> {"psnr": dB, "ssim": 0..1} on Y, border = scale, of its fp32 weights.
         training: how it was trained, in a sentence.
         bf16: scores like ``scores`` of a computation in bf16, where they were measured.
+        clean: the model for clean pictures whose weights its own were trained on from, so that both can be blended;
+            None where there is none.
         chain: the stages that made it, in order: ``stage`` (from 1), ``recipe`` and ``settings`` of ``rlfn train``,
             ``iterations``, ``lr_pixels``, ``seconds`` of steps, ``start``, ``teacher``, ``data`` and ``note``.
     """
@@ -84,6 +86,7 @@ class Model:
     licence: str
     bf16: dict[str, dict[str, float]] = field(default_factory=dict)
     chain: tuple[dict[str, Any], ...] = ()
+    clean: str | None = None
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -118,12 +121,17 @@ class Model:
 
 
 @lru_cache(maxsize=1)
-def models() -> dict[str, Model]:
-    """Return the packaged models by name, in the manifest's order: the default of a scale comes first."""
+def _manifest() -> dict[str, Any]:
     import json
 
-    manifest = json.loads((WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
-    return {name: _model(name, entry) for name, entry in manifest["models"].items()}
+    found: dict[str, Any] = json.loads((WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+@lru_cache(maxsize=1)
+def models() -> dict[str, Model]:
+    """Return the packaged models by name, in the manifest's order: the default of a scale comes first."""
+    return {name: _model(name, entry) for name, entry in _manifest()["models"].items()}
 
 
 def get_model(name: str) -> Model:
@@ -140,6 +148,12 @@ def get_model(name: str) -> Model:
 def families() -> tuple[str, ...]:
     """Return the names of the packaged families, in the manifest's order."""
     return tuple(dict.fromkeys(model.family for model in models().values()))
+
+
+def photo_families() -> dict[str, str]:
+    """Return the families for photographs, each under the family for clean pictures of the same lineage."""
+    rows = _manifest().get("families", {})
+    return {family: row["photo"] for family, row in rows.items() if row.get("photo") in families()}
 
 
 def model_for_scale(scale: int, family: str | None = None) -> Model:
@@ -175,4 +189,5 @@ def _model(name: str, entry: dict[str, Any]) -> Model:
         licence=entry["licence"],
         bf16=entry.get("bf16", {}),
         chain=tuple(entry.get("chain", ())),
+        clean=entry.get("clean"),
     )

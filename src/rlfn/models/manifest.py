@@ -28,10 +28,11 @@ def put(name: str, entry: dict[str, Any], *, first: bool = False, path: Path = M
     Raises:
         OutputError: the manifest cannot be written.
     """
-    found = entries(path)
+    whole = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found = whole.get("models", {})
     found = {name: entry, **{key: value for key, value in found.items() if key != name}} if first else found
     found[name] = entry
-    write_bytes(path, (json.dumps({"models": found}, indent=2) + "\n").encode())
+    write_bytes(path, (json.dumps({**whole, "models": found}, indent=2) + "\n").encode())
     models.cache_clear()
 
 
@@ -49,7 +50,7 @@ def file_row(
 
 
 def stage_of(metadata: Mapping[str, str], number: int = 1) -> dict[str, Any] | None:
-    """Return what the file of a trained model says of its run as stage ``number`` of a chain, None where that is nothing.
+    """Return what a trained model's file says of its run, as stage ``number`` of a chain; None where that is nothing.
 
     The keys are those of :class:`rlfn.models.catalog.Model`'s ``chain``.
 

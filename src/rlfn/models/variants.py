@@ -5,9 +5,12 @@ A new width or depth is one row here. Plain data, standard library only; the tor
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from rlfn.errors import unknown
+from rlfn.errors import OptionError, listing, unknown
 
 SCALES = range(1, 9)
 """Upscaling factors for which a network can be built."""
@@ -74,6 +77,19 @@ class PlainFields:
     expand: int = 0
 
 
+SIZES: dict[str, type] = {
+    "rlfn": RLFNFields,
+    "rfdn": RFDNFields,
+    "edsr": EDSRFields,
+    "imdn": IMDNFields,
+    "span": SPANFields,
+    "plain": PlainFields,
+}
+"""The fields of every architecture."""
+
+_CHOICES: dict[str, tuple[object, ...]] = {"body": ("rfdb", "srb", "plain"), "esa_convs": (3, 1)}
+"""What a field that is no size may be."""
+
 Fields = RLFNFields | RFDNFields | EDSRFields | IMDNFields | SPANFields | PlainFields
 
 
@@ -103,6 +119,7 @@ _ROWS = (
         "the network that won NTIRE 2022's runtime track, pruned",
     ),
     *_plain("rlfn-xs", PlainFields(layers=8, channels=32), "the fast tier: plain convolutions, exact tiles"),
+    *_plain("rlfn-xxs", PlainFields(layers=8, channels=16), "the real-time tier, for video and browsers"),
     Variant("rlfn-ntire-48", "rlfn", RLFNFields(blocks=4, channels=48, mid=48), "rlfn-ntire before it is pruned"),
     Variant("rfdn", "rfdn", RFDNFields(6, 50, 12), "RFDN with ESA, from which RLFN was made"),
     Variant("rfdn-48", "rfdn", RFDNFields(6, 48, 12), "the same, 48 channels: the ablation's first row"),
@@ -133,3 +150,51 @@ def get_variant(name: str) -> Variant:
         return VARIANTS[name]
     except KeyError:
         raise unknown("variant", name, VARIANTS) from None
+
+
+def variant_of(architecture: str, fields: Fields) -> Variant:
+    """Return the row with these fields, or a variant named after its architecture where the table has none."""
+    rows = (row for row in VARIANTS.values() if (row.architecture, row.fields) == (architecture, fields))
+    return next(rows, Variant(f"{architecture}-custom", architecture, fields, "a network of its own sizes"))
+
+
+def variant_from_sizes(architecture: object, sizes: Mapping[str, Any]) -> Variant:
+    """Return the variant of an architecture with the given sizes.
+
+    >>> variant_from_sizes("rlfn", {"blocks": 6, "channels": 44, "mid": 48}).fields
+    RLFNFields(blocks=6, channels=44, mid=48, esa_channels=16)
+
+    Raises:
+        OptionError: there is no such architecture or field, a field is missing or has a wrong value.
+    """
+    if architecture not in SIZES:
+        raise unknown("architecture", architecture, SIZES)
+    kind = SIZES[str(architecture)]
+    allowed = {field.name: field for field in dataclasses.fields(kind)}
+    for name in sizes:
+        if name not in allowed:
+            raise unknown(f"size of the architecture {architecture}", name, allowed)
+    missing = [name for name, field in allowed.items() if field.default is dataclasses.MISSING and name not in sizes]
+    if missing:
+        raise OptionError(f"The architecture {architecture} also needs: {listing(missing)}.")
+    for name, value in sizes.items():
+        least = 0 if allowed[name].default == 0 else 1
+        choices = _CHOICES.get(name)
+        if choices is not None and value not in choices:
+            raise OptionError(f"{name} = {value!r} is not possible. Allowed: {listing(choices)}.")
+        if choices is None and (type(value) is not int or value < least):
+            raise OptionError(f"{name} = {value!r} is not possible. Allowed: whole numbers from {least} up.")
+    return variant_of(str(architecture), kind(**sizes))
+
+
+def in_recipes(variant: Variant) -> str:
+    """Return what a recipe says for a variant: its name, or the table of its sizes.
+
+    >>> in_recipes(variant_from_sizes("edsr", {"blocks": 4, "channels": 8}))
+    '{ architecture = "edsr", blocks = 4, channels = 8 }'
+    """
+    if VARIANTS.get(variant.name) == variant:
+        return f'"{variant.name}"'
+    sizes = {"architecture": variant.architecture, **dataclasses.asdict(variant.fields)}
+    pairs = (f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}" for name, value in sizes.items())
+    return f"{{ {', '.join(pairs)} }}"

@@ -16,9 +16,15 @@ from rlfn.models.variants import SCALES, Variant
 from rlfn.networks import edsr, imdn, plain, rfdn, rlfn, span
 
 
+def undeduced(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Read nothing off a state dict."""
+    return
+
+
 @dataclass(frozen=True)
 class Architecture:
-    """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None.
+    """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None;
+    it is :func:`undeduced` where only a file's metadata tells them.
 
     ``min_side`` is the smallest side in px. ``takes_grid`` says that the module's forward has a second argument, the
     :class:`~rlfn.networks.rlfn.GridTensors` of a tile. ``margin(fields)`` is how many px around a tile's core make it

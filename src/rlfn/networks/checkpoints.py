@@ -7,10 +7,11 @@ Files from others are untrusted: only tensors are ever loaded.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,8 +21,8 @@ from torch import Tensor, nn
 
 from rlfn.atomic import write_bytes
 from rlfn.errors import ModelError, OptionError, listing
-from rlfn.models.variants import SCALES, VARIANTS, Variant
-from rlfn.networks.build import ARCHITECTURES, build
+from rlfn.models.variants import SCALES, VARIANTS, Variant, variant_from_sizes, variant_of
+from rlfn.networks.build import ARCHITECTURES, build, undeduced
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """The kinds of checkpoint file that can be read."""
@@ -49,7 +50,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(path)
     state, metadata = read_state(path)
-    variant, scale = identify(state, path)
+    variant, scale = _named(state, metadata, path) or identify(state, path)
     for key, found in (("variant", variant.name), ("scale", str(scale))):
         if metadata.get(key, found) != found:
             raise ModelError(
@@ -84,7 +85,14 @@ def save_checkpoint(
     path = Path(path)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if path.suffix.lower() == ".safetensors":
-        facts = {**(metadata or {}), "variant": variant.name, "scale": str(scale), "value_range": "255"}
+        facts = {
+            **(metadata or {}),
+            "variant": variant.name,
+            "architecture": variant.architecture,
+            "sizes": json.dumps(asdict(variant.fields)),
+            "scale": str(scale),
+            "value_range": "255",
+        }
         data = save(state, metadata=facts)
     elif path.suffix == ".pth":
         import io
@@ -165,23 +173,51 @@ def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Variant, int]:
         if guess is None or guess[1] not in SCALES:
             continue
         fields, scale = guess
-        variant = next(
-            (row for row in VARIANTS.values() if (row.architecture, row.fields) == (name, fields)),
-            Variant(f"{name}-custom", name, fields, "sizes read from a file"),
-        )
-        with torch.device("meta"):
-            wanted = {key: tuple(tensor.shape) for key, tensor in build(variant, scale).state_dict().items()}
-        if wanted == shapes:
-            return variant, scale
-        wrong = sorted(key for key in wanted.keys() | shapes.keys() if wanted.get(key) != shapes.get(key))
-        raise ModelError(
-            f"{path} looks like {variant.name} x{scale}, but {len(wrong)} of its tensors are missing, foreign or of "
-            f"another shape ({listing(wrong[:3])}{', ...' if len(wrong) > 3 else ''}). The file is not that network."
-        )
+        variant = variant_of(name, fields)
+        _check_shapes(state, variant, scale, path)
+        return variant, scale
     raise ModelError(
         f"{path} holds {len(shapes)} tensors ({listing(list(shapes)[:3])}, ...) that are no network known here. "
         f"Known: {listing(VARIANTS)}."
     )
+
+
+def _named(state: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> tuple[Variant, int] | None:
+    """Return the variant and the scale of an architecture that only its file's metadata tells, None for the others."""
+    architecture = metadata.get("architecture")
+    if architecture is None or (architecture in ARCHITECTURES and ARCHITECTURES[architecture].deduce is not undeduced):
+        return None
+    if architecture not in ARCHITECTURES:
+        from rlfn.networks.extensions import register_installed_networks
+
+        register_installed_networks()
+    if architecture not in ARCHITECTURES:
+        raise ModelError(
+            f"{path} holds a network of the architecture {architecture}, which is not known here. Load the extension "
+            f"that defines it first. Known: {listing(ARCHITECTURES)}."
+        )
+    try:
+        variant = variant_from_sizes(architecture, json.loads(metadata["sizes"]))
+        scale = int(metadata["scale"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{path} does not say the sizes of its network: {error}. Get it again.") from None
+    _check_shapes(state, variant, scale, path)
+    return variant, scale
+
+
+def _check_shapes(state: Mapping[str, Tensor], variant: Variant, scale: int, path: Path) -> None:
+    with torch.device("meta"):
+        wanted = {key: tuple(tensor.shape) for key, tensor in build(variant, scale).state_dict().items()}
+    wrong = sorted(
+        key
+        for key in wanted.keys() | state.keys()
+        if key not in wanted or key not in state or wanted[key] != tuple(state[key].shape)
+    )
+    if wrong:
+        raise ModelError(
+            f"{path} looks like {variant.name} x{scale}, but {len(wrong)} of its tensors are missing, foreign or of "
+            f"another shape ({listing(wrong[:3])}{', ...' if len(wrong) > 3 else ''}). The file is not that network."
+        )
 
 
 def fold_range(network: nn.Module, trained: float, wanted: float = 255.0) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from rlfn.models.variants import VARIANTS, PlainFields, Variant
+from rlfn.models.variants import PlainFields, Variant, variant_of
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import Checkpoint
 from rlfn.networks.plain import BranchedConv, Plain
@@ -27,8 +27,7 @@ def fused_variant(variant: Variant) -> Variant:
     if not isinstance(variant.fields, PlainFields) or not variant.fields.expand:
         return variant
     fields = replace(variant.fields, expand=0)
-    rows = (row for row in VARIANTS.values() if (row.architecture, row.fields) == (variant.architecture, fields))
-    return next(rows, Variant("plain-custom", variant.architecture, fields, f"{variant.name}, fused"))
+    return variant_of(variant.architecture, fields)
 
 
 def fuse(network: nn.Module) -> nn.Module:

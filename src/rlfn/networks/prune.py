@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from rlfn.errors import OptionError, setting
-from rlfn.models.variants import VARIANTS, RLFNFields, Variant
+from rlfn.models.variants import RLFNFields, variant_of
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import Checkpoint
 from rlfn.networks.rlfn import RLFN
 
 
 @dataclass(frozen=True)
-class Group:
+class ChannelGroup:
     """Channels that exist together.
 
     Attributes:
@@ -38,17 +38,21 @@ class Group:
     takers: tuple[str, ...]
 
 
-def groups(fields: RLFNFields) -> list[Group]:
+def groups(fields: RLFNFields) -> list[ChannelGroup]:
     """Return every group of an RLFN of these sizes."""
-    found = [Group("channels", ("conv_1", "block_1.c3_r", "conv_2"), (), ("block_1.c1_r", "block_1.c5", "upsampler.0"))]
+    found = [
+        ChannelGroup(
+            "channels", ("conv_1", "block_1.c3_r", "conv_2"), (), ("block_1.c1_r", "block_1.c5", "upsampler.0")
+        )
+    ]
     for number in range(1, fields.blocks + 1):
         here, after = f"block_{number}", f"block_{number + 1}"
         last = number == fields.blocks
         makers = (f"{here}.c5",) if last else (f"{here}.c5", f"{after}.c3_r")
         takers = ("conv_2",) if last else (f"{after}.c1_r", f"{after}.c5")
-        found.append(Group("channels", makers, (f"{here}.esa.conv4",), (f"{here}.esa.conv1", *takers)))
-        found.append(Group("mid", (f"{here}.c1_r",), (), (f"{here}.c2_r",)))
-        found.append(Group("mid", (f"{here}.c2_r",), (), (f"{here}.c3_r",)))
+        found.append(ChannelGroup("channels", makers, (f"{here}.esa.conv4",), (f"{here}.esa.conv1", *takers)))
+        found.append(ChannelGroup("mid", (f"{here}.c1_r",), (), (f"{here}.c2_r",)))
+        found.append(ChannelGroup("mid", (f"{here}.c2_r",), (), (f"{here}.c3_r",)))
     return found
 
 
@@ -99,12 +103,12 @@ def prune(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | Non
             state[f"{name}.bias"] = state[f"{name}.bias"][kept]
         for name in group.takers:
             state[f"{name}.weight"] = state[f"{name}.weight"][:, kept]
-    rows = (row for row in VARIANTS.values() if row.fields == fields)
-    variant = next(rows, Variant("rlfn-custom", "rlfn", fields, "sizes read from a file"))
+    variant = variant_of("rlfn", fields)
     pruned = build(variant, checkpoint.scale)
     pruned.load_state_dict(state)
     origin = {"pruned_from": checkpoint.variant.name}
-    facts = {key: value for key, value in checkpoint.metadata.items() if key not in ("variant", "scale")}
+    own = ("variant", "scale", "architecture", "sizes")
+    facts = {key: value for key, value in checkpoint.metadata.items() if key not in own}
     return Checkpoint(pruned.eval().requires_grad_(False), variant, checkpoint.scale, {**facts, **origin})
 
 
@@ -126,7 +130,7 @@ def _narrower(fields: RLFNFields, channels: int | None, mid: int | None) -> RLFN
     return narrower
 
 
-def _choices(network: RLFN, fields: RLFNFields) -> Iterator[tuple[Group, Tensor]]:
+def _choices(network: RLFN, fields: RLFNFields) -> Iterator[tuple[ChannelGroup, Tensor]]:
     """Yield every group that shrinks, and the channels of it that stay, in order."""
     for group in groups(network.fields):
         count = getattr(fields, group.width)

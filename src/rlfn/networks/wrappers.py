@@ -53,7 +53,7 @@ def grown(network: nn.Module, least: int) -> nn.Module:
 
 def _at_least(side: Any, least: int) -> Any:
     # TorchScript traces a side as a tensor, torch.export as a symbol
-    return side.clamp(min=least) if isinstance(side, Tensor) else torch.sym_max(side, least)
+    return side.clamp(min=least) if isinstance(side, Tensor) else torch.sym_max(side, least)  # type: ignore[no-untyped-call]
 
 
 class HalfInside(nn.Module):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from rlfn.models.variants import get_variant
 from rlfn.networks import build
 from rlfn.networks.counting import count
-from rlfn.studies.comparison import Comparison, Row
-from rlfn.studies.report import Cell, Page
+from rlfn.studies.comparison import Comparison, ComparisonRow
+from rlfn.studies.report import Cell, StudyPage
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import LATENCY_OUTPUT
 from rlfn.studies.trainings import StudyPlan, Training
@@ -22,9 +22,9 @@ def run(request: StudyRequest) -> bool:
     plan = StudyPlan([Training(variant, variant) for variant in _BLOCKS.values()], request)
     if not plan.run():
         return False
-    rows = [Row(label, variant, _PAPER.get(label, "the start")) for label, variant in _BLOCKS.items()]
+    rows = [ComparisonRow(label, variant, _PAPER.get(label, "the start")) for label, variant in _BLOCKS.items()]
     comparison = Comparison(request, plan, rows)
-    page = Page(
+    page = StudyPage(
         "The block, from RFDN's to RLFN's",
         "Distillation branches removed (RFDBR48), 52 channels and 16 in ESA (RFDBR52), the additions inside the "
         "shallow residual blocks removed (RLFB). All four in RFDN's frame, six blocks, x4, trained alike.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlfn.studies.charts import draw_dots
-from rlfn.studies.report import NOT_MEASURED, Cell, Column, Page, Table, verdict
+from rlfn.studies.report import NOT_MEASURED, Cell, Column, StudyPage, Table, verdict
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import Measured, Scores
 from rlfn.studies.trainings import StudyPlan, total_length
@@ -17,7 +17,7 @@ HELD_OUT = "held-out, dB"
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A row of a study's table.
 
     Attributes:
@@ -42,7 +42,7 @@ class Comparison:
         rows: the first one is what the others are compared with.
     """
 
-    def __init__(self, request: StudyRequest, plan: StudyPlan, rows: Sequence[Row]) -> None:
+    def __init__(self, request: StudyRequest, plan: StudyPlan, rows: Sequence[ComparisonRow]) -> None:
         self.request = request
         self.plan = plan
         self.rows = tuple(rows)
@@ -98,7 +98,7 @@ class Comparison:
             body.append((*cells, *[row.paper] * worded))
         return Table(tuple(columns), tuple(body))
 
-    def report(self, page: Page, table: Table) -> None:
+    def report(self, page: StudyPage, table: Table) -> None:
         """Fill in what every such study states, draw ``scores.png``, and write the page."""
         page.facts.update(self.plan.facts())
         page.tables = {"table": table, **page.tables}
@@ -121,12 +121,12 @@ class Comparison:
         self.request.say("\n".join([*table.markdown(), *failures]))
         self.request.say(f"Written to {self.request.out / 'README.md'}.")
 
-    def _models(self, row: Row) -> list[tuple[int, Path]]:
+    def _models(self, row: ComparisonRow) -> list[tuple[int, Path]]:
         if row.training is None:
             return []
         return [(seed, self.plan.model(row.training, seed)) for seed in range(self.request.seeds)]
 
 
-def _scale(plan: StudyPlan, rows: Sequence[Row]) -> int:
+def _scale(plan: StudyPlan, rows: Sequence[ComparisonRow]) -> int:
     shown = {row.training for row in rows}
     return next(training.scale for training in plan.trainings if training.name in shown)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.models import catalog
-from rlfn.studies.comparison import Comparison, Row
+from rlfn.studies.comparison import Comparison, ComparisonRow
 from rlfn.studies.perceptual import distance_column
-from rlfn.studies.report import Page
+from rlfn.studies.report import StudyPage
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.trainings import Part, StudyPlan, Training
 from rlfn.training.extractors import VGG19_URL, cached_vgg19
@@ -67,7 +67,7 @@ def run(request: StudyRequest) -> bool:
     for choice in CHOICES:
         lacks = choice.imagenet and weights is None
         missing = f"VGG-19's ImageNet weights are not here: download {VGG19_URL} and give the study its path." * lacks
-        rows.append(Row(choice.label, None if lacks else choice.name, choice.paper, missing))
+        rows.append(ComparisonRow(choice.label, None if lacks else choice.name, choice.paper, missing))
         if not lacks:
             start = {"init": str(packaged)} if packaged else {}
             part = Part(settings={**start, **_settings(choice, weights)})
@@ -76,7 +76,7 @@ def run(request: StudyRequest) -> bool:
     if not plan.run():
         return False
     comparison = Comparison(request, plan, rows)
-    page = Page(
+    page = StudyPage(
         "The contrastive loss",
         f"RLFN-S x4: {'the packaged weights' if packaged else 'two stages with L1'}, which all rows share, then a "
         "stage with L1 and the contrastive loss, whose features come from the extractor that the row names. "

@@ -14,8 +14,8 @@ from rlfn.networks.checkpoints import fold_range, load_checkpoint
 from rlfn.networks.rfdn import GroupESA
 from rlfn.studies.architecture import costs, latency_columns
 from rlfn.studies.charts import draw_lines
-from rlfn.studies.comparison import Comparison, Row
-from rlfn.studies.report import Cell, Column, Page, Table
+from rlfn.studies.comparison import Comparison, ComparisonRow
+from rlfn.studies.report import Cell, Column, StudyPage, Table
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.trainings import StudyPlan, Training
 from rlfn.training.stages import FILE_RANGE, trained_range
@@ -33,11 +33,11 @@ def run(request: StudyRequest) -> bool:
     if not plan.run():
         return False
     rows = [
-        Row("three convolutions", "rfdn-rlfb", "the start"),
-        Row("one convolution", "rfdn-rlfb-esa1", "same quality, faster"),
+        ComparisonRow("three convolutions", "rfdn-rlfb", "the start"),
+        ComparisonRow("one convolution", "rfdn-rlfb-esa1", "same quality, faster"),
     ]
     comparison = Comparison(request, plan, rows)
-    page = Page(
+    page = StudyPage(
         "ESA's group of convolutions",
         "RLFB in RFDN's frame, x4, trained alike: ESA with three 3x3 convolutions on its small map, as in RFDN, and "
         "with the one that RLFN keeps. Sensitivity: the filters of smallest L1 norm of one convolution are set to zero "
@@ -78,9 +78,13 @@ def sensitivity(model: Path, validator: Validator) -> dict[str, list[tuple[float
     if trained_range(network) != FILE_RANGE:
         fold_range(network, FILE_RANGE, trained_range(network))
     return {
-        name: [(share, validator.score(without_weakest(network, name, share))[0].psnr) for share in SHARES]
+        name: [(share, _psnr(validator, without_weakest(network, name, share))) for share in SHARES]
         for name in groups[0].group
     }
+
+
+def _psnr(validator: Validator, network: nn.Module) -> float:
+    return next(iter(validator.score(network).values())).psnr
 
 
 def without_weakest(network: nn.Module, name: str, share: float) -> nn.Module:

@@ -30,7 +30,7 @@ from rlfn.studies.differences import (
     numbers,
 )
 from rlfn.studies.maps import MapPanel, draw_maps
-from rlfn.studies.report import Cell, Column, Page, Table
+from rlfn.studies.report import Cell, Column, StudyPage, Table
 from rlfn.studies.request import StudyRequest
 from rlfn.training.extractors import (
     VGG19_FILE,
@@ -124,7 +124,7 @@ def run(request: StudyRequest) -> bool:
             singles.append(single)
     layers = [layer for bank in banks for layer in bank.layers]
     height, width = gradient.shape[2:]
-    page = Page(
+    page = StudyPage(
         "Feature difference maps",
         "What the extractors of the contrastive loss tell apart in a picture and its blurred copy (arXiv 2205.07514).",
         facts={
@@ -226,7 +226,11 @@ def _missing(banks: Sequence[Bank]) -> list[str]:
 
 
 def _draw(
-    request: StudyRequest, page: Page, layers: Sequence[ExtractorLayer], gradient: Tensor, singles: Sequence[Single]
+    request: StudyRequest,
+    page: StudyPage,
+    layers: Sequence[ExtractorLayer],
+    gradient: Tensor,
+    singles: Sequence[Single],
 ) -> None:
     """Draw the averaged maps, and those of single pictures; what is not measured is left out."""
     averaged = [MapPanel("HR gradient", "for comparison", _pixels(gradient))]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rlfn.studies.comparison import Comparison, Row
-from rlfn.studies.report import Page
+from rlfn.studies.comparison import Comparison, ComparisonRow
+from rlfn.studies.report import StudyPage
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.trainings import Part, StudyPlan, Training
 
@@ -19,11 +19,11 @@ TRAININGS = (
 )
 
 ROWS = (
-    Row("one stage", "edsr-ws_0", "the start"),
-    Row("one stage of twice the length", "edsr-e2000"),
-    Row("one warm start", "edsr-ws_1", "better"),
-    Row("two warm starts", "edsr-ws_2"),
-    Row("two warm starts, contrastive loss in the last stage", "edsr-ws_2-contrastive", "better"),
+    ComparisonRow("one stage", "edsr-ws_0", "the start"),
+    ComparisonRow("one stage of twice the length", "edsr-e2000"),
+    ComparisonRow("one warm start", "edsr-ws_1", "better"),
+    ComparisonRow("two warm starts", "edsr-ws_2"),
+    ComparisonRow("two warm starts, contrastive loss in the last stage", "edsr-ws_2-contrastive", "better"),
 )
 
 SMALL = {"patch": 32, "batch": 4, "optimizer": {"adam_lr": 1e-4}}
@@ -43,7 +43,7 @@ def run(request: StudyRequest) -> bool:
     if not plan.run():
         return False
     comparison = Comparison(request, plan, ROWS)
-    page = Page(
+    page = StudyPage(
         "Warm start and contrastive loss on EDSR",
         "EDSR-baseline x4 (16 blocks, 64 channels). Rows of equal length in stages can be compared with each other.",
     )

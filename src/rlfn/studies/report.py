@@ -65,7 +65,7 @@ class Table:
 
 
 @dataclass
-class Page:
+class StudyPage:
     """A study's results as they are written: title, facts, table, remarks."""
 
     title: str

@@ -17,7 +17,7 @@ from rlfn.inference.processor import default_threads
 from rlfn.models import catalog
 from rlfn.models.reference import GRAPH_SUFFIXES, TENSOR_SUFFIXES, Reference
 from rlfn.studies.published import Published, published
-from rlfn.studies.report import Cell, Column, Page, Table
+from rlfn.studies.report import Cell, Column, StudyPage, Table
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import LATENCY_OUTPUT, Measured, Scores
 
@@ -28,7 +28,7 @@ Latencies = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """One model of the table; the multiply-adds are those of a result of 1280x720, None where they are unknown."""
 
     name: str
@@ -46,7 +46,7 @@ class Block:
 
     scale: int
     bicubic: Scores
-    rows: tuple[tuple[Entry, Scores], ...]
+    rows: tuple[tuple[ModelEntry, Scores], ...]
 
     @property
     def sets(self) -> list[str]:
@@ -64,7 +64,7 @@ def run(request: StudyRequest) -> bool:
     """
     make_folder(request.out)
     entries, failures = _entries(request)
-    page = Page(
+    page = StudyPage(
         "Results",
         f"Scores, parameters, multiply-adds and latency of the packaged models, of other files and of {BICUBIC}, "
         "below them what papers print. Multiply-adds and latency are those of one result of {1}x{0} px; the latency "
@@ -102,7 +102,7 @@ def run(request: StudyRequest) -> bool:
     return True
 
 
-def _entries(request: StudyRequest) -> tuple[list[Entry], list[str]]:
+def _entries(request: StudyRequest) -> tuple[list[ModelEntry], list[str]]:
     """Read the packaged models and the files; return also what could not be read."""
     paths = {name: model.file(catalog.TENSORS).path for name, model in catalog.models().items()}
     packaged = len(paths)
@@ -132,7 +132,7 @@ def _is_model(path: Path) -> bool:
     return path.suffix.lower() in TENSOR_SUFFIXES + GRAPH_SUFFIXES and not path.name.startswith(".")
 
 
-def _entry(name: str, path: Path, packaged: bool) -> Entry:
+def _entry(name: str, path: Path, packaged: bool) -> ModelEntry:
     source = Reference(str(path))
     engine = load_engine("onnxruntime" if source.has_graph else "torch", source)
     scale = engine.traits.scale
@@ -143,10 +143,12 @@ def _entry(name: str, path: Path, packaged: bool) -> Entry:
         costs = None
     variant = engine.traits.variant
     parameters, work = (costs.parameters, costs.multiply_adds) if costs else (None, None)
-    return Entry(name, path, packaged, variant, scale, parameters, work)
+    return ModelEntry(name, path, packaged, variant, scale, parameters, work)
 
 
-def _scored(request: StudyRequest, scale: int, entries: Sequence[Entry], failures: list[str], page: Page) -> Block:
+def _scored(
+    request: StudyRequest, scale: int, entries: Sequence[ModelEntry], failures: list[str], page: StudyPage
+) -> Block:
     """Score the models of one scale; a set or a model that fails is named in ``failures``."""
     measured = Measured(request, scale)
     there = []
@@ -244,7 +246,7 @@ def _printed(sets: Sequence[str], row: Published) -> list[tuple[float | None, in
     ]
 
 
-def _draw(request: StudyRequest, blocks: Sequence[Block], latencies: Latencies, threads: int, page: Page) -> None:
+def _draw(request: StudyRequest, blocks: Sequence[Block], latencies: Latencies, threads: int, page: StudyPage) -> None:
     """Draw PSNR against latency on the engine that 'auto' prefers, a row of charts for each scale."""
     engine = next((name for name, row in latencies.items() if row), None)
     if engine is None:

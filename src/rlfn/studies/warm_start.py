@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rlfn.studies.comparison import Comparison, Row
-from rlfn.studies.report import Page
+from rlfn.studies.comparison import Comparison, ComparisonRow
+from rlfn.studies.report import StudyPage
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.trainings import Part, StudyPlan, Training
 
@@ -20,12 +20,12 @@ TRAININGS = (
 )
 
 ROWS = (
-    Row("ws_1: two stages, weights alone carried over", "ws_1", "the better of the first three"),
-    Row("e2000: one stage of twice the length", "e2000", "below ws_1"),
-    Row("clr: two stages, the optimiser's state too", "clr", "below ws_1"),
-    Row("x2 for one stage, then x4 for one", "x2-start"),
-    Row("ws_0: one stage", "ws_0", "below ws_1"),
-    Row("ws_2: three stages", "ws_2", "above ws_1"),
+    ComparisonRow("ws_1: two stages, weights alone carried over", "ws_1", "the better of the first three"),
+    ComparisonRow("e2000: one stage of twice the length", "e2000", "below ws_1"),
+    ComparisonRow("clr: two stages, the optimiser's state too", "clr", "below ws_1"),
+    ComparisonRow("x2 for one stage, then x4 for one", "x2-start"),
+    ComparisonRow("ws_0: one stage", "ws_0", "below ws_1"),
+    ComparisonRow("ws_2: three stages", "ws_2", "above ws_1"),
 )
 
 
@@ -35,7 +35,7 @@ def run(request: StudyRequest) -> bool:
     if not plan.run():
         return False
     comparison = Comparison(request, plan, ROWS)
-    page = Page(
+    page = StudyPage(
         "Warm starts",
         "RLFN-S x4. Each stage runs the same schedule from its beginning. The first four rows have the same length in "
         "all, two stages; one stage and three stages stand below them.",

@@ -46,7 +46,7 @@ def read_state(path: Path) -> dict[str, Any]:
         raise ModelError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
     head, data = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
     if head.startswith(_EARLIER):
-        raise ModelError(f"{path} was written by rlfn 0.1 or older. Finish that run with it, or start the run again.")
+        raise ModelError(f"{path} is of an earlier version of rlfn. Finish the run with that one, or start it again.")
     if not head.startswith(_MAGIC):
         raise ModelError(f"{path} is not the checkpoint of a run.")
     if hashlib.sha256(data).digest() != head[len(_MAGIC) :]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
-from rlfn.models.variants import get_variant
+from rlfn.data.store import DataSource, PictureStore, open_pictures
 from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.counting import count
 from rlfn.training.recipe import Recipe, Stage
@@ -42,12 +44,22 @@ def pixels_a_second(network: nn.Module, side: int) -> float:
 
 def estimate(recipe: Recipe) -> list[StageCost]:
     """Return the cost of every stage."""
-    side = max(64, ARCHITECTURES[get_variant(recipe.variant).architecture].min_side)
-    variant = get_variant(recipe.variant)
-    network = build(variant, recipe.scale).train()
+    side = max(64, ARCHITECTURES[recipe.network.architecture].min_side)
+    network = build(recipe.network, recipe.scale).train()
     each = count(network, side, side).multiply_adds / side**2
     speed = pixels_a_second(network, side)
     return [_stage(stage, recipe.scale, each, speed) for stage in recipe.stages]
+
+
+def describe_pictures(recipe: Recipe, pictures: PictureStore) -> str:
+    """Return how much is trained on and how much is held out, in a line for people."""
+    kept = pictures.split(recipe.data.held_out, "train")
+    held = np.setdiff1d(pictures.split(0.0, "all"), kept)
+    slow = " (decoded as they are drawn: a pack is faster)" if pictures.slow else ""
+    return (
+        f"{len(kept)} pictures with {pictures.pixels(kept) / 1e6:,.1f} M HR px of {pictures.label}{slow}; "
+        f"held out: {len(held)} with {pictures.pixels(held) / 1e6:,.1f} M"
+    )
 
 
 def _stage(stage: Stage, scale: int, each: float, speed: float) -> StageCost:
@@ -63,9 +75,12 @@ def _stage(stage: Stage, scale: int, each: float, speed: float) -> StageCost:
     return StageCost(pixels, pixels * each * _BACKWARD, seconds)
 
 
-def describe(recipe: Recipe) -> str:
-    """Return the resolved recipe as JSON and a line for each stage's cost."""
+def describe(recipe: Recipe, data: Sequence[DataSource] = ()) -> str:
+    """Return the resolved recipe as JSON, a line on its pictures if there are any, and one for each stage's cost."""
     lines = [recipe.model_dump_json(indent=2), ""]
+    sources = tuple(data) or recipe.data.sources()
+    if sources:
+        lines.append(describe_pictures(recipe, open_pictures(sources)))
     costs = estimate(recipe)
     for number, cost in enumerate(costs):
         name = recipe.stages[number].name or f"stage {number + 1}"

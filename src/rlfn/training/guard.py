@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass
 from enum import Enum
 
@@ -40,10 +41,15 @@ class Guard:
     skipped: int = 0
     rolled_back: bool = False
 
+    @property
+    def limit(self) -> float:
+        """The loss above which a step is skipped; the largest number until the mean is known."""
+        return self.spike * self.mean if self.count >= self.settle else sys.float_info.max
+
     def judge(self, loss: float) -> Verdict:
         """Return what to do with the step whose loss, the mean over all devices, is ``loss``."""
         settled = self.count >= self.settle
-        if not math.isfinite(loss) or (settled and loss > self.spike * self.mean):
+        if not math.isfinite(loss) or loss > self.limit:
             self.skipped += 1
             self.in_a_row += 1
             return self._trouble() if self.in_a_row >= self.streak else Verdict.SKIP

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,23 +12,25 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from rlfn.errors import OptionError
-from rlfn.models.variants import get_variant
 from rlfn.networks.build import build
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.ema import EMA
 from rlfn.training.guard import Guard, Verdict
-from rlfn.training.objective import Objective
 from rlfn.training.optim import make_optimizer, set_rate
-from rlfn.training.recipe import Recipe, Stage
+from rlfn.training.recipe import Recipe
 from rlfn.training.rounding import Rounding
 from rlfn.training.schedules import rate_factor
-from rlfn.training.stages import make_objective, run_network, start_network, trained_range
+from rlfn.training.stages import freeze, make_objective, run_network, start_network, trained_range
+
+_LAG = 8  # steps for which a GPU may run ahead of the guard
 
 
 @dataclass(frozen=True)
 class Step:
-    """What came of one step: the mean loss over all devices, its parts here, the rate, and the guard's verdict."""
+    """What came of one step: a mean loss over all devices, its parts here, the rate, and the guard's verdict.
+
+    ``loss`` and ``verdict`` are those of an earlier step where the learner runs ahead of its guard.
+    """
 
     loss: float
     parts: dict[str, Tensor]
@@ -36,56 +41,71 @@ class Step:
 class Learner:
     """What learns in one stage.
 
+    On a GPU the loss of a step is not waited for: a bad one is kept out of the gradients there, and the guard hears of
+    it ``lag`` steps later.
+
     Args:
         fabric: devices and precision.
-        stage: the stage's options.
+        recipe: the run's recipe.
+        stage_number: the stage's index.
         network: the network to train, taking the range of :func:`rlfn.training.stages.trained_range`.
-        objective: the loss.
     """
 
-    def __init__(self, fabric: Fabric, stage: Stage, network: nn.Module, objective: Objective) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, stage_number: int, network: nn.Module) -> None:
         self.fabric = fabric
-        self.stage = stage
-        self.network = network.to(fabric.device)
+        self.stage = stage = recipe.stages[stage_number]
+        self.network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.value_range = trained_range(network)
-        self.objective = objective.to(fabric.device)
+        self.objective = make_objective(recipe, stage).to(fabric.device)
         self.ema = EMA(self.network, stage.ema)
+        freeze(self.network, stage.freeze)
         self.rounding = Rounding(self.network) if stage.int8 else None
         self.optimizer = make_optimizer(self.network, stage.optimizer)
-        self.model, self.wrapped = fabric.setup(self.network, self.optimizer)
+        ready = torch.compile(self.network) if recipe.compile else self.network
+        self.model, self.wrapped = fabric.setup(ready, self.optimizer)  # type: ignore[arg-type]
+        self.lag = _LAG if fabric.device.type == "cuda" else 0
+        self._unjudged: deque[Tensor] = deque()
 
     @classmethod
-    def start(cls, fabric: Fabric, recipe: Recipe, stage_number: int, before: Learner | None) -> Learner:
-        """Begin a stage as its ``init`` says; ``before`` is the learner of the stage before, if there was one."""
+    def start(
+        cls,
+        fabric: Fabric,
+        recipe: Recipe,
+        stage_number: int,
+        before: Learner | None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Learner:
+        """Begin a stage as its ``init`` says.
+
+        Args:
+            fabric: devices and precision.
+            recipe: the run's recipe.
+            stage_number: the stage's index.
+            before: the learner of the stage before, if there was one.
+            say: told what does not fit of a checkpoint that is taken in part.
+        """
         stage = recipe.stages[stage_number]
         torch.manual_seed(recipe.seed + stage_number)
         carried = before is not None and stage.carry_optimizer
         if before is not None and before.rounding is not None:
             before.rounding.remove()
         previous = None if before is None else before.network if carried else before.ema.network
-        learner = cls(fabric, stage, start_network(recipe, stage, previous), make_objective(recipe, stage))
+        learner = cls(fabric, recipe, stage_number, start_network(recipe, stage, previous, say))
         if carried and before is not None:
-            learner._carry(before)
+            learner._load_optimizer(before.optimizer.state_dict())
         return learner
 
     @classmethod
     def restore(cls, fabric: Fabric, recipe: Recipe, stage_number: int, state: dict[str, Any]) -> Learner:
         """Go on in a stage with what :meth:`dump` returned."""
-        network = build(get_variant(recipe.variant), recipe.scale).train()
-        stage = recipe.stages[stage_number]
-        learner = cls(fabric, stage, network, make_objective(recipe, stage))
+        learner = cls(fabric, recipe, stage_number, build(recipe.network, recipe.scale).train())
         learner.load(state)
         return learner
 
-    def _carry(self, before: Learner) -> None:
-        """Take over the optimiser's state, but not its rates."""
-        if before.stage.optimizer.name != self.stage.optimizer.name:
-            raise OptionError(
-                f"carry_optimizer cannot carry the state of {before.stage.optimizer.name} into "
-                f"{self.stage.optimizer.name}. Use the same optimiser in both stages."
-            )
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Take over an optimiser's state, but not its rates, which are this stage's."""
         options = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(before.optimizer.state_dict())
+        self.optimizer.load_state_dict(state)
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
             group.update(own)
 
@@ -100,18 +120,51 @@ class Learner:
             guard: judges the loss, the same on every device.
         """
         rate = set_rate(self.optimizer, rate_factor(progress, self.stage.schedule) * slower)
-        loss, parts = self.objective(lr, run_network(self.model, lr, self.value_range), hr)
+        waits = self.lag == 0 and self.stage.accumulate == 1
+        loss, parts = self._loss(lr, hr, backward=not waits)
         everywhere = self.fabric.all_reduce(loss.detach(), reduce_op="mean")
         assert isinstance(everywhere, Tensor)
-        mean = float(everywhere)
-        verdict = guard.judge(mean)
-        if verdict is Verdict.STEP:
-            self.fabric.backward(loss)
+        self._unjudged.append(everywhere)
+        mean, verdict = math.nan, Verdict.STEP
+        if len(self._unjudged) > self.lag:
+            mean = float(self._unjudged.popleft())
+            verdict = guard.judge(mean)
+        if verdict is Verdict.STEP or self.lag:
+            if waits:
+                self.fabric.backward(loss)
+            if self.lag:
+                self._keep_out(everywhere <= guard.limit)
             self.wrapped.step()
-            self.wrapped.zero_grad(set_to_none=True)
             self._soften(progress)
             self.ema.update(self.network)
+        self.wrapped.zero_grad(set_to_none=True)
         return Step(mean, parts, rate, verdict)
+
+    def _loss(self, lr: Tensor, hr: Tensor, backward: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of a batch and its parts, the batch taken in as many parts as the stage says."""
+        count = self.stage.accumulate
+        total = lr.new_zeros((), dtype=torch.float32)
+        sums: dict[str, Tensor] = {}
+        for number, (small, big) in enumerate(zip(lr.chunk(count), hr.chunk(count), strict=True), 1):
+            loss, parts = self.objective(small, run_network(self.model, small, self.value_range), big)
+            if not backward:
+                return loss, parts
+            with self.fabric.no_backward_sync(self.model, enabled=number < count):
+                self.fabric.backward(loss / count)
+            total = total + loss.detach() / count
+            sums = {name: sums.get(name, torch.zeros_like(part)) + part / count for name, part in parts.items()}
+        return total, sums
+
+    def _keep_out(self, good: Tensor) -> None:
+        """Zero the gradients unless ``good``, a truth value on the device, is true; nothing waits for it."""
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad = torch.where(good, parameter.grad, 0.0)
+
+    def catch_up(self, guard: Guard) -> None:
+        """Let the guard hear of every step that was made."""
+        while self._unjudged:
+            guard.judge(float(self._unjudged.popleft()))
 
     def _soften(self, progress: float) -> None:
         """Zero the weakest channels when the stage's soft pruning says so."""
@@ -133,11 +186,12 @@ class Learner:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`dump` returned."""
+        """Take over what :meth:`dump` returned, but for the rates, which are the recipe's."""
+        self._unjudged.clear()
         self.network.load_state_dict(state["network"])
         self.ema.network.load_state_dict(state["ema"])
         self.ema.count = int(state["ema_count"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_optimizer(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.rounding is not None:
             self.rounding.ranges = dict(state["ranges"])

@@ -7,29 +7,29 @@ follows from the guard's verdicts.
 
 from __future__ import annotations
 
-import itertools
 import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 import rlfn
-from rlfn.data.crops import SampleBatch, batches, sample_batch
-from rlfn.data.degradations import make_degradation
+from rlfn.data.crops import batches
+from rlfn.data.store import DataSource
 from rlfn.errors import TrainingError
+from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.feeding import wanted_batches
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
+from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import duration, time_left
 from rlfn.training.results import write_model, write_results
-from rlfn.training.run import Devices, TrainingRun, setup
+from rlfn.training.run import TrainingRun, setup, statement
 from rlfn.training.signals import StopRequest
 
 
@@ -37,7 +37,7 @@ def train(
     recipe: Recipe,
     out: Path,
     *,
-    data: Path | None = None,
+    data: str | Path | Sequence[DataSource] | None = None,
     where: Devices | None = None,
     resume: bool = False,
     stop: StopRequest | None = None,
@@ -48,7 +48,7 @@ def train(
     Args:
         recipe: the resolved recipe; on resuming, that of :func:`settings_of_run`.
         out: the run's folder.
-        data: a pack, instead of the recipe's own ``data.train``.
+        data: a pack or a folder of pictures, or several of them, instead of the recipe's own ``data.train``.
         where: devices; one of what the machine has by default.
         resume: go on from the newest checkpoint in ``out``.
         stop: may ask the run to save and stop; a program can connect it to signals with
@@ -63,10 +63,15 @@ def train(
         OutputError: a file cannot be written.
         TrainingError: the loss exploded again after the roll-back.
     """
-    run = setup(recipe, out, data, where or Devices(), resume, stop or StopRequest(), now)
+    sources = (DataSource(Path(data)),) if isinstance(data, str | Path) else tuple(data or ())
+    saved, passed = Checkpoints(out / "checkpoints", recipe.saving.keep).load_last() if resume else (None, [])
+    run = setup(recipe, out, sources, where or Devices(), stop or StopRequest(), now, saved)
+    recipe = run.recipe
     try:
-        learner = go_on(run) if resume else begin_stage(run, None)
-        run.reporter.open()
+        for line in (*(f"{sentence} The one before it is used." for sentence in passed), *statement(run)):
+            run.reporter.say(line)
+        learner = begin_stage(run, None) if saved is None else go_on(run, saved)
+        run.reporter.open(run.state.total)
         while fit(run, learner):
             validate(run, learner)
             if run.state.stage + 1 == len(recipe.stages):
@@ -74,7 +79,7 @@ def train(
                 return True
             if run.fabric.is_global_zero:
                 name = f"stage-{run.state.stage + 1}.safetensors"
-                write_model(out / name, learner.ema.network, recipe, run.pack, run.state)
+                write_model(out / name, learner.ema.network, run)
             run.state.next_stage()
             learner = begin_stage(run, learner)
         run.reporter.say(f"Stopped at iteration {run.state.total}, everything is saved.")
@@ -85,16 +90,13 @@ def train(
 
 def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:
     """Start the stage at the run's position and save its beginning, to which a roll-back can return."""
-    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before)
+    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before, run.reporter.say)
     save(run, learner)
     return learner
 
 
-def go_on(run: TrainingRun) -> Learner:
-    """Take up the run where its newest whole checkpoint left it."""
-    saved, passed = run.checkpoints.load_last()
-    for sentence in passed:
-        run.reporter.say(f"{sentence} The one before it is used.")
+def go_on(run: TrainingRun, saved: dict[str, Any]) -> Learner:
+    """Take up the run where a checkpoint left it."""
     run.state.load(saved["state"])
     run.reporter.drop_after(run.state.total)
     run.reporter.say(f"Going on at iteration {run.state.total}, in stage {run.state.stage + 1}.")
@@ -104,17 +106,16 @@ def go_on(run: TrainingRun) -> Learner:
 def fit(run: TrainingRun, learner: Learner) -> bool:
     """Train until the stage ends (True) or the run is asked to stop (False)."""
     state = run.state
-    samples = draw_samples(run)
+    samples = draw_ahead(run)
     logged, began = state.total, time.monotonic()
     while run.progress < 1.0:
         state.clock.start()
-        _, batch = next(samples)
-        lr, hr = (_to_device(run, half) for half in batch)
-        step = learner.step(lr, hr, run.progress, state.rate, state.guard)
+        lr, hr = run.feeder.load(next(samples))
+        step = learner.step(_in_units(lr), _in_units(hr), run.progress, state.rate, state.guard)
         state.clock.stop()
         if step.verdict in (Verdict.ROLL_BACK, Verdict.STOP):
-            roll_back(run, learner, step, batch)
-            samples = draw_samples(run)
+            roll_back(run, learner, step, (lr, hr))
+            samples = draw_ahead(run)
             logged, began = state.total, time.monotonic()
             continue
         state.advance(lr.shape[0] * lr.shape[2] * lr.shape[3] * run.fabric.world_size)
@@ -137,34 +138,35 @@ def validate(run: TrainingRun, learner: Learner) -> None:
     run.look.done = time.monotonic()
     state = run.state
     if run.validator is not None:
-        score, image = run.validator.score(learner.ema.network)
-        row = {
-            "iteration": state.total,
-            "stage": state.stage + 1,
-            "seconds": state.seconds,
-            "psnr": score.psnr,
-            "ssim": score.ssim,
-        }
-        text = f"validation after iteration {state.total}: {score.psnr:.3f} dB, SSIM {score.ssim:.4f}"
-        run.reporter.metrics(row, text, run.progress)
-        run.reporter.image(image, state.total)
-        if score.psnr > state.best:
-            state.best = score.psnr
-            facts = {"validation_psnr": f"{score.psnr:.4f}", "validation_ssim": f"{score.ssim:.5f}"}
-            write_model(run.out / "best.safetensors", learner.ema.network, run.recipe, run.pack, state, facts)
+        scores = run.validator.score(learner.ema.network)
+        row: dict[str, Any] = {"iteration": state.total, "stage": state.stage + 1, "seconds": state.seconds}
+        for number, (name, score) in enumerate(scores.items()):
+            ending = f"_{name}" if number else ""
+            row |= {f"psnr{ending}": score.psnr, f"ssim{ending}": score.ssim}
+        first = next(iter(scores.values()))
+        shown = "; ".join(f"{name} {score.psnr:.3f} dB, SSIM {score.ssim:.4f}" for name, score in scores.items())
+        run.reporter.metrics(row, f"validation after iteration {state.total}: {shown}", run.progress)
+        run.reporter.images(run.validator.results, state.total)
+        run.validator.write(run.out / "validation" / f"{state.total:09d}")
+        if first.psnr > state.best:
+            state.best = first.psnr
+            facts = {"validation_psnr": f"{first.psnr:.4f}", "validation_ssim": f"{first.ssim:.5f}"}
+            write_model(run.out / "best.safetensors", learner.ema.network, run, facts)
     run.fabric.barrier()
 
 
 def save(run: TrainingRun, learner: Learner) -> None:
     """Write a checkpoint of everything; the first process writes, the others wait."""
     run.keep.done = time.monotonic()
+    learner.catch_up(run.state.guard)
     if run.fabric.is_global_zero:
         saved = {
             "learner": learner.dump(),
             "state": run.state.dump(),
             "recipe": run.recipe.model_dump_json(),
             "recipe_sha256": run.recipe.hash(),
-            "data": str(run.pack.path.resolve()),
+            "data": [[str(source.path.resolve()), source.weight] for source in run.sources],
+            "origins": run.origins,
             "versions": {
                 "rlfn": rlfn.__version__,
                 "torch": str(torch.__version__),
@@ -179,10 +181,10 @@ def finish(run: TrainingRun, learner: Learner) -> None:
     """Save the end of the last stage and write what the run leaves."""
     save(run, learner)
     if run.fabric.is_global_zero:
-        write_results(run.out, learner.ema.network, run.recipe, run.pack, run.state, run.reporter)
+        write_results(run, learner.ema.network)
 
 
-def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch) -> None:
+def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: tuple[Tensor, Tensor]) -> None:
     """Return to the last checkpoint at a lower rate; the second time, save the batch and stop.
 
     Raises:
@@ -190,7 +192,7 @@ def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch
     """
     if step.verdict is Verdict.STOP:
         path = run.out / f"stopped-batch-{run.fabric.global_rank}.npz"
-        np.savez(path, lr=batch[0], hr=batch[1])
+        np.savez(path, lr=batch[0].cpu().numpy(), hr=batch[1].cpu().numpy())
         raise TrainingError(
             f"The loss exploded again after the run had been rolled back (now {step.loss:.4g}). Its last batch is in "
             f"{path}. Look at it, or start again with a lower optimizer.lr or with optimizer.clip."
@@ -205,53 +207,15 @@ def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: SampleBatch
     save(run, learner)
 
 
-@dataclass(frozen=True)
-class WantedBatch:
-    """What the samples of a step are a pure function of: the seed, the step, this device's share, and the patch."""
-
-    seed: int
-    iteration: int
-    first: int
-    count: int
-    patch: int
+def draw_ahead(run: TrainingRun) -> Iterator[Any]:
+    """Return what the run's feeder draws of every batch from the run's position on, ahead of it in a thread."""
+    wanted = wanted_batches(run.recipe, run.state, run.fabric.global_rank, run.fabric.world_size)
+    return (drawn for _, drawn in batches(run.feeder.draw, wanted))
 
 
-def draw_samples(run: TrainingRun) -> Iterator[tuple[WantedBatch, SampleBatch]]:
-    """Return this device's share of every batch from the run's position on, drawn ahead in a thread."""
-    data, scale, pack = run.recipe.data, run.recipe.scale, run.pack
-    pictures = pack.split(data.held_out, "train")
-    degradation = make_degradation(data.degradation, data.degradation_settings)
-
-    def draw(wanted: WantedBatch) -> SampleBatch:
-        return sample_batch(
-            pack,
-            seed=wanted.seed,
-            iteration=wanted.iteration,
-            first=wanted.first,
-            count=wanted.count,
-            scale=scale,
-            patch=wanted.patch,
-            pictures=pictures,
-            degradation=degradation,
-            skip_flat=data.skip_flat,
-        )
-
-    return batches(draw, _wanted(run))
-
-
-def _wanted(run: TrainingRun) -> Iterator[WantedBatch]:
-    """Say what to draw next; this is read in the loop's own thread, so that no other sees the run's state."""
-    rank, world = run.fabric.global_rank, run.fabric.world_size
-    stage, state = run.stage, run.state
-    seed, first_of_stage = run.recipe.seed + state.roll_backs, state.total - state.iteration
-    for iteration in itertools.count(state.total):
-        patch, batch = stage.sizes(state.progress(stage, iteration - first_of_stage), run.recipe.scale)
-        yield WantedBatch(seed, iteration, rank * (batch // world), batch // world, patch)
-
-
-def _to_device(run: TrainingRun, half: NDArray[np.uint8]) -> Tensor:
-    """Return a batch as float32 in [0, 1] on the device."""
-    return torch.from_numpy(half).to(run.fabric.device).float().div_(255.0)
+def _in_units(levels: Tensor) -> Tensor:
+    """Return uint8 samples as float32 in [0, 1], a pixel's channels beside each other in memory."""
+    return levels.to(torch.float32, memory_format=torch.channels_last).div_(255.0)
 
 
 def _agree(run: TrainingRun) -> tuple[bool, bool, bool]:
@@ -281,6 +245,8 @@ def _log(run: TrainingRun, step: Step, patches: float, iterations: float) -> Non
         "patches_per_second": patches,
         "skipped": state.guard.skipped,
     }
+    if run.fabric.device.type == "cuda":
+        row["gpu_memory_gb"] = torch.cuda.max_memory_allocated(run.fabric.device) / 1e9
     text = (
         f"stage {state.stage + 1}/{len(run.recipe.stages)} {run.progress:6.1%}  iteration {state.total}"
         f"  loss {state.guard.mean:.5f}  rate {step.rate:.2e}  {patches:.1f} patches/s"

@@ -10,12 +10,16 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from rlfn.errors import OptionError
 from rlfn.images.resize import axis_taps
 
 _CHARBONNIER_EPS = 1e-3
 _RATIO_EPS = 1e-7
+_WINDOW, _WINDOW_SIGMA = 11, 1.5
+_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def l1(sr: Tensor, hr: Tensor) -> Tensor:
@@ -42,10 +46,51 @@ def fourier(sr: Tensor, hr: Tensor) -> Tensor:
     return torch.view_as_real(difference).abs().mean()
 
 
+def ms_ssim(sr: Tensor, hr: Tensor) -> Tensor:
+    """Return 1 - MS-SSIM of two (N, 3, H, W) batches in [0, 1] (Wang, Simoncelli & Bovik, 2003), in float32.
+
+    A Gaussian window of 11 px with sigma 1.5, its valid region, on each channel. As many of the five scales are taken
+    as leave 11 px a side, with their published weights divided by the weights' sum.
+
+    Raises:
+        OptionError: the patches have fewer than 11 px a side.
+    """
+    side = min(sr.shape[2:])
+    if side < _WINDOW:
+        raise OptionError(f"The loss ms-ssim needs HR patches of at least {_WINDOW} px a side, not {side}.")
+    count = min(len(_SCALE_WEIGHTS), (side // _WINDOW).bit_length())
+    weights = [weight / sum(_SCALE_WEIGHTS[:count]) for weight in _SCALE_WEIGHTS[:count]]
+    x, y = sr.float(), hr.float()
+    product: Tensor | float = 1.0
+    for number, weight in enumerate(weights, 1):
+        luminance, contrast = _ssim_terms(x, y)
+        term = luminance * contrast if number == count else contrast
+        product = product * term.mean(dim=(2, 3)).clamp(min=1e-6) ** weight
+        x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+    assert isinstance(product, Tensor)
+    return 1.0 - product.mean()
+
+
+def _ssim_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return SSIM's comparisons of luminance, and of contrast and structure, at each position."""
+    places = torch.arange(_WINDOW, device=x.device, dtype=torch.float32) - _WINDOW // 2
+    line = torch.exp(-0.5 * (places / _WINDOW_SIGMA) ** 2)
+    line = line / line.sum()
+    stacked = torch.cat([x, y, x * x, y * y, x * y])
+    flat = stacked.flatten(0, 1)[:, None]
+    blurred = F.conv2d(F.conv2d(flat, line[None, None, :, None]), line[None, None, None, :])
+    mean_x, mean_y, xx, yy, xy = blurred.reshape(5, *x.shape[:2], *blurred.shape[2:])
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    contrast = (2 * (xy - mean_x * mean_y) + c2) / (xx - mean_x**2 + yy - mean_y**2 + c2)
+    return luminance, contrast
+
+
 PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "charbonnier": charbonnier,
     "fourier": fourier,
     "l1": l1,
+    "ms-ssim": ms_ssim,
     "mse": mse,
 }
 """Every loss of two pictures by the name that recipes use: (sr, hr) to a scalar."""

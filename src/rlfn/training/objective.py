@@ -12,15 +12,18 @@ from rlfn.training.losses import PIXEL_LOSSES, bicubic_up, contrastive, l1
 
 CONTRASTIVE = "contrastive"
 DISTILLATION = "distillation"
-LOSS_NAMES = (*PIXEL_LOSSES, CONTRASTIVE, DISTILLATION)
-"""Every name that a recipe's ``loss`` may weigh."""
+
+
+def loss_names() -> tuple[str, ...]:
+    """Return every name that a recipe's ``loss`` may weigh."""
+    return (*PIXEL_LOSSES, CONTRASTIVE, DISTILLATION)
 
 
 class Objective(nn.Module):
     """The loss of one stage.
 
     Args:
-        weights: a weight for each loss by name; names are those of :data:`LOSS_NAMES`.
+        weights: a weight for each loss by name; names are those of :func:`loss_names`.
         scale: the upscaling factor, for the contrastive loss's negative.
         extractor: the features of the contrastive loss; needed where it has a weight.
         layer_weights: one for each of the extractor's layers; all 1 where empty.

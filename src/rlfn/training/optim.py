@@ -143,16 +143,16 @@ class Muon(torch.optim.Optimizer):
     def _step_adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         for parameter in parameters:
             if not self.state[parameter]:
-                self.state[parameter]["count"] = torch.zeros(())
+                self.state[parameter]["count"] = 0
                 self.state[parameter]["mean"] = torch.zeros_like(parameter)
                 self.state[parameter]["square"] = torch.zeros_like(parameter)
         first, second = group["betas"]
         gradients, values = _gradients(parameters)
         states = [self.state[parameter] for parameter in parameters]
         means, squares = [state["mean"] for state in states], [state["square"] for state in states]
+        count = int(states[0]["count"]) + 1  # a plain number, for a GPU must not be asked at every step
         for state in states:
-            state["count"] += 1
-        count = float(states[0]["count"])
+            state["count"] = count
         torch._foreach_lerp_(means, gradients, 1.0 - first)
         torch._foreach_mul_(squares, second)
         torch._foreach_addcmul_(squares, gradients, gradients, 1.0 - second)
@@ -183,6 +183,8 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         inner = parameter.ndim == 4 and name.rsplit(".", 1)[0] not in ends and parameter[0].numel() > 1
         (matrices if inner else others).append(parameter)
     return matrices, others
@@ -190,7 +192,7 @@ def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Pa
 
 def _plain(kind: type[torch.optim.Adam], network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
     return kind(
-        network.parameters(),
+        [parameter for parameter in network.parameters() if parameter.requires_grad],
         lr=options.lr,
         betas=options.betas,
         eps=options.eps,

@@ -7,15 +7,17 @@ A recipe is a TOML file. ``base`` names another recipe whose keys it overrides; 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from rlfn.data.degradations import make_degradation
+from rlfn.data.degradations import DEGRADATIONS, Degradation, make_degradation
+from rlfn.data.store import DataSource
 from rlfn.errors import OptionError
-from rlfn.models.variants import SCALES, VARIANTS
+from rlfn.models.variants import SCALES, Variant, get_variant, variant_from_sizes
 from rlfn.training.extractors import Contrastive
-from rlfn.training.objective import CONTRASTIVE, DISTILLATION, LOSS_NAMES
+from rlfn.training.objective import CONTRASTIVE, loss_names
 from rlfn.training.optim import Optimizer
 from rlfn.training.schedules import Schedule
 from rlfn.training.section import Section, known
@@ -23,25 +25,55 @@ from rlfn.training.section import Section, known
 INITS = ("scratch", "interpolate", "previous")
 """How a stage may start, besides the path of a checkpoint."""
 
+HELD_OUT = "held-out"
+"""What stands for the pictures that are kept back, among the sets to validate on."""
+
+
+class TrainingData(Section):
+    """Pictures that are trained on."""
+
+    path: str
+    """A pack made by `rlfn data pack`, or a folder of pictures, which is slower."""
+    weight: float = Field(default=1.0, gt=0.0)
+    """How often it is drawn from, beside the others."""
+
 
 class Data(Section):
     """What is trained on."""
 
-    train: str | None = None
-    """A pack made by `rlfn data pack`; the command line's --data goes before it."""
+    train: tuple[TrainingData, ...] = Field(default=(), strict=False)
+    """A pack or a folder of pictures, or several as `[{ path = "a", weight = 2.0 }, ...]`; data that is given with the
+    command goes before it."""
     degradation: str = "bicubic"
     """How LR pictures are made; one of the table of degradations."""
     degradation_settings: dict[str, Any] = Field(default={})
     """Its settings, for instance `{ jpeg = 0.5, jpeg_quality = [40, 90] }` for `photo`."""
-    held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
+    held_out: float = Field(default=0.1, ge=0.0, lt=1.0)
     """The share of the pictures that is kept for validation and never trained on."""
     skip_flat: float = Field(default=0.0, ge=0.0, le=1.0)
     """The share of nearly flat patches that is drawn again elsewhere."""
 
-    @model_validator(mode="after")
-    def _degradation(self) -> Self:
-        make_degradation(self.degradation, self.degradation_settings)
-        return self
+    @field_validator("train", mode="before")
+    @classmethod
+    def _one(cls, train: Any) -> Any:
+        return ({"path": train},) if isinstance(train, str) else () if train is None else train
+
+    @field_validator("degradation")
+    @classmethod
+    def _degradation(cls, name: str) -> str:
+        return known("degradation", name, DEGRADATIONS)
+
+    def sources(self) -> tuple[DataSource, ...]:
+        """Return what is trained on, for :func:`rlfn.data.store.open_pictures`."""
+        return tuple(DataSource(Path(data.path), data.weight) for data in self.train)
+
+    def make_degradation(self) -> Degradation:
+        """Return the degradation with its settings.
+
+        Raises:
+            OptionError: there is no such setting, or its value is out of range.
+        """
+        return make_degradation(self.degradation, self.degradation_settings)
 
 
 class SoftPrune(Section):
@@ -75,6 +107,10 @@ class Stage(Section):
     """For people."""
     init: str = "previous"
     """`scratch`, `interpolate`, `previous` (the stage before: weights only), or the path of a checkpoint."""
+    partial: bool = False
+    """Allow a checkpoint of another network: what fits is taken, and what does not is listed."""
+    freeze: tuple[str, ...] = Field(default=(), strict=False)
+    """Parameters that are not trained, by patterns of their names, for instance `["conv_1.*", "block_*.esa.*"]`."""
     tail: Literal["resample", "new"] = "resample"
     """From a checkpoint of another scale: what the last layer starts as."""
     carry_optimizer: bool = False
@@ -97,6 +133,8 @@ class Stage(Section):
     """HR px a side, rounded down to a multiple of the scale."""
     batch: int = Field(default=16, ge=1)
     """Samples a step, over all devices."""
+    accumulate: int = Field(default=1, ge=1)
+    """In how many parts a batch goes through the network, one after the other: less memory, the same step."""
     soft_prune: SoftPrune = SoftPrune()
     """Prepare the network for `rlfn prune`; without widths, nothing is done."""
     int8: bool = False
@@ -112,22 +150,15 @@ class Stage(Section):
     @classmethod
     def _loss(cls, loss: dict[str, float]) -> dict[str, float]:
         for name in loss:
-            known("loss", name, LOSS_NAMES)
+            known("loss", name, loss_names())
         if not any(loss.values()) or min(loss.values()) < 0.0:
             raise OptionError("The weights of the losses must not be negative, and one must be above 0.")
         return loss
 
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if (self.iterations is None) == (self.hours is None):
-            raise OptionError("A stage needs a length: give either iterations or hours.")
-        if (self.patch is None) == (self.hr_patch is None):
-            raise OptionError("A stage needs the size of its patches: give either patch (LR px) or hr_patch (HR px).")
-        if self.loss.get(DISTILLATION) and self.teacher is None:
-            raise OptionError("Distillation needs a teacher: give the path of a checkpoint.")
-        if [phase.at for phase in self.phases] != sorted({phase.at for phase in self.phases}):
-            raise OptionError("The phases of a stage must be in order of `at`.")
-        return self
+    @property
+    def starts_from_file(self) -> bool:
+        """Whether ``init`` is the path of a checkpoint."""
+        return self.init not in INITS
 
     @property
     def uses_contrastive(self) -> bool:
@@ -147,16 +178,24 @@ class Stage(Section):
 class Validation(Section):
     """How the run is watched: PSNR and SSIM on Y of the averaged weights."""
 
-    on: str = "held-out"
-    """`held-out` (of the pack), a set's name such as `Set5` (looked for in $RLFN_SETS_DIR), or a folder of pictures."""
+    on: tuple[str, ...] = Field(default=(HELD_OUT,), strict=False)
+    """`held-out` (of the pack), sets' names such as `Set5` (looked for in $RLFN_DATA), or folders of pictures; the best
+    weights are chosen by the first of them. An empty list means that nothing is validated."""
     every: int | None = Field(default=None, ge=1)
     """Iterations between two validations."""
     minutes: float | None = Field(default=5.0, gt=0.0)
     """Minutes between two validations."""
     pictures: int = Field(default=8, ge=1)
-    """How many, spread evenly over the set."""
+    """How many, spread evenly over each set."""
+    save: int = Field(default=0, ge=0)
+    """How many pictures of each set are written as `validation/ITERATION/SET/PICTURE.png`."""
     crop: int = Field(default=96, ge=0)
     """held-out: the side of the centre crop in LR px; 0 takes whole pictures."""
+
+    @field_validator("on", mode="before")
+    @classmethod
+    def _one(cls, on: Any) -> Any:
+        return (on,) if isinstance(on, str) else on
 
 
 class Saving(Section):
@@ -192,14 +231,18 @@ class Recipe(Section):
     """The file's name without its suffix."""
     about: str = ""
     """One line for people."""
-    variant: str
-    """The network."""
+    extensions: tuple[str, ...] = Field(default=(), strict=False)
+    """Python files with your own networks, losses or degradations; they are run."""
+    variant: str | dict[str, int | str]
+    """The network: a name, or its sizes, as `{ architecture = "rlfn", blocks = 6, channels = 44, mid = 44 }`."""
     scale: int
     """The upscaling factor."""
     seed: int = Field(default=0, ge=0)
     """Of the initial weights and of the samples."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Of the arithmetic."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Of the arithmetic. `auto`: bf16-mixed where the processor has it or on CUDA, else 32-true; kept on resuming."""
+    compile: bool = False
+    """Whether `torch.compile` compiles the network: slow to begin, mostly faster on a GPU."""
     log_every: int = Field(default=50, ge=1)
     """Iterations between two lines of metrics."""
     data: Data = Data()
@@ -215,8 +258,9 @@ class Recipe(Section):
 
     @field_validator("variant")
     @classmethod
-    def _variant(cls, name: str) -> str:
-        return known("variant", name, VARIANTS)
+    def _variant(cls, given: str | dict[str, int | str]) -> str | dict[str, int | str]:
+        _find_variant(given)
+        return given
 
     @field_validator("scale")
     @classmethod
@@ -225,12 +269,18 @@ class Recipe(Section):
             raise OptionError(f"Scale {scale} is not possible. Allowed: {SCALES.start} to {SCALES.stop - 1}.")
         return scale
 
-    @model_validator(mode="after")
-    def _starts(self) -> Self:
-        if self.stages[0].init == "previous" or self.stages[0].carry_optimizer:
-            raise OptionError("The first stage has none before it: give it another init, and no carry_optimizer.")
-        return self
+    @property
+    def network(self) -> Variant:
+        """The row of the table of networks, or one of the recipe's own sizes."""
+        return _find_variant(self.variant)
 
     def hash(self) -> str:
         """Return the sha256 of the resolved recipe: equal for runs that were asked for the same."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def _find_variant(given: str | dict[str, int | str]) -> Variant:
+    if isinstance(given, str):
+        return get_variant(given)
+    sizes = dict(given)
+    return variant_from_sizes(sizes.pop("architecture", "(none)"), sizes)

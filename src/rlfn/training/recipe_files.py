@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 import os
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rlfn.errors import OptionError, listing, setting, unknown
+from rlfn.training.contradictions import contradictions
+from rlfn.training.extensions import load_extensions
 from rlfn.training.recipe import Recipe
 
 _SUFFIXES = (".toml", ".json")
+_ATTEMPTS = 3
+_STAND_INS = {"variant": "rlfn-s", "scale": 4}
 _EITHER = ({"iterations", "hours"}, {"patch", "hr_patch"})  # setting one takes the other's place
 
 
@@ -37,12 +42,21 @@ def load_recipe(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -
     Raises:
         OptionError: there is no such recipe, or it is wrong; the message lists every mistake.
     """
+    return check_recipe(read_raw(source, overrides), str(source))
+
+
+def read_raw(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a recipe's plain data with its bases and overrides, see :func:`load_recipe`; keys are not checked.
+
+    Raises:
+        OptionError: there is no such recipe, it cannot be read, or an override is not of its form.
+    """
     path = _find(str(source), shipped_recipes())
     raw = _read(path, ())
     raw.setdefault("name", path.stem)
     for override in overrides:
-        _override(raw, override)
-    return check_recipe(raw, str(source))
+        apply_override(raw, override)
+    return raw
 
 
 def check_recipe(raw: Mapping[str, Any], source: str) -> Recipe:
@@ -51,18 +65,65 @@ def check_recipe(raw: Mapping[str, Any], source: str) -> Recipe:
     Raises:
         OptionError: something is wrong; the message has one line for every mistake.
     """
+    recipe, mistakes = parse_recipe(raw)
+    if recipe is None or mistakes:
+        raise mistaken(source, mistakes)
+    return recipe
+
+
+def mistaken(source: str, mistakes: Sequence[str]) -> OptionError:
+    """Return the error that lists the mistakes of a recipe."""
+    count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
+    return OptionError(f"The recipe {source} has {count}:\n" + "\n".join(f"  {line}" for line in mistakes))
+
+
+def parse_recipe(raw: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
+    """Return a recipe and a line for each of its mistakes.
+
+    Where there are mistakes, the recipe is what is left without the wrong keys, so that the rest can be checked too; it
+    is None where nothing useful is left.
+    """
     raw = dict(raw)
     shared = raw.pop("stage", {})
     stages = raw.get("stages")
-    if isinstance(shared, dict) and isinstance(stages, list):
+    if isinstance(shared, dict) and isinstance(stages, list | tuple):
         raw["stages"] = [merge(shared, stage) if isinstance(stage, dict) else stage for stage in stages]
-    try:
-        return Recipe.model_validate(raw)
-    except ValidationError as error:
-        mistakes = [mistake for mistake in error.errors() if not _follows(mistake["loc"], mistake["type"], raw)]
-        lines = [_explain(mistake["loc"], mistake["type"], mistake["msg"], raw) for mistake in mistakes]
-        count = f"{len(lines)} mistakes" if len(lines) > 1 else "a mistake"
-        raise OptionError(f"The recipe {source} has {count}:\n" + "\n".join(f"  {line}" for line in lines)) from None
+    mistakes: list[str] = []
+    extensions = raw.get("extensions", ())
+    if isinstance(extensions, list | tuple):
+        try:
+            load_extensions(str(file) for file in extensions)
+        except OptionError as error:
+            mistakes.append(f"extensions: {error.template}")
+    for attempt in range(_ATTEMPTS):
+        try:
+            recipe = Recipe.model_validate(raw)
+        except ValidationError as error:
+            wrong = [found for found in error.errors() if not _follows(found["loc"], found["type"], raw)]
+            if attempt == 0:
+                mistakes += [_explain(found["loc"], found["type"], found["msg"], raw) for found in wrong]
+            raw = _without(raw, [found["loc"] for found in wrong])
+        else:
+            return recipe, mistakes + contradictions(recipe)
+    return None, mistakes
+
+
+def _without(raw: dict[str, Any], wrong: Iterable[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Return a recipe's data without the keys at ``wrong``; what cannot be missing becomes something that is valid."""
+    raw = copy.deepcopy(raw)
+    for where in wrong:
+        place: Any = raw
+        parents: list[tuple[Any, int | str]] = []
+        for part in where:
+            try:
+                inner = place[part]
+            except (KeyError, IndexError, TypeError):
+                break
+            parents.append((place, part))
+            place = inner
+        if parents and isinstance(parents[-1][0], dict):
+            parents[-1][0].pop(parents[-1][1], None)
+    return {**_STAND_INS, **raw}
 
 
 def _find(source: str, shipped: Mapping[str, Path]) -> Path:
@@ -87,6 +148,9 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise OptionError(f"The recipe {path} is not valid {kind}: {error}.") from None
     if not isinstance(raw, dict):
         raise OptionError(f"The recipe {path} is not a table of keys. Give a resolved recipe, as studies write them.")
+    if isinstance(raw.get("extensions"), list):  # a path may be relative to the recipe's own folder
+        places = [(path.parent / str(file), file) for file in raw["extensions"]]
+        raw["extensions"] = [str(place) if place.is_file() else file for place, file in places]
     base = raw.pop("base", None)
     if base is None:
         return raw
@@ -108,14 +172,16 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
                 for other in pair - {key}:
                     merged.pop(other, None)
         old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            merge(old, value) if isinstance(old, dict) and isinstance(value, dict) and key != "variant" else value
+        )
     for pair in _EITHER:  # both given in one table stays a mistake that is reported
         if pair <= over.keys():
             merged.update({key: over[key] for key in pair})
     return merged
 
 
-def _override(raw: dict[str, Any], text: str) -> None:
+def apply_override(raw: dict[str, Any], text: str) -> None:
     """Apply one ``path.to.key=value``."""
     where, equals, value = text.partition("=")
     if not equals or not where.strip():
@@ -196,9 +262,13 @@ def _fields_at(where: tuple[int | str, ...]) -> list[str]:
     """Return the keys that the section at ``where`` allows."""
     model: type[BaseModel] = Recipe
     for part in where:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation
-        candidates = (annotation, *typing.get_args(annotation))
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(iter(_sections(model.model_fields[part].annotation)), model)
     return list(model.model_fields)
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """Return the sections that occur in a field's type, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in typing.get_args(annotation) for found in _sections(inner)]

@@ -13,14 +13,14 @@ from pydantic_core import PydanticUndefined
 
 from rlfn.data.degradations import DEGRADATIONS
 from rlfn.training.extractors import EXTRACTORS
-from rlfn.training.objective import LOSS_NAMES
+from rlfn.training.objective import loss_names
 from rlfn.training.optim import OPTIMIZERS
 from rlfn.training.recipe import INITS, Recipe
 from rlfn.training.recipe_files import shipped_recipes
 from rlfn.training.schedules import SCHEDULES
 
 _TABLES = {
-    "losses": LOSS_NAMES,
+    "losses": loss_names(),
     "extractors": EXTRACTORS,
     "optimisers": OPTIMIZERS,
     "schedules": SCHEDULES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,18 @@ class Reporter:
             kept = [row for row in read_metrics(self.folder) if row["iteration"] <= iteration]
             (self.folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
-    def open(self) -> None:
-        """Begin to show progress: a bar on a terminal, lines elsewhere."""
+    def open(self, iteration: int = 0) -> None:
+        """Begin to show progress: a bar on a terminal, lines elsewhere.
+
+        Args:
+            iteration: where the run is; what TensorBoard's files hold of later ones is void.
+        """
         if not self.on:
             return
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder / "tensorboard"))
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=iteration + 1)
         except ImportError:
             self.say("TensorBoard is not installed: its files are not written.")
         if self.console.is_terminal:
@@ -95,10 +100,10 @@ class Reporter:
         else:
             self.say(description)
 
-    def image(self, sr: NDArray[np.uint8], iteration: int) -> None:
-        """Add a validation image (H, W, 3) to TensorBoard."""
-        if self._board is not None:
-            self._board.add_image("validation", sr, iteration, dataformats="HWC")
+    def images(self, found: Mapping[str, NDArray[np.uint8]], iteration: int) -> None:
+        """Add validation images (H, W, 3) to TensorBoard, by name."""
+        for name, sr in found.items() if self._board is not None else ():
+            self._board.add_image(f"validation/{name}", sr, iteration, dataformats="HWC")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

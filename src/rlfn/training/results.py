@@ -11,46 +11,45 @@ import torch
 from torch import nn
 
 import rlfn
-from rlfn.data.pack import Pack
 from rlfn.errors import RlfnError
-from rlfn.models.variants import get_variant
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
-from rlfn.training.recipe import Recipe
+from rlfn.training.origin import publishable
+from rlfn.training.recipe import HELD_OUT
 from rlfn.training.reporting import Reporter, duration, read_metrics
+from rlfn.training.run import TrainingRun
 from rlfn.training.stages import finished
-from rlfn.training.state import TrainingState
 
 
 def write_model(
-    path: Path,
-    network: nn.Module,
-    recipe: Recipe,
-    pack: Pack,
-    state: TrainingState,
-    facts: Mapping[str, str] | None = None,
+    path: Path, network: nn.Module, run: TrainingRun, facts: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Write a network as it is trained to a file that takes [0, 255], and return its metadata: how it was trained.
 
     A network with branches is written fused; its training form, from which another run can start, goes beside it
-    (:func:`training_form`).
+    (:func:`training_form`). Files that it came from are named by their names and SHA-256.
     """
+    recipe, state = run.recipe, run.state
     stages = recipe.stages[: state.stage + 1]
+    teachers = sorted({run.origins[stage.teacher] for stage in stages if stage.teacher})
     metadata = {
         "recipe": recipe.name,
         "recipe_sha256": recipe.hash(),
-        "data": f"{pack.path.resolve().name}: {len(pack)} pictures, {recipe.data.degradation}",
+        "precision": recipe.precision,
+        "data": f"{run.pictures.published}: {len(run.pictures)} pictures, {recipe.data.degradation}",
         "stages": str(len(stages)),
         "iterations": str(state.total),
         "hours": f"{state.seconds / 3600.0:.4f}",
         "lr_pixels": str(state.pixels),
-        "initial_weights": ", ".join(stage.init for stage in stages),
-        "teachers": ", ".join(sorted({Path(stage.teacher).name for stage in stages if stage.teacher})) or "none",
+        "initial_weights": ", ".join(run.origins.get(stage.init, stage.init) for stage in stages),
+        "teachers": ", ".join(teachers) or "none",
         "rlfn": rlfn.__version__,
         "torch": str(torch.__version__),
         **(facts or {}),
     }
-    variant, trained = get_variant(recipe.variant), finished(network)
+    if recipe.extensions:
+        metadata["extensions"] = ", ".join(run.origins[file] for file in recipe.extensions)
+    variant, trained = recipe.network, finished(network)
     save_checkpoint(path, fuse(trained), fused_variant(variant), recipe.scale, metadata)
     if has_branches(variant):
         save_checkpoint(training_form(path), trained, variant, recipe.scale, metadata)
@@ -62,31 +61,25 @@ def training_form(path: Path) -> Path:
     return path.with_name(f"{path.stem}-train{path.suffix}")
 
 
-def write_results(
-    out: Path, network: nn.Module, recipe: Recipe, pack: Pack, state: TrainingState, reporter: Reporter
-) -> None:
-    """Write ``model.safetensors``, the card ``README.md``, ``curves.png`` and, if wanted, ``model.onnx`` into ``out``.
+def write_results(run: TrainingRun, network: nn.Module) -> None:
+    """Write ``model.safetensors``, the card ``README.md``, ``curves.png`` and, if wanted, ``model.onnx``.
 
     Args:
-        out: the run's folder, where ``metrics.jsonl`` is.
+        run: at its end.
         network: the averaged weights.
-        recipe: what was trained.
-        pack: what it was trained on.
-        state: the run's end.
-        reporter: says what was left out and why.
     """
-    rows = read_metrics(out)
+    rows = read_metrics(run.out)
     scored = [row for row in rows if "psnr" in row]
     facts = {}
     if scored:
         facts = {"validation_psnr": f"{scored[-1]['psnr']:.4f}", "validation_ssim": f"{scored[-1]['ssim']:.5f}"}
-    path = out / "model.safetensors"
-    metadata = write_model(path, network, recipe, pack, state, facts)
-    if recipe.saving.onnx:
-        _write_onnx(path, out / "model.onnx", reporter)
-    (out / "README.md").write_text(model_card(recipe, metadata, scored), encoding="utf-8")
-    _draw_curves(out / "curves.png", rows, reporter)
-    reporter.say(f"Finished. The model is {path}.")
+    path = run.out / "model.safetensors"
+    metadata = write_model(path, network, run, facts)
+    if run.recipe.saving.onnx:
+        _write_onnx(path, run.out / "model.onnx", run.reporter)
+    (run.out / "README.md").write_text(model_card(run, metadata, scored), encoding="utf-8")
+    _draw_curves(run.out / "curves.png", rows, run.reporter)
+    run.reporter.say(f"Finished. The model is {path}.")
 
 
 def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
@@ -102,21 +95,23 @@ def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
         reporter.say(f"model.onnx is not written: {error}")
 
 
-def model_card(recipe: Recipe, metadata: Mapping[str, str], scored: list[dict[str, Any]]) -> str:
+def model_card(run: TrainingRun, metadata: Mapping[str, str], scored: list[dict[str, Any]]) -> str:
     """Return a model card in Markdown: what it is, data, recipe, time, scores.
 
     Args:
-        recipe: the resolved recipe.
+        run: at its end.
         metadata: of the model's file.
         scored: the lines of ``metrics.jsonl`` that hold validation scores.
     """
+    recipe = run.recipe
     hours = float(metadata["hours"])
-    name = fused_variant(get_variant(recipe.variant)).name
-    trained = {"trained as": recipe.variant} if recipe.variant != name else {}
+    name = fused_variant(recipe.network).name
+    trained = {"trained as": recipe.network.name} if recipe.network.name != name else {}
     facts = {
         "network": f"{name}, x{recipe.scale}, RGB in [0, 255]",
         **trained,
         "recipe": f"{recipe.name} ({metadata['recipe_sha256'][:12]})",
+        "precision": metadata["precision"],
         "data": metadata["data"],
         "length": f"{metadata['iterations']} iterations in {duration(hours * 3600.0)}, {metadata['lr_pixels']} LR px",
         "started from": metadata["initial_weights"],
@@ -127,33 +122,38 @@ def model_card(recipe: Recipe, metadata: Mapping[str, str], scored: list[dict[st
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
     lines += ["", "## Scores", ""]
     if scored:
-        where = "the held-out pictures" if recipe.validation.on == "held-out" else recipe.validation.on
+        validation = recipe.validation
+        where = "the held-out pictures" if validation.on[0] == HELD_OUT else Path(validation.on[0]).name
         lines += [
-            f"On {where}: Y of BT.601, a border of {recipe.scale} px cropped, at most {recipe.validation.pictures} "
-            "pictures.",
+            f"On {where}: Y of BT.601, a border of {recipe.scale} px cropped, at most {validation.pictures} pictures.",
             "",
             "| iteration | PSNR, dB | SSIM |",
             "|---|---|---|",
         ]
         lines += [f"| {row['iteration']} | {row['psnr']:.3f} | {row['ssim']:.4f} |" for row in scored[-10:]]
     else:
-        lines.append("None: the recipe held nothing out.")
-    lines += ["", "## Recipe", "", "```json", json.dumps(recipe.model_dump(), indent=2), "```", ""]
+        lines.append("None: the recipe validates on nothing.")
+    lines += ["", "## Recipe", "", "```json", json.dumps(publishable(recipe, run.origins), indent=2), "```", ""]
     return "\n".join(lines)
 
 
 def _draw_curves(path: Path, rows: list[dict[str, Any]], reporter: Reporter) -> None:
-    """Draw the loss and the validation scores over the iterations."""
+    """Draw the loss, the validation scores and the learning rate over the iterations."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         reporter.say("curves.png is not drawn: pip install 'rlfn[train]' brings what it needs.")
         return
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    figure = Figure(figsize=(12.0, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    for axes, key, label in ((left, "mean_loss", "loss (running mean)"), (right, "psnr", "validation PSNR, dB")):
+    left, middle, right = figure.subplots(1, 3)
+    shown = (
+        (left, "mean_loss", "loss (running mean)"),
+        (middle, "psnr", "validation PSNR, dB"),
+        (right, "rate", "learning rate"),
+    )
+    for axes, key, label in shown:
         found = [(row["iteration"], row[key]) for row in rows if key in row]
         axes.plot([x for x, _ in found], [y for _, y in found], marker="." if len(found) < 40 else "")
         axes.set_xlabel("iteration")

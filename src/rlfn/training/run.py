@@ -1,36 +1,35 @@
-"""What a run consists of, and how it is set up: devices, data, clocks, and the checks before the first step."""
+"""What a run consists of, and how it is set up or taken up again."""
 
 from __future__ import annotations
 
+import fnmatch
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 
-from rlfn.data.pack import Pack
-from rlfn.errors import DataError, ModelError, OptionError, listing, setting
-from rlfn.models.variants import get_variant
-from rlfn.networks.build import ARCHITECTURES
+from rlfn.data.store import DataSource, PictureStore
+from rlfn.errors import ModelError, OptionError, listing
+from rlfn.networks.build import build
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.clock import StepClock
+from rlfn.training.cost import describe_pictures, estimate
+from rlfn.training.feeding import Feeder, make_feeder
 from rlfn.training.guard import Guard
+from rlfn.training.origin import origins
+from rlfn.training.precision import resolve_precision
+from rlfn.training.preflight import Devices, check_run, open_data, start_fabric
 from rlfn.training.recipe import Recipe, Stage
-from rlfn.training.reporting import Reporter
+from rlfn.training.recipe_files import apply_override, check_recipe
+from rlfn.training.reporting import Reporter, duration
 from rlfn.training.signals import StopRequest
 from rlfn.training.state import TrainingState
 from rlfn.training.validation import Validator, make_validator
-
-
-@dataclass(frozen=True)
-class Devices:
-    """Where a run computes, in Lightning Fabric's words."""
-
-    accelerator: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    strategy: str = "auto"
 
 
 @dataclass
@@ -55,7 +54,10 @@ class TrainingRun:
     fabric: Fabric
     recipe: Recipe
     out: Path
-    pack: Pack
+    sources: tuple[DataSource, ...]
+    pictures: PictureStore
+    feeder: Feeder
+    origins: dict[str, str]
     checkpoints: Checkpoints
     validator: Validator | None
     reporter: Reporter
@@ -78,38 +80,39 @@ class TrainingRun:
 def setup(
     recipe: Recipe,
     out: Path,
-    data: Path | None,
+    data: Sequence[DataSource],
     where: Devices,
-    resume: bool,
     stop: StopRequest,
     now: Callable[[], float],
+    saved: dict[str, Any] | None = None,
 ) -> TrainingRun:
-    """Open the data and start the devices; check what can be checked before the first step."""
-    fabric = Fabric(
-        accelerator=where.accelerator,
-        devices=where.devices,
-        num_nodes=where.nodes,
-        strategy=where.strategy,
-        precision=recipe.precision,
-    )
+    """Check everything, open the data and start the devices.
+
+    Args:
+        recipe: the resolved recipe.
+        out: the run's folder.
+        data: packs or folders, instead of the recipe's own.
+        where: the devices.
+        stop: may ask the run to stop.
+        now: the clock of stages in hours.
+        saved: the checkpoint from which the run goes on.
+    """
+    recipe = recipe.model_copy(update={"precision": resolve_precision(recipe.precision, where.accelerator)})
+    begun = -1 if saved is None else int(saved["state"]["stage"])
+    check_run(recipe, data=data, where=where, out=out if saved is None else None, begun=begun)
+    fabric = start_fabric(recipe, where)
     fabric.launch()
-    source = data or (Path(recipe.data.train) if recipe.data.train else None)
-    if source is None:
-        raise DataError(
-            f"The recipe names no data. Give a pack, made by rlfn data pack, as {setting('data')} or data.train."
-        )
-    pack = Pack.open(source)
-    _check(recipe, pack, fabric.world_size)
-    checkpoints = Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones)
-    if checkpoints.paths() and not resume:
-        raise OptionError(f"{out} holds a run already. Go on with {setting('resume', out)}, or choose another folder.")
+    pictures = open_data(recipe, data)
     return TrainingRun(
         fabric=fabric,
         recipe=recipe,
         out=out,
-        pack=pack,
-        checkpoints=checkpoints,
-        validator=make_validator(recipe, pack) if fabric.is_global_zero else None,
+        sources=tuple(data) or recipe.data.sources(),
+        pictures=pictures,
+        feeder=make_feeder(recipe, pictures, fabric.device),
+        origins=origins(recipe, saved and saved["origins"]),
+        checkpoints=Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones),
+        validator=make_validator(recipe, pictures) if fabric.is_global_zero else None,
         reporter=Reporter(out, on=fabric.is_global_zero),
         look=Timer(recipe.validation.every, recipe.validation.minutes),
         keep=Timer(recipe.saving.every, recipe.saving.minutes),
@@ -118,35 +121,98 @@ def setup(
     )
 
 
-def _check(recipe: Recipe, pack: Pack, world: int) -> None:
-    """Find what would fail hours later: patches too small or too large, batches that cannot be shared out."""
-    if recipe.scale not in pack.scales:
-        raise DataError(
-            f"The pack {pack.path} has no x{recipe.scale} pictures; it has: {listing(pack.scales)}. "
-            f"Make a pack that has them: 'rlfn data pack' with {setting('scale', recipe.scale)}."
-        )
-    least = ARCHITECTURES[get_variant(recipe.variant).architecture].min_side
-    largest = 0
-    for number, stage in enumerate(recipe.stages):
-        for at in (0.0, *(phase.at for phase in stage.phases)):
-            patch, batch = stage.sizes(at, recipe.scale)
-            largest = max(largest, patch)
-            if patch < least:
-                raise OptionError(
-                    f"stages.{number}: a patch of {patch} px is too small. {recipe.variant} needs {least}."
-                )
-            if batch % world:
-                raise OptionError(f"stages.{number}: a batch of {batch} cannot be shared evenly by {world} devices.")
-    pack.check_patch(largest * recipe.scale, pack.split(recipe.data.held_out, "train"))
+def statement(run: TrainingRun) -> list[str]:
+    """Return what a run is about to do, in lines for people."""
+    recipe, pictures = run.recipe, run.pictures
+    parameters = sum(parameter.numel() for parameter in build(recipe.network, recipe.scale).parameters())
+    device = run.fabric.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    many = f", {run.fabric.world_size} processes" if run.fabric.world_size > 1 else ""
+    shown = ", ".join(f"{each.name} ({len(each.samples)})" for each in run.validator.sets) if run.validator else "none"
+    lengths = [f"{stage.iterations:,} steps" if stage.iterations else f"{stage.hours:g} h" for stage in recipe.stages]
+    return [
+        f"network     {recipe.network.name} x{recipe.scale}, {parameters:,} parameters",
+        f"device      {device} ({name}){many}, precision {recipe.precision}",
+        f"data        {describe_pictures(recipe, pictures)}",
+        f"validation  {shown}",
+        f"length      {' + '.join(lengths)}{_expected(run)}",
+    ]
 
 
-def settings_of_run(out: Path) -> tuple[Recipe, Path]:
-    """Return the resolved recipe and the pack's path that the newest whole checkpoint of the run in ``out`` holds.
+def _expected(run: TrainingRun) -> str:
+    """Return how long the run will take in training steps, as far as that can be known before the first one."""
+    stages = run.recipe.stages
+    if all(stage.hours is not None for stage in stages):
+        return f": {duration(3600.0 * sum(stage.hours or 0.0 for stage in stages))} of training steps"
+    if run.fabric.device.type != "cpu":
+        return ": how long that takes is said after the first steps"
+    seconds = sum(cost.seconds for cost in estimate(run.recipe))
+    return f": about {duration(seconds)} of training steps, the losses' own networks left out"
+
+
+def settings_of_run(out: Path, overrides: Iterable[str] = ()) -> tuple[Recipe, tuple[DataSource, ...]]:
+    """Return what the newest whole checkpoint of the run in ``out`` holds: the resolved recipe, and what it trains on.
+
+    Args:
+        out: the run's folder.
+        overrides: changes of the recipe; only the keys of :data:`CHANGEABLE` may change.
 
     Raises:
         ModelError: there is no run, or none of its checkpoints is whole.
+        OptionError: an override changes what must stay.
     """
     if not (out / "checkpoints").is_dir():
-        raise ModelError(f"{out} holds no run. Give the folder that 'rlfn train' wrote.")
-    state, _ = Checkpoints(out / "checkpoints", 2).load_last()
-    return Recipe.model_validate_json(state["recipe"]), Path(state["data"])
+        raise ModelError(f"{out} holds no run. Give the folder of a run.")
+    saved, _ = Checkpoints(out / "checkpoints", 2).load_last()
+    sources = tuple(DataSource(Path(path), weight) for path, weight in saved["data"])
+    raw = json.loads(saved["recipe"])
+    before = check_recipe(raw, str(out))
+    for override in overrides:
+        apply_override(raw, override)
+    recipe = check_recipe(raw, str(out))
+    changed = _differences(before.model_dump(), recipe.model_dump())
+    fixed = [key for key in changed if not any(fnmatch.fnmatch(key, pattern) for pattern in CHANGEABLE)]
+    if fixed:
+        raise OptionError(
+            f"A run that goes on cannot change {listing(fixed)}. Allowed: {listing(CHANGEABLE)}. "
+            "For the others start another run."
+        )
+    done = int(saved["state"]["stage"])
+    late = [key for key in changed if key.startswith("stages.") and int(key.split(".")[1]) < done]
+    if late:
+        raise OptionError(f"{listing(late)} cannot change: that stage is finished. The run is in stages.{done}.")
+    return recipe, sources
+
+
+CHANGEABLE = (
+    "stages.*.iterations",
+    "stages.*.hours",
+    "stages.*.optimizer.lr",
+    "stages.*.optimizer.adam_lr",
+    "stages.*.optimizer.weight_decay",
+    "stages.*.optimizer.clip",
+    "stages.*.schedule.*",
+    "stages.*.batch",
+    "stages.*.accumulate",
+    "stages.*.phases*",
+    "validation.*",
+    "saving.*",
+    "guard.*",
+    "log_every",
+    "compile",
+    "precision",
+)
+"""The keys that a resumed run may change; devices are no part of a recipe."""
+
+
+def _differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """Return the places at which two recipes' plain data differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        return [
+            found for key in keys for found in _differences(old.get(key), new.get(key), f"{where}.{key}".strip("."))
+        ]
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [found for n, (a, b) in pairs for found in _differences(a, b, f"{where}.{n}".strip("."))]
+    return [] if old == new else [where]

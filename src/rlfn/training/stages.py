@@ -9,20 +9,22 @@ train on [0, 255], as their authors did. Losses always see [0, 1].
 from __future__ import annotations
 
 import copy
+import fnmatch
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rlfn.errors import ModelError, OptionError
-from rlfn.models.variants import get_variant
+from rlfn.errors import ModelError, OptionError, listing
+from rlfn.models.variants import VARIANTS, Variant
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import fold_range, load_checkpoint
 from rlfn.networks.fuse import reform
 from rlfn.training.extractors import make_extractor
 from rlfn.training.objective import Objective
 from rlfn.training.optim import convolution_ends
-from rlfn.training.recipe import INITS, Recipe, Stage
+from rlfn.training.recipe import Recipe, Stage
 
 FILE_RANGE = 255.0
 """The peak value that networks in files take."""
@@ -47,44 +49,69 @@ class Interpolating(Protocol):
         """Change the weights in place so that the network equals bilinear upsampling away from the borders."""
 
 
-def start_network(recipe: Recipe, stage: Stage, previous: nn.Module | None) -> nn.Module:
+def start_network(
+    recipe: Recipe, stage: Stage, previous: nn.Module | None, say: Callable[[str], None] = lambda text: None
+) -> nn.Module:
     """Return the network with which ``stage`` begins, taking the range of :func:`trained_range`.
 
     Args:
-        recipe: names the variant and the scale.
+        recipe: names the network and the scale.
         stage: says where to start.
         previous: the averaged weights of the stage before, for ``init = "previous"``.
+        say: told which weights of a checkpoint do not fit, where ``partial`` allows that.
 
     Raises:
         OptionError: the network has no interpolating start.
-        ModelError: the checkpoint cannot be read or is another network's.
+        ModelError: the checkpoint cannot be read, or is another network's and ``partial`` does not allow that.
     """
     if stage.init == "previous":
         assert previous is not None
         return copy.deepcopy(previous).train().requires_grad_(True)
-    network = build(get_variant(recipe.variant), recipe.scale)
+    network = build(recipe.network, recipe.scale)
     if stage.init == "interpolate":
         if not isinstance(network, Interpolating):
             raise OptionError(
-                f"{recipe.variant} cannot start as an interpolation. Use init = 'scratch', or the path of a checkpoint."
+                f"{recipe.network.name} cannot start as an interpolation. "
+                "Use init = 'scratch', or the path of a checkpoint."
             )
         network.start_as_interpolation()
-    elif stage.init not in INITS:
-        _start_from_file(network, recipe, stage)
+    elif stage.starts_from_file:
+        _start_from_file(network, recipe, stage, say)
     return network.train()
 
 
-def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage) -> None:
+def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
+    """Let the parameters whose names match one of ``patterns`` (as file names do) go without training, in place.
+
+    Raises:
+        OptionError: a pattern matches no parameter, or nothing is left to train.
+    """
+    parameters = dict(network.named_parameters())
+    for pattern in patterns:
+        names = fnmatch.filter(parameters, pattern)
+        if not names:
+            raise OptionError(
+                f"freeze: no parameter matches {pattern!r}. There are {listing(list(parameters)[:6])}, ..., "
+                f"{list(parameters)[-1]}."
+            )
+        for name in names:
+            parameters[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise OptionError(f"freeze: {listing(patterns)} leaves nothing to train.")
+
+
+def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage, say: Callable[[str], None]) -> None:
     """Copy a checkpoint's weights into ``network``; at another scale the last layer is resampled or stays new."""
     found = load_checkpoint(stage.init)
-    checkpoint = reform(found, get_variant(recipe.variant))
-    if checkpoint is None:
+    checkpoint = reform(found, recipe.network)
+    if checkpoint is None and not stage.partial:
         raise ModelError(
-            f"{stage.init} holds {found.variant.name}, but the recipe trains {recipe.variant}. "
-            "Give a checkpoint of the same network, or train that one."
+            f"{stage.init} holds {_described(found.variant)}, but the recipe trains {_described(recipe.network)}. "
+            "Give a checkpoint of the same network, train that one, or set partial = true to take what fits."
         )
+    checkpoint = checkpoint or found
     value_range = trained_range(network)
-    if value_range != FILE_RANGE:
+    if value_range != FILE_RANGE and trained_range(checkpoint.network) != FILE_RANGE:
         fold_range(checkpoint.network, FILE_RANGE, value_range)
     old, new = checkpoint.network.state_dict(), network.state_dict()
     if checkpoint.scale != recipe.scale:
@@ -96,7 +123,16 @@ def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage) -> None:
         else:
             old = {name: tensor for name, tensor in old.items() if name.rsplit(".", 1)[0] != last}
     fitting = {name: tensor for name, tensor in old.items() if name in new and tensor.shape == new[name].shape}
+    if not fitting:
+        raise ModelError(f"None of the {len(old)} tensors of {stage.init} fits {_described(recipe.network)}.")
+    if len(fitting) < len(new):
+        missing = listing(name for name in new if name not in fitting)
+        say(f"{stage.init} gives {len(fitting)} of {len(new)} tensors. These start anew: {missing}.")
     network.load_state_dict({**new, **fitting})
+
+
+def _described(variant: Variant) -> str:
+    return f"{variant.name} ({variant.fields})" if variant.name not in VARIANTS else variant.name
 
 
 def resample_tail(tensor: Tensor, old: int, new: int) -> Tensor:

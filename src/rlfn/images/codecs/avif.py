@@ -26,7 +26,7 @@ def _open(data: bytes) -> Opened:
 
     pages = 0 if data[8:12] == b"avis" else vips.field(image, "n-pages") or 1
     # libheif has applied the file's own rotation, and the standard says that the one in EXIF does not count here.
-    return Opened(image.width, image.height, decode, pages)
+    return Opened(image.width, image.height, decode, pages, traces=found.traces)
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rlfn.images.stated import StatedColour
+from rlfn.images.traces import Traces
 
 _MAX_BOXES = 20_000
 _KNOWN_ITEMS = {b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"Exif", b"mime", b"unci"}
+
+_IDENTITY = 0
 
 
 @dataclass
@@ -21,12 +24,18 @@ class ItemsFound:
 
     codes: tuple[int, int] | None = None
     premultiplied: bool = False
+    matrix: int | None = None
     lost: dict[str, None] = field(default_factory=dict)
 
     @property
     def colour(self) -> StatedColour | None:
         """The colours that are stated; ``None`` where that is nothing."""
         return None if self.codes is None or self.codes[0] == self.codes[1] == 2 else StatedColour(self.codes)
+
+    @property
+    def traces(self) -> Traces:
+        """How the pixels were coded: RGB as it is (the identity matrix) is what encoders take where nothing is lost."""
+        return Traces(lossy=self.matrix != _IDENTITY)
 
 
 def boxes(data: bytes, at: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
@@ -112,6 +121,7 @@ def _properties(data: bytes, store: tuple[int, int], links: tuple[int, int], pri
             kind, a, _ = properties[index - 1]
             if kind == b"colr" and data[a : a + 4] == b"nclx" and found.codes is None:
                 found.codes = _number(data, a + 4, 2), _number(data, a + 6, 2)
+                found.matrix = _number(data, a + 8, 2)
 
 
 def _linked(data: bytes, start: int, end: int, item: int) -> list[int]:

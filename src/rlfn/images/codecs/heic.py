@@ -35,7 +35,8 @@ def _open(data: bytes) -> Opened:
         raise MissingExtraError("Reading HEIC pictures", "heic") from None
     heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
     width, height = heif.size
-    return Opened(width, height, lambda warnings: _decode(heif, items(data), warnings), len(heif))
+    found = items(data)
+    return Opened(width, height, lambda warnings: _decode(heif, found, warnings), len(heif), traces=found.traces)
 
 
 def _decode(heif: Any, found: ItemsFound, warnings: list[str]) -> Content:

@@ -45,7 +45,7 @@ def _open(data: bytes) -> Opened:
     def decode(warnings: list[str]) -> Content:
         return _decode(image, whole, structure, ended, warnings)
 
-    return Opened(image.width, image.height, decode, 1, vips.orientation(image))
+    return Opened(image.width, image.height, decode, 1, vips.orientation(image), structure.traces())
 
 
 def _not_built_in(structure: Structure) -> Unreadable:

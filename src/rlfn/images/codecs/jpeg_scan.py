@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from rlfn.images import photoshop
+from rlfn.images.traces import Traces, table_quality
 
 EXIF = b"Exif\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -17,7 +18,7 @@ EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in coded data FF is followed by 0, or by a restart's number
 _SUBSTANCE = re.compile(rb"[^\0\xff\s]")
 _MAX_MARKERS = 20_000
-_SOS, _EOI, _COM, _APP0 = 0xDA, 0xD9, 0xFE, 0xE0
+_SOS, _EOI, _DQT, _COM, _APP0 = 0xDA, 0xD9, 0xDB, 0xFE, 0xE0
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _BARE = {0x01, 0xD8, *range(0xD0, 0xD8)}
 _PROGRESSIVE = 0xC2
@@ -48,6 +49,8 @@ class Structure:
     width: int = 0
     height: int = 0
     components: dict[int, tuple[int, int]] = field(default_factory=dict)
+    quantisers: list[int] = field(default_factory=list)
+    tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
     scans: list[tuple[list[int], int, int, int]] = field(default_factory=list)
     data_at: int = 0
     end: int | None = None
@@ -57,6 +60,12 @@ class Structure:
     comments: list[bytes] = field(default_factory=list)
     extended: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
     lost: dict[str, None] = field(default_factory=dict)
+
+    def traces(self) -> Traces:
+        """Return how the pixels were coded, judged by the table of the first component, which is brightness."""
+        sizes = list(self.components.values())
+        table = self.tables.get(self.quantisers[0]) if self.quantisers else None
+        return Traces(True, None if table is None else table_quality(table), any(size != sizes[0] for size in sizes))
 
     def missing_coefficients(self) -> float:
         """Return the share of a progressive picture's coefficients that no scan brings to full precision."""
@@ -131,6 +140,9 @@ def _take(code: int, body: bytes, found: Structure) -> None:
         found.height, found.width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
         for at in range(6, min(len(body), 6 + 3 * body[5]) - 2, 3):
             found.components[body[at]] = (max(body[at + 1] >> 4, 1), max(body[at + 1] & 15, 1))
+            found.quantisers.append(body[at + 2])
+    elif code == _DQT:
+        _take_tables(body, found)
     elif code == _SOS and body and len(body) >= 4 + 2 * body[0] and body[0] <= 4:
         first, last, low = body[-3], body[-2], body[-1] & 15
         found.scans.append(([body[1 + 2 * i] for i in range(body[0])], first, min(last, 63), low))
@@ -138,6 +150,18 @@ def _take(code: int, body: bytes, found: Structure) -> None:
         found.comments.append(body)
     elif _APP0 <= code < _APP0 + 16:
         _take_application(code - _APP0, body, found)
+
+
+def _take_tables(body: bytes, found: Structure) -> None:
+    """Note quantisation tables of 8 or 16 bit a step; the first of a number counts."""
+    at = 0
+    while at < len(body):
+        wide, number = 1 + (body[at] >> 4 > 0), body[at] & 15
+        steps = body[at + 1 : at + 1 + 64 * wide]
+        if len(steps) == 64 * wide:
+            values = tuple(int.from_bytes(steps[i : i + wide], "big") for i in range(0, 64 * wide, wide))
+            found.tables.setdefault(number, values)
+        at += 1 + 64 * wide
 
 
 def _take_application(number: int, body: bytes, found: Structure) -> None:

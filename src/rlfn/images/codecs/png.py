@@ -10,6 +10,7 @@ from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, starts_with, tell_aspect, tell_lost
 from rlfn.images.codecs.png_chunks import SIGNATURE, chunks_of, walk
 from rlfn.images.picture import Metadata
+from rlfn.images.traces import Traces
 
 
 def _open(data: bytes) -> Opened:
@@ -25,7 +26,7 @@ def _open(data: bytes) -> Opened:
 
     # libvips knows no EXIF behind the pixels, nor that of raw profiles
     turn = exif_block.orientation(chunks.exif) if chunks.exif else 1
-    return Opened(image.width, image.height, decode, chunks.pages, turn)
+    return Opened(image.width, image.height, decode, chunks.pages, turn, Traces(lossy=False))
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, tell_lost
+from rlfn.images.traces import Traces
 
 _KNOWN = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "))
 _MAX_CHUNKS = 1_000_000
@@ -17,7 +18,9 @@ def _open(data: bytes) -> Opened:
     pages = 0
     lost: dict[str, None] = {}
     first = 12
-    for name, _, stop in _chunks(data):
+    lossy = False
+    for name, at, stop in _chunks(data):
+        lossy |= name == b"VP8 " or (name == b"ANMF" and pages == 0 and b"VP8 " in data[at + 24 : stop])
         if name == b"ANMF":
             pages += 1
             if pages == 1:
@@ -33,7 +36,7 @@ def _open(data: bytes) -> Opened:
         tell_lost(lost, warnings)
         return vips.content(image, vips.metadata(image), warnings)
 
-    return Opened(image.width, image.height, decode, max(pages, 1), vips.orientation(image))
+    return Opened(image.width, image.height, decode, max(pages, 1), vips.orientation(image), Traces(lossy))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -64,16 +64,26 @@ def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return room[start : start + size].reshape(shape)
 
 
+class Memory:
+    """Where nets have their results and their scratch: stores of their own would each keep a tile's worth."""
+
+    def __init__(self) -> None:
+        ncnn = import_ncnn()
+        self.blobs, self.scratch = ncnn.PoolAllocator(), ncnn.PoolAllocator()
+
+
 class Net:
     """A graph that ncnn has loaded, computing in fp32 on the thread that runs it."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._ncnn = import_ncnn()
+    def __init__(self, graph: Graph, memory: Memory) -> None:
+        self._ncnn, self._memory = import_ncnn(), memory
         self._inputs, self._outputs = frozenset(graph.inputs), frozenset(graph.outputs)
         self._net = self._ncnn.Net()
         self._net.opt.num_threads = 1
         for option in _OFF:
-            setattr(self._net.opt, option, False)
+            if hasattr(self._net.opt, option):  # older versions have fewer
+                setattr(self._net.opt, option, False)
+        self._net.opt.blob_allocator, self._net.opt.workspace_allocator = memory.blobs, memory.scratch
         failed = self._net.load_param_mem(graph.text())
         with tempfile.TemporaryDirectory(prefix="rlfn-") as folder:
             path = Path(folder) / "weights.bin"  # the binding reads weights from files alone

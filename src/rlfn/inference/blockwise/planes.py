@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from threading import local
 
 import numpy as np
@@ -48,22 +49,22 @@ class Strips:
         channels: how many.
         rows: where the strips begin, and where the last one ends.
         width: of all strips.
+        spare: strips that are not in use, of all planes of this kind: memory that was used before is faster.
     """
 
-    def __init__(self, channels: int, rows: list[int], width: int) -> None:
-        self._channels, self._rows, self._width = channels, rows, width
+    def __init__(self, channels: int, rows: list[int], width: int, spare: list[Plane]) -> None:
+        self._rows, self._width, self._spare = rows, width, spare
+        highest = max(bottom - top for top, bottom in pairwise(rows))
+        self._shape = plane_shape(channels, highest, width)
         self.strips: dict[int, Plane] = {}
+        self._whole: dict[int, Plane] = {}
         self._tails: dict[int, Plane] = {}
-        self._free: list[Plane] = []
 
     def open(self, number: int) -> Plane:
         """Make strip ``number``, to be filled, and return it."""
         top, bottom = self._rows[number : number + 2]
-        shape = plane_shape(self._channels, bottom - top, self._width)
-        # memory that was used before is faster than fresh memory
-        old = next((free for free in self._free if free.shape == shape), None)
-        self._free.clear()
-        self.strips[number] = np.empty(shape, np.float32) if old is None else old
+        self._whole[number] = self._spare.pop() if self._spare else np.empty(self._shape, np.float32)
+        self.strips[number] = self._whole[number][:, : bottom - top]
         return self.strips[number]
 
     def close(self, number: int) -> None:
@@ -93,7 +94,8 @@ class Strips:
 
     def drop(self, number: int) -> None:
         """Say that the tiles of strip ``number`` are done, as are those above."""
-        self._free.append(self.strips.pop(number))
+        del self.strips[number]
+        self._spare.append(self._whole.pop(number))
         self._tails.pop(number - 1, None)
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
+from rlfn.inference.choice import order
 from rlfn.inference.engines.base import Array, Engine, WholeEngine
-from rlfn.inference.engines.ncnn import NcnnEngine
+from rlfn.inference.engines.ncnn import NcnnEngine, is_packaged_rlfn
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.engines.openvino import OpenVinoEngine
 from rlfn.inference.engines.torch import TorchEngine
@@ -45,9 +46,6 @@ MAX_THREADS = 1024
 MOST_LOSS = 0.03
 """A precision that 'auto' takes loses at most so many dB on Set5."""
 
-WORTH_STARTING = 500_000
-"""With fewer input pixels in all, OpenVINO's slower start (0.36 s, benchmarks/command.py) costs more than it wins."""
-
 
 @dataclass(frozen=True)
 class EngineRow:
@@ -56,18 +54,16 @@ class EngineRow:
     Attributes:
         load: makes it from what a user calls a model, a number of threads (None for all cores) and a precision.
         module: the package that it needs.
-        preferred: whether 'auto' prefers it here.
         precisions: those in which it can compute on this processor.
         native: those of them that this processor computes faster than fp32.
-        quick_start: whether a single small picture is worth its start.
+        takes: whether it runs a model; 'auto' leaves it alone where it does not.
     """
 
     load: Callable[[Reference, int | None, str], Engine]
     module: str
-    preferred: Callable[[], bool]
     precisions: Callable[[], tuple[str, ...]]
     native: Callable[[], tuple[str, ...]]
-    quick_start: bool = True
+    takes: Callable[[Reference], bool] = lambda model: True
 
 
 def _is_x86() -> bool:
@@ -86,28 +82,25 @@ ENGINES: dict[str, EngineRow] = {
     "openvino": EngineRow(
         lambda model, threads, precision: OpenVinoEngine(graph_of(model, precision), threads, precision),
         "openvino",
-        _is_x86,
         lambda: ("fp32", "bf16", "int8") if _has_bf16() else ("fp32", "int8"),
         lambda: (*_fast_int8(), *(("bf16",) if _has_bf16() else ())),
-        quick_start=False,
     ),
     "onnxruntime": EngineRow(
         lambda model, threads, precision: OnnxRuntimeEngine(graph_of(model, precision), threads, precision),
         "onnxruntime",
-        lambda: True,
         lambda: ("fp32", "int8"),
         _fast_int8,
     ),
-    "ncnn": EngineRow(NcnnEngine, "ncnn", lambda: False, lambda: ("fp32",), lambda: ()),
+    "ncnn": EngineRow(NcnnEngine, "ncnn", lambda: ("fp32",), lambda: (), is_packaged_rlfn),
     "torch": EngineRow(
         lambda model, threads, precision: TorchEngine(checkpoint_of(model), threads, precision),
         "torch",
-        lambda: True,
         lambda: ("fp32", "bf16"),
         lambda: ("bf16",) if _has_bf16() else (),
+        lambda model: model.packaged is not None or not model.has_graph,
     ),
 }
-"""Every engine by name, in the order in which 'auto' considers them."""
+"""Every engine by name; :mod:`rlfn.inference.choice` says which one 'auto' takes."""
 
 
 def load_engine(name: str, model: Reference, threads: int | None = None, precision: str = "fp32") -> Engine:
@@ -166,14 +159,13 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
 
 
 def choose_engine(model: Reference, pixels: int | None = None, precision: str = AUTO) -> str:
-    """Return the engine that 'auto' stands for.
+    """Return the engine that 'auto' stands for: see :mod:`rlfn.inference.choice`.
 
     Weights that are not a graph yet (a user's .safetensors or .pth) run in torch.
 
     Args:
         model: what a user calls a model.
-        pixels: the input pixels of all the work there is, None where that is not known: little work is not worth an
-            engine that starts slowly.
+        pixels: the input pixels of a single picture, None where there is more work or that is not known.
         precision: one that the engine has to have here, or ``"auto"``.
 
     Raises:
@@ -181,15 +173,15 @@ def choose_engine(model: Reference, pixels: int | None = None, precision: str = 
     """
     if not model.has_graph:
         return "torch"
-    small = pixels is not None and pixels < WORTH_STARTING
-    rows = {name: row for name, row in ENGINES.items() if row.preferred() and find_spec(row.module) is not None}
-    rows = {name: row for name, row in rows.items() if precision in (AUTO, *row.precisions())}
-    if not rows:
-        raise OptionError(
-            f"No engine that is installed computes in {precision} on this processor. "
-            f"{setting('precision', AUTO)} takes what there is."
-        )
-    return next((name for name, row in rows.items() if row.quick_start or not small), next(iter(rows)))
+    here = features() | {"x86"} if _is_x86() else features()
+    for name in (*order(here, pixels), "torch"):
+        row = ENGINES[name]
+        if find_spec(row.module) is not None and precision in (AUTO, *row.precisions()) and row.takes(model):
+            return name
+    raise OptionError(
+        f"No engine that is installed computes in {precision} on this processor. "
+        f"{setting('precision', AUTO)} takes what there is."
+    )
 
 
 def choose_precision(engine: str, model: Reference) -> str:

@@ -18,13 +18,18 @@ from rlfn.inference.tiling import Span, Tile, spans
 from rlfn.models.grid import GRID_STRIDE, Grid
 from rlfn.models.reference import Reference
 from rlfn.models.traits import Traits
-from rlfn.models.variants import RLFNFields
+from rlfn.models.variants import VARIANTS, RLFNFields
 
 _MARGIN = 36
 _MIN_SIDE = 15
 
 _WIDEST = 1400
 """Pictures wider than this run in columns, so that memory does not grow with the width."""
+
+
+def is_packaged_rlfn(model: Reference) -> bool:
+    """Tell whether a model is a packaged one that this engine runs."""
+    return model.packaged is not None and isinstance(VARIANTS[model.packaged.variant].fields, RLFNFields)
 
 
 class NcnnEngine:

@@ -1,0 +1,262 @@
+"""Where training pictures come from: packs, folders that nobody packed, and mixtures of them, behind one interface."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.data.pictures import find_pictures, picture_size, read_rgb
+from rlfn.errors import DataError, OptionError, listing, setting
+from rlfn.images.resize import resize
+
+PackPart = Literal["train", "held-out", "all"]
+Indices = NDArray[np.intp]
+
+_CACHE_BYTES = 1 << 30
+
+
+class PictureStore(ABC):
+    """Pictures by index, as planes at full size and reduced.
+
+    Attributes:
+        label: what it is called in messages.
+        published: the names of its folders without their places.
+        names: the pictures' names.
+        sides: (N, 2), height and width of each.
+        slow: whether pictures are decoded when they are drawn.
+    """
+
+    label: str
+    published: str
+    names: tuple[str, ...]
+    sides: NDArray[np.intp]
+    slow = False
+
+    @abstractmethod
+    def planes(self, picture: int, scale: int = 1) -> NDArray[np.uint8]:
+        """Return the picture at index ``picture``, reduced by ``scale``: (3, H // scale, W // scale) uint8.
+
+        Raises:
+            DataError: there is nothing for that scale.
+        """
+
+    @abstractmethod
+    def offers(self, scale: int) -> bool:
+        """Return whether there are pictures reduced by ``scale``."""
+
+    @abstractmethod
+    def check_scale(self, scale: int) -> None:
+        """Refuse a scale for which there are no reduced pictures.
+
+        Raises:
+            DataError: there are none; the message says how to make them.
+        """
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.names)
+
+    def hr(self, picture: int) -> NDArray[np.uint8]:
+        """Return a view of a high-resolution picture, (H, W, 3) uint8."""
+        return self.planes(picture).transpose(1, 2, 0)
+
+    def lr(self, picture: int, scale: int) -> NDArray[np.uint8]:
+        """Return a view of a low-resolution picture, (H // scale, W // scale, 3) uint8."""
+        return self.planes(picture, scale).transpose(1, 2, 0)
+
+    def pixels(self, pictures: Indices) -> int:
+        """Return how many HR px the given pictures have."""
+        return int(self.sides[pictures].prod(axis=1).sum())
+
+    def pick(self, random: np.random.Generator, pictures: Indices) -> int:
+        """Draw one of ``pictures``, every one equally likely."""
+        return int(pictures[random.integers(len(pictures))])
+
+    def split(self, held_out: float, part: PackPart) -> Indices:
+        """Return the indices of a part of the pictures: ``train``, ``held-out`` or ``all``.
+
+        A picture's part follows from a hash of its name, so it stays where it is when others are added. A share above
+        0 holds out one picture at least.
+
+        Args:
+            held_out: the share of the pictures to hold out, 0 <= held_out < 1.
+            part: which part to return.
+
+        Raises:
+            OptionError: a share outside [0, 1), an unknown part.
+            DataError: nothing would be left to train on.
+        """
+        if not 0.0 <= held_out < 1.0:
+            raise OptionError(f"A share of {held_out} cannot be held out. Allowed: from 0 to below 1.")
+        if part not in ("train", "held-out", "all"):
+            raise OptionError(f"There is no part {part!r}. Allowed: train, held-out, all.")
+        places = np.array([int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 for name in self.names])
+        chosen = places < held_out
+        if held_out > 0 and not chosen.any():
+            chosen[np.argmin(places)] = True
+        if chosen.all():
+            raise DataError(
+                f"Holding out {held_out:.0%} of the {len(self)} pictures of {self.label} leaves none to train on. "
+                "Hold out less or give more pictures."
+            )
+        kept = np.ones(len(self), bool) if part == "all" else chosen if part == "held-out" else ~chosen
+        return np.flatnonzero(kept)
+
+    def check_patch(self, side: int, pictures: Indices) -> None:
+        """Refuse a crop that some picture is too small for.
+
+        Args:
+            side: the crop's side in high-resolution pixels.
+            pictures: indices of the pictures to draw from.
+
+        Raises:
+            DataError: there are no pictures, or some are smaller; names them.
+        """
+        if len(pictures) == 0:
+            raise DataError(f"No pictures of {self.label} were chosen to draw from.")
+        small = pictures[self.sides[pictures].min(axis=1) < side]
+        if small.size:
+            raise DataError(
+                f"{small.size} pictures of {self.label} are smaller than a crop of {side}x{side}: "
+                f"{shorten(self.names[picture] for picture in small)}. "
+                f"Use a smaller patch, or leave such pictures out: rlfn data pack with {setting('min_side', side)} "
+                f"and {setting('skip')}."
+            )
+
+
+class FolderPictures(PictureStore):
+    """A folder of pictures that nobody packed: each is decoded when it is drawn, and up to 1 GiB are kept.
+
+    Reduced pictures are made by MATLAB's bicubic, as packs are. A crop costs up to the decoding of a whole picture, so
+    a pack is much faster; for a few pictures, or a first try, a folder will do.
+
+    Raises:
+        DataError: the folder is missing or has no picture.
+        PictureError: a file is not a picture.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.label = f"the folder {folder}"
+        self.slow = True
+        self.published = folder.resolve().name
+        self._found = find_pictures([folder])
+        self.names = tuple(picture.name for picture in self._found)
+        self.sides = np.array([picture_size(picture.path) for picture in self._found])
+        self._kept: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def planes(self, picture: int, scale: int = 1) -> NDArray[np.uint8]:
+        """See :meth:`PictureStore.planes`."""
+        key = (picture, scale)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        if scale == 1:
+            image = read_rgb(self._found[picture].path)
+        else:
+            image = reduce_bicubic(self.planes(picture).transpose(1, 2, 0), scale)
+        made = np.ascontiguousarray(image.transpose(2, 0, 1))
+        with self._lock:
+            self._kept[key] = made
+            while sum(kept.nbytes for kept in self._kept.values()) > _CACHE_BYTES and len(self._kept) > 1:
+                self._kept.popitem(last=False)
+        return made
+
+    def offers(self, scale: int) -> bool:
+        """See :meth:`PictureStore.offers`: any scale will do."""
+        return True
+
+    def check_scale(self, scale: int) -> None:
+        """See :meth:`PictureStore.check_scale`."""
+
+
+class MixedPictures(PictureStore):
+    """Several stores as one: a store is drawn by its weight, then a picture of it.
+
+    Args:
+        stores: two or more.
+        weights: one for each, above 0; only their ratios matter.
+    """
+
+    def __init__(self, stores: Sequence[PictureStore], weights: Sequence[float]) -> None:
+        self.label = " and ".join(store.label for store in stores)
+        self.published = " + ".join(
+            f"{store.published} (weight {weight:g})" for store, weight in zip(stores, weights, strict=True)
+        )
+        self.names = tuple(name for store in stores for name in store.names)
+        self.sides = np.concatenate([store.sides for store in stores])
+        self.slow = any(store.slow for store in stores)
+        self._stores = tuple(stores)
+        self._starts = np.cumsum([0, *(len(store) for store in stores)])
+        self._bounds = np.cumsum(weights) / np.sum(weights)
+
+    def planes(self, picture: int, scale: int = 1) -> NDArray[np.uint8]:
+        """See :meth:`PictureStore.planes`."""
+        number = int(np.searchsorted(self._starts, picture, "right")) - 1
+        return self._stores[number].planes(picture - int(self._starts[number]), scale)
+
+    def offers(self, scale: int) -> bool:
+        """See :meth:`PictureStore.offers`."""
+        return all(store.offers(scale) for store in self._stores)
+
+    def check_scale(self, scale: int) -> None:
+        """See :meth:`PictureStore.check_scale`."""
+        for store in self._stores:
+            store.check_scale(scale)
+
+    def pick(self, random: np.random.Generator, pictures: Indices) -> int:
+        """Draw a store by its weight, then one of its ``pictures``, which are in ascending order."""
+        number = min(int(np.searchsorted(self._bounds, random.random(), "right")), len(self._stores) - 1)
+        first, last = np.searchsorted(pictures, self._starts[number : number + 2])
+        return super().pick(random, pictures[first:last] if last > first else pictures)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A pack or a folder of pictures, and how often it is drawn from beside others."""
+
+    path: Path
+    weight: float = 1.0
+
+
+def open_pictures(sources: Iterable[DataSource]) -> PictureStore:
+    """Open packs and folders as one store.
+
+    Raises:
+        DataError: one does not exist, or is neither a pack nor a folder of pictures.
+    """
+    from rlfn.data.pack import INDEX, JOURNAL, Pack
+
+    stores: list[PictureStore] = []
+    weights = []
+    for source in sources:
+        path = source.path
+        packed = (path / INDEX).is_file() or (path / JOURNAL).is_file() or not path.is_dir()
+        stores.append(Pack.open(path) if packed else FolderPictures(path))
+        weights.append(source.weight)
+    if not stores:
+        raise DataError("There is nothing to train on. Name a pack or a folder of pictures.")
+    return stores[0] if len(stores) == 1 else MixedPictures(stores, weights)
+
+
+def reduce_bicubic(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Reduce a (H, W, 3) picture as the field does: crop it to a multiple of ``scale``, then MATLAB's bicubic."""
+    height, width = hr.shape[0] // scale, hr.shape[1] // scale
+    return resize(hr[: height * scale, : width * scale], scale=1 / scale)
+
+
+def shorten(names: Iterable[object], most: int = 8) -> str:
+    """Join names for a message, the first few of them."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return listing(names[:most]) + more

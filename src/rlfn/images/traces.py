@@ -1,0 +1,39 @@
+"""What lossy coding has left in a picture, as far as its file tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_SUM = 3_688
+"""The sum of the luminance table of ITU-T T.81, K.1, which libjpeg scales by the quality."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """How a picture was coded.
+
+    Attributes:
+        lossy: whether coding changed its pixels; None where nothing tells, as of an array.
+        quality: of a JPEG, 1 to 100 as libjpeg counts, from its quantisation table.
+        halved: its colour is stored at a lower resolution.
+    """
+
+    lossy: bool | None = None
+    quality: int | None = None
+    halved: bool = False
+
+
+UNTOLD = Traces()
+"""Of a picture that does not come from a file."""
+
+
+def table_quality(table: Sequence[int]) -> int:
+    """Return the quality, 1 to 100, for which libjpeg's table for brightness is as coarse in the mean as this one.
+
+    Args:
+        table: 64 steps of quantisation, in any order.
+    """
+    percent = 100 * sum(table) / _SUM
+    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
+    return min(max(round(quality), 1), 100)

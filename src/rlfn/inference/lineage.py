@@ -1,0 +1,75 @@
+"""Which weights restore: from a model for clean pictures and a strength to the weights that compute it."""
+
+from __future__ import annotations
+
+from rlfn.errors import OptionError, listing, setting
+from rlfn.inference.restore import Choice
+from rlfn.inference.sizing import reaches
+from rlfn.models import catalog
+from rlfn.models.blend import Blend
+from rlfn.models.catalog import Model
+from rlfn.models.reference import Reference
+
+
+def photo_model(clean: Model, factor: float) -> Model | None:
+    """Return the model for photographs of the same lineage, of the smallest scale that reaches ``factor``, if any."""
+    family = catalog.photo_families().get(clean.family)
+    models = (model for model in catalog.models().values() if model.family == family)
+    return min((one for one in models if reaches(one.scale, factor)), key=lambda one: one.scale, default=None)
+
+
+def is_photo(model: Model) -> bool:
+    """Tell whether a model is for photographs itself."""
+    return model.family in catalog.photo_families().values()
+
+
+def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tuple[str | Blend, Choice]:
+    """Return the weights for a strength that a picture called for, and the strength that they have.
+
+    Where weights cannot be blended, in int8 or because they have no clean end, it is the nearer of 0 and 1.
+
+    Args:
+        clean: the model for clean pictures.
+        factor: how much larger the picture is to be.
+        choice: the strength wanted.
+        precision: how it is to be computed.
+    """
+    photo = photo_model(clean, factor)
+    if photo is None:
+        return clean.name, Choice(0.0, f"no weights for photographs of {clean.family} reach x{factor:g}")
+    if 0.0 < choice.strength < 1.0 and not _blends(photo, precision):
+        choice = Choice(float(choice.strength >= 0.5), choice.reason)
+    if choice.strength == 0.0:
+        return clean.name, choice
+    if choice.strength == 1.0:
+        return photo.name, choice
+    assert photo.clean is not None
+    return Blend(Reference(photo.clean), Reference(photo.name), choice.strength), choice
+
+
+def check_strength(clean: Model | None, factor: float, strength: float, precision: str) -> None:
+    """Refuse a strength that was asked for and that there are no weights for.
+
+    Raises:
+        OptionError: the model has no lineage for photographs, or weights that cannot be blended.
+    """
+    if strength == 0.0:
+        return
+    photo = None if clean is None else photo_model(clean, factor)
+    if photo is None:
+        have = listing(catalog.photo_families()) or "none yet"
+        what = "this model" if clean is None else f"{clean.name} at x{factor:g}"
+        raise OptionError(
+            f"A strength of {strength:g} was asked for, but there are no weights for photographs of {what}. "
+            f"Families that have them: {have}. {setting('restore', 'off')} goes with every model."
+        )
+    if strength < 1.0 and not _blends(photo, precision):
+        raise OptionError(
+            f"A strength of {strength:g} was asked for, but the weights of {photo.name} cannot be blended"
+            f"{' in int8' if precision == 'int8' else ''}. Give {setting('restore', 'off')} or {setting('restore', 1)}"
+            f"{', or ' + setting('precision', 'fp32') if precision == 'int8' else ''}."
+        )
+
+
+def _blends(photo: Model, precision: str) -> bool:
+    return photo.clean is not None and precision != "int8"

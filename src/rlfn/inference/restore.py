@@ -1,0 +1,202 @@
+"""How strongly a picture is to be restored: chosen from its file and its pixels, by tables.
+
+Strength 0 is the weights for clean pictures, 1 those for photographs; between them the weights are blended. The tables'
+thresholds were chosen with ``benchmarks/restore.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import OptionError, setting
+from rlfn.images.color import luminance
+from rlfn.images.traces import UNTOLD, Traces
+
+AUTO, OFF = "auto", "off"
+"""What may be asked for besides a strength: the picture decides, or nothing is restored."""
+
+STEP = 0.25
+"""Strengths are multiples of it, so that few models are loaded."""
+
+# rows: (limit, strength); the first row that holds gives the strength
+JPEG_QUALITY = ((85, 1.0), (96, 0.5))
+"""A JPEG file of at most this quality."""
+
+BLOCKS = ((0.2, 1.0), (0.04, 0.5))
+"""Traces of JPEG's blocks in the pixels of at least this strength."""
+
+NOISE = ((3.5, 1.0), (2.4, 0.5))
+"""Noise in the colours of at least so many levels of 255."""
+
+GRAIN = ((5.5, 1.0), (4.2, 0.5))
+"""Noise in the brightness of at least so many levels; texture can look like it, so the limits are higher."""
+
+CODED = 0.5
+"""A file of another lossy format, which states no quality that could be compared."""
+
+_WINDOW, _WINDOWS = 128, 4
+_LEAST = 24
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What pixels show.
+
+    Attributes:
+        noise: the standard deviation of noise in the colours, in levels of 255.
+        grain: the same of the brightness, where the picture is flattest.
+        blocks: 0 to 1, how much more often than elsewhere fine detail is missing inside a grid of 8 px.
+    """
+
+    noise: float = 0.0
+    grain: float = 0.0
+    blocks: float = 0.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A strength from 0 to 1, and why, in a few words."""
+
+    strength: float
+    reason: str
+
+
+UNASKED = Choice(0.0, "")
+"""Where nobody asked."""
+
+
+def check_restore(value: float | str) -> float | str:
+    """Return what was asked for: ``"auto"``, or a strength that is a multiple of :data:`STEP`.
+
+    Raises:
+        OptionError: it is neither ``"auto"``, ``"off"`` nor a number from 0 to 1.
+    """
+    if value == AUTO:
+        return AUTO
+    try:
+        strength = 0.0 if value == OFF else float(value)
+    except (TypeError, ValueError):
+        strength = -1.0
+    if not 0.0 <= strength <= 1.0:
+        raise OptionError(
+            f"{setting('restore')} was given as {value!r}. Allowed: auto, off, or a number from 0 (off) to 1 (full)."
+        )
+    return round(strength / STEP) * STEP
+
+
+def choose(image: NDArray[Any], traces: Traces = UNTOLD) -> Choice:
+    """Return how strongly an image is to be restored.
+
+    Args:
+        image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
+        traces: what its file says.
+    """
+    return judge(traces, measure(image))
+
+
+def judge(traces: Traces, signs: Signs) -> Choice:
+    """Return the strength that the facts call for: the largest that any of them does."""
+    halved = ", colour halved" if traces.halved else ""
+    found = []
+    if traces.quality is not None:
+        found.append(Choice(_up_to(JPEG_QUALITY, traces.quality), f"JPEG of quality {traces.quality}{halved}"))
+    elif traces.lossy:
+        found.append(Choice(CODED, f"lossy coding{halved}"))
+    found += [
+        Choice(_from(BLOCKS, signs.blocks), "blocks of JPEG in the pixels"),
+        Choice(_from(NOISE, signs.noise), f"noise of {signs.noise:.1f} levels"),
+        Choice(_from(GRAIN, signs.grain), f"grain of {signs.grain:.1f} levels"),
+    ]
+    strongest = max(found, key=lambda choice: choice.strength)
+    if strongest.strength == 0.0:
+        return Choice(0.0, found[0].reason if traces.quality is not None else "no traces of coding or noise")
+    return strongest
+
+
+def measure(image: NDArray[Any]) -> Signs:
+    """Return what the pixels of an image show; of a large one, those of a few windows."""
+    windows = list(_windows(image))
+    if not windows:
+        return Signs()
+    bright = [window if window.ndim == 2 else np.asarray(luminance(window)) for window in windows]
+    grain = np.percentile(np.concatenate([_rough(plane) for plane in bright]), 2)
+    noise = 0.0
+    if windows[0].ndim == 3:
+        # detail is alike in all colours, noise is not: a difference of colours shows noise and little else
+        colours = [(window @ (-0.5, 1.0, -0.5)) / np.sqrt(1.5) for window in windows]
+        # of noise alone, the 25th percentile of the blocks shows nine tenths
+        noise = np.percentile(np.concatenate([_rough(plane) for plane in colours]), 25) / 0.9
+    return Signs(float(noise), float(grain), _blocks(bright))
+
+
+def _windows(image: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+    """Yield parts of an image as gray or RGB in levels of 255, where nothing is transparent.
+
+    They begin at multiples of 8 px, so that JPEG's blocks lie alike in all.
+    """
+    levels = 255.0 / np.iinfo(image.dtype).max
+    starts = []
+    for side in image.shape[:2]:
+        count = min(_WINDOWS, max(side // _WINDOW, 1))
+        room = side - min(side, _WINDOW)
+        starts.append({round(room * i / max(count - 1, 1)) // 8 * 8 for i in range(count)})
+    for top in sorted(starts[0]):
+        for left in sorted(starts[1]):
+            window = image[top : top + _WINDOW, left : left + _WINDOW]
+            if min(window.shape[:2]) < _LEAST:
+                continue
+            if window.ndim == 3 and window.shape[2] == 4:
+                if window[..., 3].min() < np.iinfo(image.dtype).max:
+                    continue
+                window = window[..., :3]
+            yield window * levels
+
+
+def _rough(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the noise of each 8x8 block, by a mask that edges and slopes hardly move (Immerkaer, 1996)."""
+    bent = plane[:-2] - 2 * plane[1:-1] + plane[2:]
+    bent = bent[:, :-2] - 2 * bent[:, 1:-1] + bent[:, 2:]
+    height, width = (side // 8 for side in bent.shape)
+    blocks = bent[: 8 * height, : 8 * width].reshape(height, 8, width, 8)
+    noise: NDArray[np.float64] = np.sqrt((blocks**2).mean(axis=(1, 3))).ravel() / 6
+    return noise
+
+
+_K, _N = np.mgrid[4:8, 0:8]
+_FINE = 0.5 * np.cos((2 * _N + 1) * _K * np.pi / 16)
+"""The upper half of the DCT of 8 samples."""
+
+_STILL = 0.6
+"""A coefficient below so many levels counts as missing: what rounding to whole levels leaves of none."""
+
+
+def _blocks(planes: list[NDArray[np.float64]]) -> float:
+    """Return how much more often fine detail is missing on one grid of 8 px than on the others, down and across."""
+    return min(_grid(planes), _grid([plane.T for plane in planes]))
+
+
+def _grid(planes: list[NDArray[np.float64]]) -> float:
+    missing = np.zeros(8)
+    for offset in range(8):
+        still = total = 0
+        for plane in planes:
+            width = (plane.shape[1] - offset) // 8 * 8
+            fine = plane[:, offset : offset + width].reshape(-1, 8) @ _FINE.T
+            still, total = still + int((np.abs(fine) < _STILL).sum()), total + fine.size
+        missing[offset] = still / total
+    usual = float(np.median(missing))
+    # 1.02: flat pictures have nothing to miss anywhere
+    return float(missing.max() - usual) / (1.02 - usual)
+
+
+def _up_to(rows: tuple[tuple[float, float], ...], value: float) -> float:
+    return next((strength for limit, strength in rows if value <= limit), 0.0)
+
+
+def _from(rows: tuple[tuple[float, float], ...], value: float) -> float:
+    return next((strength for limit, strength in rows if value >= limit), 0.0)

@@ -1,0 +1,189 @@
+"""Between two models: weights blended at run time, without torch (deep network interpolation, arXiv 1811.10515).
+
+Two models can be blended where one was trained on from the other: one variant, one scale, one lineage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rlfn.errors import ModelError, OptionError, setting
+from rlfn.models.reference import Reference
+
+# field numbers of onnx.proto3
+_GRAPH, _INITIALIZER, _TYPE, _NAME, _RAW, _FLOAT = 7, 5, 2, 8, 9, 1
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+class Blend(Reference):
+    """A model whose weights lie between those of two models.
+
+    Args:
+        clean: what ``share`` 0 is.
+        photo: what ``share`` 1 is.
+        share: above 0 and below 1.
+    """
+
+    def __init__(self, clean: Reference, photo: Reference, share: float) -> None:
+        if not 0.0 < share < 1.0:
+            raise OptionError(f"A share of {share:g} was given. Allowed: above 0 and below 1.")
+        self.ends = clean, photo
+        self.share = share
+        self._model = clean.packaged
+        self._path = clean._path
+        self.name = self.label = f"{photo.name} at {share:g}"
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether there is an ONNX graph without exporting one."""
+        return all(end.has_graph for end in self.ends)
+
+    @property
+    def stamp(self) -> tuple[str, int, int]:
+        """What tells this model from every other."""
+        parts = [end.stamp for end in self.ends]
+        return f"{self.share:g} of {parts[1]} in {parts[0]}", 0, 0
+
+    def loss(self, precision: str) -> float | None:
+        """Return how many dB less than fp32 the worse of both ends has on Set5; None where nobody measured it."""
+        if precision == "int8":
+            return None
+        losses = [end.loss(precision) for end in self.ends]
+        return None if None in losses else max(loss for loss in losses if loss is not None)
+
+    def check_precision(self, precision: str) -> None:
+        """Refuse int8: rounded weights cannot be blended.
+
+        Raises:
+            OptionError: int8 was asked for.
+        """
+        if precision == "int8":
+            raise OptionError(
+                f"int8 was asked for, but weights in int8 cannot be blended. Give {setting('restore', 'off')} or "
+                f"{setting('restore', 1)}, or {setting('precision', 'fp32')}."
+            )
+
+    def graph(self, precision: str = "fp32") -> bytes:
+        """Return the ONNX graph of the blended weights.
+
+        Raises:
+            OptionError: int8 was asked for.
+            ModelError: a file cannot be read or is damaged, or the two are not of one network.
+        """
+        self.check_precision(precision)
+        clean, photo = (end.graph(precision) for end in self.ends)
+        return blend_graphs(clean, photo, self.share)
+
+
+class _Tensor(NamedTuple):
+    """A float tensor of a graph: its name, and where its numbers lie in the file."""
+
+    name: bytes
+    start: int
+    end: int
+
+
+def blend_graphs(clean: bytes, photo: bytes, share: float) -> bytes:
+    """Return the graph ``clean`` with every float weight moved by ``share`` towards that of ``photo``.
+
+    Args:
+        clean, photo: ONNX files of one network, as one exporter writes them.
+        share: 0 gives ``clean``, 1 the weights of ``photo``.
+
+    Raises:
+        ModelError: the two are not of one network.
+    """
+    try:
+        ends = _tensors(clean), _tensors(photo)
+    except (IndexError, ValueError):
+        raise _not_alike() from None
+    if [(one.name, one.end - one.start) for one in ends[0]] != [(one.name, one.end - one.start) for one in ends[1]]:
+        raise _not_alike()
+    if not ends[0] or _nodes(clean) != _nodes(photo):
+        raise _not_alike()
+    blended = bytearray(clean)
+    for here, there in zip(*ends, strict=True):
+        low, high = (
+            np.frombuffer(data, "<f4", (one.end - one.start) // 4, one.start).astype(np.float64)
+            for data, one in ((clean, here), (photo, there))
+        )
+        blended[here.start : here.end] = (low + share * (high - low)).astype("<f4").tobytes()
+    return bytes(blended)
+
+
+def _not_alike() -> ModelError:
+    return ModelError("The two graphs are not of one network, so their weights cannot be blended. Export both again.")
+
+
+def _nodes(data: bytes) -> list[bytes]:
+    """Return the operations of a graph, each as its bytes."""
+    (start, end), *_ = [(a, b) for number, a, b in _fields(data, 0, len(data)) if number == _GRAPH]
+    return [data[a:b] for number, a, b in _fields(data, start, end) if number == 1]
+
+
+def _tensors(data: bytes) -> list[_Tensor]:
+    """Find the float weights in the bytes of an ONNX file."""
+    found = []
+    for number, start, end in _fields(data, 0, len(data)):
+        if number != _GRAPH:
+            continue
+        for part, a, b in _fields(data, start, end):
+            if part == _INITIALIZER and (tensor := _tensor(data, a, b)) is not None:
+                found.append(tensor)
+    return found
+
+
+def _tensor(data: bytes, start: int, end: int) -> _Tensor | None:
+    """Read one initializer; None for one of another type than float32."""
+    name, kind, raw = b"", 0, None
+    for number, a, b in _fields(data, start, end):
+        if number == _NAME:
+            name = data[a:b]
+        elif number == _TYPE:
+            kind = _varint(data, a)[0]
+        elif number == _RAW:
+            raw = (a, b)
+    if kind != _FLOAT:
+        return None
+    if raw is None:
+        raise ValueError("weights that are not raw data")
+    return _Tensor(name, *raw)
+
+
+def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Go through the fields of a protobuf message: number, and where the content starts and ends.
+
+    Raises:
+        ValueError, IndexError: it is damaged.
+    """
+    while at < end:
+        tag, at = _varint(data, at)
+        start, kind = at, tag & 7
+        if kind == _VARINT:
+            _, stop = _varint(data, at)
+        elif kind == _BYTES:
+            size, start = _varint(data, at)
+            stop = start + size
+        elif kind in (_FIXED64, _FIXED32):
+            stop = at + (8 if kind == _FIXED64 else 4)
+        else:
+            raise ValueError(f"wire type {kind}")
+        if stop > end:
+            raise ValueError("cut short")
+        yield tag >> 3, start, stop
+        at = stop
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number and where it ends."""
+    value = shift = 0
+    while shift < 64:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+    raise ValueError("a number that does not end")

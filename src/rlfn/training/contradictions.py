@@ -1,0 +1,50 @@
+"""Keys of a recipe that do not go together, though each of them is valid alone."""
+
+from __future__ import annotations
+
+from rlfn.errors import OptionError
+from rlfn.training.objective import DISTILLATION
+from rlfn.training.recipe import HELD_OUT, Recipe, Stage
+
+
+def contradictions(recipe: Recipe) -> list[str]:
+    """Return a line for each pair of keys that do not go together, with the keys' place first."""
+    found = []
+    if HELD_OUT in recipe.validation.on and recipe.data.held_out == 0.0:
+        found.append(
+            "validation.on: nothing is held out. Set data.held_out above 0, name a set, or give [] for no validation."
+        )
+    try:
+        recipe.data.make_degradation()
+    except OptionError as error:
+        found.append(f"data: {error}")
+    first = recipe.stages[0]
+    if first.init == "previous" or first.carry_optimizer:
+        found.append("stages.0: the first stage has none before it: give it another init, and no carry_optimizer.")
+    for number, stage in enumerate(recipe.stages):
+        found += [f"stages.{number}: {text}" for text in _contradictions_of_stage(stage)]
+        before = recipe.stages[number - 1]
+        if number and stage.carry_optimizer and before.optimizer.name != stage.optimizer.name:
+            found.append(
+                f"stages.{number}.carry_optimizer: the state of {before.optimizer.name} cannot be carried into "
+                f"{stage.optimizer.name}. Use the same optimiser in both stages."
+            )
+        if number and stage.carry_optimizer and before.freeze != stage.freeze:
+            found.append(f"stages.{number}.carry_optimizer: both stages must freeze the same parameters.")
+    return found
+
+
+def _contradictions_of_stage(stage: Stage) -> list[str]:
+    found = []
+    if (stage.iterations is None) == (stage.hours is None):
+        found.append("a stage needs a length: give either iterations or hours.")
+    if (stage.patch is None) == (stage.hr_patch is None):
+        found.append("a stage needs the size of its patches: give either patch (LR px) or hr_patch (HR px).")
+    if stage.loss.get(DISTILLATION) and stage.teacher is None:
+        found.append("distillation needs a teacher: give the path of a checkpoint.")
+    if [phase.at for phase in stage.phases] != sorted({phase.at for phase in stage.phases}):
+        found.append("the phases of a stage must be in order of `at`.")
+    for batch in (stage.batch, *(phase.batch or stage.batch for phase in stage.phases)):
+        if batch % stage.accumulate:
+            found.append(f"a batch of {batch} cannot be taken in {stage.accumulate} equal parts (accumulate).")
+    return found

@@ -1,0 +1,241 @@
+"""Everything that can be wrong with a run, found before its first step and told at once; and what it is about to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from rlfn.data.store import DataSource, PictureStore, open_pictures
+from rlfn.errors import DataError, MissingExtraError, OptionError, RlfnError, setting
+from rlfn.evaluation.sets import find_set
+from rlfn.networks.build import ARCHITECTURES, build
+from rlfn.networks.integers import integer_convolutions
+from rlfn.networks.prune import zero_weakest
+from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.losses import ms_ssim
+from rlfn.training.precision import resolve_precision
+from rlfn.training.recipe import HELD_OUT, Recipe, Stage
+from rlfn.training.recipe_files import mistaken, parse_recipe, read_raw
+from rlfn.training.stages import freeze, make_objective, start_network
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Where a run computes, in Lightning Fabric's words."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: str = "auto"
+
+
+def start_fabric(recipe: Recipe, where: Devices) -> Fabric:
+    """Start the devices.
+
+    Raises:
+        OptionError: the machine has no such device, or too few; the message says what Lightning Fabric says.
+    """
+    try:
+        return Fabric(
+            accelerator=where.accelerator,
+            devices=where.devices,
+            num_nodes=where.nodes,
+            strategy=where.strategy,
+            precision=resolve_precision(recipe.precision, where.accelerator),
+        )
+    except Exception as error:  # Fabric raises value, runtime and its own errors alike
+        text = str(error).split("\n")[0].rstrip(".")
+        raise OptionError(
+            f"The run cannot have {setting('accelerator', where.accelerator)}, {setting('devices', where.devices)}, "
+            f"{setting('strategy', where.strategy)} and precision {recipe.precision}: {text}. "
+            f"{setting('accelerator', 'cpu')} is always there."
+        ) from error
+
+
+def prepare(
+    source: str | os.PathLike[str],
+    overrides: Iterable[str] = (),
+    *,
+    data: Sequence[DataSource] = (),
+    where: Devices | None = None,
+    out: Path | None = None,
+    dry: bool = False,
+) -> Recipe:
+    """Read a recipe and check it together with all that a run needs.
+
+    Args:
+        source: a recipe's name or path, see :func:`rlfn.training.recipe_files.load_recipe`.
+        overrides: texts such as ``stages.0.batch=8``.
+        data: packs or folders, instead of those that the recipe names.
+        where: devices; one of what the machine has by default.
+        out: the folder of the run; None where none will be written.
+        dry: whether nothing will be trained: then there need be no data, but what there is is checked.
+
+    Raises:
+        OptionError: something is wrong; the message has one line for every mistake, whatever it is about.
+    """
+    recipe, mistakes = parse_recipe(read_raw(source, overrides))
+    if recipe is not None:
+        found = problems(recipe, data=data, where=where or Devices(), out=out, whole=not mistakes, dry=dry)
+        mistakes = list(dict.fromkeys([*mistakes, *found]))
+    if recipe is None or mistakes:
+        raise mistaken(str(source), mistakes)
+    return recipe
+
+
+def check_run(
+    recipe: Recipe,
+    *,
+    data: Sequence[DataSource] = (),
+    where: Devices | None = None,
+    out: Path | None = None,
+    begun: int = -1,
+) -> None:
+    """Check what a run of ``recipe`` needs, see :func:`prepare`.
+
+    Raises:
+        OptionError: something is missing or does not fit; the message has one line for every mistake.
+    """
+    found = problems(recipe, data=data, where=where or Devices(), out=out, whole=True, begun=begun)
+    if found:
+        raise mistaken(recipe.name or "given", found)
+
+
+def problems(
+    recipe: Recipe,
+    *,
+    data: Sequence[DataSource],
+    where: Devices,
+    out: Path | None,
+    whole: bool,
+    begun: int = -1,
+    dry: bool = False,
+) -> list[str]:
+    """Return a line for everything that would stop a run of ``recipe``, its later stages included.
+
+    Args:
+        recipe: the resolved recipe, or what is left of one with mistakes.
+        data: instead of the recipe's own.
+        where: the devices.
+        out: the folder of the run.
+        whole: False where the recipe has mistakes: then its network is not looked at, for it may be another one.
+        dry: whether data may be missing.
+        begun: the index of the stage in which a run is resumed; what the stages up to it began with is not needed.
+    """
+    found: list[str] = []
+
+    def attempt(place: str, work: Callable[[], object]) -> Any:
+        try:
+            return work()
+        except RlfnError as error:
+            found.append(f"{place}: {error.template}" if place else error.template)
+            return None
+
+    attempt("", lambda: start_fabric(recipe, where))
+    unnamed = dry and not data and not recipe.data.train
+    pictures = None if unnamed else attempt("data", lambda: open_data(recipe, data))
+    if pictures is not None:
+        attempt("data", lambda: _check_pictures(recipe, pictures))
+    for which in recipe.validation.on:
+        if which != HELD_OUT:
+            attempt("validation", lambda which=which: find_set(which, recipe.scale))  # type: ignore[misc]
+    world = where.devices * where.nodes
+    for number, stage in enumerate(recipe.stages):
+        place = f"stages.{number}"
+        for key, file in _files(stage) if number >= begun else ():
+            if (key != "init" or number > begun) and not Path(file).is_file():
+                found.append(f"{place}.{key}: there is no file {file}.")
+        for _, batch in _sizes(recipe, stage):
+            if batch % (world * stage.accumulate):
+                found.append(
+                    f"{place}: a batch of {batch} cannot be shared evenly by {world} devices"
+                    + (f" in {stage.accumulate} parts." if stage.accumulate > 1 else ".")
+                )
+        if whole and number > begun:
+            attempt(place, lambda stage=stage: _check_stage(recipe, stage))  # type: ignore[misc]
+    if recipe.compile and importlib.util.find_spec("torch._inductor") is None:
+        found.append("compile: this build of torch cannot compile. Set compile = false.")
+    if out is not None and Checkpoints(out / "checkpoints", 2).paths():
+        found.append(f"{out} holds a run already. Go on with {setting('resume', out)}, or choose another folder.")
+    return list(dict.fromkeys(found))
+
+
+def open_data(recipe: Recipe, data: Sequence[DataSource]) -> PictureStore:
+    """Open what is trained on: ``data``, or else what the recipe names.
+
+    Raises:
+        DataError: there is none, or it cannot be opened.
+    """
+    sources = tuple(data) or recipe.data.sources()
+    if not sources:
+        raise DataError(
+            f"The recipe names no data. Give a pack, made by rlfn data pack, or a folder as {setting('data')}, "
+            "or name it in the recipe's data.train."
+        )
+    return open_pictures(sources)
+
+
+def _check_pictures(recipe: Recipe, pictures: PictureStore) -> None:
+    """Find pictures that lack the scale or are smaller than the largest crop."""
+    if recipe.data.make_degradation().packed:
+        pictures.check_scale(recipe.scale)
+    largest = max(patch for stage in recipe.stages for patch, _ in _sizes(recipe, stage))
+    pictures.check_patch(largest * recipe.scale, pictures.split(recipe.data.held_out, "train"))
+
+
+def _sizes(recipe: Recipe, stage: Stage) -> list[tuple[int, int]]:
+    """Return every (patch, batch) of a stage; a stage without the size of its patches has a mistake of its own."""
+    return [stage.sizes(at, recipe.scale) for at in (0.0, *(phase.at for phase in stage.phases))]
+
+
+def _files(stage: Stage) -> list[tuple[str, str]]:
+    named = [("init", stage.init)] if stage.starts_from_file else []
+    if stage.teacher is not None:
+        named.append(("teacher", stage.teacher))
+    if stage.uses_contrastive and stage.contrastive.vgg19 not in ("imagenet", "random"):
+        named.append(("contrastive.vgg19", stage.contrastive.vgg19))
+    return named
+
+
+def _check_stage(recipe: Recipe, stage: Stage) -> None:
+    """Begin a stage as the loop will, with networks in place of pictures.
+
+    Raises:
+        OptionError, ModelError: the network, its start, its loss or its teacher do not fit.
+    """
+    least = ARCHITECTURES[recipe.network.architecture].min_side
+    for patch, _ in _sizes(recipe, stage):
+        if patch < least:
+            raise OptionError(f"A patch of {patch} px is too small. {recipe.network.name} needs {least}.")
+    if stage.loss.get("ms-ssim"):
+        smallest = min(patch for patch, _ in _sizes(recipe, stage)) * recipe.scale
+        ms_ssim(*torch.zeros(2, 1, 3, smallest, smallest))
+    if any(not Path(file).is_file() for _, file in _files(stage)):
+        return
+    network = build(recipe.network, recipe.scale)
+    if stage.init != "previous":
+        network = start_network(recipe, stage, None)
+    side = max(16, least)
+    with torch.no_grad():
+        shape = tuple(network.eval()(torch.rand(1, 3, side, side)).shape)
+    if shape != (1, 3, side * recipe.scale, side * recipe.scale):
+        raise OptionError(
+            f"{recipe.network.name} makes {shape} of an image of {side} px, not x{recipe.scale}. Mend the network."
+        )
+    freeze(network, stage.freeze)
+    if stage.int8:
+        integer_convolutions(network)
+    if stage.soft_prune.channels or stage.soft_prune.mid:
+        zero_weakest(network, channels=stage.soft_prune.channels, mid=stage.soft_prune.mid)
+    if stage.uses_contrastive and stage.contrastive.vgg19 == "imagenet" and "vgg" in stage.contrastive.extractor:
+        if importlib.util.find_spec("pooch") is None:
+            raise MissingExtraError("Downloading VGG-19", "train")
+    else:
+        make_objective(recipe, stage)

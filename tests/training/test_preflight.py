@@ -1,0 +1,129 @@
+"""What a run needs is checked before its first step, and everything that is wrong is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import TINY, tiny_pack, tiny_recipe
+
+from rlfn.data.store import DataSource
+from rlfn.errors import OptionError
+from rlfn.models.variants import VARIANTS
+from rlfn.training import results
+from rlfn.training.loop import train
+from rlfn.training.preflight import Devices, check_run, prepare
+from rlfn.training.recipe_files import load_recipe, shipped_recipes
+
+CPU = Devices(accelerator="cpu")
+
+
+@pytest.fixture(autouse=True)
+def tiny_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VARIANTS, "tiny", TINY)
+    monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_pack(tmp_path_factory.mktemp("data"))
+
+
+FIVE_MISTAKES = """
+variant = "tiny"
+scale = 4                        # 1: the pack has x2 and x3
+[data]
+held_out = 0.2
+[stage]
+patch = 16
+batch = 4
+[[stages]]
+init = "scratch"
+hours = 1.0
+iterations = 100                 # 2: both lengths
+optimizer = { name = "muom" }    # 3: a typo
+[[stages]]
+iterations = 100
+loss = { distillation = 1.0 }
+teacher = "gone.safetensors"     # 4: a file of a later stage
+"""
+
+
+def test_five_mistakes_in_different_layers_are_one_message(command, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "five.toml").write_text(FIVE_MISTAKES)
+    where = Devices(accelerator="tpu")  # 5: not there
+    with pytest.raises(OptionError) as caught:
+        prepare(tmp_path / "five.toml", data=[DataSource(data)], where=where, out=tmp_path / "run")
+    text = str(caught.value)
+    assert "has 5 mistakes" in text
+    assert "has no x4 pictures; it has: 2, 3" in text
+    assert "stages.0: a stage needs a length: give either iterations or hours" in text
+    assert "Did you mean 'muon'?" in text
+    assert "stages.1.teacher: there is no file gone.safetensors" in text
+    assert "accelerator=tpu" in text
+    assert not (tmp_path / "run").exists()
+    done = command("train", "five.toml", "--data", str(data), "--accelerator", "tpu", "--dry-run")
+    assert done.status == 2
+    assert "has 5 mistakes" in done.err
+    assert "--accelerator tpu" in done.err
+
+
+def test_an_accelerator_that_is_not_there_is_a_mistake_of_the_call(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe({"init": "scratch", "iterations": 1})
+    with pytest.raises(OptionError, match=r"accelerator=cuda.*accelerator=cpu is always there"):
+        train(recipe, tmp_path, data=data, where=Devices(accelerator="cuda"))
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_validates(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.validation.on == ("held-out",)
+    assert recipe.data.held_out > 0.0
+
+
+def test_no_validation_has_to_be_asked_for(data: Path, tmp_path: Path) -> None:
+    stage = {"init": "scratch", "iterations": 1}
+    with pytest.raises(OptionError, match="nothing is held out"):
+        tiny_recipe(stage, data={"held_out": 0.0})
+    recipe = tiny_recipe(stage, data={"held_out": 0.0}, validation={"on": []})
+    assert train(recipe, tmp_path, data=data, where=CPU)
+    assert "None: the recipe validates on nothing." in (tmp_path / "README.md").read_text()
+
+
+def test_a_run_begins_with_what_it_is_about_to_do(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe({"init": "scratch", "iterations": 2}, {"hours": 1e-6})
+    assert train(recipe, tmp_path, data=data, where=CPU)
+    text = capsys.readouterr().err.split("stage 1/2")[0]
+    assert "network     tiny x2, " in text
+    assert "device      cpu (1 threads), precision 32-true" in text
+    assert f"5 pictures with 0.0 M HR px of the pack {data}; held out: 1 with 0.0 M" in text
+    assert "validation  held-out (1)" in text
+    assert "length      2 steps + 1e-06 h: about 0m" in text
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"init": "scratch", "freeze": ["conv_9*"]}, "no parameter matches 'conv_9*'"),
+        ({"init": "scratch", "freeze": ["*"]}, "leaves nothing to train"),
+        ({"init": "scratch", "batch": 5, "accumulate": 2}, "batch of 5 cannot be"),
+        ({"init": "scratch", "soft_prune": {"channels": 99}}, "99 cannot be kept"),
+        (
+            {"init": "scratch", "loss": {"contrastive": 1.0}, "contrastive": {"layer_weights": [1.0]}},
+            "compares 2 layers",
+        ),
+    ],
+)
+def test_what_would_fail_in_a_stage(stage: dict[str, object], message: str, data: Path) -> None:
+    with pytest.raises(OptionError) as caught:
+        check_run(tiny_recipe({**stage, "iterations": 1}), data=[DataSource(data)], where=CPU)
+    assert message in str(caught.value)
+
+
+def test_a_dry_run_shows_the_data_and_needs_none(command, data: Path) -> None:
+    changes = [word for text in ("stages.0.phases=[]", "stages.0.patch=16", "scale=2") for word in ("--set", text)]
+    done = command("train", "cpu-evening", *changes, "--data", str(data), "--dry-run")
+    assert f"HR px of the pack {data}; held out:" in done.out.decode()
+    assert "held out:" not in command("train", "cpu-evening", "--dry-run").out.decode()

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from tiny import tiny_pack, tiny_recipe
+
+from rlfn.data.pack import Pack
+from rlfn.images.resize import resize
+from rlfn.training.validation import make_validator
+
+
+def test_held_out_pictures_are_degraded_as_those_trained_on(tmp_path: Path) -> None:
+    pack = Pack.open(tiny_pack(tmp_path, count=12))
+    stage = {"init": "scratch", "iterations": 1}
+    watched = {"pictures": 6, "crop": 20}
+    data = {"held_out": 0.5, "degradation": "photo", "degradation_settings": {"clean": 0.0}}
+    plain = make_validator(tiny_recipe(stage, validation=watched, data={"held_out": 0.5}, variant="rlfn-xs"), pack)
+    first, again = (
+        make_validator(tiny_recipe(stage, validation=watched, data=data, variant="rlfn-xs"), pack) for _ in range(2)
+    )
+    assert plain is not None
+    assert first is not None
+    assert again is not None
+    for ours, same, clean in zip(*(made.sets[0].samples for made in (first, again, plain)), strict=True):
+        assert np.array_equal(ours.lr, same.lr)
+        assert np.array_equal(ours.hr, clean.hr)
+        assert ours.lr.shape == clean.lr.shape
+        assert not np.array_equal(ours.lr, clean.lr)
+        assert np.abs(ours.lr.astype(float) - resize(ours.hr.astype(float), scale=0.5)).mean() < 25
