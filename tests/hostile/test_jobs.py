@@ -161,7 +161,7 @@ def test_two_jobs_on_one_folder(tmp_path: Path) -> None:
     assert [job.returncode for job in jobs] == [0, 0], told
     assert check_outputs(tmp_path) == 8
     assert stamps(tmp_path / "in") == before
-    assert not [path for path in (tmp_path / "out").rglob(".*")]
+    assert not list((tmp_path / "out").rglob(".*"))
 
 
 @pytest.mark.heavy
