@@ -16,6 +16,7 @@ from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.engines import AUTO, Engine, WholeEngine, load_engine
 from rlfn.inference.engines.base import check_finite, run_checked
+from rlfn.inference.footprint import bytes_per_pixel
 from rlfn.inference.frame import frame
 from rlfn.inference.processor import available_memory
 from rlfn.inference.tiling import Tile, check_tile, spans, tiles
@@ -28,7 +29,6 @@ TileProgress = Callable[[float], None]
 
 _LARGEST_TILE = 384
 _SMALLEST_TILE = 96
-_BYTES_PER_PIXEL = 2000
 _MEMORY_SHARE = 0.25
 
 # the eight symmetries of the square: (quarter turns, mirrored)
@@ -264,7 +264,8 @@ class Upscaler:
             return int(max(image.shape[:2]))
         if self._tile != "auto":
             return self._tile
-        affordable = math.isqrt(int(available_memory() * _MEMORY_SHARE / _BYTES_PER_PIXEL))
+        a_pixel = bytes_per_pixel(self._engine.name, self._engine.traits.variant)
+        affordable = math.isqrt(int(available_memory() * _MEMORY_SHARE / a_pixel))
         smallest = max(_SMALLEST_TILE, 2 * self._engine.traits.margin + 24)
         side: int = max(smallest, min(_LARGEST_TILE, affordable))
         return side
