@@ -81,7 +81,7 @@ def assert_refused(done, status: int, words: str) -> None:
         (["a.png", "-s", "2", "--height", "9"], "Give either --scale, or --width and --height"),
         (
             ["a.png", "-m", "rlfn-s-x9"],
-            "family 'rlfn-s-x9'. Allowed: rlfn-s, rlfn-xs, rlfn-s-x4",
+            "family 'rlfn-s-x9'. Allowed: rlfn-s, rlfn-xs, rlfn-s-photo",
         ),
         (["a.png", "-m", "none.onnx"], "There is no model file none.onnx"),
         (["a.png", "-m", "a.png"], "neither a packaged model nor a model file"),

@@ -33,9 +33,10 @@ class OnnxRuntimeEngine:
                 providers=["CPUExecutionProvider"],
                 enable_fallback=0,  # it prints a report, and tries the same again
             )
+            said = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:  # onnxruntime's errors share no public base class
             raise not_onnx(error) from error
-        self.traits = Traits.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        self.traits = Traits.from_metadata(said)
         outlives_fork(self)
         self.takes_grid = takes_grid([found.name for found in self._session.get_inputs()])
 
