@@ -74,5 +74,5 @@ stage() {
 # ship NUMBER: score that stage and put it into the package.
 ship() {
     [ -z "${SETS:-}" ] || "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" \
-        --family "${model%-x*}" --sets-dir "$SETS" --training "made by runs/$model.sh"
+        --family "${model%-x*}" --sets-dir "$SETS"
 }

@@ -57,7 +57,6 @@ def test_a_stage_is_what_the_run_said() -> None:
         "hours": "0.2500",
         "initial_weights": "/runs/a/model.safetensors, previous",
         "teachers": "rlfn_s_x4.pth",
-        "data": "div2k.pack: 800 pictures, bicubic",
     }
     stage = stage_of(said, number=3)
     assert stage == {
