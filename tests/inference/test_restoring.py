@@ -113,9 +113,7 @@ class TestWithAFamilyForPhotographs:
         assert run(NOISY, width=100, restore=1).model == f"{PHOTO}-x4"
 
     def test_int8_cannot_be_blended(self) -> None:
-        with pytest.raises(
-            OptionError, match=r"cannot be blended in int8\. Give restore=off or restore=1, or precision"
-        ):
+        with pytest.raises(OptionError, match=r"cannot be blended in int8\. Give restore=off or restore=1"):
             run(NOISY, restore=0.5, precision="int8")
         enlarger = Enlarger(EnlargeOptions(model=CLEAN, precision="int8", **FAST))
         assert enlarger.plan(SMOOTH).upscaler.model == f"{CLEAN}-x4"

@@ -66,3 +66,13 @@ def test_unknown_names_are_answered_with_those_that_exist() -> None:
         catalog.model_for_scale(7)
     with pytest.raises(OptionError, match=r"There is no int3 onnx file of rlfn-s-x4\. It has: .*onnx fp32"):
         catalog.get_model("rlfn-s-x4").file("onnx", "int3")
+
+
+def test_families_for_photographs_belong_to_families_and_blend_with_models_of_one_network() -> None:
+    for clean, photo in catalog.photo_families().items():
+        assert {clean, photo} <= set(catalog.families())
+    for model in catalog.models().values():
+        if model.clean is not None:
+            end = catalog.get_model(model.clean)
+            assert (end.variant, end.scale) == (model.variant, model.scale)
+            assert catalog.photo_families()[end.family] == model.family

@@ -57,6 +57,7 @@ def test_a_stage_is_what_the_run_said() -> None:
         "hours": "0.2500",
         "initial_weights": "/runs/a/model.safetensors, previous",
         "teachers": "rlfn_s_x4.pth",
+        "data": "div2k.pack: 800 pictures, bicubic",
     }
     stage = stage_of(said, number=3)
     assert stage == {
@@ -68,8 +69,9 @@ def test_a_stage_is_what_the_run_said() -> None:
         "seconds": 900,
         "start": "model.safetensors",
         "teacher": "rlfn_s_x4.pth",
-        "data": "",
+        "data": "div2k.pack: 800 pictures, bicubic",
         "note": "",
     }
     assert stage.keys() == entries()["rlfn-s-x4"]["chain"][0].keys()
+    assert stage_of({**said, "teachers": "none"})["teacher"] is None
     assert stage_of({"trained": "somehow"}) is None

@@ -29,7 +29,7 @@ from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import settings_of_run
-from rlfn.training.signals import StopRequest
+from rlfn.training.signals import StopRequest, stop_on_signals
 
 CPU = Devices(accelerator="cpu")
 TWO_STAGES = (
@@ -311,7 +311,14 @@ def test_the_command_line_stops_and_goes_on(
     assert command("train", "--resume", "runs/mine", "--accelerator", "cpu").status == 0
     metadata = load_checkpoint(tmp_path / "runs/mine/model.safetensors").metadata
     assert (metadata["iterations"], metadata["lr_pixels"]) == ("8", str(8 * 2 * 16**2))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_signals_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_command_line_refuses_contradictions_and_shows_the_cost(command, tmp_path: Path) -> None:

@@ -8,16 +8,14 @@ work is. Signals, threads and environment variables are set here, never below.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from contextlib import suppress
 from io import TextIOWrapper
 
 import click
 
 from rlfn import __version__
-from rlfn.cli import completion, data, doctor, evaluate, models, profile, study, train, upscale
+from rlfn.cli import completion, data, doctor, evaluate, models, profile, signals, study, train, upscale
 from rlfn.cli.commands import Group, NothingAsked
 from rlfn.cli.messages import Session, explain, printable, say_traceback
 
@@ -63,10 +61,19 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
     if completion.VARIABLE in os.environ:
         app.main(prog_name="rlfn", complete_var=completion.VARIABLE)
-    _end_on_signals()
+    signals.tidy_up_on_signals()
     debug, arguments = _take_debug(sys.argv[1:])
     session = Session(debug)
-    status = _run(arguments, session)
+    try:
+        status = _run(arguments, session)
+    except KeyboardInterrupt:  # a second one, while the first is dealt with
+        status = _INTERRUPTED
+    except SystemExit:
+        signals.end_on_signals()
+        raise
+    if status == _INTERRUPTED:
+        signals.end_on_signals()
+        _tell("rlfn: stopped.")
     if session.unprintable is not None:
         _drop(sys.stdout)
         _tell(f"rlfn: What is printed cannot be written: {explain(session.unprintable)}")
@@ -83,9 +90,9 @@ def _run(arguments: list[str], session: Session) -> int:
                 sys.stdout.flush()
         return 0
     except click.exceptions.Exit as end:
-        status = end.exit_code
+        return end.exit_code
     except KeyboardInterrupt:
-        status = _INTERRUPTED
+        return _INTERRUPTED
     except BrokenPipeError:
         _drop(sys.stdout)  # nobody reads any more
         return 1
@@ -97,9 +104,6 @@ def _run(arguments: list[str], session: Session) -> int:
             say_traceback(error)
         _tell(f"rlfn: {printable(explain(error, session.command))}")
         return _FAILED
-    if status == _INTERRUPTED:
-        _tell("rlfn: stopped.")
-    return status
 
 
 def _tell(text: str) -> None:
@@ -112,19 +116,6 @@ def _drop(stream: object) -> None:
     """Send what is left in a stream's buffer nowhere: it must not raise again at the end."""
     if isinstance(stream, TextIOWrapper):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _end_on_signals() -> None:
-    """Let a terminated job tidy up as an interrupted one does."""
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _end)
-
-
-def _end(number: int, frame: object) -> None:
-    sys.exit(128 + number)
 
 
 def _take_debug(arguments: list[str]) -> tuple[bool, list[str]]:

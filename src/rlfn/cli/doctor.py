@@ -135,7 +135,6 @@ def _speed(model: str) -> None:
 def _compare(name: str) -> None:
     """Time the installed engines by turns at several sizes; say which is the fastest, and which one 'auto' takes."""
     from functools import partial
-    from importlib.util import find_spec
 
     import numpy as np
 
@@ -144,22 +143,27 @@ def _compare(name: str) -> None:
     from rlfn.inference.upscaler import Upscaler
     from rlfn.models.reference import Reference
 
-    model = Reference(name)
-    engines = [engine for engine, row in ENGINES.items() if find_spec(row.module) is not None and row.takes(model)]
-    upscalers = [Upscaler(name, engine) for engine in engines]
-    say(f"seconds a picture with {name}, medians:")
-    advice = []
+    model, upscalers = Reference(name), {}
+    for engine in _installed():
+        try:
+            if ENGINES[engine].takes(model):
+                upscalers[engine] = Upscaler(name, engine)
+        except RlfnError as error:
+            say(f"  {engine}: {explain(error)}")
+    lines = [f"seconds a picture with {name}, medians:"]
     with progress("Timing") as show:
         for number, (width, height) in enumerate(_SIZES):
             show(number, len(_SIZES), f"{width}x{height}")
             image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-            found = time_in_turn([partial(upscaler, image) for upscaler in upscalers], _SECONDS_EACH)
-            times = {engine: latency.median for engine, latency in zip(engines, found, strict=True)}
-            cells = ", ".join(f"{engine} {seconds:.3f}" for engine, seconds in times.items())
-            best, taken = min(times, key=lambda engine: times[engine]), choose_engine(model, width * height)
-            gain = times[taken] / times[best] if taken in times else 1.0
-            advice.append(f"  {width}x{height}: {cells}")
-            hint = f"; --engine {best} is {gain:.2f} times as fast" if best != taken else ""
-            advice.append(f"    'auto' takes {taken}{hint}")
-    for line in advice:
-        say(line)
+            found = time_in_turn([partial(upscaler, image) for upscaler in upscalers.values()], _SECONDS_EACH)
+            times = {engine: latency.median for engine, latency in zip(upscalers, found, strict=True)}
+            lines.append(f"  {width}x{height}: {listing(f'{engine} {time:.3f}' for engine, time in times.items())}")
+            lines.append(f"    {_advice(times, choose_engine(model, width * height))}")
+    say(*lines)
+
+
+def _advice(times: dict[str, float], taken: str) -> str:
+    best = min(times, key=lambda engine: times[engine])
+    if best == taken or taken not in times:
+        return f"'auto' takes {taken}"
+    return f"'auto' takes {taken}; --engine {best} is {times[taken] / times[best]:.2f} times as fast"

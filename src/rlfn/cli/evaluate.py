@@ -47,7 +47,11 @@ if TYPE_CHECKING:
     show_default="clean",
 )
 @options.option(
-    "--metric", type=options.METRIC, multiple=True, help="A further measure; may be repeated.", show_default=False
+    "--metric",
+    type=options.METRIC,
+    multiple=True,
+    help="A further measure: ssimulacra2 or ms-ssim; may be repeated.",
+    show_default=False,
 )
 @options.self_ensemble
 @options.option("--save", type=options.FOLDER, help="Write every result as PNG below this folder.")

@@ -46,6 +46,7 @@ def arrivals(folder: Path, *, recursive: bool, settle: float = 1.0, stop: Event 
         raise_interrupt=True,
     )
     settled = _settled(folder, recursive, given, moving, settle=0.0)
+    missed = True  # what came between the first look and the watch's beginning
     while True:
         if settled:
             yield settled
@@ -56,7 +57,8 @@ def arrivals(folder: Path, *, recursive: bool, settle: float = 1.0, stop: Event 
         except StopIteration:
             return
         # what still moves tells of itself only by its stamp
-        settled = _settled(folder, recursive, given, moving, settle) if changed or moving else []
+        settled = _settled(folder, recursive, given, moving, settle) if changed or moving or missed else []
+        missed = False
 
 
 def _settled(
