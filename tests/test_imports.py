@@ -16,7 +16,7 @@ TORCH_SIDE = ("networks", "training", "export", "studies", "integrations")
 
 LADDER = (
     {"errors", "telemetry"},
-    {"atomic"},
+    {"atomic", "forked"},
     {"models", "images"},
     {"networks"},
     {"inference"},

@@ -18,6 +18,8 @@ from rlfn.errors import OutputError, setting
 
 _SPOOL_BYTES = 64 << 20
 
+_unfinished: set[Path] = set()
+
 
 def check_path(path: Path, *, make_folders: bool = True) -> None:
     """Check, before any work, that ``path`` can become a file, as far as can be told without trying.
@@ -66,6 +68,7 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
     temporary = path.with_name(f".rlfn-{secrets.token_hex(8)}.part")
     with _explained(f"'{path}'"):
         mode = None if path.is_symlink() or not path.exists() else path.stat().st_mode & 0o7777
+        _unfinished.add(temporary)
         try:
             with temporary.open("x+b") as stream:
                 encode(stream)
@@ -77,6 +80,15 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+        finally:
+            _unfinished.discard(temporary)
+
+
+def drop_unfinished() -> None:
+    """Remove what is being written: for a process that is about to end without unwinding."""
+    for temporary in tuple(_unfinished):
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -127,20 +139,24 @@ def _explained(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Put Ctrl-C off until the block ends.
+    """Put Ctrl-C and the signals that end a process off until the block ends.
 
     An exception that strikes while C code calls back into Python is printed and forgotten, so a save that was
     interrupted there would pass for a failed one, and a folder job would go on.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    taken = {number: handler for number, handler in handlers.items() if callable(handler)}
     struck: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: struck.append((number, frame)))
+    for number in taken:
+        signal.signal(number, lambda number, frame: struck.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in taken.items():
+            signal.signal(number, handler)
         if struck:
-            handler(*struck[0])
+            taken[struck[0][0]](*struck[0])

@@ -77,6 +77,10 @@ class TrainingError(RlfnError):
     """A training run cannot go on."""
 
 
+class ForkedError(RlfnError):
+    """A forked process cannot use a library whose threads stayed in the process that it was forked from."""
+
+
 class MissingExtraError(RlfnError, ImportError):
     """A feature needs packages that the base install leaves out."""
 

@@ -181,3 +181,15 @@ def test_a_link_of_the_outputs_name_is_replaced_so_it_is_no_clash(here: Path) ->
     for name in ("a", "b"):
         os.symlink("../c.png", f"out/{name}_x4.png")
     assert len(make_plan(["a.png", "b.png"], "out", Naming("x4")).jobs) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_out_of_the_output_folder_are_noted(here: Path) -> None:
+    touch("in/a.png", "in/sub/b.png", "in/other/c.png")
+    Path("elsewhere").mkdir()
+    Path("out/other").mkdir(parents=True)
+    Path("out/sub").symlink_to(here / "elsewhere")
+    plan = make_plan(["in"], "out", Naming("x4", recursive=True))
+    assert plan.elsewhere == [Path("out/sub")]
+    Path("linked").symlink_to(here / "out/other")
+    assert make_plan(["in"], "linked", Naming("x4", recursive=True)).elsewhere == []  # the output itself was asked for

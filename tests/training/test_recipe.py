@@ -145,3 +145,32 @@ def test_the_recipe_in_the_docs_is_valid(tmp_path: Path) -> None:
     recipe = load_recipe(tmp_path / "docs.toml")
     assert recipe.stages[1].loss == {"l1": 0.2, "fourier": 0.05, "distillation": 0.8}
     assert recipe.stages[1].optimizer.name == "muon"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '{"x": ' * 40 + "1" + "}" * 40, "nested too deeply"),
+        ("a.toml", "x = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("a.toml", "seed = " + "9" * 5000, "not valid TOML"),
+        ("a.json", '{"seed": ' + "9" * 5000 + "}", "not valid JSON"),
+        ("a.toml", "seed = " + "9" * 4000, "At most 63"),
+        ("a.toml", "[a]\n" + ".".join("k" * 60) + " = 1", "nested too deeply"),
+        ("a.toml", "base = '../here/a.toml'", "its own base"),
+        ("a.toml", "base = 'a\\u0000.toml'", "recipe"),
+        ("a.json", "\ufeff{}", "not valid JSON"),
+    ],
+)
+def test_hostile_recipes(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / name).write_text(text)
+    with pytest.raises(OptionError, match=words) as told:
+        load_recipe(tmp_path / "here" / name)
+    assert len(str(told.value)) < 4000
+
+
+def test_hostile_overrides() -> None:
+    for value in ("9" * 5000, "[" * 5000):
+        with pytest.raises(OptionError, match="seed"):
+            load_recipe("rlfn-x2", [f"seed={value}"])

@@ -15,11 +15,12 @@ from io import TextIOWrapper
 import click
 
 from rlfn import __version__
-from rlfn.cli import completion, data, doctor, evaluate, models, profile, signals, study, train, upscale
+from rlfn.cli import completion, data, doctor, evaluate, models, profile, study, train, upscale
 from rlfn.cli.commands import Group, NothingAsked
 from rlfn.cli.messages import Session, explain, printable, say_traceback
+from rlfn.cli.signals import INTERRUPTED, ending_on_signals
+from rlfn.cli.streams import keep_natives_quiet
 
-_INTERRUPTED = 130
 _FAILED = 2
 
 
@@ -61,19 +62,15 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
     if completion.VARIABLE in os.environ:
         app.main(prog_name="rlfn", complete_var=completion.VARIABLE)
-    signals.tidy_up_on_signals()
     debug, arguments = _take_debug(sys.argv[1:])
     session = Session(debug)
+    if not debug:
+        keep_natives_quiet()
     try:
-        status = _run(arguments, session)
-    except KeyboardInterrupt:  # a second one, while the first is dealt with
-        status = _INTERRUPTED
-    except SystemExit:
-        signals.end_on_signals()
-        raise
-    if status == _INTERRUPTED:
-        signals.end_on_signals()
-        _tell("rlfn: stopped.")
+        with ending_on_signals():
+            status = _run(arguments, session)
+    except KeyboardInterrupt:  # in the last moment
+        status = INTERRUPTED
     if session.unprintable is not None:
         _drop(sys.stdout)
         _tell(f"rlfn: What is printed cannot be written: {explain(session.unprintable)}")
@@ -90,9 +87,9 @@ def _run(arguments: list[str], session: Session) -> int:
                 sys.stdout.flush()
         return 0
     except click.exceptions.Exit as end:
-        return end.exit_code
+        status = end.exit_code
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        status = INTERRUPTED
     except BrokenPipeError:
         _drop(sys.stdout)  # nobody reads any more
         return 1
@@ -104,6 +101,9 @@ def _run(arguments: list[str], session: Session) -> int:
             say_traceback(error)
         _tell(f"rlfn: {printable(explain(error, session.command))}")
         return _FAILED
+    if status == INTERRUPTED:
+        _tell("rlfn: stopped.")
+    return status
 
 
 def _tell(text: str) -> None:

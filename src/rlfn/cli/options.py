@@ -173,7 +173,7 @@ def _downloads() -> Iterable[str]:
 
 
 MODEL = Names("model", _models, files=True)
-MODEL_OR_SET = Names("model", lambda: (*_models(), *_sets()), files=True)
+MODEL_OR_SET = Names("model", lambda: (*_models(), *_sets(), *_spoils()), files=True)
 ENGINE = Names("engine", _engines)
 PRECISION = Names("precision", _precisions, listed=True)
 FORMAT = Names("format", _writable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ class Shown:
         self._places = {id(job): number for number, job in enumerate(plan.jobs)}
         self._to_stdout = any(job.target is None for job in plan.jobs)
         self._records: list[Record] = []
+        for folder in plan.elsewhere:
+            warn(f"{folder} is a link, or below one, that leads to {os.path.realpath(folder)}: results go there.")
         for folder, sentence in plan.unreadable:
             self.record(Record(str(folder), "", "failed", error=sentence))
         with progress("Upscaling") as self._show:

@@ -1,51 +1,102 @@
-"""What signals do to a command: the first ends it tidily, a storm of them leaves no tracebacks."""
+"""Signals that end a command: once, without a traceback, and also while native code runs."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import Any
 
-_CALM = 1.0
-"""A further signal counts once none came for so many seconds: tidying up is not interrupted by a key that repeats."""
+from rlfn.atomic import drop_unfinished
+
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+_GRACE = 3.0
+"""Seconds for which a command may tidy up. Python sees a signal only between two calls of native code."""
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C."""
 
 
-class _End:
-    """Ends the command at the first of several signals in a row."""
+class _Ending:
+    """The handler of all signals that end a command. The first one raises; the others find it ending already."""
 
     def __init__(self) -> None:
-        self._last = -_CALM
+        self._struck = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        before, self._last = self._last, time.monotonic()
-        if self._last - before >= _CALM:
-            _raise(number)
+        if self._struck:
+            return
+        self._struck = True
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
 
 
-def _raise(number: int) -> NoReturn:
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + number)
+@contextlib.contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP end what runs inside, each as it would by default, but in order.
 
-
-def tidy_up_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end the command as tidily as Ctrl-C does; who set handlers before keeps them."""
-    if threading.current_thread() is threading.main_thread():
-        for number in _numbers():
-            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(number, _End())
-
-
-def end_on_signals() -> None:
-    """Let a further signal end the process at once and in silence: all is tidied up."""
-    if threading.current_thread() is threading.main_thread():
-        for number in _numbers():
-            if signal.getsignal(number) is not signal.SIG_IGN:
+    What does not end within :data:`_GRACE` is ended here, its unfinished files removed. A command that takes signals
+    itself, as training does, is left alone. Afterwards the signals end the process at once, without a word.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ending, mine = _Ending(), []
+    for name in _ENDING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, ending)
+            mine.append(number)
+    told, tell = socket.socketpair()
+    tell.setblocking(False)
+    before = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_enforce, args=(told, ending), name="rlfn-signals", daemon=True).start()
+    try:
+        with _without_remarks():
+            yield
+    finally:
+        for number in mine:
+            if signal.getsignal(number) is ending:
                 signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(before)
+        tell.close()
 
 
-def _numbers() -> list[signal.Signals]:
-    return [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+def _enforce(told: socket.socket, ending: _Ending) -> None:
+    """End the process when a signal came and the main thread did not end by itself."""
+    with told:
+        while came := told.recv(1):
+            number = came[0]
+            if signal.getsignal(number) is not ending:
+                continue
+            time.sleep(_GRACE)
+            if signal.getsignal(number) is not ending:
+                continue
+            drop_unfinished()
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.write(sys.stderr.fileno(), b"rlfn: stopped.\n")
+            os._exit(INTERRUPTED if number == signal.SIGINT else 128 + number)
+
+
+@contextlib.contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Drop Python's remark on an ending that struck where no exception can rise, such as a destructor."""
+    hook = sys.unraisablehook
+
+    def remark(found: Any) -> None:
+        if not isinstance(found.exc_value, KeyboardInterrupt | SystemExit):
+            hook(found)
+
+    sys.unraisablehook = remark
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from rlfn.errors import DataError, listing, setting
 INDEX = "index.json"
 JOURNAL = "journal.jsonl"
 KIND, VERSION = "rlfn pack", 1
+
+_MOST_BYTES = 1 << 50
+_AGAIN = "Delete the folder and run `rlfn data pack` again."
 
 
 def layer_file(scale: int) -> str:
@@ -51,11 +55,21 @@ class PackEntry:
         return 3 * height * width
 
     @classmethod
-    def from_json(cls, row: dict[str, Any]) -> PackEntry:
-        """Rebuild an entry from its JSON form, whose keys are strings."""
+    def from_json(cls, row: dict[str, Any], scales: Iterable[int]) -> PackEntry:
+        """Rebuild an entry of a pack with ``scales`` from its JSON form, whose keys are strings.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError, OverflowError: it is not the form of an entry.
+        """
         offsets = {int(scale): int(offset) for scale, offset in row["offsets"].items()}
         checksums = {int(scale): int(checksum) for scale, checksum in row["checksums"].items()}
-        return cls(str(row["name"]), int(row["height"]), int(row["width"]), offsets, checksums, list(row["stamp"]))
+        made = cls(str(row["name"]), int(row["height"]), int(row["width"]), offsets, checksums, list(row["stamp"]))
+        for scale in (1, *scales):
+            if not 0 <= offsets[scale] < _MOST_BYTES or not 0 < made.count(scale) < _MOST_BYTES:
+                raise ValueError(f"{made.name} has no samples at scale {scale}")
+            if min(made.height, made.width) < 1 or checksums[scale] < 0:
+                raise ValueError(f"{made.name} has no size or no checksum at scale {scale}")
+        return made
 
 
 def seal(index: dict[str, Any]) -> dict[str, Any]:
@@ -94,8 +108,10 @@ class Pack(PictureStore):
         """
         path = Path(path)
         index = _read_index(path)
-        entries = [PackEntry.from_json(row) for row in index["pictures"]]
-        scales = tuple(int(scale) for scale in index["scales"])
+        try:
+            entries, scales, settings = _content(index)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise DataError(f"{path / INDEX} is damaged or not the index of a pack. {_AGAIN}") from error
         for scale in (1, *scales):
             file = path / layer_file(scale)
             needed = max((entry.offsets[scale] + entry.count(scale) for entry in entries), default=0)
@@ -105,7 +121,7 @@ class Pack(PictureStore):
                     f"The pack {path} is damaged: {file.name} has {size:,} bytes and {needed:,} are needed. "
                     "Delete the folder and run `rlfn data pack` again."
                 )
-        return cls(path, entries, scales, dict(index["settings"]))
+        return cls(path, entries, scales, settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pack.open, (self.path,)
@@ -182,15 +198,35 @@ def _read_index(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} {what}. Make a pack with: rlfn data pack PICTURES -o {path}")
     try:
         index = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}. Change its permissions.") from error
+    except (ValueError, RecursionError):
         index = None
     if not isinstance(index, dict) or index.get("kind") != KIND:
         raise DataError(f"{file} is damaged or not the index of a pack. Delete the folder and pack again.")
     if index.get("version") != VERSION:
         raise DataError(f"{file} has version {index.get('version')}; this rlfn reads version {VERSION}. Pack again.")
-    if index != seal(index):
+    if index != _sealed_again(index):
         raise DataError(f"{file} is damaged: its checksum is wrong. Delete the folder and run `rlfn data pack` again.")
     return index
+
+
+def _sealed_again(index: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        return seal(index)
+    except (ValueError, RecursionError):  # too deep, or a number of thousands of digits
+        return None
+
+
+def _content(index: dict[str, Any]) -> tuple[list[PackEntry], tuple[int, ...], dict[str, Any]]:
+    """Return an index's entries, scales and settings; one that was sealed over nonsense raises what it likes."""
+    scales = tuple(int(scale) for scale in index["scales"])
+    if sorted(set(scales)) != list(scales) or any(scale < 2 for scale in scales):
+        raise ValueError(f"scales {scales}")
+    entries = [PackEntry.from_json(row, scales) for row in index["pictures"]]
+    if not entries:
+        raise ValueError("no pictures")
+    return entries, scales, dict(index["settings"])
 
 
 def _map(file: Path) -> NDArray[np.uint8]:

@@ -182,11 +182,14 @@ def _read_journal(out: Path, settings: dict[str, Any]) -> list[PackEntry]:
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             rows.append(json.loads(line))
-        except ValueError:  # the line that was being written when the run ended
+        except (ValueError, RecursionError):  # the line that was being written when the run ended
             break
     if rows and rows[0] != settings:
         raise DataError(f"{out} holds an unfinished pack with other settings. Choose another -o or delete it.")
-    return [PackEntry.from_json(row) for row in rows[1:]]
+    try:
+        return [PackEntry.from_json(row, settings["scales"]) for row in rows[1:]]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{file} is damaged. Delete the folder and run `rlfn data pack` again.") from error
 
 
 def _check_space(out: Path, jobs: list[PackingJob], scales: tuple[int, ...]) -> None:

@@ -181,6 +181,9 @@ def _converted(given: Any, warnings: list[str]) -> NDArray[Any]:
     """Convert CMYK and Lab as those of files are."""
     import pyvips
 
+    from rlfn.images.codecs.vips import THREADS
+
+    THREADS.enter()
     image = pyvips.Image.new_from_array(np.asarray(given))
     if given.mode == "CMYK":
         image = image.copy(interpretation="cmyk")

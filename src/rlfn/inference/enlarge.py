@@ -104,6 +104,7 @@ class UpscalerPool:
         self._size = size
         self._kept: OrderedDict[Any, Upscaler] = OrderedDict()
         self._lock = Lock()
+        self._process = os.getpid()
 
     def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | Reference) -> Upscaler:
         """Return the upscaler of ``model`` with the engine, precision, threads and tile of ``options``."""
@@ -111,7 +112,10 @@ class UpscalerPool:
             return Upscaler(model, options.engine, tile=options.tile)
         how = (options.engine, options.threads, options.tile)
         reference = model if isinstance(model, Reference) else Reference(model)
-        key = (os.getpid(), reference.stamp, how, options.precision)
+        key = (reference.stamp, how, options.precision)
+        if self._process != os.getpid():  # forked: the lock may be held by a thread of the parent
+            self._lock, self._process = Lock(), os.getpid()
+            self._kept.clear()
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = Upscaler(model, *how, precision=options.precision)

@@ -15,6 +15,8 @@ from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.engines import AUTO, Engine, WholeEngine, load_engine
+from rlfn.inference.engines.base import check_finite, run_checked
+from rlfn.inference.footprint import bytes_per_pixel
 from rlfn.inference.frame import frame
 from rlfn.inference.processor import available_memory
 from rlfn.inference.tiling import Tile, check_tile, spans, tiles
@@ -27,7 +29,6 @@ TileProgress = Callable[[float], None]
 
 _LARGEST_TILE = 384
 _SMALLEST_TILE = 96
-_BYTES_PER_PIXEL = 2000
 _MEMORY_SHARE = 0.25
 
 # the eight symmetries of the square: (quarter turns, mirrored)
@@ -71,6 +72,13 @@ class Upscaler:
     ) -> None:
         check_tile(tile)
         self._arguments = (model, engine, threads, tile, precision)
+        self._load()
+        self._tile = tile
+        if tile != "auto" and tile != 0:
+            spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
+
+    def _load(self) -> None:
+        model, engine, threads, _, precision = self._arguments
         if isinstance(engine, str):
             first = model if model is not None else next(iter(catalog.models()))
             reference = first if isinstance(first, Reference) else Reference(first)
@@ -78,10 +86,8 @@ class Upscaler:
             self.model = reference.name
         else:
             self._engine, self.model = engine, engine.traits.variant
-        self._tile = tile
         self._lock = Lock()
-        if tile != "auto" and tile != 0:
-            spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
+        self._process = os.getpid()
 
     @property
     def scale(self) -> int:
@@ -130,8 +136,11 @@ class Upscaler:
 
         Raises:
             OptionError: an array of another kind.
+            ModelError: the engine failed, or returned what is no picture.
         """
         check_image(image)
+        if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
+            self._load()
         with self._lock:  # engines reuse their buffers
             return self._upscaled(image, _How(self_ensemble, wrap), progress)
 
@@ -221,7 +230,7 @@ class Upscaler:
                     axis_grid(rows.start, rows.stop, image.shape[0]),
                     axis_grid(columns.start, columns.stop, image.shape[1]),
                 )
-            sr = self._engine(lr, grid)[0]
+            sr = run_checked(self._engine, lr, grid, self.model)[0]
             # a picture that was padded to the smallest size is a single tile: crop the padding off with the margin
             bottom, right = min(rows.core_stop, height), min(columns.core_stop, width)
             yield (
@@ -241,6 +250,7 @@ class Upscaler:
         """Yield the results of an engine that cuts the picture up by itself, of ``size`` without its padding."""
         (height, width), scale, done = size, self.scale, 0
         for tile, block in engine.blocks(image, 255.0 / np.iinfo(image.dtype).max):
+            check_finite(block, self.model)
             rows, columns = height - tile.rows.core_start, width - tile.columns.core_start
             if rows > 0 and columns > 0:
                 yield tile, block[:, : rows * scale, : columns * scale]
@@ -254,7 +264,8 @@ class Upscaler:
             return int(max(image.shape[:2]))
         if self._tile != "auto":
             return self._tile
-        affordable = math.isqrt(int(available_memory() * _MEMORY_SHARE / _BYTES_PER_PIXEL))
+        a_pixel = bytes_per_pixel(self._engine.name, self._engine.traits.variant)
+        affordable = math.isqrt(int(available_memory() * _MEMORY_SHARE / a_pixel))
         smallest = max(_SMALLEST_TILE, 2 * self._engine.traits.margin + 24)
         side: int = max(smallest, min(_LARGEST_TILE, affordable))
         return side

@@ -36,12 +36,14 @@ class Plan:
         left_out: inputs that are outputs of others.
         others: pictures in folders of kinds that are not read.
         unreadable: (sub-folder, sentence) for those that cannot be listed.
+        elsewhere: folders of outputs that a link leads out of the output's own folder.
     """
 
     jobs: list[Job] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    elsewhere: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,9 @@ def _add_folder(plan: Plan, folder: Path, root: Path, output: Path, naming: Nami
         others = f" There are {len(found.others)} pictures of other kinds in it." if found.others else ""
         unreadable = f" {found.unreadable[0][1]}" if found.unreadable else ""
         raise PictureError(f"There are no pictures in {folder}.{others}{unreadable}{deeper}")
+    home = Path(file_key(root))
+    folders = dict.fromkeys(job.target.parent for job in jobs if job.target is not None)
+    plan.elsewhere += [one for one in folders if not Path(file_key(one)).is_relative_to(home)]
     plan.jobs += jobs
     plan.others += found.others
     plan.unreadable += found.unreadable

@@ -23,6 +23,8 @@ TENSORS = "safetensors"
 PRECISIONS = ("fp32", "bf16", "int8")
 """How a model can be computed. int8 has a file of its own; bf16 computes with the fp32 one."""
 
+_AGAIN = "Install rlfn again."
+
 SCORED_SET = "Set5"
 """The set by which a precision's loss is judged."""
 
@@ -124,14 +126,27 @@ class Model:
 def _manifest() -> dict[str, Any]:
     import json
 
-    found: dict[str, Any] = json.loads((WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
+    try:
+        found: dict[str, Any] = json.loads((WEIGHTS / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"The list of packaged models, {WEIGHTS / 'manifest.json'}, is damaged. {_AGAIN}") from error
     return found
 
 
 @lru_cache(maxsize=1)
 def models() -> dict[str, Model]:
-    """Return the packaged models by name, in the manifest's order: the default of a scale comes first."""
-    return {name: _model(name, entry) for name, entry in _manifest()["models"].items()}
+    """Return the packaged models by name, in the manifest's order: the default of a scale comes first.
+
+    Raises:
+        ModelError: the manifest is missing or damaged.
+    """
+    try:
+        found = {name: _model(name, entry) for name, entry in _manifest()["models"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"The list of packaged models, {WEIGHTS / 'manifest.json'}, is damaged. {_AGAIN}") from error
+    if not found:
+        raise ModelError(f"The list of packaged models, {WEIGHTS / 'manifest.json'}, is empty. {_AGAIN}")
+    return found
 
 
 def get_model(name: str) -> Model:

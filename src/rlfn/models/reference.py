@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rlfn.errors import ModelError, OptionError, listing, setting
 from rlfn.models import catalog
+from rlfn.models.graph_guard import check_graph
 
 GRAPH_SUFFIXES = (".onnx",)
-TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt")
+TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 class Reference:
@@ -91,15 +92,18 @@ class Reference:
 
         Raises:
             OptionError: there is no file of that precision.
-            ModelError: the file cannot be read or is damaged.
+            ModelError: the file cannot be read, is damaged, or does more than compute
+                (:func:`rlfn.models.graph_guard.check_graph`).
         """
         self.check_precision(precision)
         if self._model is not None:
             return self._model.file(catalog.GRAPH, "int8" if precision == "int8" else "fp32").read()
         try:
-            return self._path.read_bytes()
+            data = self._path.read_bytes()
         except OSError as error:
             raise ModelError(f"{self._path} cannot be read: {error.strerror}. Check the file.") from error
+        check_graph(data, self.label)
+        return data
 
     def weights(self) -> Path:
         """Return the file of the weights themselves.

@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from rlfn.errors import ModelError
+from rlfn.models.variants import SCALES
 
 GRID_INPUTS = ("rows", "columns", "pad_rows", "pad_columns")
 """The inputs that a graph made for tiles has beside ``lr``."""
+
+_WHOLE = {"scale": SCALES, "min_side": range(1, 1025), "margin": range(1025), "stride": range(1, 1025)}
+"""What a file may say in whole numbers. More than these no network needs, and work and memory grow with them."""
+
+_LONGEST = 20
 
 PLAIN_ESA_MARGIN = 60
 """The margin in px for tiles of a single-input graph whose network has ESA: such tiles are never exact."""
@@ -46,8 +52,13 @@ class Traits:
         """Read the traits back.
 
         Raises:
-            ModelError: one is missing or not a number, or the value range is not [0, 255].
+            ModelError: one is missing, not a number or outside what is allowed, or the value range is not [0, 255].
         """
+        for name in ("variant", "value_range", *_WHOLE):
+            if name not in metadata:
+                raise _untold(f"{name} is missing")
+            if name != "variant" and len(metadata[name]) > _LONGEST:
+                raise _untold(f"{name} is no number")
         try:
             traits = cls(
                 variant=metadata["variant"],
@@ -58,11 +69,12 @@ class Traits:
                 value_range=float(metadata["value_range"]),
                 exact=_is_exact(metadata),
             )
-        except (KeyError, ValueError) as error:
-            raise ModelError(
-                f"The ONNX file does not say what the runtime must know of its network ({error}). "
-                "Files that 'rlfn export' writes for any size do; export the weights again with it."
-            ) from None
+        except ValueError as error:
+            raise _untold(str(error)) from None
+        for name, allowed in _WHOLE.items():
+            if getattr(traits, name) not in allowed:
+                given = getattr(traits, name)
+                raise _untold(f"{name} is {given}; allowed are {allowed[0]} to {allowed[-1]}")
         if traits.value_range != 255.0:
             raise ModelError(f"The ONNX file takes [0, {traits.value_range:g}]. Networks here take [0, 255].")
         return traits
@@ -73,3 +85,10 @@ def _is_exact(metadata: Mapping[str, str]) -> bool:
     if "exact" in metadata:
         return metadata["exact"] == "True"
     return not (int(metadata["margin"]) == PLAIN_ESA_MARGIN and int(metadata["stride"]) > 1)
+
+
+def _untold(what: str) -> ModelError:
+    return ModelError(
+        f"The ONNX file does not say what the runtime must know of its network ({what}). "
+        "Files that 'rlfn export' writes for any size do; export the weights again with it."
+    )

@@ -23,11 +23,10 @@ from rlfn.atomic import write_bytes
 from rlfn.errors import ModelError, OptionError, listing
 from rlfn.models.variants import SCALES, VARIANTS, Variant, variant_from_sizes, variant_of
 from rlfn.networks.build import ARCHITECTURES, build, undeduced
+from rlfn.networks.unwrapping import NoTensors, tensors_in
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """The kinds of checkpoint file that can be read."""
-
-_WRAPPERS = ("params_ema", "params", "state_dict", "model", "model_state_dict")
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
                 f"{path} says it holds {key} {metadata[key]}, but its tensors are those of {key} {found}. "
                 "The file is damaged or was mislabelled; get it again from its source."
             )
-    if "value_range" in metadata and float(metadata["value_range"]) != 255.0:
+    if metadata.get("value_range", "255") not in ("255", "255.0"):
         raise ModelError(
-            f"{path} says its network takes [0, {metadata['value_range']}]. Networks here take [0, 255]. "
+            f"{path} says its network takes [0, {metadata['value_range'][:20]}]. Networks here take [0, 255]. "
             "Fold the range with rlfn.networks.checkpoints.fold_range and save the file again."
         )
     network = build(variant, scale)
@@ -127,15 +126,14 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path} cannot be read as PyTorch weights: it is damaged, or holds objects other than tensors. "
             "Only files of plain tensors are loaded, for safety."
         ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-            break
-    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ModelError(
-            f"{path} holds a {type(found).__name__}, not a state dict of tensors. It is not a network's file."
-        )
-    return {str(name).removeprefix("module."): tensor.float() for name, tensor in found.items()}, {}
+    return _unwrapped(found, path), {}
+
+
+def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
+    try:
+        return tensors_in(content)
+    except NoTensors as error:
+        raise ModelError(f"{path} {error}. It is not a network's file.") from None
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -152,11 +150,13 @@ def _is_torchscript(path: Path) -> bool:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name).float() for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path} cannot be read as safetensors: {error}. The file is damaged or of another kind."
         ) from error
+    return _unwrapped(content, path), metadata
 
 
 def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Variant, int]:

@@ -23,6 +23,7 @@ from rlfn.training.recipe import Recipe
 _SUFFIXES = (".toml", ".json")
 _ATTEMPTS = 3
 _STAND_INS = {"variant": "rlfn-s", "scale": 4}
+_DEEPEST = 32
 _EITHER = ({"iterations", "hours"}, {"patch", "hr_patch"})  # setting one takes the other's place
 
 
@@ -138,14 +139,20 @@ def _find(source: str, shipped: Mapping[str, Path]) -> Path:
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    path = Path(os.path.realpath(path))
     if path in seen:
         raise OptionError(f"The recipe {path} is its own base: {listing(seen)}.")
     kind = path.suffix[1:].upper()
     try:
         text = path.read_text(encoding="utf-8")
         raw: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"The recipe {path} is not valid {kind}: {error}.") from None
+    except OSError as error:
+        raise OptionError(f"The recipe {path} cannot be read: {error.strerror}. Check the file.") from None
+    except ValueError as error:  # Python says so of numbers of thousands of digits too
+        raise OptionError(f"The recipe {path} is not valid {kind}: {str(error).rstrip('.')}.") from None
+    except RecursionError:
+        raise OptionError(f"The recipe {path} is nested too deeply. Tables in tables need a few levels.") from None
+    _check_sizes(raw, str(path))
     if not isinstance(raw, dict):
         raise OptionError(f"The recipe {path} is not a table of keys. Give a resolved recipe, as studies write them.")
     if isinstance(raw.get("extensions"), list):  # a path may be relative to the recipe's own folder
@@ -161,6 +168,22 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     inherited = _read(found, (*seen, path))
     inherited.pop("name", None)
     return merge(inherited, raw)
+
+
+def _check_sizes(value: Any, source: str) -> None:
+    level = [value]
+    for _ in range(_DEEPEST):
+        long = next((one for one in level if isinstance(one, int) and abs(one) >= 1 << 63), None)
+        if long is not None:
+            raise OptionError(f"The recipe {source} has a whole number of {long.bit_length()} bits. At most 63 fit.")
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if level:
+        raise OptionError(f"The recipe {source} is nested too deeply. At most {_DEEPEST} levels are allowed.")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,8 +211,9 @@ def apply_override(raw: dict[str, Any], text: str) -> None:
         raise OptionError(f"{_given(text)} is not of the form key=value, for example stages.0.hours=0.5.")
     try:
         parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()
+    _check_sizes(parsed, f"with {_given(where)}")
     *parents, last = where.strip().split(".")
     place: Any = raw
     for depth, key in enumerate(parents):
@@ -254,7 +278,7 @@ def _explain(where: tuple[int | str, ...], kind: str, message: str, raw: Mapping
             given = given[part]
         except (KeyError, IndexError, TypeError):
             return f"{place}: {message}"
-    said = f" (given: {given!r})" if not isinstance(given, dict | list) and kind != "value_error" else ""
+    said = f" (given: {repr(given)[:200]})" if not isinstance(given, dict | list) and kind != "value_error" else ""
     return f"{place}: {message}{said}"
 
 

@@ -99,6 +99,7 @@ def _missing_rows(data: bytes) -> float:
     Where the data end too early, the decoder goes on with whatever follows. So the rows that change with other bytes
     before the end marker are those that are missing.
     """
+    vips.THREADS.enter()
     at = data.rfind(_END)
     other = np.random.default_rng(0).integers(1, 255, 4096, np.uint8).tobytes()
     one, two = (vips.load("jpeg", data[:at] + more + data[at:], fail_on="none") for more in (b"", other))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -12,12 +13,16 @@ import pyvips
 
 from rlfn.atomic import interrupts_held
 from rlfn.errors import OutputError
+from rlfn.forked import Threads
 from rlfn.images import exif as exif_block
 from rlfn.images.codecs.codec import Content, Encoding
 from rlfn.images.convert import as_srgb, from_float, full_range, unpremultiplied
 from rlfn.images.ifd import exhausting
 from rlfn.images.picture import Metadata, Unreadable
 from rlfn.images.stated import StatedColour
+
+THREADS = Threads("libvips", "read or write pictures")
+"""What decodes and encodes; reading a header starts none."""
 
 Error = pyvips.Error
 """What libvips raises."""
@@ -32,6 +37,21 @@ it streams by.
 
 # pyvips passes libvips' remarks to this logger; without a handler Python would print them to the user's terminal.
 logging.getLogger("pyvips").addHandler(logging.NullHandler())
+
+
+def _hear(domains: Iterable[bytes]) -> None:
+    """Let the libraries beneath libvips, which print to standard error, go the same way as libvips itself."""
+    glib, levels = pyvips.glib_lib, pyvips.GLogLevelFlags
+    every = sum(levels.LEVEL_TO_LOGGER)  # one bit a level
+    callback = getattr(pyvips, "_log_handler_cb", None)
+    if callback is None:
+        return
+    for domain in domains:
+        number = glib.g_log_set_handler(domain, every, callback, pyvips.ffi.NULL)
+        atexit.register(glib.g_log_remove_handler, domain, number)
+
+
+_hear((b"GLib", b"GLib-GObject", b"GLib-GIO", b"GModule"))
 
 _UNSTATED = (1.0, 1.0)  # libvips' resolution for a TIFF, WebP or AVIF file that states none, in pixels a millimetre
 _DEFAULT_RESOLUTION = 72 / 25.4  # what readers assume where nothing is stated
@@ -129,7 +149,9 @@ def content(
 
     Raises:
         Unreadable: pixels of a kind that cannot be taken.
+        ForkedError: libvips works in the process that this one was forked from.
     """
+    THREADS.enter()
     if image.format not in _DTYPES and image.interpretation not in _CONVERTED:
         raise Unreadable(
             f"holds pixels of type {image.format}. Allowed: 8 or 16 bit, or floating point from 0 to 1. "
@@ -192,6 +214,7 @@ def save(
         OutputError: libvips cannot encode the picture.
         OSError: the stream cannot be written.
     """
+    THREADS.enter()
     xres, yres = given.metadata.resolution or (_DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION)
     image = given.image.copy(xres=xres, yres=yres)
     exif = given.metadata.exif

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import ModelError, listing
+from rlfn.errors import ModelError, RlfnError, listing, setting
 from rlfn.inference.tiling import Tile
 from rlfn.models.grid import Grid, grid_matrices
 from rlfn.models.traits import GRID_INPUTS, Traits
@@ -42,6 +42,53 @@ class WholeEngine(Protocol):
         ...
 
 
+def run_checked(engine: Engine, lr: Array, grid: Grid | None, model: str) -> Array:
+    """Run an engine and check what comes out: a file from elsewhere may compute anything.
+
+    Args:
+        engine: the loaded network.
+        lr: (N, 3, H, W) float32 in [0, 255].
+        grid: where a tile lies in its image.
+        model: its name, for messages.
+
+    Returns:
+        (N, 3, sH, sW) float32, finite.
+
+    Raises:
+        ModelError: the engine failed, or the result is of another shape or kind, or not finite.
+    """
+    try:
+        sr = engine(lr, grid)
+    except (RlfnError, MemoryError):
+        raise
+    except Exception as error:  # engines' errors share no base class
+        raise ModelError(
+            f"The engine {engine.name} could not run {model} ({_first_words(error)}). Try {setting('tile', 128)} if "
+            "memory is short, or another model."
+        ) from error
+    scale = engine.traits.scale
+    wanted = (lr.shape[0], 3, lr.shape[2] * scale, lr.shape[3] * scale)
+    if not isinstance(sr, np.ndarray) or sr.dtype != np.float32 or sr.shape != wanted:
+        found = f"{getattr(sr, 'shape', type(sr).__name__)} {getattr(sr, 'dtype', '')}".rstrip()
+        raise ModelError(
+            f"{model} returned {found} where {wanted} float32 is right. It is not a network that upscales x{scale}; "
+            "use another model."
+        )
+    check_finite(sr, model)
+    return sr
+
+
+def check_finite(sr: Array, model: str) -> None:
+    """Refuse a result with samples that are no numbers.
+
+    Raises:
+        ModelError: there are some.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.isfinite(sr.sum()):  # quicker than every sample by itself
+            raise ModelError(f"{model} returned values that are no numbers. Its weights are damaged; get it again.")
+
+
 def takes_grid(inputs: list[str]) -> bool:
     """Tell from the names of a graph's inputs whether it takes a grid.
 
@@ -68,8 +115,11 @@ def feed(lr: Array, grid: Grid | None) -> dict[str, Array]:
 
 def not_onnx(error: Exception) -> ModelError:
     """Return the error for a model that an engine could not load."""
-    text = " ".join(re.sub(r"Exception from \S+:\d+:", "", str(error)).split())[:200].rstrip(". ")
     return ModelError(
-        f"The model cannot be loaded as an ONNX graph ({text}). "
+        f"The model cannot be loaded as an ONNX graph ({_first_words(error)}). "
         "The file is damaged or of another kind; get it again, or export the weights with 'rlfn export'."
     )
+
+
+def _first_words(error: Exception) -> str:
+    return " ".join(re.sub(r"Exception from \S+:\d+:", "", str(error)).split())[:200].rstrip(". ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlfn.errors import MissingExtraError
+from rlfn.forked import outlives_fork
 from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
 from rlfn.inference.processor import default_threads
 from rlfn.models.grid import Grid
@@ -36,6 +37,7 @@ class OpenVinoEngine:
             self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             raise not_onnx(error) from error
+        outlives_fork(self)
         self.takes_grid = takes_grid([found.any_name for found in graph.inputs])
 
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:

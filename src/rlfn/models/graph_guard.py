@@ -1,0 +1,318 @@
+"""Refuses a ``.onnx`` file from elsewhere that does more than compute, before any engine sees it.
+
+Engines trust their files: OpenVINO takes an address in this process's memory from a tensor's "external data", and both
+engines read other files, run loops without end and load operators of others. So the bytes are walked here, strictly: a
+field that :data:`_MESSAGES` does not name, or an operator that :data:`OPERATORS` does not, is refused.
+
+The format is protobuf (https://protobuf.dev/programming-guides/encoding/), the messages are those of onnx.proto
+(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). The base install has no package that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from rlfn.errors import ModelError
+
+OPERATORS = frozenset(
+    name
+    for line in (
+        "Abs Add AveragePool BatchNormalization Cast Clip Concat Constant Conv ConvTranspose DepthToSpace",
+        "DequantizeLinear Div Dropout Elu Erf Exp Flatten Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool",
+        "HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Log MatMul Max MaxPool Min",
+        "Mish Mul Neg PRelu Pad Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Resize Round",
+        "Selu Shape Sigmoid Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze",
+    )
+    for name in line.split()
+)
+"""The operators of ONNX's own domain that a network for pictures is made of: each works on what it is given, once."""
+
+_MOST_BYTES = 1 << 30
+_MOST_FIELDS = 1_000_000
+_MOST_RANK = 8
+_MOST_NUMBER = 1 << 16
+"""Of an attribute: a larger padding or stride only asks for memory."""
+
+_MOST_TEXT = 4096
+_MOST_FACTS = 64
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+_TEXT, _NUMBER, _FLOAT, _NUMBERS, _FLOATS, _RAW = "text", "number", "float", "numbers", "floats", "raw"
+
+_WIRES = {
+    _NUMBER: (_VARINT,),
+    _FLOAT: (_FIXED32,),
+    _NUMBERS: (_VARINT, _BYTES),
+    _FLOATS: (_FIXED32, _FIXED64, _BYTES),
+}
+"""How each kind of field is written; all others are bytes."""
+
+_MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
+    "model": {
+        1: ("ir_version", _NUMBER),
+        2: ("producer_name", _TEXT),
+        3: ("producer_version", _TEXT),
+        4: ("domain", _TEXT),
+        5: ("model_version", _NUMBER),
+        6: ("doc_string", _RAW),
+        7: ("graph", "graph"),
+        8: ("opset_import", "opset"),
+        14: ("metadata_props", "fact"),
+    },
+    "opset": {1: ("domain", _TEXT), 2: ("version", _NUMBER)},
+    "fact": {1: ("key", _TEXT), 2: ("value", _TEXT)},
+    "graph": {
+        1: ("node", "node"),
+        2: ("name", _TEXT),
+        5: ("initializer", "tensor"),
+        10: ("doc_string", _RAW),
+        11: ("input", "value"),
+        12: ("output", "value"),
+        13: ("value_info", "value"),
+        16: ("metadata_props", "note"),
+    },
+    "note": {1: ("key", _RAW), 2: ("value", _RAW)},
+    "node": {
+        1: ("input", _TEXT),
+        2: ("output", _TEXT),
+        3: ("name", _TEXT),
+        4: ("op_type", _TEXT),
+        5: ("attribute", "attribute"),
+        6: ("doc_string", _RAW),
+        7: ("domain", _TEXT),
+        9: ("metadata_props", "note"),
+    },
+    "attribute": {
+        1: ("name", _TEXT),
+        2: ("f", _FLOAT),
+        3: ("i", _NUMBER),
+        4: ("s", _TEXT),
+        5: ("t", "tensor"),
+        7: ("floats", _FLOATS),
+        8: ("ints", _NUMBERS),
+        9: ("strings", _TEXT),
+        13: ("doc_string", _RAW),
+        20: ("type", _NUMBER),
+    },
+    "tensor": {
+        1: ("dims", _NUMBERS),
+        2: ("data_type", _NUMBER),
+        4: ("float_data", _FLOATS),
+        5: ("int32_data", _NUMBERS),
+        7: ("int64_data", _NUMBERS),
+        8: ("name", _TEXT),
+        9: ("raw_data", _RAW),
+        10: ("double_data", _FLOATS),
+        12: ("doc_string", _RAW),
+        14: ("data_location", _NUMBER),
+        16: ("metadata_props", "note"),
+    },
+    "value": {1: ("name", _TEXT), 2: ("type", "type"), 3: ("doc_string", _RAW), 4: ("metadata_props", "note")},
+    "type": {1: ("tensor_type", "tensor type"), 6: ("denotation", _TEXT)},
+    "tensor type": {1: ("elem_type", _NUMBER), 2: ("shape", "shape")},
+    "shape": {1: ("dim", "side")},
+    "side": {1: ("dim_value", _NUMBER), 2: ("dim_param", _TEXT), 3: ("denotation", _TEXT)},
+}
+"""Of each message, the fields that are allowed by number: their names and kinds."""
+
+_REFUSED = {
+    ("model", 20): "training information",
+    ("model", 25): "functions of its own",
+    ("graph", 14): "quantisation notes",
+    ("graph", 15): "sparse tensors",
+    ("attribute", 6): "a graph inside an operator (a loop or a branch)",
+    ("attribute", 11): "a graph inside an operator (a loop or a branch)",
+    ("attribute", 21): "functions of its own",
+    ("attribute", 22): "sparse tensors",
+    ("attribute", 23): "sparse tensors",
+    ("tensor", 6): "tensors of text",
+    ("tensor", 13): "external data, which would be read from other files or from memory",
+}
+"""Fields that onnx.proto has and that are refused by name."""
+
+_REPEATED = {
+    *("opset_import", "metadata_props", "node", "initializer", "input", "output", "value_info", "attribute"),
+    *("floats", "ints", "strings", "dims", "float_data", "int32_data", "int64_data", "double_data", "dim"),
+}
+"""Fields that come more than once. Of others protobuf takes the last, or joins them: nothing checked would hold."""
+
+_SAMPLE_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
+"""Bytes of a sample by data type: float, uint8, int8, int32, int64, bool, float16, double, bfloat16."""
+
+
+_STORES = {"float_data": (1,), "int32_data": (2, 3, 6, 9, 10, 16), "int64_data": (7,), "double_data": (11,)}
+"""The data types whose samples can lie in each of a tensor's fields, beside "raw_data", which takes all."""
+
+
+class _Field(NamedTuple):
+    name: str
+    kind: str
+    number: int
+    content: memoryview
+
+
+class _Refused(Exception):  # noqa: N818
+    """What is wrong with a graph, as the end of a sentence that begins with "it"."""
+
+
+def check_graph(data: bytes, label: str) -> None:
+    """Refuse an ONNX file that holds anything but a plain graph of :data:`OPERATORS` with its weights inside.
+
+    Args:
+        data: the whole file.
+        label: what to call it in messages.
+
+    Raises:
+        ModelError: the file is damaged, of another kind, too large, or holds what is not allowed.
+    """
+    try:
+        if len(data) > _MOST_BYTES:
+            raise _Refused(f"has {len(data):,} bytes; allowed are {_MOST_BYTES:,}")
+        _Walk().message("model", memoryview(data))
+    except _Refused as error:
+        raise ModelError(
+            f"{label} is not a model that can be trusted as an ONNX graph: it {error}. Allowed is a single graph of "
+            "usual operators with its weights inside; get the file again, or export the weights with 'rlfn export'."
+        ) from None
+
+
+class _Walk:
+    """One walk over a file, with a limit on the fields that it meets."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_FIELDS
+
+    def message(self, kind: str, data: memoryview) -> None:
+        """Check a message and those inside it."""
+        found = list(self._fields(kind, data))
+        names = [field.name for field in found]
+        twice = [name for name in set(names) - _REPEATED if names.count(name) > 1]
+        if twice:
+            raise _Refused(f"is damaged: {kind}.{twice[0]} is there more than once")
+        for field in found:
+            if field.kind in _MESSAGES:
+                self.message(field.kind, field.content)
+        check = {"model": _check_model, "node": _check_node, "attribute": _check_attribute, "tensor": _check_tensor}
+        if kind in check:
+            check[kind](found)
+
+    def _fields(self, message: str, data: memoryview) -> Iterator[_Field]:
+        """Yield a message's fields; refuse those that it does not have, or that are written as another kind."""
+        allowed, at = _MESSAGES[message], 0
+        while at < len(data):
+            self._left -= 1
+            if self._left < 0:
+                raise _Refused(f"has more than {_MOST_FIELDS:,} parts")
+            tag, at = _varint(data, at)
+            number, wire = tag >> 3, tag & 7
+            if number not in allowed:
+                what = _REFUSED.get((message, number), f"parts that no ONNX file has ({message} {number})")
+                raise _Refused(f"holds {what}")
+            name, kind = allowed[number]
+            if wire not in _WIRES.get(kind, (_BYTES,)):
+                raise _Refused(f"is damaged: {message}.{name} is written as another kind")
+            begin, value = at, 0
+            if wire == _VARINT:
+                value, at = _varint(data, at)
+            elif wire == _BYTES:
+                length, begin = _varint(data, at)
+                at = begin + length
+            else:
+                at += 4 if wire == _FIXED32 else 8
+            if at > len(data):
+                raise _Refused("is cut short or damaged")
+            if kind == _TEXT and at - begin > _MOST_TEXT:
+                raise _Refused(f"has a text of {at - begin:,} bytes ({message}.{name}); allowed are {_MOST_TEXT:,}")
+            yield _Field(name, kind, value, data[begin:at])
+
+
+def _check_model(fields: list[_Field]) -> None:
+    if not any(field.name == "graph" for field in fields):
+        raise _Refused("holds no graph")
+    facts = sum(field.name == "metadata_props" for field in fields)
+    if facts > _MOST_FACTS:
+        raise _Refused(f"has {facts} entries of metadata; allowed are {_MOST_FACTS}")
+
+
+def _check_node(fields: list[_Field]) -> None:
+    domain = next((_shown(field) for field in fields if field.name == "domain"), "")
+    if domain not in ("", "ai.onnx"):
+        raise _Refused(f"uses operators of the domain '{domain}'")
+    kind = next((_shown(field) for field in fields if field.name == "op_type"), "")
+    if kind not in OPERATORS:
+        raise _Refused(f"uses the operator '{kind}', which is not allowed")
+
+
+def _check_attribute(fields: list[_Field]) -> None:
+    for field in fields:
+        if field.name in ("i", "ints"):
+            wrong = next((number for number in _numbers(field) if abs(number) > _MOST_NUMBER), None)
+            if wrong is not None:
+                raise _Refused(f"gives an operator the number {wrong}; allowed are {_MOST_NUMBER:,}")
+
+
+def _check_tensor(fields: list[_Field]) -> None:
+    """Check that a tensor's samples lie inside the file, and are as many as its shape says."""
+    kind = next((field.number for field in fields if field.name == "data_type"), 0)
+    if kind not in _SAMPLE_BYTES:
+        raise _Refused(f"has a tensor of the data type {kind}, which is not allowed")
+    sides: list[int] = []
+    stored: dict[str, int] = {}
+    for field in fields:
+        if field.name == "dims":
+            sides += _numbers(field)
+        elif field.name == "data_location" and field.number != 0:
+            raise _Refused(f"holds {_REFUSED['tensor', 13]}")
+        elif field.name == "raw_data":
+            stored[field.name], rest = divmod(len(field.content), _SAMPLE_BYTES[kind])
+            if rest:
+                raise _Refused("has a tensor with a part of a sample")
+        elif field.name in _STORES:
+            if kind not in _STORES[field.name]:
+                raise _Refused(f"has a tensor of the data type {kind} in {field.name}")
+            stored[field.name] = stored.get(field.name, 0) + _count(field)
+    if len(sides) > _MOST_RANK or any(side < 0 for side in sides):
+        raise _Refused(f"has a tensor of the shape {tuple(sides[: _MOST_RANK + 1])}, which is not allowed")
+    if len(stored) > 1 or sum(stored.values()) != prod(sides):
+        raise _Refused(f"has a tensor of the shape {tuple(sides)} with {sum(stored.values())} samples")
+
+
+def _shown(field: _Field) -> str:
+    return bytes(field.content[:60]).decode("ascii", "backslashreplace")
+
+
+def _count(field: _Field) -> int:
+    """Return how many numbers a field holds, which come one by one or many together."""
+    if field.kind == _FLOATS:
+        return len(field.content) // (8 if field.name == "double_data" else 4)
+    return int(np.count_nonzero(np.frombuffer(field.content, np.uint8) < 128))  # the last byte of each
+
+
+def _numbers(field: _Field) -> list[int]:
+    """Return the few numbers of a field; negative ones are written in two's complement."""
+    if len(field.content) > _MOST_TEXT:
+        raise _Refused(f"has {len(field.content):,} bytes of {field.name}; allowed are {_MOST_TEXT:,}")
+    found, at = [], 0
+    while at < len(field.content):
+        value, at = _varint(field.content, at)
+        found.append(value - (1 << 64) if value >= 1 << 63 else value)
+    return found
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Read a number of base 128, lowest digits first; return it and where it ends."""
+    value = shift = 0
+    while at < len(data) and shift < 70:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            if value >= 1 << 64:
+                break
+            return value, at
+    raise _Refused("is cut short or damaged")

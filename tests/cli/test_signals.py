@@ -1,0 +1,115 @@
+"""Signals and streams of the whole command, as a program of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlfn.images.files import Picture, write_picture
+from synthetic import synthetic
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+_NATIVE = """
+import hashlib, sys
+from pathlib import Path
+from rlfn.atomic import to_path
+from rlfn.cli.signals import ending_on_signals
+
+def encode(stream):
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", (1 << 31) - 1)  # hours, in one call that lets other threads run
+
+with ending_on_signals():
+    to_path(Path("out.bin"), encode)
+"""
+
+_NOISE = """
+import os, sys
+from rlfn.cli.streams import keep_natives_quiet
+keep_natives_quiet()
+os.write(1, b"native out")
+os.write(2, b"native err")
+print("said")
+print("warned", file=sys.stderr)
+"""
+
+
+def start(code: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_native_code_does_not_keep_a_command_alive(tmp_path: Path, number: str, status: int) -> None:
+    process = start(_NATIVE, tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(getattr(signal, number))
+    _, told = process.communicate(timeout=120)
+    assert (process.returncode, told) == (status, "rlfn: stopped.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_storm_of_signals_leaves_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        write_picture(Picture(synthetic(40, 40, number)), tmp_path / "in" / f"{number:02}.png")
+    code = "import sys; from rlfn.cli import main; sys.argv[0] = 'rlfn'; print('begun', flush=True); main()"
+    process = start(code, tmp_path, "upscale", "in", "-o", "out", "-m", "rlfn-xs-x2", "--engine", "onnxruntime")
+    assert process.stdout is not None
+    process.stdout.readline()
+    while process.poll() is None and not any(tmp_path.glob("out/*.png")):
+        time.sleep(0.01)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 20:
+        if process.poll() is None:
+            process.send_signal(number)
+            time.sleep(0.001)
+    _, told = process.communicate(timeout=120)
+    assert "Traceback" not in told
+    assert "Exception" not in told
+    assert process.returncode in (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
+    assert not list(tmp_path.glob("out/.*"))
+
+
+def test_what_native_code_prints_goes_nowhere(tmp_path: Path) -> None:
+    process = start(_NOISE, tmp_path)
+    assert process.communicate(timeout=60) == ("said\n", "warned\n")
+
+
+def test_closed_streams_are_not_given_to_the_next_file(tmp_path: Path) -> None:
+    code = "import os\n" + _NOISE + "\nprint(open('a.txt', 'w').fileno() > 2, file=sys.stderr)"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == "warned\nTrue\n"
+
+
+@pytest.mark.parametrize("redirect", [">&-", "> /dev/full"])
+def test_unwritable_standard_output(tmp_path: Path, redirect: str) -> None:
+    if redirect.endswith("full") and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    write_picture(Picture(synthetic(16, 20)), tmp_path / "a.png")
+    command = f'"$0" -m rlfn upscale a.png -o b.png -m rlfn-xs-x2 --engine onnxruntime {redirect}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (tmp_path / "b.png").is_file()
+    assert "Traceback" not in done.stderr
+    if redirect == ">&-":
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert done.returncode == 1
+        assert done.stderr.startswith("rlfn: What is printed cannot be written")
