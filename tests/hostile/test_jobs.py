@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rlfn.data.pack import Pack
+from rlfn.data.pack import JOURNAL, Pack
 from rlfn.images.files import Picture, read_picture, write_picture
 from synthetic import synthetic
 
@@ -65,36 +66,36 @@ def check_outputs(folder: Path) -> int:
     return len(found)
 
 
-def killed(folder: Path, rng: random.Random, longest: float, *arguments: str) -> bool:
-    """Run a command and kill it at a random moment; return whether it was still at work."""
-    process = start(folder, *arguments)
-    try:
-        process.wait(rng.uniform(0.0, longest))
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return True
+def killed(folder: Path, rng: random.Random, made: Callable[[], int], *arguments: str) -> bool:
+    """Run a command and kill it a moment after it made its next few files; return whether it was still at work."""
+    process, wanted = start(folder, *arguments), made() + rng.randint(0, 8)
+    while process.poll() is None and made() < wanted:
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0.0, 0.1))
+    process.kill()
     process.communicate()
-    return False
+    return process.returncode == -signal.SIGKILL
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.is_file() else []
 
 
 @pytest.mark.heavy
 def test_killed_folder_jobs(tmp_path: Path) -> None:
     pictures(tmp_path, 30)
     before, rng, at_work = stamps(tmp_path / "in"), random.Random(0), 0
-    began = time.monotonic()
-    assert start(tmp_path, *_UPSCALE).wait() == 0
-    whole = time.monotonic() - began
     for _ in range(KILLS):
         for path in sorted((tmp_path / "out").rglob("*.png"))[:20]:
             path.unlink()
-        at_work += killed(tmp_path, rng, whole, *_UPSCALE)
+        at_work += killed(tmp_path, rng, lambda: len(list((tmp_path / "out").rglob("*.png"))), *_UPSCALE)
         check_outputs(tmp_path)
         assert stamps(tmp_path / "in") == before
     process = start(tmp_path, *_UPSCALE)
     _, told = process.communicate()
     assert process.returncode == 0, told
     assert check_outputs(tmp_path) == 30
+    assert at_work > KILLS // 2
     print(f"folder jobs: {KILLS} tried, {at_work} killed at work, 0 outputs damaged, inputs as they were")
 
 
@@ -104,13 +105,14 @@ def test_killed_packing(tmp_path: Path) -> None:
     pictures(tmp_path, 60)
     rng, at_work = random.Random(1), 0
     for _ in range(KILLS // 2):
-        at_work += killed(tmp_path, rng, 6.0, *_PACK)
+        at_work += killed(tmp_path, rng, lambda: len(_lines(tmp_path / "pack" / JOURNAL)), *_PACK)
     process = start(tmp_path, *_PACK)
     _, told = process.communicate()
     assert process.returncode == 0, told
     pack = Pack.open(tmp_path / "pack")
     pack.verify()
     assert len(pack) == 60
+    assert at_work > 0
     print(f"packing: {KILLS // 2} tried, {at_work} killed at work, the pack is whole")
 
 

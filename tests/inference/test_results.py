@@ -92,7 +92,7 @@ def test_traits_that_cannot_be(key, value):
         Traits.from_metadata({**_GOOD, key: value})
 
 
-@pytest.mark.parametrize("key", sorted(_GOOD))
+@pytest.mark.parametrize("key", sorted(_GOOD.keys() - {"exact"}))
 def test_traits_that_are_missing(key):
     with pytest.raises(ModelError, match=f"{key} is missing"):
         Traits.from_metadata({name: value for name, value in _GOOD.items() if name != key})
