@@ -4,7 +4,7 @@
 
 The plain loader does what EDSR-style frameworks do in one worker: it opens the high- and the low-resolution PNG with
 Pillow, crops both, mirrors and turns them, and stacks the batch. It is given the very crops that the pack's sampler
-draws, so both end with the same bytes (this is asserted), and both run in one thread, by turns, in one process.
+draws, so both end with the same bytes (this is asserted), and both run in one thread, interleaved in one process.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python benchmarks/engines.py [--model rlfn-s-x4] [--threads N] [--rounds 3] [--sizes 128x128 320x180 ...]
 
-Seconds a picture, warm, by turns in one process, medians over the rounds; and once for each engine, in a fresh process,
+Seconds a picture, warm, interleaved in one process, medians of the rounds; and once for each engine, in a new process,
 the seconds from nothing imported to the end of a first picture of 64x64 px, less a second such picture: its start.
 """
 

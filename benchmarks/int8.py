@@ -1,4 +1,4 @@
-"""A packaged model's int8 file beside its fp32 file, by turns in one process, and where ONNX Runtime's time goes.
+"""A packaged model's int8 file beside its fp32 file, interleaved in one process, and where ONNX Runtime's time goes.
 
     python benchmarks/int8.py [--models rlfn-s-x4] [--engines onnxruntime openvino] [--size 128x128] [--threads 1]
     python benchmarks/int8.py --profile
@@ -95,7 +95,7 @@ def main() -> None:
                 profile(model, precision, (height, width), given.threads, given.rounds)
         return
     what = "processor" if given.cpu else "clock"
-    print(f"{given.size}, {given.threads} thread(s), {given.rounds} rounds by turns, {what} time")
+    print(f"{given.size}, {given.threads} thread(s), {given.rounds} rounds interleaved, {what} time")
     print(f"{'model':>12} {'engine':>12} {'fp32 ms':>9} {'int8 ms':>9} {'speed':>7}")
     for model in given.models:
         for engine in given.engines:

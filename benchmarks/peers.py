@@ -1,4 +1,4 @@
-"""What a person would take instead: other programs and networks on the same picture, x4, on the CPU, by turns.
+"""What a person would take instead: other programs and networks on the same picture, x4, on the CPU, interleaved.
 
     python benchmarks/peers.py [--size 320x180] [--threads N] [--rounds 3] [--peers DIR] [--only NAME ...]
 

@@ -1,4 +1,4 @@
-"""Whole training steps beside a plain loop, with the same network, batch and threads, by turns in one process.
+"""Whole training steps beside a plain loop, with the same network, batch and threads, interleaved in one process.
 
     python benchmarks/training.py [--pictures DIR] [--variant rlfn-s] [--scale 4] [--patch 48] [--batch 16]
                                   [--rounds 5] [--threads N]

@@ -1,4 +1,4 @@
-"""Ours beside the same weights run the way the official code runs them, by turns in one process.
+"""Ours beside the same weights run the way the official code runs them, interleaved in one process.
 
     python benchmarks/upscale.py [--engine auto] [--threads N] [--rounds 3] [--sizes 320x180 640x360 1280x720]
 

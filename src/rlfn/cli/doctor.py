@@ -133,7 +133,7 @@ def _speed(model: str) -> None:
 
 
 def _compare(name: str) -> None:
-    """Time the installed engines by turns at several sizes; say which is the fastest, and which one 'auto' takes."""
+    """Time the installed engines interleaved at several sizes; say which is the fastest, and which one 'auto' takes."""
     from functools import partial
 
     import numpy as np

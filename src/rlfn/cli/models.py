@@ -201,7 +201,7 @@ def export(
     if report.milliseconds is not None:
         own, reference = report.milliseconds
         height, width = report.timed_size
-        say(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, in turn: {reference:.1f} ms")
+        say(f"{own:.1f} ms at {width}x{height}; onnxruntime in fp32, interleaved: {reference:.1f} ms")
     say(*report.notes)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @argument("models", "Packaged models or files.", type=options.MODEL, nargs=-1, required=True, metavar="MODEL...")
 @options.option("--input", type=click.STRING, metavar="WxH", help="The LR picture.", show_default="256x256")
 @options.option("--result", type=click.STRING, metavar="WxH", help="Instead: the size of the result, such as 1280x720.")
-@options.flag("--compare", help="Time the models in turn and print the ratios.")
+@options.flag("--compare", help="Time the models interleaved and print the ratios.")
 @options.engine
 @options.measured_precision
 @options.threads

@@ -231,7 +231,7 @@ def _time(
     folder: Path,
     seconds: float,
 ) -> tuple[float, float]:
-    """Return the median milliseconds of the export and of fp32 in onnxruntime, called in turn."""
+    """Return the median milliseconds of the export and of fp32 in onnxruntime, interleaved."""
     from rlfn.evaluation.profile import time_in_turn
 
     reference = folder / "reference.onnx"

@@ -34,7 +34,7 @@ class ExportReport:
         files: what was written, the main file first.
         size: bytes of all files.
         agreement: how far it is from torch.
-        milliseconds: median latencies in ms, of the export and of fp32 in onnxruntime, in turn; None if not measured.
+        milliseconds: median latencies in ms, of the export and of fp32 in onnxruntime, interleaved; None: not measured.
         timed_size: (height, width) of the picture they were measured on.
         notes: what the user should know of how runtimes treat the file, a sentence or two each; settings are marked as
             in :func:`rlfn.errors.setting`.

@@ -30,7 +30,7 @@ def run(request: StudyRequest) -> bool:
         "shallow residual blocks removed (RLFB). All four in RFDN's frame, six blocks, x4, trained alike.",
     )
     extra = {**costs(_BLOCKS, comparison.measured.scale), **latency_columns(comparison)}
-    page.facts["latency"] = "median, a result of 1280x720, the networks timed in turn"
+    page.facts["latency"] = "median, a result of 1280x720, the networks measured interleaved"
     comparison.report(page, comparison.table(extra, {"parameters, K": 1}))
     return True
 

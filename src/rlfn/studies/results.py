@@ -79,7 +79,9 @@ def run(request: StudyRequest) -> bool:
     latencies = timer.latencies({entry.name: entry.path for entry in entries})
     page.remarks += [f"Not timed: {message}" for message in timer.failures]
     threads = request.threads or default_threads()
-    page.facts["latency"] = f"{_threads(threads)}; all models of an engine in turn; delete latency.json to time again"
+    page.facts["latency"] = (
+        f"{_threads(threads)}; all models of an engine interleaved; delete latency.json to time again"
+    )
     for block in blocks:
         page.tables[f"results-x{block.scale}"] = _table(block, latencies)
     differences = _differences(blocks)
