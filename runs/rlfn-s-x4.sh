@@ -73,4 +73,17 @@ stage 7 weights-s-x4 taught-x4.pack \
     stages.0.batch=8 \
     'stages.0.phases=[{ at = 0.63, batch = 16 }]'
 
-ship 7
+# 917 pictures in place of 613.
+stage 8 weights-s-x4 hr.pack \
+    stages.0.init=rlfn-s-x4/stage-7/model.safetensors \
+    "stages.0.teacher=$teachers/rlfn_s_x4.pth" \
+    stages.0.iterations=5826 \
+    precision=bf16-mixed \
+    'stages.0.loss={ l1 = 0.3, distillation = 0.7 }' \
+    stages.0.optimizer.lr=7e-3 \
+    stages.0.optimizer.weight_decay=0.03 \
+    stages.0.patch=48 \
+    stages.0.batch=16 \
+    'stages.0.phases=[]'
+
+ship 8

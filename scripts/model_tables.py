@@ -27,13 +27,14 @@ ROOT = Path(__file__).parents[1]
 SETS = ("Set5", "Set14", "B100")
 SPEED = {
     ("rlfn-s", 4): 1.0,
-    ("rlfn-s", 3): 1.1,
-    ("rlfn-s", 2): 1.1,
-    ("rlfn-xs", 4): 5.4,
-    ("rlfn-xs", 3): 5.8,
-    ("rlfn-xs", 2): 6.4,
+    ("rlfn-s", 3): 1.0,
+    ("rlfn-s", 2): 1.0,
+    ("rlfn-xs", 4): 5.0,
+    ("rlfn-xs", 3): 5.6,
+    ("rlfn-xs", 2): 6.2,
+    ("rlfn-xxs", 2): 18.1,
 }
-"""What ``python benchmarks/models.py --rounds 25`` printed for ONNX Runtime, by variant and scale."""
+"""What ``python benchmarks/models.py --rounds 15`` printed for ONNX Runtime, by variant and scale."""
 
 
 def short() -> list[list[str]]:
