@@ -221,6 +221,8 @@ def test_a_json_record(command) -> None:
         "model": "rlfn-s-x4",
         "engine": "nearest",
         "precision": "fp32",
+        "restore": 0.0,
+        "restore_reason": "no traces of coding or noise",
         "warnings": ["quality 90 ignored: PNG keeps every pixel"],
         "error": None,
     }

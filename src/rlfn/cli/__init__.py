@@ -75,6 +75,11 @@ def main() -> None:
         _drop(sys.stdout)
         _tell(f"rlfn: What is printed cannot be written: {explain(session.unprintable)}")
         status = status or 1
+    if sys.stderr is not None:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _drop(sys.stderr)
     sys.exit(status)
 
 
