@@ -21,7 +21,7 @@ def watch(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo") and "AF_UNIX" not in str(arguments):
         print("SENT", event, arguments)
 sys.addaudithook(watch)
-sys.argv = ["rlfn", "upscale", {picture!r}, "-o", "out/large.png", "--engine", {engine!r}, "-m", "rlfn-xs-x2"]
+sys.argv = ["rlfn", "upscale", {picture!r}, "-o", "out/large.png", "--engine", {engine!r}, "-m", "rlfn-s-x2"]
 from rlfn.cli import main
 main()
 """

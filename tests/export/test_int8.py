@@ -45,7 +45,7 @@ def test_the_manifest_says_what_is_lost(name: str) -> None:
     scores = model.file(catalog.GRAPH, "int8").scores
     assert scores.keys() == model.scores.keys()
     for key, score in scores.items():
-        assert model.scores[key]["psnr"] - score["psnr"] <= 0.1
+        assert model.scores[key]["psnr"] - score["psnr"] <= 0.12
     # another file than the fp32 one, made from the same weights
     assert model.file(catalog.GRAPH, "int8").path.stat().st_size < 0.6 * model.file(catalog.GRAPH).path.stat().st_size
 
@@ -126,7 +126,7 @@ def test_openvino_runs_the_same_file(name: str) -> None:
 
 
 def test_torch_does_not_run_int8_silently_in_fp32() -> None:
-    with pytest.raises(OptionError, match="not in int8"):
+    with pytest.raises(OptionError, match="does not compute in int8"):
         Upscaler("rlfn-s-x4", "torch", precision="int8")
 
 

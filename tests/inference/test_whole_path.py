@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlfn.images.files import FORMATS, WRITABLE, Picture, read_picture, write_picture
+from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.batch import Batch, Settings
 from rlfn.jobs.plan import Naming, make_plan
@@ -55,7 +56,7 @@ def test_any_picture_through_the_whole_path(
     path = folder / f"a.{source}"
     write_picture(picture(kind, dtype, size, seed), path)
     before = read_picture(path)
-    batch = Batch(Settings(wanted, tile=tile, format=output))
+    batch = Batch(Settings(EnlargeOptions(wanted, tile=tile), format=output))
     plan = make_plan([str(path)], None, Naming(wanted.label(4), output))
     record = next(batch.run(plan.jobs))
     assert (record.status, record.error) == ("done", None)
@@ -83,7 +84,7 @@ def test_the_real_model_takes_small_and_odd_sizes(
 ) -> None:
     folder = tmp_path_factory.mktemp("real")
     write_picture(picture(kind, np.uint16, size, 0), folder / "a.tif")
-    batch = Batch(Settings(engine="onnxruntime", threads=1, format="tiff"))
+    batch = Batch(Settings(EnlargeOptions(engine="onnxruntime", threads=1), format="tiff"))
     record = next(batch.run(make_plan([str(folder / "a.tif")], None, Naming("x4", "tiff")).jobs))
     assert (record.status, record.output_size) == ("done", (4 * size[1], 4 * size[0]))
     assert read_picture(record.output).pixels.dtype == np.uint16

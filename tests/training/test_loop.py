@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from tiny import TINY, tiny_pack, tiny_recipe
 
 from rlfn.data.store import DataSource
 from rlfn.errors import ModelError, OptionError, TrainingError
+from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
+from rlfn.models.grid import axis_grid
 from rlfn.models.variants import VARIANTS
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
@@ -98,9 +99,10 @@ def test_two_stages_with_a_warm_start_leave_everything(data: Path, tmp_path: Pat
     assert float(model.metadata["validation_psnr"]) == pytest.approx(scores[-1], abs=1e-3)
     assert load_checkpoint(tmp_path / "stage-1.safetensors").metadata["iterations"] == "30"
     assert load_checkpoint(tmp_path / "best.safetensors").metadata["validation_psnr"] == f"{max(scores):.4f}"
-    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    engine = OnnxRuntimeEngine((tmp_path / "model.onnx").read_bytes(), 1)
+    assert engine.takes_grid  # the graph that rlfn tiles exactly
     lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 16, 19)).astype(np.float32)
-    answer = session.run(None, {"lr": lr})[0]
+    answer = engine(lr, (axis_grid(0, 16, 16), axis_grid(0, 19, 19)))
     assert np.abs(answer - model.network(torch.from_numpy(lr)).numpy()).max() < 0.05
     card = (tmp_path / "README.md").read_text()
     assert "# tiny-x2" in card

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredOrder:
     """One row.
 
     Attributes:
@@ -26,12 +26,12 @@ class Measured:
 
 
 TABLE = (
-    Measured("avx512f", 500_000, ("openvino", "onnxruntime", "ncnn")),
-    Measured("avx512f", 0, ("onnxruntime", "openvino", "ncnn")),
-    Measured("avx2", 150_000, ("ncnn", "openvino", "onnxruntime")),
-    Measured("avx2", 0, ("onnxruntime", "openvino", "ncnn")),
-    Measured("x86", 500_000, ("openvino", "onnxruntime", "ncnn")),
-    Measured("", 0, ("onnxruntime", "openvino", "ncnn")),
+    MeasuredOrder("avx512f", 500_000, ("openvino", "onnxruntime", "ncnn")),
+    MeasuredOrder("avx512f", 0, ("onnxruntime", "openvino", "ncnn")),
+    MeasuredOrder("avx2", 150_000, ("ncnn", "openvino", "onnxruntime")),
+    MeasuredOrder("avx2", 0, ("onnxruntime", "openvino", "ncnn")),
+    MeasuredOrder("x86", 500_000, ("openvino", "onnxruntime", "ncnn")),
+    MeasuredOrder("", 0, ("onnxruntime", "openvino", "ncnn")),
 )
 """The first row that fits holds."""
 

@@ -86,7 +86,7 @@ class Enlarged:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EnlargePlan:
     """What an image is enlarged with, and how strongly that restores."""
 
     upscaler: Upscaler
@@ -178,7 +178,7 @@ class Enlarger:
         image: NDArray[Any],
         progress: TileProgress | None = None,
         traces: Traces = UNTOLD,
-        plan: Plan | None = None,
+        plan: EnlargePlan | None = None,
     ) -> Enlarged:
         """Enlarge one image.
 
@@ -203,7 +203,7 @@ class Enlarger:
             made = _reduced(made, (high, wide), wrap=self.options.wrap)
         return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore)
 
-    def plan(self, image: NDArray[Any], traces: Traces = UNTOLD) -> Plan:
+    def plan(self, image: NDArray[Any], traces: Traces = UNTOLD) -> EnlargePlan:
         """Return what an image is enlarged with: the model follows from its size, the strength from what it shows."""
         wanted, asked = self.options.wanted, self.options.model
         height, width = image.shape[:2]
@@ -213,7 +213,7 @@ class Enlarger:
         weights, choice = self._weights(asked if asked is not None else self.first, factor, image, traces)
         upscaler = self._upscaler(weights)
         check_reach(upscaler.model, upscaler.scale, factor)
-        return Plan(upscaler, choice)
+        return EnlargePlan(upscaler, choice)
 
     def _weights(
         self, model: str | os.PathLike[str], factor: float, image: NDArray[Any], traces: Traces

@@ -30,7 +30,7 @@ the start is a trained network."""
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExtractorChoice:
     """One way to compare features; ``imagenet`` says that it needs VGG-19's weights, ``weight`` is the loss's."""
 
     label: str
@@ -42,19 +42,21 @@ class Choice:
 
 
 CHOICES = (
-    Choice("L1 alone", "l1"),
-    Choice("random-tanh", "random-tanh", {"extractor": "random-tanh"}, "the paper's choice, better"),
-    Choice("random-tanh, weight 0.001", "random-tanh-0.001", {"extractor": "random-tanh"}, weight=0.001),
-    Choice("random-tanh, weight 0.0001", "random-tanh-0.0001", {"extractor": "random-tanh"}, weight=0.0001),
-    Choice("random-tanh, another seed", "random-tanh-seed", {"extractor": "random-tanh", "seed": 1}),
-    Choice("random-tanh, 16 channels", "random-tanh-16", {"extractor": "random-tanh", "width": 16}),
-    Choice("random-tanh, 128 channels", "random-tanh-128", {"extractor": "random-tanh", "width": 128}),
-    Choice("random-relu", "random-relu", {"extractor": "random-relu"}),
-    Choice("vgg19", "vgg19", {"extractor": "vgg19"}, "lowers PSNR", True),
-    Choice("vgg19, layers 1 and 3", "vgg19-shallow", {"extractor": "vgg19", "layer_weights": _SHALLOW}, "", True),
-    Choice("vgg19, layers 9 and 13", "vgg19-deep", {"extractor": "vgg19", "layer_weights": _DEEP}, "", True),
-    Choice("vgg19-tanh", "vgg19-tanh", {"extractor": "vgg19-tanh"}, "", True),
-    Choice("vgg19 with random weights", "vgg19-random", {"extractor": "vgg19", "vgg19": "random"}),
+    ExtractorChoice("L1 alone", "l1"),
+    ExtractorChoice("random-tanh", "random-tanh", {"extractor": "random-tanh"}, "the paper's choice, better"),
+    ExtractorChoice("random-tanh, weight 0.001", "random-tanh-0.001", {"extractor": "random-tanh"}, weight=0.001),
+    ExtractorChoice("random-tanh, weight 0.0001", "random-tanh-0.0001", {"extractor": "random-tanh"}, weight=0.0001),
+    ExtractorChoice("random-tanh, another seed", "random-tanh-seed", {"extractor": "random-tanh", "seed": 1}),
+    ExtractorChoice("random-tanh, 16 channels", "random-tanh-16", {"extractor": "random-tanh", "width": 16}),
+    ExtractorChoice("random-tanh, 128 channels", "random-tanh-128", {"extractor": "random-tanh", "width": 128}),
+    ExtractorChoice("random-relu", "random-relu", {"extractor": "random-relu"}),
+    ExtractorChoice("vgg19", "vgg19", {"extractor": "vgg19"}, "lowers PSNR", True),
+    ExtractorChoice(
+        "vgg19, layers 1 and 3", "vgg19-shallow", {"extractor": "vgg19", "layer_weights": _SHALLOW}, "", True
+    ),
+    ExtractorChoice("vgg19, layers 9 and 13", "vgg19-deep", {"extractor": "vgg19", "layer_weights": _DEEP}, "", True),
+    ExtractorChoice("vgg19-tanh", "vgg19-tanh", {"extractor": "vgg19-tanh"}, "", True),
+    ExtractorChoice("vgg19 with random weights", "vgg19-random", {"extractor": "vgg19", "vgg19": "random"}),
 )
 
 
@@ -96,7 +98,7 @@ def second_stage() -> Path | None:
     return catalog.get_model(f"{_NETWORK}-x4").file(catalog.TENSORS).path
 
 
-def _settings(choice: Choice, weights: Path | None) -> dict[str, Any]:
+def _settings(choice: ExtractorChoice, weights: Path | None) -> dict[str, Any]:
     if not choice.settings:
         return {}
     contrastive = {"width": 64, "seed": 0, **choice.settings}
