@@ -15,7 +15,9 @@ from PIL import Image
 import rlfn
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError
 from rlfn.images.files import picture_size, read_picture
+from rlfn.inference.engines import choose_engine
 from rlfn.models import catalog
+from rlfn.models.reference import Reference
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (17, 23, 3), dtype=np.uint8)
@@ -216,6 +218,30 @@ def test_what_is_lost_is_a_warning(nearest: object, tmp_path: Path) -> None:
     details = rlfn.upscale_with_details(deep, output=tmp_path / "a.jpg")
     assert len(details.warnings) == 1
     assert "16 bit" in details.warnings[0]
+
+
+def test_tiles_that_are_not_exact_are_said(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from rlfn.export.formats import export
+    from rlfn.models.variants import RLFNFields, Variant
+    from rlfn.networks import Checkpoint, build
+
+    torch.manual_seed(0)
+    tiny = Variant("tiny", "rlfn", RLFNFields(1, 6, 6, 4), "for tests")
+    checkpoint = Checkpoint(build(tiny, 2).eval(), tiny, 2)
+    image = RANDOM.integers(0, 256, (150, 200, 3), dtype=np.uint8)
+    for to, told in (("onnx", 1), ("rlfn", 0)):
+        export(checkpoint, to, tmp_path / f"{to}.onnx")
+        model = tmp_path / f"{to}.onnx"
+        details = rlfn.upscale_with_details(image, model=model, engine="onnxruntime", tile=144)
+        assert len(details.warnings) == told
+        assert all("differ from the whole picture; run it with tile=0" in text for text in details.warnings)
+        assert rlfn.upscale_with_details(image, model=model, engine="onnxruntime", tile=0).warnings == ()
+
+
+def test_one_small_array_takes_the_engine_that_the_command_takes() -> None:
+    image = RANDOM.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    assert rlfn.upscale_with_details(image).engine == choose_engine(Reference("rlfn-s-x4"), 600)
 
 
 def test_the_memory_is_checked(nearest: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,7 +220,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
         check_writable_size(format, *enlarger.size(loaded.width, loaded.height))
     elif not isinstance(picture, np.ndarray):
         check_pillow_can(loaded)
-    made = enlarger(loaded.pixels, traces=loaded.traces)
+    made = enlarger.suited(loaded.width * loaded.height)(loaded.pixels, traces=loaded.traces)
     result = replace(loaded, pixels=made.image)
     if not encoded:
         if isinstance(picture, np.ndarray):
@@ -232,7 +232,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
 
 
 def _details(given_back: Any, result: Picture, made: Enlarged, lost: tuple[str, ...] = ()) -> Upscaled:
-    told = tuple(worded(text, as_argument) for text in (*result.warnings, *lost))
+    told = tuple(worded(text, as_argument) for text in (*result.warnings, *made.warnings, *lost))
     restore = made.restore
     return Upscaled(
         given_back,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import PictureError
+from rlfn.errors import PictureError, setting
 from rlfn.images.resize import resize
 from rlfn.images.traces import UNTOLD, Traces
 from rlfn.inference.engines import AUTO, Engine, check_engine, choose_engine
@@ -76,6 +76,7 @@ class Enlarged:
         image: the same kind of array as the input.
         model, engine, precision: what computed it.
         restore: how strongly it was restored, 0 to 1, and why.
+        warnings: what falls short in the result, a sentence each (:func:`rlfn.errors.worded`).
     """
 
     image: NDArray[Any]
@@ -83,6 +84,7 @@ class Enlarged:
     engine: str
     precision: str
     restore: Choice = UNASKED
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,8 @@ class Enlarger:
         wide, high = self.size(width, height)
         if made.shape[:2] != (high, wide):
             made = _reduced(made, (high, wide), wrap=self.options.wrap)
-        return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore)
+        told = (_inexact(upscaler.model),) if upscaler.cuts_inexactly(image) else ()
+        return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore, told)
 
     def plan(self, image: NDArray[Any], traces: Traces = UNTOLD) -> EnlargePlan:
         """Return what an image is enlarged with: the model follows from its size, the strength from what it shows."""
@@ -260,6 +263,13 @@ class Enlarger:
                 f"of memory for the result, and {free / 1e9:.1f} GB are free. Close other programs, or cut the picture "
                 "up."
             )
+
+
+def _inexact(model: str) -> str:
+    return (
+        f"tiles of {model} differ from the whole picture; run it with {setting('tile', 0)}, or export its weights with "
+        f"'rlfn export' and {setting('to', 'rlfn')}"
+    )
 
 
 def _reduced(image: NDArray[Any], size: tuple[int, int], *, wrap: bool) -> NDArray[Any]:

@@ -144,6 +144,11 @@ class Upscaler:
         with self._lock:  # engines reuse their buffers
             return self._upscaled(image, _How(self_ensemble, wrap), progress)
 
+    def cuts_inexactly(self, image: NDArray[Any]) -> bool:
+        """Tell whether ``image`` is cut into tiles whose results differ from the whole picture's."""
+        whole = isinstance(self._engine, WholeEngine) or max(image.shape[:2]) <= self._tile_side(image)
+        return not (whole or self._engine.traits.exact)
+
     def result_bytes(self, image: NDArray[Any], *, self_ensemble: bool = False) -> int:
         """Return about how much memory the result of ``image`` takes while it is made, without the network's own."""
         pixels = image.shape[0] * image.shape[1] * self.scale**2

@@ -171,6 +171,7 @@ class Batch:
                 precision=made.precision,
                 restore=made.restore.strength,
                 restore_reason=made.restore.reason,
+                warnings=made.warnings,
             )
             return int(result.pixels.nbytes), writers.submit(write, job, result, record)
         except Exception as error:  # engines raise what they like; one picture must not stop the rest
@@ -193,7 +194,9 @@ class Batch:
         except Exception as error:
             return replace(record, output_size=None).failed(error)
         seconds = record.seconds + time.perf_counter() - began
-        return replace(record, status="done", seconds=seconds, warnings=(*picture.warnings, *warnings))
+        return replace(
+            record, status="done", seconds=seconds, warnings=(*picture.warnings, *record.warnings, *warnings)
+        )
 
     def _report(self, job: Job, share: float) -> None:
         if self._progress is not None:
