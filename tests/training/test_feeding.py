@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import TINY, tiny_pack, tiny_recipe
+from tiny import TINY, tiny_recipe
 
 from rlfn.data.store import DataSource, open_pictures
 from rlfn.models.variants import VARIANTS
@@ -25,11 +25,6 @@ CPU = torch.device("cpu")
 def tiny_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VARIANTS, "tiny", TINY)
     monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_pack(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("several", [False, True])

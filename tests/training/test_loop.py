@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, tiny_pack, tiny_recipe
+from tiny import TINY, tiny_recipe
 
 from rlfn.data.store import DataSource
 from rlfn.errors import ModelError, OptionError, TrainingError
@@ -45,11 +45,6 @@ def tiny_runs(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -
     monkeypatch.setitem(VARIANTS, "tiny", TINY)
     if request.node.name != test_two_stages_with_a_warm_start_leave_everything.__name__:
         monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_pack(tmp_path_factory.mktemp("data"))
 
 
 def losses(out: Path) -> list[float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_pack, tiny_recipe
+from tiny import tiny_recipe
 
 import rlfn
 from rlfn.data.degradations import DEGRADATIONS
@@ -29,11 +29,6 @@ from rlfn.training.signals import StopRequest
 CPU = Devices(accelerator="cpu")
 SIZED = {"architecture": "rlfn", "blocks": 1, "channels": 8, "mid": 6, "esa_channels": 4}
 STAGE = {"init": "scratch", "iterations": 4}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_pack(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

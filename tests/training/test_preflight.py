@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny import TINY, tiny_pack, tiny_recipe
+from tiny import TINY, tiny_recipe
 
 from rlfn.data.store import DataSource
 from rlfn.errors import OptionError
@@ -22,11 +22,6 @@ CPU = Devices(accelerator="cpu")
 def tiny_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VARIANTS, "tiny", TINY)
     monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_pack(tmp_path_factory.mktemp("data"))
 
 
 FIVE_MISTAKES = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, tiny_pack, tiny_recipe
+from tiny import TINY, tiny_recipe
 
 from rlfn.errors import OptionError
 from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
@@ -28,11 +28,6 @@ def tiny_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     for row in (TINY, PLAIN):
         monkeypatch.setitem(VARIANTS, row.name, row)
     monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_pack(tmp_path_factory.mktemp("data"))
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

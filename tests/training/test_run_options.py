@@ -11,7 +11,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from test_loop import interrupt, losses
-from tiny import TINY, tiny_pack, tiny_recipe
+from tiny import TINY, tiny_recipe
 
 from rlfn.data.store import DataSource
 from rlfn.errors import ModelError, OptionError
@@ -35,11 +35,6 @@ def tiny_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     for row in (TINY, OTHER):
         monkeypatch.setitem(VARIANTS, row.name, row)
     monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_pack(tmp_path_factory.mktemp("data"))
 
 
 def weights_file(folder: Path, row: Variant = TINY, scale: int = 2) -> Path:

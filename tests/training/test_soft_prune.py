@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TINY, tiny_pack, tiny_recipe
+from tiny import TINY, tiny_recipe
 
 from rlfn.errors import OptionError
 from rlfn.models.variants import VARIANTS
@@ -24,11 +24,6 @@ START = {"init": "interpolate", "iterations": 12, "ema": 0.0}
 def tiny_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VARIANTS, "tiny", TINY)
     monkeypatch.setattr(results, "_write_onnx", lambda *given: None)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_pack(tmp_path_factory.mktemp("data"))
 
 
 def test_pruning_after_a_soft_stage_changes_nothing(data: Path, tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ class Turn:
         return round(x * across), round(y * down)
 
 
+def reset_or_dropped(exif: bytes, turn: Turn, warnings: list[str]) -> bytes | None:
+    """Return the block as :func:`reset` does; None where it cannot be followed, which ``warnings`` then tell."""
+    try:
+        return reset(exif, turn)
+    except DamagedExif:
+        warnings.append("damaged EXIF dropped")
+        return None
+
+
 def reset(exif: bytes, turn: Turn) -> bytes:
     """Return the block for the upright, larger picture.
 

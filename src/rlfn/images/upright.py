@@ -43,11 +43,7 @@ def upright_metadata(
     if exif is not None:
         if resolution is None:
             resolution = exif_block.resolution(exif)
-        try:
-            exif = exif_block.reset(exif, turn)
-        except exif_block.DamagedExif:
-            warnings.append("damaged EXIF dropped")
-            exif = None
+        exif = exif_block.reset_or_dropped(exif, turn, warnings)
     if xmp is not None:
         xmp = xmp_packet.reset(xmp, turn)
     if resolution is not None and turn.turned:

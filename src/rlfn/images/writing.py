@@ -128,11 +128,7 @@ def _for_size(picture: Picture, warnings: list[str]) -> Metadata:
     turn = Turn(metadata.size or now, now)
     exif, xmp, place = metadata.exif, metadata.xmp, metadata.geo
     if exif is not None:
-        try:
-            exif = exif_block.reset(exif, turn)
-        except exif_block.DamagedExif:
-            warnings.append("damaged EXIF dropped")
-            exif = None
+        exif = exif_block.reset_or_dropped(exif, turn, warnings)
     if xmp is not None:
         xmp = xmp_packet.reset(xmp, turn)
     return replace(metadata, exif=exif, xmp=xmp, geo=place)
