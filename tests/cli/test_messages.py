@@ -149,3 +149,12 @@ def test_closed_streams_fail_nothing_that_does_not_need_them(tmp_path: Path) -> 
 def test_flags_without_a_command() -> None:
     assert flags(None)("tile", None) == "--tile"
     assert json.dumps(flags(upscale)("scale", "2")) == '"--scale 2"'
+
+
+def test_a_message_of_several_lines_keeps_them(command) -> None:
+    pytest.importorskip("pydantic")
+    done = command("train", "cpu-evening")
+    assert done.status == 2
+    first, second = done.err.splitlines()
+    assert first == "rlfn: The recipe cpu-evening has a mistake:"
+    assert second.startswith("  data: The recipe names no data.")

@@ -17,7 +17,7 @@ import click
 from rlfn import __version__
 from rlfn.cli import completion, data, doctor, evaluate, models, profile, study, train, upscale
 from rlfn.cli.commands import Group, NothingAsked
-from rlfn.cli.messages import Session, explain, printable, say_traceback
+from rlfn.cli.messages import Session, explain, printable_list, say_traceback
 from rlfn.cli.signals import INTERRUPTED, ending_on_signals
 from rlfn.cli.streams import keep_natives_quiet
 
@@ -104,7 +104,7 @@ def _run(arguments: list[str], session: Session) -> int:
     except Exception as error:
         if session.debug and not isinstance(error, click.UsageError):
             say_traceback(error)
-        _tell(f"rlfn: {printable(explain(error, session.command))}")
+        _tell(f"rlfn: {printable_list(explain(error, session.command))}")
         return _FAILED
     if status == INTERRUPTED:
         _tell("rlfn: stopped.")

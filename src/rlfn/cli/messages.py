@@ -46,6 +46,17 @@ def printable(text: str) -> str:
     )
 
 
+def printable_list(text: str) -> str:
+    r"""Do as :func:`printable`, and keep the lines of a message that lists several things, each two spaces in.
+
+    >>> print(printable_list("Two mistakes:\n  a: \x07\n  b"))
+    Two mistakes:
+      a: \x07
+      b
+    """
+    return "\n  ".join(printable(line) for line in text.split("\n  "))
+
+
 def flags(command: click.Command | None) -> Wording:
     """Return the wording of settings as flags of ``command``: ``--tile 128``; its arguments go by their metavar."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
+import ctypes
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -35,23 +35,23 @@ put it into a compressed chunk of PNG that few readers look at. Such blocks are 
 it streams by.
 """
 
-# pyvips passes libvips' remarks to this logger; without a handler Python would print them to the user's terminal.
-logging.getLogger("pyvips").addHandler(logging.NullHandler())
 
+def _silence(domains: Iterable[bytes]) -> None:
+    """Let what libvips and the libraries beneath it remark go nowhere.
 
-def _hear(domains: Iterable[bytes]) -> None:
-    """Let the libraries beneath libvips, which print to standard error, go the same way as libvips itself."""
-    glib, levels = pyvips.glib_lib, pyvips.GLogLevelFlags
-    every = sum(levels.LEVEL_TO_LOGGER)  # one bit a level
-    callback = getattr(pyvips, "_log_handler_cb", None)
-    if callback is None:
-        return
+    pyvips hands it to Python's logging. That runs Python code on libvips' own threads while they hold its locks, and a
+    garbage collection that strikes there takes images apart and aborts the process. So the handler is a C function that
+    does nothing with the domain's name: strlen. Errors do not go this way.
+    """
+    library = ctypes.CDLL("msvcrt" if sys.platform == "win32" else None)
+    nothing = pyvips.ffi.cast("GLogFunc", ctypes.cast(library.strlen, ctypes.c_void_p).value)
+    levels = pyvips.GLogLevelFlags
+    every = sum(levels.LEVEL_TO_LOGGER) | levels.FLAG_FATAL | levels.FLAG_RECURSION
     for domain in domains:
-        number = glib.g_log_set_handler(domain, every, callback, pyvips.ffi.NULL)
-        atexit.register(glib.g_log_remove_handler, domain, number)
+        pyvips.glib_lib.g_log_set_handler(domain, every, nothing, pyvips.ffi.NULL)
 
 
-_hear((b"GLib", b"GLib-GObject", b"GLib-GIO", b"GModule"))
+_silence((b"VIPS", b"GLib", b"GLib-GObject", b"GLib-GIO", b"GModule"))
 
 _UNSTATED = (1.0, 1.0)  # libvips' resolution for a TIFF, WebP or AVIF file that states none, in pixels a millimetre
 _DEFAULT_RESOLUTION = 72 / 25.4  # what readers assume where nothing is stated

@@ -47,7 +47,8 @@ class NcnnEngine:
         variant, scale, tensors = tensors_of(model)
         if not isinstance(variant.fields, RLFNFields):
             raise OptionError(
-                f"The engine ncnn runs RLFNs block by block, and {model.label} is a {variant.architecture}. "
+                f"The engine ncnn runs RLFNs block by block, and {model.label} is a network of another kind, "
+                f"{variant.architecture}. "
                 "Use the engine onnxruntime, openvino or torch."
             )
         self.traits = Traits(variant.name, scale, _MIN_SIDE, _MARGIN, GRID_STRIDE)
