@@ -10,9 +10,6 @@ import rlfn
 
 ROOT = Path(rlfn.__file__).parent
 
-PENDING = {"Picture", "Record", "Stage"}
-"""Names that still have two meanings."""
-
 
 def type_names(path: Path) -> list[str]:
     """Return the public classes of a module and its type aliases, which are assigned names that begin as classes do."""
@@ -33,4 +30,4 @@ def test_no_name_has_two_meanings() -> None:
         for name in type_names(path):
             places[name].append(path.relative_to(ROOT).as_posix())
     assert {"Recipe", "Upscaler", "SampleBatch"} <= places.keys()
-    assert {name: found for name, found in places.items() if len(found) > 1 and name not in PENDING} == {}
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -15,7 +15,7 @@ pytest.importorskip("ncnn")
 from rlfn.inference.blockwise import picture as blockwise
 from rlfn.inference.blockwise.layers import Graph
 from rlfn.inference.blockwise.nets import Memory, Net, aligned, unpacked
-from rlfn.inference.blockwise.picture import Blockwise, Picture, cuts
+from rlfn.inference.blockwise.picture import Blockwise, WholeImage, cuts
 from rlfn.inference.blockwise.planes import Strips
 from rlfn.inference.engines.ncnn import NcnnEngine
 from rlfn.inference.loading import tensors_of
@@ -83,7 +83,7 @@ def test_widths_that_ncnn_packs_in_other_ways(channels: int, mid: int, esa: int)
         lr = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1).copy())[None]
         wanted = network(lr)[0].numpy()
     found = np.empty_like(wanted)
-    picture = Picture(image, np.float32(1.0), 0, 90)
+    picture = WholeImage(image, np.float32(1.0), 0, 90)
     for area, block in Blockwise(tensors, fields, 2, tile=(48, 30)).run(picture, 2):
         found[:, 2 * area.top : 2 * area.bottom, 2 * area.left : 2 * area.right] = block
     np.testing.assert_allclose(found, wanted, atol=1e-3)
@@ -196,5 +196,5 @@ def test_results_do_not_depend_on_memory_that_was_freed(ours: Upscaler) -> None:
 def test_other_networks_are_refused_with_what_to_do() -> None:
     from rlfn.errors import OptionError
 
-    with pytest.raises(OptionError, match=r"rlfn-xs-x4 is a plain.*Use the engine"):
+    with pytest.raises(OptionError, match=r"rlfn-xs-x4 is a network of another kind, plain.*Use the engine"):
         Upscaler("rlfn-xs-x4", "ncnn")

@@ -21,7 +21,7 @@ from rlfn.images.ifd import (
     DamagedExif,
     Entry,
     Layout,
-    Record,
+    TagRecord,
     built,
     layout,
     parse,
@@ -105,7 +105,7 @@ def reset(exif: bytes, turn: Turn) -> bytes:
     first = order.first(data)
     tables = [first]
     for table in tables:
-        found: dict[int, Record] = {}
+        found: dict[int, TagRecord] = {}
         for record in order.records(data, table):
             found.setdefault(record.tag, record)
         for tag, record in found.items():
@@ -135,13 +135,13 @@ def _classic(data: bytes | bytearray) -> Layout:
     return order
 
 
-def _exchange(data: bytearray, one: Record, other: Record) -> None:
+def _exchange(data: bytearray, one: TagRecord, other: TagRecord) -> None:
     """Let two tags of a table change their values."""
     a, b = slice(one.at + 2, one.at + 12), slice(other.at + 2, other.at + 12)
     data[a], data[b] = data[b], data[a]
 
 
-def _move(data: bytearray, order: Layout, record: Record, turn: Turn) -> None:
+def _move(data: bytearray, order: Layout, record: TagRecord, turn: Turn) -> None:
     """Move a subject's place: a point, and perhaps a diameter, or a width and a height."""
     values = list(order.numbers(data, record, 4))
     if record.kind != SHORT or not 2 <= record.amount <= 4 or len(values) != record.amount:
@@ -157,7 +157,7 @@ def _move(data: bytearray, order: Layout, record: Record, turn: Turn) -> None:
     struct.pack_into(f"{order.order}{len(values)}H", data, start, *(min(max(value, 0), 65_535) for value in values))
 
 
-def _scale(data: bytearray, order: Layout, record: Record, ratio: float) -> None:
+def _scale(data: bytearray, order: Layout, record: TagRecord, ratio: float) -> None:
     """Multiply a rational number."""
     start, size = order.value_at(data, record)
     if record.kind != RATIONAL or size != 8 or start + 8 > len(data) or ratio == 1:
@@ -284,7 +284,7 @@ def ratio(entries: Iterable[Entry]) -> tuple[int, int] | None:
     return shape if min(shape) > 0 else None
 
 
-def tiff_lab_as_rgb(data: bytes, order: Layout, records: Mapping[int, Record]) -> bytes | None:
+def tiff_lab_as_rgb(data: bytes, order: Layout, records: Mapping[int, TagRecord]) -> bytes | None:
     """Relabel a TIFF file's page of Lab pixels as RGB, for a decoder that cannot open it; ``None`` for any other."""
     record = records.get(_PHOTOMETRIC)
     if record is None or record.kind != SHORT or order.numbers(data, record, 1) != (_CIELAB,):

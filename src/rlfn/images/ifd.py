@@ -34,7 +34,7 @@ class Entry:
     value: bytes | tuple[Entry, ...]
 
 
-class Record(NamedTuple):
+class TagRecord(NamedTuple):
     """An entry: its position, tag, kind and number of values, and the position of its value or of its offset."""
 
     at: int
@@ -74,7 +74,7 @@ class Layout:
         """Return where the first table lies."""
         return self.offset(data, 8 if self.big else 4)
 
-    def records(self, data: Buffer, at: int) -> list[Record]:
+    def records(self, data: Buffer, at: int) -> list[TagRecord]:
         """List the entries of the table at ``at``.
 
         Raises:
@@ -88,7 +88,7 @@ class Layout:
         made = []
         for place in range(at + head, at + head + size * count, size):
             tag, kind, amount = struct.unpack_from(self.order + code, data, place)
-            made.append(Record(place, tag, kind, amount, place + field))
+            made.append(TagRecord(place, tag, kind, amount, place + field))
         return made
 
     def next(self, data: Buffer, at: int) -> int:
@@ -112,13 +112,13 @@ class Layout:
             except DamagedExif:
                 return
 
-    def value_at(self, data: Buffer, record: Record) -> tuple[int, int]:
+    def value_at(self, data: Buffer, record: TagRecord) -> tuple[int, int]:
         """Return where a record's value lies, and its bytes; (0, 0) for a kind of value that is not known."""
         size = SIZES.get(record.kind, 0) * record.amount
         inline = size <= (8 if self.big else 4)
         return (record.field if inline else self.offset(data, record.field)) if size else 0, size
 
-    def numbers(self, data: Buffer, record: Record, limit: int = 64) -> tuple[int, ...]:
+    def numbers(self, data: Buffer, record: TagRecord, limit: int = 64) -> tuple[int, ...]:
         """Return up to ``limit`` whole numbers of a record; none where it holds others, or lies beyond the end."""
         code = {BYTE: "B", SHORT: "H", LONG: "I", 13: "I", 16: "Q", 18: "Q"}.get(record.kind)
         if code is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rlfn.images import exif as exif_block
 from rlfn.images import geo, photoshop
-from rlfn.images.ifd import SIZES, DamagedExif, Layout, Record, layout
+from rlfn.images.ifd import SIZES, DamagedExif, Layout, TagRecord, layout
 from rlfn.images.picture import Metadata, Unreadable
 
 _MAX_PAGES = 1000
@@ -57,7 +57,7 @@ class Page:
     """One table of tags and what it says of the pixels."""
 
     at: int
-    records: dict[int, Record]
+    records: dict[int, TagRecord]
     reduced: bool
     photometric: int
     compression: int
@@ -143,7 +143,7 @@ def _take_full(found: Pages, below: list[Page]) -> None:
 
 
 def _page(data: bytes, order: Layout, at: int) -> Page:
-    records: dict[int, Record] = {}
+    records: dict[int, TagRecord] = {}
     for record in order.records(data, at):
         records.setdefault(record.tag, record)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rlfn.inference.blockwise.nets import Memory, Net, unpacked
 from rlfn.inference.blockwise.planes import Buffers, Plane, PooledMap, Strips, plane_shape
-from rlfn.inference.blockwise.stages import Stage, Tensors, narrow_graph, pool_graph, rlfn_stages
+from rlfn.inference.blockwise.stages import BlockStage, Tensors, narrow_graph, pool_graph, rlfn_stages
 from rlfn.inference.workers import Workers
 from rlfn.models.grid import axis_grid
 from rlfn.models.variants import RLFNFields
@@ -89,14 +89,14 @@ class Blockwise:
             self._pool, self._narrow[block - 1], self.fields.esa_channels, axis_grid(*rows), axis_grid(*columns)
         )
 
-    def run(self, picture: Picture, threads: int) -> Iterator[tuple[Area, NDArray[np.float32]]]:
+    def run(self, picture: WholeImage, threads: int) -> Iterator[tuple[Area, NDArray[np.float32]]]:
         """Yield each tile's place and result (3, s h, s w) in levels of 255, as they are ready."""
         with Workers(threads) as workers:
             yield from _Run(self, picture, workers).results()
 
 
 @dataclass(frozen=True)
-class Picture:
+class WholeImage:
     """What is upscaled: the columns [start, stop) of an image.
 
     Attributes:
@@ -128,7 +128,7 @@ class Picture:
 class _Run:
     """One picture on its way: the planes and maps that exist at the moment."""
 
-    def __init__(self, network: Blockwise, picture: Picture, workers: Workers) -> None:
+    def __init__(self, network: Blockwise, picture: WholeImage, workers: Workers) -> None:
         self._network, self._picture, self._workers = network, picture, workers
         self._height, self._width = picture.size
         self._rows = cuts(self._height, network.tile[0])
@@ -213,7 +213,9 @@ class _Run:
         half[:, :, area.left // 2 : right] = call["half"][:, : half.shape[1], : right - area.left // 2]
         return None
 
-    def _given(self, stage: int, strip: int, row: Stage, area: Area) -> tuple[dict[str, NDArray[np.float32]], bool]:
+    def _given(
+        self, stage: int, strip: int, row: BlockStage, area: Area
+    ) -> tuple[dict[str, NDArray[np.float32]], bool]:
         """Return what a stage's net takes for a tile, and whether its halo reaches over the border."""
         top, left = area.top - row.before, area.left - row.before
         bottom, right = area.bottom + row.after, area.right + row.after

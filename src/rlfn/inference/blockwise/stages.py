@@ -26,7 +26,7 @@ from rlfn.models.variants import RLFNFields
 
 
 @dataclass(frozen=True)
-class Stage:
+class BlockStage:
     """One stage.
 
     Attributes:
@@ -52,17 +52,17 @@ class Stage:
 Tensors = Mapping[str, NDArray[np.float32]]
 
 
-def rlfn_stages(tensors: Tensors, fields: RLFNFields) -> list[Stage]:
+def rlfn_stages(tensors: Tensors, fields: RLFNFields) -> list[BlockStage]:
     """Return the stages of an RLFN in their order."""
     stages = [
         # one px more below and right than above and left: ESA's convolution of stride 2 reaches there
-        Stage(_first(tensors, False), _first(tensors, True), 4, 5, 1, True, False, 1)
+        BlockStage(_first(tensors, False), _first(tensors, True), 4, 5, 1, True, False, 1)
     ]
     for number in range(1, fields.blocks):
         inside, border = _inner(tensors, number, False), _inner(tensors, number, True)
-        stages.append(Stage(inside, border, 3, 4, 1, False, True, number + 1))
+        stages.append(BlockStage(inside, border, 3, 4, 1, False, True, number + 1))
     inside, border = _last(tensors, fields.blocks, False), _last(tensors, fields.blocks, True)
-    stages.append(Stage(inside, border, 2, 2, 1, True, True, 0))
+    stages.append(BlockStage(inside, border, 2, 2, 1, True, True, 0))
     return stages
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
 from rlfn.inference.blockwise.nets import import_ncnn
-from rlfn.inference.blockwise.picture import Blockwise, Picture
+from rlfn.inference.blockwise.picture import Blockwise, WholeImage
 from rlfn.inference.engines.base import Array
 from rlfn.inference.loading import tensors_of
 from rlfn.inference.processor import default_threads
@@ -85,7 +85,7 @@ class NcnnEngine:
         """
         traits = self.traits
         for column in spans(image.shape[1], widest, traits.margin, traits.stride):
-            picture = Picture(image, np.float32(levels), column.start, column.stop)
+            picture = WholeImage(image, np.float32(levels), column.start, column.stop)
             for area, block in self._network.run(picture, self._threads):
                 left = max(area.left + column.start, column.core_start)
                 right = min(area.right + column.start, column.core_stop)
