@@ -17,6 +17,9 @@ from rlfn.inference.engines import ENGINES
 from rlfn.models import catalog
 
 
+NAMES = (*catalog.models(), *catalog.families())
+
+
 def complete(shell: str, *words: str, incomplete: str = "") -> list[str]:
     """Ask the command for completions as a shell's script does; return the values offered."""
     line = " ".join(("rlfn", *words, incomplete))
@@ -53,7 +56,7 @@ def test_commands_are_completed(shell: str) -> None:
     ("words", "incomplete", "offered"),
     [
         (("upscale", "a.png", "--engine"), "", {"auto", *ENGINES}),
-        (("upscale", "a.png", "-m"), "rlfn-xs", {*(name for name in catalog.models() if "xs" in name), "rlfn-xs"}),
+        (("upscale", "a.png", "-m"), "rlfn-xs", {name for name in NAMES if name.startswith("rlfn-xs")}),
         (("eval",), "rlfn-s-x", {name for name in catalog.models() if name.startswith("rlfn-s-x")}),
         (("data", "get"), "", set(DOWNLOADS)),
         (("completion",), "", set(SHELLS)),

@@ -52,6 +52,7 @@ def test_native_code_does_not_keep_a_command_alive(tmp_path: Path, number: str, 
     process = start(_NATIVE, tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
+    time.sleep(1.0)  # until the native call, which nobody can see from outside, is entered
     process.send_signal(getattr(signal, number))
     _, told = process.communicate(timeout=120)
     assert (process.returncode, told) == (status, "rlfn: stopped.\n")
