@@ -16,7 +16,6 @@ from rlfn.data.downloads import DOWNLOADS
 from rlfn.inference.engines import ENGINES
 from rlfn.models import catalog
 
-
 NAMES = (*catalog.models(), *catalog.families())
 
 
