@@ -79,6 +79,7 @@ class Batch:
         waiting: deque[tuple[int, Future[Record]]] = deque()
         todo = deque(jobs)
         loaded = False
+        self._files.begin()
         with ThreadPoolExecutor(self._writers) as writers:
             try:
                 for job in jobs:

@@ -22,6 +22,10 @@ Encode = Callable[[Any], tuple[str, ...]]
 class JobFiles(Protocol):
     """Reads what jobs begin with and keeps what they end with. Several threads use it."""
 
+    def begin(self) -> None:
+        """Begin a run of jobs."""
+        ...
+
     def exists(self, job: Job) -> bool:
         """Tell whether a job's output is there."""
         ...
@@ -50,6 +54,10 @@ class LocalFiles:
     """
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """See :class:`JobFiles`."""
         self._made: set[Path] = set()
 
     def exists(self, job: Job) -> bool:
