@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rlfn.inference.engines import ENGINES
-from rlfn.inference.parts import Computed, Part
+from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
 
 MODEL = "rlfn-s-x2"
@@ -30,7 +30,7 @@ class Elsewhere:
         self.away: Upscaler = pickle.loads(pickle.dumps(upscaler))
         self.parts = 0
 
-    def __call__(self, parts: Iterable[Part]) -> Iterator[Computed]:
+    def __call__(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
         for part in reversed(list(parts)):
             self.parts += 1
             yield from self.away.compute(pickle.loads(pickle.dumps(part)))
@@ -65,7 +65,7 @@ def test_an_engine_of_columns_can_be_elsewhere() -> None:
 def test_an_upscaler_that_runs_elsewhere_leaves_the_first_as_it_is() -> None:
     here = Upscaler(MODEL, TILED[0], 1, tile=90)
 
-    def nowhere(parts: Iterable[Part]) -> Iterator[Computed]:
+    def nowhere(parts: Iterable[ImagePart]) -> Iterator[Computed]:
         raise AssertionError("not asked for")
 
     made = here.running(nowhere)

@@ -15,7 +15,7 @@ from rlfn.models.grid import axis_grid
 
 
 @dataclass(frozen=True)
-class Part:
+class ImagePart:
     """What one computation reads, without the image around it.
 
     Attributes:
@@ -32,11 +32,11 @@ class Part:
 Computed = tuple[Tile, Array]
 """Where a result lies in the image, as the cores of a tile, and the result itself: (3, s h, s w) in levels of 255."""
 
-PartRunner = Callable[[Iterable[Part]], Iterator[Computed]]
+PartRunner = Callable[[Iterable[ImagePart]], Iterator[Computed]]
 """Has parts computed and yields their results, each once, in any order."""
 
 
-def cut(engine: Engine, image: NDArray[Any], side: int) -> Iterator[Part]:
+def cut(engine: Engine, image: NDArray[Any], side: int) -> Iterator[ImagePart]:
     """Cut an image (H, W, 3), at least as large as the network takes, into what ``engine`` computes at once.
 
     Args:
@@ -52,10 +52,10 @@ def cut(engine: Engine, image: NDArray[Any], side: int) -> Iterator[Part]:
         found = tiles(height, width, side, engine.traits.margin, engine.traits.stride)
     for tile in found:
         pixels = image[tile.rows.start : tile.rows.stop, tile.columns.start : tile.columns.stop]
-        yield Part(tile, pixels, (height, width))
+        yield ImagePart(tile, pixels, (height, width))
 
 
-def compute(engine: Engine, part: Part, model: str) -> Iterator[Computed]:
+def compute(engine: Engine, part: ImagePart, model: str) -> Iterator[Computed]:
     """Compute a part; engines that cut it up further yield their results as they are ready.
 
     Raises:

@@ -17,7 +17,7 @@ from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.engines import AUTO, Engine, WholeEngine, load_engine
 from rlfn.inference.footprint import bytes_per_pixel
 from rlfn.inference.frame import frame
-from rlfn.inference.parts import Computed, Part, PartRunner, compute, cut
+from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
 from rlfn.inference.processor import available_memory
 from rlfn.inference.tiling import check_tile, spans
 from rlfn.models import catalog
@@ -154,7 +154,7 @@ class Upscaler:
         with self._lock:  # engines reuse their buffers
             return self._upscaled(image, _How(self_ensemble, wrap, keep_hidden), progress)
 
-    def compute(self, part: Part) -> Iterator[Computed]:
+    def compute(self, part: ImagePart) -> Iterator[Computed]:
         """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
 
         Raises:
@@ -259,7 +259,7 @@ class Upscaler:
             if progress:
                 progress(done / (grown.shape[0] * grown.shape[1] * scale**2))
 
-    def _run_here(self, parts: Iterable[Part]) -> Iterator[Computed]:
+    def _run_here(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
         for part in parts:
             yield from compute(self._engine, part, self.model)
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlfn.errors import MissingExtraError, OptionError, OutputError, setting
-from rlfn.inference.parts import Computed, Part
+from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.processor import default_threads
-from rlfn.jobs.bulk.todo import Entry
+from rlfn.jobs.bulk.todo import BulkEntry
 from rlfn.jobs.bulk.worker import BulkWorker, Duty, Outcome
 from rlfn.telemetry import import_silent
 
@@ -53,12 +53,12 @@ class Where:
 class RayWorker(BulkWorker):
     """A worker as an actor of Ray's: its helpers are other actors."""
 
-    def giant(self, entry: Entry, helpers: Sequence[Any]) -> Outcome:
+    def giant(self, entry: BulkEntry, helpers: Sequence[Any]) -> Outcome:
         """See :meth:`BulkWorker.run_giant`."""
         ray = import_ray()
 
         def bound(actor: Any) -> Any:
-            def compute(blob: bytes, part: Part) -> Iterator[Computed]:
+            def compute(blob: bytes, part: ImagePart) -> Iterator[Computed]:
                 how = {"num_returns": "streaming", "_generator_backpressure_num_objects": 2}
                 for ready in actor.compute.options(**how).remote(blob, part):
                     yield from ray.get(ready)
@@ -175,7 +175,7 @@ class Task:
 
     member: Member
     kind: str
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[BulkEntry, ...] = ()
     helpers: tuple[Member, ...] = ()
 
 
@@ -227,7 +227,7 @@ class Crew:
         return sorted(found, key=lambda one: one.tasks)
 
     def give(
-        self, member: Member, kind: str, entries: Sequence[Entry], *more: Any, helpers: Sequence[Member] = ()
+        self, member: Member, kind: str, entries: Sequence[BulkEntry], *more: Any, helpers: Sequence[Member] = ()
     ) -> None:
         """Give a task: ``kind`` is a method that takes the entries (``giant``: one) and ``more``."""
         first = (entries[0], [one.actor for one in helpers]) if kind == "giant" else (list(entries),)

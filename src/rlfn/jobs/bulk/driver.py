@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from rlfn.errors import OptionError, OutputError, setting
 from rlfn.jobs.bulk.crew import Crew, Where, cluster, import_ray
-from rlfn.jobs.bulk.manifest import Manifest, Row, import_arrow
+from rlfn.jobs.bulk.manifest import Manifest, PictureRow, import_arrow
 from rlfn.jobs.bulk.schedule import Work
 from rlfn.jobs.bulk.sources import find
 from rlfn.jobs.bulk.stores import Store, UnreachableError
-from rlfn.jobs.bulk.todo import Entry, Todo, settings_for
+from rlfn.jobs.bulk.todo import BulkEntry, Todo, settings_for
 from rlfn.jobs.bulk.worker import Duty, failed_row
 from rlfn.jobs.record import Settings
 
@@ -108,11 +108,11 @@ class BulkRun:
                 f"and no manifest that tells of them. Name another folder, or replace them with {setting('overwrite')}."
             )
 
-    def skipped(self) -> Iterator[Entry]:
+    def skipped(self) -> Iterator[BulkEntry]:
         """Yield the pictures that an earlier run has done."""
         return self._todo.entries(self._todo.done)
 
-    def rows(self) -> Generator[Row, None, None]:
+    def rows(self) -> Generator[PictureRow, None, None]:
         """Do the work, and yield what becomes of each picture as it comes.
 
         Closing the generator ends the run; what is finished stays, and the next run goes on from there.
@@ -138,7 +138,7 @@ class BulkRun:
                 self.manifest.flush()
         self.manifest.compact()
 
-    def _run(self, work: Work, crew: Crew) -> Generator[Row, None, None]:
+    def _run(self, work: Work, crew: Crew) -> Generator[PictureRow, None, None]:
         meters = _Meters()
         silent = 0
         while work.left or crew.busy:
@@ -158,7 +158,7 @@ class BulkRun:
             if self.manifest.due():
                 self.manifest.flush()
 
-    def _kept(self, row: Row) -> Row:
+    def _kept(self, row: PictureRow) -> PictureRow:
         self.manifest.add(row)
         if row.status == "done":
             self.tally.done += 1
@@ -172,12 +172,14 @@ class _Meters:
     """Counters that Ray's dashboard and Prometheus show."""
 
     def __init__(self) -> None:
-        metrics = import_ray().util.metrics
+        import_ray()
+        from ray.util import metrics
+
         self._pictures = metrics.Counter("rlfn_pictures", "Pictures by what became of them.", ("status",))
         self._pixels = metrics.Counter("rlfn_input_pixels", "Input pixels of finished pictures.")
         self._left = metrics.Gauge("rlfn_pictures_left", "Pictures that are not finished.")
 
-    def count(self, row: Row) -> None:
+    def count(self, row: PictureRow) -> None:
         """Count a picture."""
         self._pictures.inc(1, {"status": row.status})
         if pixels := row.input_width * row.input_height:

@@ -11,7 +11,7 @@ from rlfn.errors import RlfnError
 from rlfn.images.files import picture_size
 from rlfn.images.reading import PictureSource
 from rlfn.jobs.bulk.stores import Store, read_place
-from rlfn.jobs.bulk.todo import Entry
+from rlfn.jobs.bulk.todo import BulkEntry
 from rlfn.jobs.files import Encode
 from rlfn.jobs.plan import Job
 
@@ -20,7 +20,7 @@ from rlfn.jobs.plan import Job
 class StoreJob(Job):
     """A job whose paths are names alone: the entry says where the files lie."""
 
-    entry: Entry
+    entry: BulkEntry
 
 
 class GiantPicture(Exception):  # noqa: N818 - it never leaves the worker

@@ -12,6 +12,8 @@ import time
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rlfn.errors import MissingExtraError, OutputError, as_argument, worded
 from rlfn.jobs.bulk.stores import Store
 
@@ -26,7 +28,7 @@ _MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class Row:
+class PictureRow:
     """What became of one picture.
 
     Attributes:
@@ -93,7 +95,7 @@ def schema() -> pa.Schema:
     """Return the columns of the manifest."""
     arrow = import_arrow()
     kinds = {"str": arrow.string(), "int": arrow.int64(), "float": arrow.float64()}
-    return arrow.schema([(row.name, kinds[str(row.type)]) for row in fields(Row)])
+    return arrow.schema([(row.name, kinds[str(row.type)]) for row in fields(PictureRow)])
 
 
 class Manifest:
@@ -106,11 +108,11 @@ class Manifest:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-        self._rows: list[Row] = []
+        self._rows: list[PictureRow] = []
         self._written = 0
         self._began = self._flushed = time.monotonic()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: PictureRow) -> None:
         """Keep a row, and write what is kept if it is time."""
         self._rows.append(
             replace(row, error=worded(row.error, as_argument), warnings=worded(row.warnings, as_argument))
@@ -202,4 +204,4 @@ def _newest(table: pa.Table) -> pa.Table:
         if keys[index] not in seen:
             seen.add(keys[index])
             kept.append(int(index))
-    return table.take(sorted(kept))
+    return table.take(np.array(sorted(kept), np.int64))

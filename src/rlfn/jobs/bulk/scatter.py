@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Full, Queue
 from typing import Any
 
-from rlfn.inference.parts import Computed, Part
+from rlfn.inference.parts import Computed, ImagePart
 
-Helper = Callable[[Part], Iterator[Computed]]
+Helper = Callable[[ImagePart], Iterator[Computed]]
 """Computes a part, here or elsewhere."""
 
 
@@ -27,7 +27,7 @@ class Scatter:
         self._helpers = helpers
         self._lost = lost
 
-    def __call__(self, parts: Iterable[Part]) -> Iterator[Computed]:
+    def __call__(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
         """Yield the results of all parts."""
         run = _Run(iter(parts), len(self._helpers))
         for number, helper in enumerate(self._helpers):
@@ -41,9 +41,9 @@ class Scatter:
 class _Run:
     """The parts of one picture on their way."""
 
-    def __init__(self, parts: Iterator[Part], helpers: int) -> None:
+    def __init__(self, parts: Iterator[ImagePart], helpers: int) -> None:
         self._parts = parts
-        self._again: list[Part] = []
+        self._again: list[ImagePart] = []
         self._open = 0
         self._wake = threading.Condition()
         self._stopped = False
@@ -90,7 +90,7 @@ class _Run:
         while not self._ready.empty():
             self._ready.get()
 
-    def _take(self) -> Part | None:
+    def _take(self) -> ImagePart | None:
         with self._wake:
             while not self._stopped:
                 part = self._again.pop() if self._again else next(self._parts, None)

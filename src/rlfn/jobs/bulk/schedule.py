@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rlfn.jobs.bulk.crew import Crew, Ended, Member
-from rlfn.jobs.bulk.manifest import Row
-from rlfn.jobs.bulk.todo import Entry, Todo
+from rlfn.jobs.bulk.manifest import PictureRow
+from rlfn.jobs.bulk.todo import BulkEntry, Todo
 from rlfn.jobs.bulk.worker import Duty, Outcome, failed_row
 
 _BUDGET = 100_000, 2_000_000
@@ -30,7 +30,7 @@ _CHECKED_BYTES = 64 << 20
 class Taken:
     """What came of a task: rows, the keys of those that failed as a store did not answer, and how many were sound."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PictureRow] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
     sound: int = 0
 
@@ -44,9 +44,9 @@ class Work:
         self._next = next(self._fresh, None)
         self._checks = todo.entries(todo.done, check=True) if verify else iter(())
         self._check = next(self._checks, None)
-        self._again: deque[Entry] = deque()
-        self._alone: deque[Entry] = deque()
-        self._giants: deque[Entry] = deque()
+        self._again: deque[BulkEntry] = deque()
+        self._alone: deque[BulkEntry] = deque()
+        self._giants: deque[BulkEntry] = deque()
         self._blamed: dict[str, int] = {}
         self._bytes_left = int(todo.table.column("bytes").to_numpy()[todo.left].sum())
         self._seen = [1, 1]  # input pixels and bytes of what was done, of which a guess is made
@@ -95,9 +95,9 @@ class Work:
         left = self._bytes_left * self._seen[0] // self._seen[1]
         return int(min(max(left // (3 * crew.count), _BUDGET[0]), _BUDGET[1]))
 
-    def _batch(self, budget: int) -> list[Entry]:
+    def _batch(self, budget: int) -> list[BulkEntry]:
         """Take pictures with the same options, of about ``budget`` pixels."""
-        batch: list[Entry] = []
+        batch: list[BulkEntry] = []
         guessed = 0.0
         while len(batch) < _MOST and guessed < budget:
             entry = self._again[0] if self._again else self._next
@@ -112,8 +112,8 @@ class Work:
             guessed += entry.bytes * self._seen[0] / self._seen[1] if entry.bytes else budget / 16
         return batch
 
-    def _checked(self) -> list[Entry]:
-        batch: list[Entry] = []
+    def _checked(self) -> list[BulkEntry]:
+        batch: list[BulkEntry] = []
         size = 0
         while self._check is not None and size < _CHECKED_BYTES and len(batch) < _MOST:
             batch.append(self._check)
@@ -142,7 +142,7 @@ class Work:
                 self._seen[1] += row.input_bytes
         return Taken(outcome.rows, outcome.unreachable)
 
-    def _lost(self, entries: Sequence[Entry], error: BaseException, *, alone: bool) -> list[Row]:
+    def _lost(self, entries: Sequence[BulkEntry], error: BaseException, *, alone: bool) -> list[PictureRow]:
         rows = []
         for entry in entries:
             if alone:

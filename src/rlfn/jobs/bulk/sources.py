@@ -162,7 +162,7 @@ def _paths(columns: dict[str, list[Any]], folder: str) -> Found:
     def rows() -> Iterator[tuple[str, str, int, str, int]]:
         for number, path in enumerate(columns["path"]):
             if not isinstance(path, str) or not path:
-                raise OptionError(f"Row {number + 1} of the list has no path. Fill it in, or leave the row out.")
+                raise OptionError(f"PictureRow {number + 1} of the list has no path. Fill it in, or leave the row out.")
             own = tuple((name, _value(name, columns[name][number], number)) for name in given)
             own = tuple(pair for pair in own if pair[1] is not None)
             full = path if "://" in path or path.startswith("/") or not folder else f"{folder}/{path}"
@@ -192,7 +192,7 @@ def _value(name: str, value: Any, number: int) -> Any:
             raise ValueError
     except (TypeError, ValueError):
         kind = {float: "a number", int: "a whole number", str: "a text"}[OPTIONS[name]]
-        raise OptionError(f"Row {number + 1} of the list has the {name} {value!r}. Allowed: {kind}.") from None
+        raise OptionError(f"PictureRow {number + 1} of the list has the {name} {value!r}. Allowed: {kind}.") from None
     return found
 
 

@@ -23,7 +23,7 @@ _PACKAGES = {"abfs": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "s3"
 _STAMPS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "created")
 """What file systems say about a file's version, the best first."""
 
-Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
 class UnreachableError(RlfnError):
@@ -140,7 +140,7 @@ class Store:
         with contextlib.suppress(PictureError):
             self._tried(lambda: self.system.rm_file(self.path(name)), self.path(name))
 
-    def _tried(self, work: Callable[[], Result], what: str) -> Result:
+    def _tried(self, work: Callable[[], Answer], what: str) -> Answer:
         """Do something with the store, again after a pause where it does not answer."""
         for pause in (*_PAUSES, None):
             try:
@@ -207,8 +207,7 @@ def _protocol(place: str) -> str:
 def _system(place: str) -> tuple[Any, str]:
     fsspec = import_fsspec()
     protocol = _protocol(place)
-    known = fsspec.registry.known_implementations
-    if protocol and protocol not in {*known, *fsspec.registry.registry}:
+    if protocol and protocol not in fsspec.available_protocols():
         some = listing(f"{name}://" for name in ("file", "s3", "gs", "az", "sftp", "hdfs"))
         raise OptionError(f"There is no file system {protocol}://. Allowed: folders, {some} and others of fsspec's.")
     try:

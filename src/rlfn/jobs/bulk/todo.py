@@ -31,7 +31,7 @@ _AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
-class Entry:
+class BulkEntry:
     """One picture's way.
 
     Attributes:
@@ -134,12 +134,12 @@ class Todo:
         found: list[str] = self.table.column("output").filter(there).to_pylist()
         return found
 
-    def refused_entry(self, place: int) -> Entry:
+    def refused_entry(self, place: int) -> BulkEntry:
         """Return a picture whose key makes no name."""
         row = self.table.slice(place, 1).to_pylist()[0]
-        return Entry(**{**row, "output": ""})
+        return BulkEntry(**{**row, "output": ""})
 
-    def entries(self, places: NDArray[np.int64], *, check: bool = False) -> Iterator[Entry]:
+    def entries(self, places: NDArray[np.int64], *, check: bool = False) -> Iterator[BulkEntry]:
         """Yield pictures by their options, the largest files first: what is small fills the cores at the end.
 
         Args:
@@ -157,7 +157,7 @@ class Todo:
                 if check and known >= 0:
                     for name in ("input_sha256", "output_sha256"):
                         row[name] = self._manifest.column(name)[known].as_py()
-                yield Entry(**row)
+                yield BulkEntry(**row)
 
 
 def settings_for(base: Settings, options: Sequence[Options]) -> list[Settings]:

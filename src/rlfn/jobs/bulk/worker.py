@@ -14,14 +14,14 @@ from pathlib import Path
 from rlfn.errors import RlfnError
 from rlfn.images.files import check_writable_size, read_picture, write_picture
 from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
-from rlfn.inference.parts import Computed, Part
+from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
 from rlfn.jobs.batch import Batch
 from rlfn.jobs.bulk.files import BudgetSpent, FileFacts, GiantPicture, StoreFiles, StoreJob, sha256_of
-from rlfn.jobs.bulk.manifest import Row
+from rlfn.jobs.bulk.manifest import PictureRow
 from rlfn.jobs.bulk.scatter import Helper, Scatter
 from rlfn.jobs.bulk.stores import Store, UnreachableError, read_place
-from rlfn.jobs.bulk.todo import Entry
+from rlfn.jobs.bulk.todo import BulkEntry
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record, Settings
 
@@ -57,10 +57,10 @@ class Outcome:
         giants: those that are for several workers.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PictureRow] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
-    left: list[Entry] = field(default_factory=list)
-    giants: list[Entry] = field(default_factory=list)
+    left: list[BulkEntry] = field(default_factory=list)
+    giants: list[BulkEntry] = field(default_factory=list)
 
 
 class BulkWorker:
@@ -81,7 +81,7 @@ class BulkWorker:
         """Return the process's id, once it is ready for work."""
         return os.getpid()
 
-    def run(self, entries: Sequence[Entry], budget: int) -> Outcome:
+    def run(self, entries: Sequence[BulkEntry], budget: int) -> Outcome:
         """Upscale pictures with the same settings until ``budget`` input pixels are used up, one at least."""
         outcome = Outcome()
         duty, kind = self._duty, entries[0].options
@@ -102,11 +102,11 @@ class BulkWorker:
                 outcome.rows.append(self._row(entry, record, files.facts.pop(entry.key, FileFacts())))
         return outcome
 
-    def check(self, entries: Sequence[Entry]) -> list[Entry]:
+    def check(self, entries: Sequence[BulkEntry]) -> list[BulkEntry]:
         """Return those whose input or output is not what the manifest says."""
         return [entry for entry in entries if not self._is_sound(entry)]
 
-    def run_giant(self, entry: Entry, helpers: Sequence[Helper], lost: Callable[[BaseException], bool]) -> Outcome:
+    def run_giant(self, entry: BulkEntry, helpers: Sequence[Helper], lost: Callable[[BaseException], bool]) -> Outcome:
         """Upscale one picture whose parts the helpers compute, and this process too."""
         outcome = Outcome()
         duty, facts = self._duty, FileFacts()
@@ -124,7 +124,7 @@ class BulkWorker:
         outcome.rows.append(self._row(entry, record, facts))
         return outcome
 
-    def compute(self, upscaler: bytes, part: Part) -> Iterator[list[Computed]]:
+    def compute(self, upscaler: bytes, part: ImagePart) -> Iterator[list[Computed]]:
         """Compute a part of another worker's picture with a pickled upscaler, and yield results as they are ready."""
         name = hashlib.sha256(upscaler).digest()
         if name not in self._sent:
@@ -156,7 +156,7 @@ class BulkWorker:
         blob = pickle.dumps(plan.upscaler)
         upscaler = plan.upscaler
 
-        def bound(helper: Callable[[bytes, Part], Iterator[Computed]]) -> Helper:
+        def bound(helper: Callable[[bytes, ImagePart], Iterator[Computed]]) -> Helper:
             return lambda part: helper(blob, part)
 
         scatter = Scatter([upscaler.compute, *(bound(one) for one in helpers)], lost)  # type: ignore[arg-type]
@@ -184,7 +184,7 @@ class BulkWorker:
             warnings=(*picture.warnings, *made.warnings, *warnings),
         )
 
-    def _is_sound(self, entry: Entry) -> bool:
+    def _is_sound(self, entry: BulkEntry) -> bool:
         try:
             made = self._output.read(self._output.path(entry.output))
             given = read_place(entry.path)
@@ -192,12 +192,12 @@ class BulkWorker:
             return False
         return sha256_of(made) == entry.output_sha256 and sha256_of(given) == entry.input_sha256
 
-    def _row(self, entry: Entry, record: Record, facts: FileFacts) -> Row:
+    def _row(self, entry: BulkEntry, record: Record, facts: FileFacts) -> PictureRow:
         # a batch names files of this machine; here it was given their bytes
         error = (record.error or "").replace("The given data", f"'{entry.path}'")
         wide, high = record.input_size or (0, 0)
         out_wide, out_high = record.output_size or (0, 0)
-        return Row(
+        return PictureRow(
             entry.key,
             entry.path,
             entry.output,
@@ -226,9 +226,9 @@ class BulkWorker:
         )
 
 
-def failed_row(entry: Entry, digest: str, error: str) -> Row:
+def failed_row(entry: BulkEntry, digest: str, error: str) -> PictureRow:
     """Return the row of a picture that failed before a worker had it."""
-    return Row(
+    return PictureRow(
         entry.key,
         entry.path,
         entry.output,
