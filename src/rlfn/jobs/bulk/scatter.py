@@ -31,7 +31,8 @@ class Scatter:
         """Yield the results of all parts."""
         run = _Run(iter(parts), len(self._helpers))
         for number, helper in enumerate(self._helpers):
-            threading.Thread(target=run.work, args=(helper, self._lost, number == 0), daemon=True).start()
+            given = (helper, self._lost, number == 0)
+            threading.Thread(target=run.work, args=given, name="rlfn-helper", daemon=True).start()
         try:
             yield from run.results()
         finally:
