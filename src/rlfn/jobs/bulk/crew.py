@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyvips
+
 from rlfn.errors import MissingExtraError, OptionError, OutputError, setting
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.processor import default_threads
@@ -51,7 +53,12 @@ class Where:
 
 
 class RayWorker(BulkWorker):
-    """A worker as an actor of Ray's: its helpers are other actors."""
+    """A worker as an actor of Ray's, in a process of its own: its helpers are other actors."""
+
+    def __init__(self, duty: Duty) -> None:
+        super().__init__(duty)
+        if hasattr(pyvips, "concurrency_set"):
+            pyvips.concurrency_set(duty.threads)  # the cores beside its own belong to others
 
     def giant(self, entry: BulkEntry, helpers: Sequence[Any]) -> Outcome:
         """See :meth:`BulkWorker.run_giant`."""
@@ -208,11 +215,7 @@ class Crew:
     def __post_init__(self) -> None:
         """Start them."""
         self._ray = import_ray()
-        threads = str(self.threads)
-        self._kind = self._ray.remote(RayWorker).options(
-            num_cpus=self.threads,
-            runtime_env={"env_vars": {"VIPS_CONCURRENCY": threads, "OMP_NUM_THREADS": threads}},
-        )
+        self._kind = self._ray.remote(RayWorker).options(num_cpus=self.threads)
         for _ in range(self.count):
             self._hire()
 

@@ -92,7 +92,8 @@ class BulkRun:
         self._todo = Todo(self.found, settings, self._output, keep_suffix=request.keep_suffix)
         self.manifest = Manifest(Store(request.manifest or self._output.shown(self._output.path(MANIFEST))))
         self._skip()
-        self._duty = Duty(tuple(settings), tuple(self._todo.digests), request.output, request.giant)
+        digests, threads = tuple(self._todo.digests), request.where.threads
+        self._duty = Duty(tuple(settings), digests, request.output, request.giant, threads)
         self.tally = Tally(len(self._todo.table))
 
     def _skip(self) -> None:

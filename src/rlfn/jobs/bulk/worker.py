@@ -38,12 +38,14 @@ class Duty:
         digests: a hash of each.
         output: where results go.
         giant: pictures of at least so many pixels are handed back, to be computed by several workers.
+        threads: of each worker.
     """
 
     settings: tuple[Settings, ...]
     digests: tuple[str, ...]
     output: str
     giant: int
+    threads: int = 1
 
 
 @dataclass
