@@ -178,12 +178,13 @@ class Member:
 
 @dataclass(eq=False)
 class Task:
-    """What a worker was given: ``kind`` is a method of its."""
+    """What a worker was given: ``kind`` is a method of its; ``alone`` when it had nothing else."""
 
     member: Member
     kind: str
     entries: tuple[BulkEntry, ...] = ()
     helpers: tuple[Member, ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ class Crew:
     ) -> None:
         """Give a task: ``kind`` is a method that takes the entries (``giant``: one) and ``more``."""
         first = (entries[0], [one.actor for one in helpers]) if kind == "giant" else (list(entries),)
-        self._note(member, Task(member, kind, tuple(entries), tuple(helpers)), *first, *more)
+        self._note(member, Task(member, kind, tuple(entries), tuple(helpers), member.alone), *first, *more)
 
     def next(self, timeout: float) -> list[Ended]:
         """Wait for tasks to end, for ``timeout`` seconds at most; the losses among them are replaced.

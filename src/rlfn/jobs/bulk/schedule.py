@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from rlfn.jobs.bulk.crew import Crew, Ended, Member
+from rlfn.jobs.bulk.crew import Crew, Ended, Member, Task
 from rlfn.jobs.bulk.manifest import PictureRow
 from rlfn.jobs.bulk.todo import BulkEntry, Todo
 from rlfn.jobs.bulk.worker import Duty, Outcome, failed_row
@@ -14,8 +13,11 @@ from rlfn.jobs.bulk.worker import Duty, Outcome, failed_row
 _BUDGET = 100_000, 2_000_000
 """The least and the most pixels that a worker is given at a time."""
 
-_MOST = 256
+_MOST = 64
 """Pictures that a worker is given at a time."""
+
+_SUSPECTS = 8
+"""Pictures that a worker is given at a time when another was lost with them; in the end each is tried alone."""
 
 _BLAMED = 3
 """A picture whose worker was lost so often, while it had that one picture alone, has failed."""
@@ -45,7 +47,7 @@ class Work:
         self._checks = todo.entries(todo.done, check=True) if verify else iter(())
         self._check = next(self._checks, None)
         self._again: deque[BulkEntry] = deque()
-        self._alone: deque[BulkEntry] = deque()
+        self._suspects: deque[list[BulkEntry]] = deque()
         self._giants: deque[BulkEntry] = deque()
         self._blamed: dict[str, int] = {}
         self._bytes_left = int(todo.table.column("bytes").to_numpy()[todo.left].sum())
@@ -54,7 +56,7 @@ class Work:
     @property
     def left(self) -> bool:
         """Whether anything is to be given out."""
-        return bool(self._next or self._check or self._again or self._alone or self._giants)
+        return bool(self._next or self._check or self._again or self._suspects or self._giants)
 
     def give(self, crew: Crew) -> None:
         """Give everybody something to do who has nothing, or too little."""
@@ -64,9 +66,9 @@ class Work:
                 return
 
     def _give(self, crew: Crew, member: Member) -> bool:
-        if member.tasks == 0 and self._alone:
+        if member.tasks == 0 and self._suspects:
             member.alone = True  # so that nobody else can be blamed for its end
-            crew.give(member, "run", [self._alone.popleft()], _BUDGET[1])
+            crew.give(member, "run", self._suspects.popleft(), _BUDGET[1])
             return True
         if self._giants and not member.group:
             if member.tasks:
@@ -128,7 +130,7 @@ class Work:
             for one in (task.member, *task.helpers):
                 one.group = ""
         if ended.lost is not None:
-            return Taken(self._lost(task.entries, ended.lost, alone=len(task.entries) == 1))
+            return Taken(self._lost(task, ended.lost))
         if task.kind == "check":
             wrong = {entry.key for entry in ended.result}
             self._again.extend(entry for entry in task.entries if entry.key in wrong)
@@ -142,18 +144,23 @@ class Work:
                 self._seen[1] += row.input_bytes
         return Taken(outcome.rows, outcome.unreachable)
 
-    def _lost(self, entries: Sequence[BulkEntry], error: BaseException, *, alone: bool) -> list[PictureRow]:
-        rows = []
-        for entry in entries:
-            if alone:
-                self._blamed[entry.key] = self._blamed.get(entry.key, 0) + 1
-                entry = replace(entry, attempts=entry.attempts + 1)
-            if self._blamed.get(entry.key, 0) >= _BLAMED:
-                said = f"Each of {_BLAMED} workers that had it ended without a word ({type(error).__name__}). "
-                said += "Memory may have run out: give workers more of it, or leave the picture out."
-                rows.append(
-                    failed_row(replace(entry, attempts=entry.attempts - 1), self._duty.digests[entry.options], said)
-                )
-            else:
-                self._alone.append(entry)
-        return rows
+    def _lost(self, task: Task, error: BaseException) -> list[PictureRow]:
+        """Give what a lost worker had to others, in small groups; return the row of a picture to blame."""
+        entries = task.entries
+        if len(entries) > 1:
+            size = _SUSPECTS if len(entries) > _SUSPECTS else 1
+            self._suspects.extend(list(entries[start : start + size]) for start in range(0, len(entries), size))
+            return []
+        entry = entries[0]
+        if not task.alone:
+            self._suspects.append([entry])
+            return []
+        self._blamed[entry.key] = self._blamed.get(entry.key, 0) + 1
+        if self._blamed[entry.key] < _BLAMED:
+            self._suspects.append([replace(entry, attempts=entry.attempts + 1)])
+            return []
+        said = (
+            f"Each of {_BLAMED} workers that had it ended without a word ({type(error).__name__}). Memory may have run "
+            "out: give workers more of it, or leave the picture out."
+        )
+        return [failed_row(entry, self._duty.digests[entry.options], said)]
