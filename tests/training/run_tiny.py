@@ -1,6 +1,6 @@
 """Train the tiny network in a process of its own: RECIPE_JSON OUT PACK [die-at STEP | two].
 
-With ``two`` each step lasts a second by the first process's clock and seven by the second's.
+A run that OUT holds goes on from its newest checkpoint. With ``two`` each step lasts a second by the first process's clock and seven by the second's.
 """
 
 from __future__ import annotations
@@ -40,4 +40,5 @@ if __name__ == "__main__":
 
         Learner.step = killed  # type: ignore[method-assign]
     now = itertools.count(0.0, 7.0 if os.environ.get("RANK") == "1" else 1.0).__next__
-    train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where, now=now)
+    resume = any(Path(out, "checkpoints").glob("*.ckpt"))
+    train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where, resume=resume, now=now)
