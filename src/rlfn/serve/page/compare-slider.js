@@ -14,6 +14,7 @@
  * Methods
  *   show(before, after)  set both and return a promise of the moment when both are drawn; it rejects with an Error where
  *                        one cannot be decoded
+ *   focus()              the divider, or the picture where there is none
  *   fit()                show the whole picture
  *   zoomTo(scale, x, y)  zoom about a point of the element in CSS px, its middle by default; 1 is pixel by pixel
  * Events: "slide" (the divider was moved), "zoom" (scale or place changed), "ready" (both are drawn), "fault" (detail:
@@ -186,6 +187,11 @@ export class CompareSlider extends HTMLElement {
     this.dispatchEvent(new CustomEvent("ready"));
   }
 
+  /** Focus the divider, or the picture where there is no divider. */
+  focus(options) {
+    (this.divider.hidden ? this.canvas : this.divider).focus(options);
+  }
+
   fit() {
     this.#fitted = true;
     this.#middle = { x: 0.5, y: 0.5 };
@@ -243,8 +249,12 @@ export class CompareSlider extends HTMLElement {
   #resized(entry) {
     const box = entry.devicePixelContentBoxSize?.[0];
     const ratio = window.devicePixelRatio || 1;
-    const width = box ? box.inlineSize : Math.round(entry.contentRect.width * ratio);
-    const height = box ? box.blockSize : Math.round(entry.contentRect.height * ratio);
+    let width = Math.round(entry.contentRect.width * ratio);
+    let height = Math.round(entry.contentRect.height * ratio);
+    // the browser's own count is exact where sides are no whole pixels; emulated screens report another one
+    if (box && Math.abs(box.inlineSize - width) <= 2 && Math.abs(box.blockSize - height) <= 2) {
+      [width, height] = [box.inlineSize, box.blockSize];
+    }
     if (!width || !height) return;
     this.#device = { width, height };
     this.canvas.width = width;

@@ -178,8 +178,8 @@ class Page {
     }
   }
 
-  /** Show a finished picture in the comparison. */
-  async show(row) {
+  /** Show a finished picture in the comparison, and go there where the visitor asked for it. */
+  async show(row, go = false) {
     this.#shown = row;
     for (const each of this.#rows) each.element.toggleAttribute("aria-current", false);
     row.element.setAttribute("aria-current", "true");
@@ -193,6 +193,11 @@ class Page {
     if (this.#shown !== row) return;
     this.compare.hidden = !after;
     if (after) await this.compare.show(before, after);
+    else if (go) find("download").focus();
+    if (after && go) {
+      this.compare.scrollIntoView({ block: "nearest" });
+      this.compare.focus({ preventScroll: true });
+    }
   }
 
   remove(row) {

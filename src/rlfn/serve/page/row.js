@@ -167,7 +167,7 @@ export class Row {
     const button = event.target.closest("button");
     if (!button) return;
     const what = button.classList.contains("thumb") ? "compare" : button.dataset.do;
-    if (what === "compare") this.page.show(this);
+    if (what === "compare") this.page.show(this, true);
     else if (what === "again") this.page.again(this);
     else if (what === "cancel") this.cancel();
     else if (what === "remove") this.page.remove(this);
