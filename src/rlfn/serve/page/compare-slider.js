@@ -346,7 +346,7 @@ export class CompareSlider extends HTMLElement {
     });
     canvas.addEventListener("keydown", (event) => this.#key(event));
     this.divider.addEventListener("keydown", (event) => this.#slideKey(event));
-    canvas.addEventListener("wheel", (event) => {
+    this.addEventListener("wheel", (event) => {
       event.preventDefault();
       const box = canvas.getBoundingClientRect();
       const amount = clamp(event.deltaY * (event.deltaMode === 1 ? 16 : 1), -120, 120);
