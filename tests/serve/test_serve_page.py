@@ -154,7 +154,7 @@ def test_zoom_and_pan_on_a_dense_screen(opened: Any) -> None:
     page = opened(device_scale_factor=3)
     give(page, ("a.png", picture_bytes(60, 40)))
     slider = page.locator("compare-slider")
-    expect(slider).to_be_visible()
+    expect(page.get_by_role("slider")).to_be_visible()
     until(lambda: slider.evaluate(CANVAS)["width"] == 3 * slider.evaluate(CANVAS)["shown"][0])
     found = slider.evaluate(CANVAS)
     assert found["height"] == 3 * found["shown"][1]
@@ -183,7 +183,8 @@ def test_the_comparison_shows_both_pictures(opened: Any, workshop: Any) -> None:
     """What is made is told from what came in: with all pixels red, the result is made blue."""
     page = opened()
     give(page, ("a.png", picture_bytes(60, 40)))
-    expect(page.locator("compare-slider")).to_be_visible()
+    expect(row(page, "a.png")).to_have_attribute("data-status", "done")
+    expect(page.get_by_role("slider")).to_be_visible()
     show = """async (slider) => {
       const plain = (color, side) => { const made = Object.assign(document.createElement('canvas'),
         { width: side, height: side }); const pen = made.getContext('2d'); pen.fillStyle = color;
@@ -201,6 +202,10 @@ def test_progress_and_cancelling(opened: Any, workshop: Any, listening: Any) -> 
     workshop.gate.clear()
     give(page, *((f"{name}.png", picture_bytes()) for name in "abc"))
     expect(row(page, "a.png").locator(".state")).to_have_text("Working")
+    expect(page.locator("#caption .facts")).to_have_text("Working")
+    expect(page.locator("compare-slider")).to_be_visible()
+    expect(page.get_by_role("slider")).to_be_hidden()
+    expect(page.locator("#download")).to_be_hidden()
     expect(row(page, "a.png").get_by_role("progressbar")).to_be_visible()
     expect(row(page, "b.png").locator(".state")).to_contain_text("Waiting")
     row(page, "a.png").get_by_role("button", name="Cancel").click()

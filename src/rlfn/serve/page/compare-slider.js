@@ -29,6 +29,7 @@ const CSS = `
   --ink: var(--compare-ink, #fff); --accent: var(--compare-accent, #6db1ff); user-select: none; -webkit-user-select: none; }
 :host([hidden]) { display: none; }
 canvas { position: absolute; inset: 0; width: 100%; height: 100%; touch-action: pan-y; cursor: ew-resize; }
+canvas.single { cursor: default; }
 canvas.zoomed { touch-action: none; cursor: grab; }
 canvas.zoomed:active { cursor: grabbing; }
 canvas:focus-visible { outline: 3px solid var(--accent); outline-offset: -3px; }
@@ -72,7 +73,7 @@ const HTML = `
   <button type="button" data-do="in" aria-label="Zoom in" title="Zoom in (+)">${ICON('<path d="M5 12h14M12 5v14"/>')}</button>
   <button type="button" data-do="fit" title="Show the whole picture (0)">Fit</button>
   <button type="button" data-do="one" title="One pixel of the picture on each pixel of the screen (1)"
-    aria-label="Pixel by pixel, 1 to 1">1:1</button>
+    aria-label="1:1, pixel by pixel">1:1</button>
   <button type="button" data-do="pixels" aria-pressed="false" title="Show single pixels in place of smoothing them (P)"
     >Pixels</button>
 </div>`;
@@ -273,7 +274,8 @@ export class CompareSlider extends HTMLElement {
     this.#frame = 0;
     const both = Boolean(this.#images.before && this.#images.after);
     this.divider.hidden = !both;
-    this.canvas.classList.toggle("zoomed", !this.#fitted || !both);
+    this.canvas.classList.toggle("zoomed", !this.#fitted);
+    this.canvas.classList.toggle("single", !both);
     const context = this.canvas.getContext("2d");
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (!this.#size || !this.#device.width) return;
