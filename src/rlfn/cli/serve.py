@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MEGABYTE = 1_000_000
 _APP = Path(__file__).parents[1] / "serve" / "app"
 """Where a build of the browser app lies if it was packaged."""
+
+_MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 
 KEY_VARIABLE = "RLFN_API_KEY"
 
@@ -77,20 +79,17 @@ def serve(
 
     Nothing is stored; SIGTERM ends it in order.
     """
-    try:
-        from rlfn.serve.server import run
-        from rlfn.serve.settings import ServeSettings
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
-            raise
-        raise MissingExtraError("The server", "serve") from None
+    for module in _MODULES:
+        if find_spec(module) is None:
+            raise MissingExtraError("The server", "serve")
+    from rlfn.serve.server import run
+    from rlfn.serve.settings import ServeSettings
+
     for name in ("max_body", "memory", "cache"):
         limits[name] = int(limits[name] * _MEGABYTE)
     if limits["tile"].isdecimal():
         limits["tile"] = int(limits["tile"])
     limits["threads"] = limits["threads"] or _share_of_cores(limits["workers"])
-    known = {row.name for row in fields(ServeSettings)}
-    assert limits.keys() <= known
     settings = ServeSettings(
         **limits,
         keys=_keys(api_key_file),
