@@ -1,0 +1,36 @@
+/** What the page's thread and the worker tell each other. */
+
+import type { Device } from "./engine.js";
+import type { Source } from "./decode.js";
+
+/** To the worker: one picture. */
+export interface Request {
+  readonly id: number;
+  readonly source: Source;
+  readonly family: string;
+  readonly scale: number;
+  readonly device: Device | "auto";
+  readonly tile: number;
+  readonly threads?: number;
+  readonly output: "png" | "pixels";
+}
+
+/** What is made of one picture. */
+export interface Made {
+  readonly width: number;
+  readonly height: number;
+  readonly model: string;
+  readonly device: Device;
+  readonly threads: number;
+  /** Seconds from the decoded picture to the finished result, without loading the model. */
+  readonly seconds: number;
+  /** Sentences about what the result lacks of its input, and about what ran otherwise than asked. */
+  readonly notes: readonly string[];
+  readonly result: Blob | ImageData;
+}
+
+/** From the worker. */
+export type Answer =
+  | { readonly id: number; readonly kind: "progress"; readonly share: number }
+  | { readonly id: number; readonly kind: "done"; readonly made: Made }
+  | { readonly id: number; readonly kind: "failed"; readonly message: string; readonly expected: boolean };

@@ -1,0 +1,87 @@
+/** The worker: pictures are decoded, made larger and encoded here, away from the page's thread. */
+
+import { decode } from "./decode.js";
+import { chooseDevice, type Device, type Loaded, loadNetwork } from "./engine.js";
+import { UpscaleError } from "./errors.js";
+import { axisGrid } from "./grid.js";
+import { findModel, type Model } from "./models.js";
+import { toPng } from "./png.js";
+import type { Answer, Made, Request } from "./protocol.js";
+import { enlarge, type Making, type Work } from "./upscaler.js";
+
+const BASE = new URL(".", import.meta.url);
+const PROBE = 16;
+
+self.onmessage = async ({ data }: MessageEvent<Request>) => {
+  const answer = (message: Answer): void => self.postMessage(message);
+  try {
+    const made = await make(data, (share) => answer({ id: data.id, kind: "progress", share }));
+    answer({ id: data.id, kind: "done", made });
+  } catch (error) {
+    answer({ id: data.id, kind: "failed", ...told(error) });
+  }
+};
+
+async function make(request: Request, onProgress: (share: number) => void): Promise<Made> {
+  const model = findModel(request.family, request.scale);
+  const decoded = await decode(request.source);
+  try {
+    const notes = [...decoded.notes];
+    const network = await ready(model, request, notes);
+    const begin = performance.now();
+    const making = enlarge({ network, picture: decoded.picture, tile: request.tile, gray: decoded.gray, onProgress } satisfies Work);
+    const result = request.output === "png" ? await toPng(making) : await toPixels(making);
+    const seconds = (performance.now() - begin) / 1000;
+    const { device, threads } = network;
+    return { width: making.width, height: making.height, model: model.name, device, threads, seconds, notes, result };
+  } finally {
+    decoded.close();
+  }
+}
+
+/** Load the network; where the GPU that was chosen here fails, take wasm and say so. */
+async function ready(model: Model, request: Request, notes: string[]): Promise<Loaded> {
+  const device: Device = await chooseDevice(request.device);
+  if (device === "webgpu") {
+    try {
+      const network = await loadNetwork(model, device, BASE);
+      const axis = axisGrid(0, PROBE, PROBE);
+      await network.run(new Float32Array(3 * PROBE * PROBE), PROBE, PROBE, model.takesGrid ? [axis, axis] : undefined);
+      return network;
+    } catch (error) {
+      if (request.device === "webgpu") throw new UpscaleError(`WebGPU cannot run ${model.name} here: ${words(error)}`);
+      notes.push("The GPU could not run the model, so the processor did.");
+    }
+  }
+  return loadNetwork(model, "wasm", BASE, request.threads);
+}
+
+async function toPixels(making: Making): Promise<ImageData> {
+  const { width, height, channels } = making;
+  const image = new ImageData(width, height);
+  let place = 0;
+  for await (const band of making.bands) {
+    const { pixels } = band;
+    for (let from = 0; from < pixels.length; from += channels, place += 4) {
+      const gray = channels < 3;
+      image.data[place] = pixels[from];
+      image.data[place + 1] = pixels[gray ? from : from + 1];
+      image.data[place + 2] = pixels[gray ? from : from + 2];
+      image.data[place + 3] = channels % 2 ? 255 : pixels[from + channels - 1];
+    }
+  }
+  return image;
+}
+
+function told(error: unknown): { message: string; expected: boolean } {
+  if (error instanceof UpscaleError) return { message: error.message, expected: true };
+  const said = words(error);
+  if (error instanceof RangeError || /memory|bad_alloc|allocation/i.test(said)) {
+    return { message: "The device's memory does not suffice for this picture. Take a smaller scale or picture.", expected: true };
+  }
+  return { message: `Upscaling failed: ${said}`, expected: false };
+}
+
+function words(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
