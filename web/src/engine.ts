@@ -4,10 +4,8 @@ import type * as Ort from "onnxruntime-web";
 import { UpscaleError } from "./errors.js";
 import type { AxisGrid } from "./grid.js";
 import type { Model } from "./models.js";
+import type { Device } from "./protocol.js";
 import type { Network } from "./upscaler.js";
-
-/** What computes. */
-export type Device = "webgpu" | "wasm";
 
 /** A network and where it runs. */
 export interface Loaded extends Network {

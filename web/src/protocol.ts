@@ -1,7 +1,9 @@
 /** What the page's thread and the worker tell each other. */
 
-import type { Device } from "./engine.js";
 import type { Source } from "./decode.js";
+
+/** What computes. */
+export type Device = "webgpu" | "wasm";
 
 /** To the worker: one picture. */
 export interface Request {

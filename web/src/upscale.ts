@@ -8,10 +8,9 @@
  */
 
 import type { Source } from "./decode.js";
-import type { Device } from "./engine.js";
 import { UpscaleError } from "./errors.js";
 import { DEFAULT_FAMILY, FAMILIES, findModel, MODELS, scalesOf } from "./models.js";
-import type { Answer, Made, Request } from "./protocol.js";
+import type { Answer, Device, Made, Request } from "./protocol.js";
 
 export type { Device, Source };
 export { DEFAULT_FAMILY, FAMILIES, MODELS, scalesOf, UpscaleError };

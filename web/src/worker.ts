@@ -1,12 +1,12 @@
 /** The worker: pictures are decoded, made larger and encoded here, away from the page's thread. */
 
 import { decode } from "./decode.js";
-import { chooseDevice, type Device, type Loaded, loadNetwork } from "./engine.js";
+import { chooseDevice, type Loaded, loadNetwork } from "./engine.js";
 import { UpscaleError } from "./errors.js";
 import { axisGrid } from "./grid.js";
 import { findModel, type Model } from "./models.js";
 import { toPng } from "./png.js";
-import type { Answer, Made, Request } from "./protocol.js";
+import type { Answer, Device, Made, Request } from "./protocol.js";
 import { enlarge, type Making, type Work } from "./upscaler.js";
 
 const BASE = new URL(".", import.meta.url);
