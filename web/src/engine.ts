@@ -1,6 +1,7 @@
 /** Networks on onnxruntime-web: WebGPU where there is one, else wasm with SIMD and, where the page may, threads. */
 
 import type * as Ort from "onnxruntime-web";
+import { threadsHere } from "./device.js";
 import { UpscaleError } from "./errors.js";
 import type { AxisGrid } from "./grid.js";
 import type { Model } from "./models.js";
@@ -14,27 +15,8 @@ export interface Loaded extends Network {
   readonly threads: number;
 }
 
-const MOST_THREADS = 8;
-
 const runtimes: Partial<Record<Device, Promise<typeof Ort>>> = {};
 let kept: { key: string; network: Promise<Loaded> } | undefined;
-
-/** Choose the device: WebGPU if it was asked for or if a real GPU answers. */
-export async function chooseDevice(asked: Device | "auto"): Promise<Device> {
-  if (asked !== "auto") return asked;
-  try {
-    const gpu = (globalThis.navigator as { gpu?: { requestAdapter(): Promise<Adapter | null> } } | undefined)?.gpu;
-    const adapter = await gpu?.requestAdapter();
-    return adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter) ? "webgpu" : "wasm";
-  } catch {
-    return "wasm";
-  }
-}
-
-interface Adapter {
-  readonly isFallbackAdapter?: boolean;
-  readonly info?: { readonly isFallbackAdapter?: boolean };
-}
 
 /** Load a model once; the last one is kept. */
 export function loadNetwork(model: Model, device: Device, base: URL, threads = threadsHere()): Promise<Loaded> {
@@ -47,12 +29,6 @@ export function loadNetwork(model: Model, device: Device, base: URL, threads = t
     });
   }
   return kept.network;
-}
-
-/** Threads that wasm may use: one unless the page is isolated from other origins, which shared memory needs. */
-export function threadsHere(): number {
-  const { crossOriginIsolated, navigator } = globalThis;
-  return crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
 }
 
 async function load(model: Model, device: Device, base: URL, threads: number): Promise<Loaded> {

@@ -5,6 +5,9 @@ import type { Source } from "./decode.js";
 /** What computes. */
 export type Device = "webgpu" | "wasm";
 
+/** What files are written. */
+export type FileType = "image/png" | "image/jpeg" | "image/webp";
+
 /** To the worker: one picture. */
 export interface Request {
   readonly id: number;
@@ -14,7 +17,9 @@ export interface Request {
   readonly device: Device | "auto";
   readonly tile: number;
   readonly threads?: number;
-  readonly output: "png" | "pixels";
+  readonly output: FileType | "pixels";
+  /** Of JPEG and WebP, 0 to 1. */
+  readonly quality: number;
 }
 
 /** What is made of one picture. */

@@ -8,11 +8,12 @@
  */
 
 import type { Source } from "./decode.js";
-import { UpscaleError } from "./errors.js";
+import { chooseDevice } from "./device.js";
+import { listing, UpscaleError } from "./errors.js";
 import { DEFAULT_FAMILY, FAMILIES, findModel, MODELS, scalesOf } from "./models.js";
-import type { Answer, Device, Made, Request } from "./protocol.js";
+import type { Answer, Device, FileType, Made, Request } from "./protocol.js";
 
-export type { Device, Source };
+export type { Device, FileType, Source };
 export { DEFAULT_FAMILY, FAMILIES, MODELS, scalesOf, UpscaleError };
 export type { Model } from "./models.js";
 
@@ -37,7 +38,15 @@ export interface Options {
 /** What was made, and by what. */
 export interface Details extends Omit<Made, "result"> {}
 
-/** A result as a PNG file. */
+/** How the file is written. */
+export interface FileOptions extends Options {
+  /** PNG where none is given. JPEG and WebP are written through a canvas, so the whole result lies in memory. */
+  type?: FileType;
+  /** Of JPEG and WebP, 0 to 1; 0.92 where none is given. */
+  quality?: number;
+}
+
+/** A result as a file. */
 export interface Upscaled extends Details {
   blob: Blob;
 }
@@ -48,6 +57,7 @@ export interface UpscaledPixels extends Details {
 }
 
 const TILE = 256;
+const TYPES: readonly FileType[] = ["image/png", "image/jpeg", "image/webp"];
 
 interface Job {
   readonly request: Request;
@@ -63,15 +73,17 @@ let count = 0;
 const waiting: Job[] = [];
 
 /**
- * Make a picture larger in a worker and return it as a PNG file, written band by band so that memory stays bounded.
+ * Make a picture larger in a worker and return it as a file. A PNG is written band by band, so that memory stays bounded.
  *
  * A `Blob` is decoded as the browser shows it: upright as its EXIF says, in sRGB. Pictures wait for each other.
  *
  * @throws UpscaleError the source, the scale or the model is not allowed; the message says what is.
  * @throws DOMException `AbortError`, or the signal's own reason.
  */
-export async function upscale(source: Source, options: Options = {}): Promise<Upscaled> {
-  const { result, ...details } = await queue(source, options, "png");
+export async function upscale(source: Source, options: FileOptions = {}): Promise<Upscaled> {
+  const type = options.type ?? "image/png";
+  if (!TYPES.includes(type)) throw new UpscaleError(`No ${type} files are written. Allowed: ${listing(TYPES)}.`);
+  const { result, ...details } = await queue(source, options, type, options.quality);
   return { ...details, blob: result as Blob };
 }
 
@@ -86,11 +98,16 @@ export function release(): void {
   if (!running) end();
 }
 
-function queue(source: Source, options: Options, output: Request["output"]): Promise<Made> {
+/** Whether a GPU would compute: what `device: "auto"` takes. */
+export async function gpuAnswers(): Promise<boolean> {
+  return (await chooseDevice("auto")) === "webgpu";
+}
+
+function queue(source: Source, options: Options, output: Request["output"], quality = 0.92): Promise<Made> {
   const { signal } = options;
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    const request = checked(source, options, output);
+    const request = checked(source, options, output, quality);
     const job: Job = { request, options, resolve, reject };
     if (signal) {
       const abort = (): void => cancel(job, signal.reason);
@@ -102,7 +119,7 @@ function queue(source: Source, options: Options, output: Request["output"]): Pro
   });
 }
 
-function checked(source: Source, options: Options, output: Request["output"]): Request {
+function checked(source: Source, options: Options, output: Request["output"], quality: number): Request {
   if (!(source instanceof Blob || source instanceof ImageData || source instanceof ImageBitmap)) {
     throw new UpscaleError("This cannot be upscaled. Give a Blob or File, an ImageBitmap or ImageData.");
   }
@@ -121,6 +138,7 @@ function checked(source: Source, options: Options, output: Request["output"]): R
     tile,
     threads: options.threads,
     output,
+    quality,
   };
 }
 

@@ -1,7 +1,9 @@
 /** The worker: pictures are decoded, made larger and encoded here, away from the page's thread. */
 
 import { decode } from "./decode.js";
-import { chooseDevice, type Loaded, loadNetwork } from "./engine.js";
+import { chooseDevice } from "./device.js";
+import { toLossy, toPixels } from "./encode.js";
+import { type Loaded, loadNetwork } from "./engine.js";
 import { UpscaleError } from "./errors.js";
 import { axisGrid } from "./grid.js";
 import { findModel, type Model } from "./models.js";
@@ -30,7 +32,7 @@ async function make(request: Request, onProgress: (share: number) => void): Prom
     const network = await ready(model, request, notes);
     const begin = performance.now();
     const making = enlarge({ network, picture: decoded.picture, tile: request.tile, gray: decoded.gray, onProgress } satisfies Work);
-    const result = request.output === "png" ? await toPng(making) : await toPixels(making);
+    const result = await written(making, request, notes);
     const seconds = (performance.now() - begin) / 1000;
     const { device, threads } = network;
     return { width: making.width, height: making.height, model: model.name, device, threads, seconds, notes, result };
@@ -56,21 +58,12 @@ async function ready(model: Model, request: Request, notes: string[]): Promise<L
   return loadNetwork(model, "wasm", BASE, request.threads);
 }
 
-async function toPixels(making: Making): Promise<ImageData> {
-  const { width, height, channels } = making;
-  const image = new ImageData(width, height);
-  let place = 0;
-  for await (const band of making.bands) {
-    const { pixels } = band;
-    for (let from = 0; from < pixels.length; from += channels, place += 4) {
-      const gray = channels < 3;
-      image.data[place] = pixels[from];
-      image.data[place + 1] = pixels[gray ? from : from + 1];
-      image.data[place + 2] = pixels[gray ? from : from + 2];
-      image.data[place + 3] = channels % 2 ? 255 : pixels[from + channels - 1];
-    }
-  }
-  return image;
+function written(making: Making, request: Request, notes: string[]): Promise<Blob | ImageData> {
+  const { output, quality } = request;
+  if (output === "pixels") return toPixels(making);
+  if (output === "image/png") return toPng(making);
+  if (output === "image/jpeg" && making.channels % 2 === 0) notes.push("JPEG has no transparency: the picture lies on white.");
+  return toLossy(making, output, quality);
 }
 
 function told(error: unknown): { message: string; expected: boolean } {
