@@ -2,7 +2,8 @@
 
 import { type Carried, carriedBy, losses } from "./carried.js";
 import { UpscaleError } from "./errors.js";
-import { ArrayPicture, type Picture } from "./picture.js";
+import { exactPixels } from "./exact.js";
+import { ArrayPicture, hasAlpha, type Picture } from "./picture.js";
 
 /** What can be upscaled. */
 export type Source = ImageBitmap | ImageData | Blob;
@@ -17,11 +18,26 @@ export interface Decoded {
 
 /** Decode a source. A file is turned upright as its EXIF says, and its colours become sRGB. */
 export async function decode(source: Source): Promise<Decoded> {
-  if (source instanceof ImageData) return fromPixels(source);
-  if (source instanceof ImageBitmap) return fromBitmap(source, [], false);
+  if (source instanceof ImageData) {
+    const picture = new ArrayPicture(source.width, source.height, source.data);
+    return { picture, gray: false, notes: [], close: () => undefined };
+  }
+  if (source instanceof ImageBitmap) {
+    return { picture: new BitmapPicture(source), gray: false, notes: [], close: () => source.close() };
+  }
   const carried = await carriedBy(source);
   const bitmap = await decodeFile(source);
-  return fromBitmap(bitmap, losses(carried), carried.gray, carried);
+  const picture = await readable(bitmap, carried);
+  return { picture, gray: carried.gray, notes: losses(carried), close: () => bitmap.close() };
+}
+
+/** Choose how a decoded file is read: through a canvas, or byte for byte if it is transparent. */
+async function readable(bitmap: ImageBitmap, carried: Carried): Promise<Picture> {
+  if (carried.kind === "jpeg" || carried.kind === "bmp") return new BitmapPicture(bitmap, true);
+  const rough = new BitmapPicture(bitmap);
+  if (!hasAlpha(rough)) return new BitmapPicture(bitmap, true);
+  const bytes = await exactPixels(bitmap, rough);
+  return bytes ? new ArrayPicture(bitmap.width, bitmap.height, bytes, false) : new BitmapPicture(bitmap, false);
 }
 
 async function decodeFile(file: Blob): Promise<ImageBitmap> {
@@ -35,16 +51,6 @@ async function decodeFile(file: Blob): Promise<ImageBitmap> {
   }
 }
 
-function fromPixels(image: ImageData): Decoded {
-  const picture = new ArrayPicture(image.width, image.height, image.data);
-  return { picture, gray: false, notes: [], close: () => undefined };
-}
-
-function fromBitmap(bitmap: ImageBitmap, notes: readonly string[], gray: boolean, carried?: Carried): Decoded {
-  const opaque = carried?.kind === "jpeg" || carried?.kind === "bmp";
-  return { picture: new BitmapPicture(bitmap, opaque), gray, notes, close: () => bitmap.close() };
-}
-
 /** A decoded picture, whose rows are read through a canvas of the height of a strip. */
 class BitmapPicture implements Picture {
   readonly width: number;
@@ -52,7 +58,7 @@ class BitmapPicture implements Picture {
 
   constructor(
     private readonly bitmap: ImageBitmap,
-    readonly opaque: boolean,
+    readonly opaque?: boolean,
   ) {
     this.width = bitmap.width;
     this.height = bitmap.height;

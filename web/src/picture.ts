@@ -4,7 +4,9 @@
 export interface Picture {
   readonly width: number;
   readonly height: number;
-  /** The rows [top, bottom) as RGBA bytes; the answer may be overwritten by the next read. */
+  /** Whether all pixels are known to be opaque, or not; undefined where nobody looked. */
+  readonly opaque?: boolean;
+  /** The rows [top, bottom) as RGBA bytes; the answer is not written to. */
   read(top: number, bottom: number): Uint8ClampedArray | Uint8Array;
 }
 
@@ -14,6 +16,7 @@ export class ArrayPicture implements Picture {
     readonly width: number,
     readonly height: number,
     private readonly bytes: Uint8ClampedArray | Uint8Array,
+    readonly opaque?: boolean,
   ) {}
 
   read(top: number, bottom: number): Uint8ClampedArray | Uint8Array {
@@ -23,6 +26,7 @@ export class ArrayPicture implements Picture {
 
 /** Whether a picture has pixels that are not opaque. */
 export function hasAlpha(picture: Picture): boolean {
+  if (picture.opaque !== undefined) return !picture.opaque;
   return strips(picture, (bytes) => {
     for (let place = 3; place < bytes.length; place += 4) if (bytes[place] !== 255) return true;
     return false;

@@ -29,7 +29,7 @@ export interface Options {
   signal?: AbortSignal;
   /** `"auto"`: WebGPU where a GPU answers, else wasm. */
   device?: Device | "auto";
-  /** The largest side of a tile in px of the input; 256 where none is given. */
+  /** The largest side of a tile in px of the input; 384, or 256 where the device has little memory. */
   tile?: number;
   /** Threads of wasm; as many as the device has, 8 at most, where none is given. More than one needs isolation. */
   threads?: number;
@@ -56,7 +56,9 @@ export interface UpscaledPixels extends Details {
   image: ImageData;
 }
 
-const TILE = 256;
+const TILE = 384;
+const SMALL_TILE = 256;
+const LITTLE_MEMORY = 4;
 const TYPES: readonly FileType[] = ["image/png", "image/jpeg", "image/webp"];
 
 interface Job {
@@ -124,7 +126,8 @@ function checked(source: Source, options: Options, output: Request["output"], qu
     throw new UpscaleError("This cannot be upscaled. Give a Blob or File, an ImageBitmap or ImageData.");
   }
   const model = findModel(options.model, options.scale);
-  const tile = options.tile ?? TILE;
+  const memory = (navigator as { deviceMemory?: number }).deviceMemory ?? LITTLE_MEMORY;
+  const tile = options.tile ?? (memory < LITTLE_MEMORY ? SMALL_TILE : TILE);
   const least = 2 * Math.ceil(model.margin / model.stride) * model.stride + model.stride;
   if (!Number.isInteger(tile) || tile < Math.max(least, model.minSide)) {
     throw new UpscaleError(`A tile of ${tile} px was asked for. ${model.name} takes whole numbers from ${least}.`);

@@ -65,7 +65,7 @@ async function* withAlpha(work: Work, colours: number): AsyncGenerator<Band> {
   for (let pixel = 0; pixel < alpha.length; pixel++) alpha[pixel] = bytes[pixel * 4 + 3];
   const constant = alpha.every((value) => value === alpha[0]);
   if (!constant) fillTransparent(bytes, width, height);
-  const picture = new ArrayPicture(width, height, bytes);
+  const picture = new ArrayPicture(width, height, bytes, true);
   const onTile = counted(work, constant ? 1 : 2);
   const wide = constant ? undefined : new RowReader(planes(work, picture, [3], onTile), width * scale);
   let top = 0;
