@@ -21,14 +21,15 @@ export function html() {
   let text = readFileSync(new URL("index.html", SHARED), "utf8");
   text = text.replace(/[ \t]*<!-- server -->[\s\S]*?<!-- \/server -->\n/g, "");
   const put = (from, to) => {
-    if (text.split(from).length !== 2) throw new Error(`the shared page has not one ${from}`);
-    text = text.replace(from, to);
+    const changed = text.replace(from, to);
+    if (changed === text) throw new Error(`the shared page has no ${from}`);
+    text = changed;
   };
   put('<meta charset="utf-8">', `<meta charset="utf-8">\n  <meta http-equiv="Content-Security-Policy" content="${POLICY}">`);
   put('href="page/icon.svg"', 'href="icon.svg"');
   put('href="page/style.css"', 'href="style.css"');
   put('src="page/app.js"></script>', 'src="app.js"></script>\n  <link rel="manifest" href="app.webmanifest">');
-  put("<p>or paste one from the clipboard</p>", `<p>or paste one from the clipboard</p>\n        <p class="detail">${PRIVACY}</p>`);
+  put(/(id="privacy">)[^<]*/, `$1${PRIVACY}`);
   put('<option value="">Like the picture</option>', '<option value="">PNG</option>');
   put(/accept="[^"]*"/, 'accept="image/*"');
   put(/<footer>\s*<\/footer>/, '<footer>\n    <p id="offline" role="status"></p>\n  </footer>');

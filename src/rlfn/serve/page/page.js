@@ -107,7 +107,6 @@ class Page {
     });
     find("cancel-all").addEventListener("click", () => this.#rows.forEach((row) => row.cancel()));
     find("zip").addEventListener("click", () => this.#zip());
-    this.compare.addEventListener("slide", () => this.compare.classList.add("touched"));
   }
 
   async #zip() {
@@ -221,7 +220,7 @@ class Page {
   refresh() {
     const open = this.#rows.filter((row) => row.status === "waiting" || row.status === "running").length;
     find("pictures").hidden = !this.#rows.length && find("notice").hidden;
-    find("clear").hidden = !this.#rows.length;
+    find("clear").hidden = find("when").hidden = !this.#rows.length;
     find("cancel-all").hidden = open < 2;
     find("zip").hidden = this.#done().length < 2;
     find("pictures-title").textContent = this.#rows.length > 1 ? `${this.#rows.length} pictures, ${this.#done().length} done` : "Pictures";

@@ -22,7 +22,8 @@ export class Row {
     this.page = page;
     this.file = file;
     this.name = name;
-    this.element = document.getElementById("picture-template").content.firstElementChild.cloneNode(true);
+    // imported, because pictures of a template's own document are never loaded
+    this.element = document.importNode(document.getElementById("picture-template").content.firstElementChild, true);
     find(this.element, ".name").textContent = name;
     find(this.element, ".name").title = name;
     this.#thumbnail();
@@ -50,8 +51,9 @@ export class Row {
       this.url = URL.createObjectURL(result.blob);
       const stem = this.name.replace(/\.[^.]*$/, "");
       this.outputName = `${stem}_${this.#label()}${this.page.suffix(result.format)}`;
-      this.facts = [`${number(result.width)} × ${number(result.height)} px`, bytes(result.blob.size), ...result.facts].join(" · ");
-      this.#set("done", this.facts);
+      const short = [`${number(result.width)} × ${number(result.height)} px`, bytes(result.blob.size)];
+      this.facts = [...short, ...result.facts].join(" · ");
+      this.#set("done", short.join(" · "));
       this.#warnings(result.warnings);
     } catch (error) {
       if (error.name === "AbortError") {
