@@ -14,10 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from rlfn.errors import worded
-from rlfn.serve.desk import Desk, Stage, Ticket
+from rlfn.serve.desk import Desk
 from rlfn.serve.fields import as_field
 from rlfn.serve.media import MEDIA_TYPES, MIXED
 from rlfn.serve.problems import Problem
+from rlfn.serve.ticket import Stage, Ticket
 from rlfn.serve.work import Delivery, Details
 
 DETAILS = "Rlfn-Details"
@@ -89,8 +90,9 @@ class Sent(Response):
         headers = {"Content-Type": kind, "Cache-Control": "no-store", "Vary": "Accept"}
         if mixed:
             boundary = secrets.token_hex(16)
-            head = f"--{boundary}\r\nContent-Type: application/json\r\n\r\n{facts}\r\n--{boundary}\r\nContent-Type: {kind}"
-            self._parts = [f"{head}\r\n\r\n".encode(), delivery.data, f"\r\n--{boundary}--\r\n".encode()]
+            first = f"--{boundary}\r\nContent-Type: application/json\r\n\r\n{facts}\r\n"
+            second = f"--{boundary}\r\nContent-Type: {kind}\r\n\r\n"
+            self._parts = [f"{first}{second}".encode(), delivery.data, f"\r\n--{boundary}--\r\n".encode()]
             headers["Content-Type"] = f"{MIXED}; boundary={boundary}"
         elif len(facts) <= _HEADER_BYTES:
             headers[DETAILS] = facts

@@ -23,14 +23,15 @@ from rlfn.errors import RlfnError
 from rlfn.serve.answers import DETAILS, Sent, events, problem_answer, ticket_facts
 from rlfn.serve.bodies import read_order
 from rlfn.serve.crew import Hand, ProcessHand
-from rlfn.serve.desk import Desk, Stage, Ticket
+from rlfn.serve.desk import Desk
 from rlfn.serve.guard import Guard
 from rlfn.serve.media import wants_mixed
 from rlfn.serve.metrics import CONTENT_TYPE, ServerMetrics
 from rlfn.serve.offer import offer
 from rlfn.serve.openapi import document
-from rlfn.serve.problems import Problem, problem, problem_of
+from rlfn.serve.problems import Problem, broken, problem, problem_of
 from rlfn.serve.settings import ServeSettings
+from rlfn.serve.ticket import Stage, Ticket
 from rlfn.serve.work import Delivery
 
 PAGE = Path(__file__).parent / "page"
@@ -246,7 +247,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
         return problem_answer(problem("not_found", "There is nothing at this address. See v1/openapi.json."))
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return problem_answer(problem("method", f"{request.method} is not answered here. Allowed: {allowed}.", error.headers))
+        return problem_answer(
+            problem("method", f"{request.method} is not answered here. Allowed: {allowed}.", error.headers)
+        )
     return problem_answer(problem("bad_request", str(error.detail)))
 
 
@@ -256,4 +259,4 @@ async def _on_gone(request: Request, error: Exception) -> Response:
 
 async def _on_fault(request: Request, error: Exception) -> Response:
     _LOG.error("A request failed.", exc_info=error)
-    return problem_answer(problem("broken", "Something went wrong inside. The server's log says what."))
+    return problem_answer(broken())

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Protocol
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError, RlfnError
@@ -94,7 +93,10 @@ class ProcessHand:
         """
         loop = asyncio.get_running_loop()
         self._number += 1
-        told = partial(loop.call_soon_threadsafe, report)
+
+        def told(share: float) -> None:
+            loop.call_soon_threadsafe(report, share)
+
         work = loop.run_in_executor(self._thread, self._do, self._number, commission, told)
         done, _ = await asyncio.wait([work], timeout=seconds)
         if done:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 from rlfn.errors import OptionError, RlfnError
 from rlfn.serve.cache import ResultCache, content_key
 from rlfn.serve.crew import CancelledWork, Hand
 from rlfn.serve.fields import Asked
-from rlfn.serve.problems import Problem, busy, full_memory, going_down, problem, problem_of, too_slow
+from rlfn.serve.problems import Problem, broken, busy, full_memory, going_down, problem, problem_of, too_slow
 from rlfn.serve.settings import ServeSettings
+from rlfn.serve.ticket import Stage, Ticket
 from rlfn.serve.work import Commission, Delivery
 
 _FIRST_GUESS = 2.0
@@ -29,60 +29,7 @@ _FIRST_GUESS = 2.0
 _MOST_TICKETS = 4096
 """So many pictures may be held in all, those that nobody fetched among them."""
 
-
-class Stage(StrEnum):
-    """How far a ticket is; the last three are ends."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One picture on its way.
-
-    Attributes:
-        id: unguessable: who knows it may fetch the result.
-        key: what requests with the same result share.
-        size: bytes of the upload that are held.
-        stage, share: how far it is; the share goes from 0 to 1.
-        delivery, problem: what came of it.
-        job: whether it goes on where nobody waits for it.
-        waiters: how many requests wait for it, or are being sent it.
-        ended: when, by ``time.monotonic``.
-    """
-
-    id: str
-    key: str
-    commission: Commission | None
-    size: int
-    idempotency: str | None = None
-    job: bool = True
-    waiters: int = 0
-    stage: Stage = Stage.WAITING
-    share: float = 0.0
-    delivery: Delivery | None = None
-    problem: Problem | None = None
-    cached: bool = False
-    ended: float | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    hand: Hand | None = None
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.stage not in (Stage.WAITING, Stage.RUNNING)
-
-    def move(self, stage: Stage, share: float = 0.0) -> None:
-        """Note how far it is, and wake who waits for that."""
-        self.stage, self.share = stage, share
-        if self.over and self.ended is None:
-            self.ended = time.monotonic()
-        self.changed.set()
-        self.changed = asyncio.Event()
+_LOG = logging.getLogger("rlfn.serve")
 
 
 class Desk:
@@ -91,14 +38,14 @@ class Desk:
     Args:
         settings: the operator's.
         hands: what does the work.
-        told: called with what happened: the stage in which a ticket ended, and its delivery.
+        told: called with every ticket that has come to an end.
     """
 
     def __init__(
         self,
         settings: ServeSettings,
         hands: Sequence[Hand],
-        told: Callable[[Stage, Delivery | None], None] = lambda stage, delivery: None,
+        told: Callable[[Ticket], None] = lambda ticket: None,
     ) -> None:
         self.settings = settings
         self.cache = ResultCache(settings.cache)
@@ -279,6 +226,11 @@ class Desk:
             self._end(ticket, Stage.FAILED, too_slow(self.settings.seconds))
         except RlfnError as error:
             self._end(ticket, Stage.FAILED, problem_of(error))
+        except Exception as error:
+            _LOG.error("The work on a picture failed.", exc_info=error)
+            self._end(
+                ticket, Stage.FAILED, broken()
+            )
         finally:
             self.running.discard(ticket)
             self._drop_upload(ticket)
@@ -295,18 +247,18 @@ class Desk:
         if not ticket.cached:
             self.results += len(delivery.data)
         ticket.move(Stage.DONE, 1.0)
-        self._told(Stage.DONE, delivery)
+        self._told(ticket)
 
-    def _end(self, ticket: Ticket, stage: Stage, problem: Problem | None) -> None:
+    def _end(self, ticket: Ticket, stage: Stage, why: Problem | None) -> None:
         if ticket.over:
             return
         with contextlib.suppress(ValueError):
             self.waiting.remove(ticket)
         if ticket not in self.running:
             self._drop_upload(ticket)
-        ticket.problem = problem
+        ticket.problem = why
         ticket.move(stage)
-        self._told(stage, None)
+        self._told(ticket)
 
     def _drop_upload(self, ticket: Ticket) -> None:
         self.uploads -= ticket.size
@@ -320,7 +272,7 @@ class Desk:
             for ticket in [one for one in self.tickets.values() if one.ended is not None and one.ended < oldest]:
                 self.forget(ticket)
 
-    def _keep(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

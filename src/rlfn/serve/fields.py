@@ -1,4 +1,4 @@
-"""THE table of what a client may ask for: read from the query and from forms, described in OpenAPI, worded in errors."""
+"""THE table of what a client may ask for: read from queries and forms, described in OpenAPI, worded in errors."""
 
 from __future__ import annotations
 

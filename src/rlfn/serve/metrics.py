@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from rlfn.serve.desk import Desk, Stage
-from rlfn.serve.work import Delivery
+from rlfn.serve.desk import Desk
+from rlfn.serve.ticket import Ticket
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -49,11 +49,11 @@ class ServerMetrics:
         for name, about, read in rows:
             Gauge(name, about, registry=self.registry).set_function(read)
 
-    def picture_ended(self, stage: Stage, delivery: Delivery | None, *, cached: bool = False) -> None:
-        """Count a picture."""
-        self.pictures.labels("cached" if cached else stage.value).inc()
-        if delivery is not None and not cached:
-            details = delivery.details
+    def picture_ended(self, ticket: Ticket) -> None:
+        """Count a picture that was done, failed or was given up."""
+        self.pictures.labels("cached" if ticket.cached else ticket.stage.value).inc()
+        if ticket.delivery is not None and not ticket.cached:
+            details = ticket.delivery.details
             self.work_seconds.labels(details.model).observe(details.seconds)
             self.pixels.inc(details.output_size[0] * details.output_size[1])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -36,8 +37,8 @@ def document(settings: ServeSettings) -> dict[str, Any]:
             "title": "rlfn",
             "version": __version__,
             "summary": "Make pictures larger and sharper.",
-            "description": "A picture goes in, a larger one comes out, with its metadata. Results are not stored: a job's "
-            "is forgotten once it was fetched.",
+            "description": "A picture goes in, a larger one comes out, with its metadata. Results are not stored: a "
+            "job's is forgotten once it was fetched.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": ".."}],
@@ -57,7 +58,8 @@ def document(settings: ServeSettings) -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     job = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     state = {"application/json": {"schema": _ref("Job"), "example": _EXAMPLE_JOB}}
-    stream = {"text/event-stream": {"schema": {"type": "string"}, "example": f"event: running\ndata: {_EXAMPLE_JOB}\n\n"}}
+    event = f"event: running\ndata: {json.dumps(_EXAMPLE_JOB)}\n\n"
+    stream = {"text/event-stream": {"schema": {"type": "string"}, "example": event}}
     sent = ("bad_request", "timeout", "too_large", "media_type", "option", "busy", "memory", "lost")
     return {
         "/v1/upscale": {
@@ -101,7 +103,9 @@ def _paths() -> dict[str, Any]:
         },
         "/v1/models": {"get": _operation("Models, formats and limits", "models", _json("What there is."))},
         "/healthz": {
-            "get": _operation("Whether it takes pictures", "health", _json("It does."), ("going_down",), open_to_all=True)
+            "get": _operation(
+                "Whether it takes pictures", "health", _json("It does."), ("going_down",), open_to_all=True
+            )
         },
         "/metrics": {
             "get": _operation(
@@ -132,16 +136,18 @@ def _operation(
     if open_to_all:
         found["security"] = []
     if body:
-        key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 200}}
-        key["description"] = "A second request with the same key joins the first one."  # type: ignore[assignment]
+        key: dict[str, Any] = {"name": "Idempotency-Key", "in": "header"}
+        key["schema"] = {"type": "string", "maxLength": 200}
+        key["description"] = "A second request with the same key joins the first one."
         found["parameters"] = [*map(_parameter, FIELDS.values()), key]
         found["requestBody"] = {"required": True, "content": _request()}
     return found
 
 
 def _request() -> dict[str, Any]:
-    form = {"type": "object", "required": [PICTURE], "properties": {PICTURE: {"type": "string", "format": "binary"}}}
-    form["properties"] |= {row.name: _schema(row) | {"description": row.about} for row in FIELDS.values()}  # type: ignore[index]
+    properties: dict[str, Any] = {PICTURE: {"type": "string", "format": "binary"}}
+    properties |= {row.name: _schema(row) | {"description": row.about} for row in FIELDS.values()}
+    form = {"type": "object", "required": [PICTURE], "properties": properties}
     return {
         "multipart/form-data": {"schema": form, "example": {PICTURE: "(the file)", "scale": 2, "format": "webp"}},
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
@@ -158,12 +164,16 @@ def _schema(row: RequestField) -> dict[str, Any]:
 
 
 def _picture() -> dict[str, Any]:
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    content: dict[str, Any] = {str(row["media_type"]): binary for row in titles()}
-    content[MIXED] = {"schema": {"type": "string", "format": "binary", "description": "Details as JSON, then the picture."}}
+    binary = {"type": "string", "format": "binary"}
+    content: dict[str, Any] = {str(row["media_type"]): {"schema": binary} for row in titles()}
+    content[MIXED] = {"schema": binary | {"description": "Details as JSON, then the picture."}}
     about = f"What computed it and what was lost, as JSON; with Accept: {MIXED} it comes before the picture instead."
-    header = {"description": about, "content": {"application/json": {"schema": _ref("Details"), "example": _EXAMPLE_DETAILS}}}
-    return {"description": "The picture.", "headers": {DETAILS: header}, "content": content}
+    details = {"application/json": {"schema": _ref("Details"), "example": _EXAMPLE_DETAILS}}
+    return {
+        "description": "The picture.",
+        "headers": {DETAILS: {"description": about, "content": details}},
+        "content": content,
+    }
 
 
 def _json(about: str) -> dict[str, Any]:
@@ -175,11 +185,12 @@ def _ref(name: str) -> dict[str, str]:
 
 
 def _schemas() -> dict[str, Any]:
-    size = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2, "description": "Width, height in px."}
+    size: dict[str, Any] = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
+    size["description"] = "Width and height in px."
     text, number = {"type": "string"}, {"type": "number"}
-    details = {name: text for name in ("format", "model", "engine", "precision", "restore_reason")}
-    details |= {"input_size": size, "output_size": size, "restore": number, "seconds": number}  # type: ignore[dict-item]
-    details |= {"warnings": {"type": "array", "items": text}, "cached": {"type": "boolean"}}  # type: ignore[dict-item]
+    details: dict[str, Any] = dict.fromkeys(("format", "model", "engine", "precision", "restore_reason"), text)
+    details |= {"input_size": size, "output_size": size, "restore": number, "seconds": number}
+    details |= {"warnings": {"type": "array", "items": text}, "cached": {"type": "boolean"}}
     status = {"type": "string", "enum": ["waiting", "running", "done", "failed", "cancelled"]}
     return {
         "Problem": {

@@ -84,6 +84,11 @@ def problem_of(error: RlfnError) -> Problem:
     return problem(code, worded(error.template, as_field), headers)
 
 
+def broken() -> Problem:
+    """Make the problem of a fault of the server's own."""
+    return problem("broken", "Something went wrong inside. The server's log says what.")
+
+
 def busy(waiting: int, seconds: int) -> Problem:
     """Make the problem of a queue that is full."""
     return problem(

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rlfn.errors import OptionError, setting
@@ -77,8 +78,16 @@ def run(settings: ServeSettings, host: str, port: int, told: Callable[[str], Non
     """
     listener = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
-    config = uvicorn.Config(
-        make_app(settings),
+    config = configuration(make_app(settings), settings)
+    with contextlib.closing(listener):
+        told(f"http://{name}:{listener.getsockname()[1]}/")
+        DrainingServer(config).run([listener])
+
+
+def configuration(app: Starlette, settings: ServeSettings, **more: Any) -> uvicorn.Config:
+    """Return how uvicorn serves an application of :func:`rlfn.serve.app.make_app`."""
+    return uvicorn.Config(
+        app,
         http=PatientProtocol,
         ws="none",
         lifespan="on",
@@ -89,10 +98,8 @@ def run(settings: ServeSettings, host: str, port: int, told: Callable[[str], Non
         limit_concurrency=settings.connections,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=max(int(settings.patience), 1),
+        **more,
     )
-    with contextlib.closing(listener):
-        told(f"http://{name}:{listener.getsockname()[1]}/")
-        DrainingServer(config).run([listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
