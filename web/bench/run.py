@@ -3,10 +3,10 @@
     cd web && npm ci && npm run build && cd bench && npm ci && node build.mjs && cd ../..
     python web/bench/run.py [--rounds 5] [--threads 2] [--backends wasm webgl] [--hr FOLDER]
 
-Both pages are isolated from other origins, so both runtimes have threads. A time is that from a picture's pixels to the
-result's pixels in JavaScript, the model loaded and run once before; the median of the rounds is given. PSNR is that on Y,
-a border of the scale cropped, of MATLAB's bicubic reduction made large again: of scikit-image's astronaut (512x512), and
-with --hr the mean over the pictures of a folder. The time at x4 is that of the same 256x256 picture as at x2.
+The page is isolated from other origins, so both runtimes have threads. A time is that from a picture's pixels to the
+result's pixels in JavaScript, the model loaded and run once before; the median of the rounds is given. PSNR is that on
+Y, a border of the scale cropped, of MATLAB's bicubic reduction made large again: of scikit-image's astronaut (512x512),
+and with --hr the mean over the pictures of a folder. The time at x4 is that of the same 256x256 picture as at x2.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ PREPARE = """async () => {
 CALL = """async ([call, width, height, text]) => {
   const raw = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const image = new ImageData(new Uint8ClampedArray(raw.buffer), width, height);
-  const { bytes, ...rest } = await (call.peer ? peer(call.peer, image) : ours(call.ours, call.scale, call.threads, image));
+  const made = call.peer ? peer(call.peer, image) : ours(call.ours, call.scale, call.threads, image);
+  const { bytes, ...rest } = await made;
   let coded = '';
   for (let at = 0; at < bytes.length; at += 32768) coded += String.fromCharCode(...bytes.subarray(at, at + 32768));
   return { ...rest, coded: btoa(coded) };

@@ -71,7 +71,7 @@ const HTML = `
   <button type="button" data-do="in" aria-label="Zoom in" title="Zoom in (+)">${ICON('<path d="M5 12h14M12 5v14"/>')}</button>
   <button type="button" data-do="fit" title="Show the whole picture (0)">Fit</button>
   <button type="button" data-do="one" title="One pixel of the picture on each pixel of the screen (1)"
-    aria-label="Pixel by pixel, 1 to 1">1:1</button>
+    aria-label="1:1, pixel by pixel">1:1</button>
   <button type="button" data-do="pixels" aria-pressed="false" title="Show single pixels in place of smoothing them (P)"
     >Pixels</button>
 </div>`;
