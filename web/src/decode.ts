@@ -46,7 +46,7 @@ async function decodeFile(file: Blob): Promise<ImageBitmap> {
     return await createImageBitmap(file, { imageOrientation: "from-image", premultiplyAlpha: "none" });
   } catch {
     throw new UpscaleError(
-      "The browser cannot read this file as a picture. JPEG, PNG, WebP, AVIF, GIF and BMP files are read; a damaged file is not.",
+      "The browser cannot read this file as a picture. It reads JPEG, PNG, WebP, AVIF, GIF and BMP, unless they are damaged or too large for it.",
     );
   }
 }

@@ -20,6 +20,8 @@ export interface Request {
   readonly output: FileType | "pixels";
   /** Of JPEG and WebP, 0 to 1. */
   readonly quality: number;
+  /** The most pixels of a smaller copy. */
+  readonly preview?: number;
 }
 
 /** What is made of one picture. */
@@ -34,6 +36,8 @@ export interface Made {
   /** Sentences about what the result lacks of its input, and about what ran otherwise than asked. */
   readonly notes: readonly string[];
   readonly result: Blob | ImageData;
+  /** A smaller copy, if one was asked for and the result is larger. */
+  readonly preview?: ImageBitmap;
 }
 
 /** From the worker. */

@@ -36,7 +36,7 @@ export interface Options {
 }
 
 /** What was made, and by what. */
-export interface Details extends Omit<Made, "result"> {}
+export interface Details extends Omit<Made, "result" | "preview"> {}
 
 /** How the file is written. */
 export interface FileOptions extends Options {
@@ -44,11 +44,15 @@ export interface FileOptions extends Options {
   type?: FileType;
   /** Of JPEG and WebP, 0 to 1; 0.92 where none is given. */
   quality?: number;
+  /** Have a smaller copy made of a result with more pixels than this, so that nobody must decode all of it to show it. */
+  preview?: number;
 }
 
 /** A result as a file. */
 export interface Upscaled extends Details {
   blob: Blob;
+  /** The smaller copy, if one was asked for and the result is larger. */
+  preview?: ImageBitmap;
 }
 
 /** A result as pixels. */
@@ -56,6 +60,7 @@ export interface UpscaledPixels extends Details {
   image: ImageData;
 }
 
+const QUALITY = 0.92;
 const TILE = 384;
 const SMALL_TILE = 256;
 const LITTLE_MEMORY = 4;
@@ -85,17 +90,17 @@ const waiting: Job[] = [];
 export async function upscale(source: Source, options: FileOptions = {}): Promise<Upscaled> {
   const type = options.type ?? "image/png";
   if (!TYPES.includes(type)) throw new UpscaleError(`No ${type} files are written. Allowed: ${listing(TYPES)}.`);
-  const { result, ...details } = await queue(source, options, type, options.quality);
+  const { result, ...details } = await queue(source, options, { output: type, quality: options.quality, preview: options.preview });
   return { ...details, blob: result as Blob };
 }
 
 /** Like {@link upscale}, for pixels: the whole result lies in memory, four bytes a pixel. */
 export async function upscaleToPixels(source: Source, options: Options = {}): Promise<UpscaledPixels> {
-  const { result, ...details } = await queue(source, options, "pixels");
+  const { result, preview: _, ...details } = await queue(source, options, { output: "pixels" });
   return { ...details, image: result as ImageData };
 }
 
-/** End the worker and free its memory. The next call starts another. */
+/** End the worker and free its memory, unless it is at work. The next call starts another. */
 export function release(): void {
   if (!running) end();
 }
@@ -105,11 +110,17 @@ export async function gpuAnswers(): Promise<boolean> {
   return (await chooseDevice("auto")) === "webgpu";
 }
 
-function queue(source: Source, options: Options, output: Request["output"], quality = 0.92): Promise<Made> {
+interface Wanted {
+  readonly output: Request["output"];
+  readonly quality?: number;
+  readonly preview?: number;
+}
+
+function queue(source: Source, options: Options, wanted: Wanted): Promise<Made> {
   const { signal } = options;
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    const request = checked(source, options, output, quality);
+    const request = checked(source, options, wanted);
     const job: Job = { request, options, resolve, reject };
     if (signal) {
       const abort = (): void => cancel(job, signal.reason);
@@ -121,7 +132,7 @@ function queue(source: Source, options: Options, output: Request["output"], qual
   });
 }
 
-function checked(source: Source, options: Options, output: Request["output"], quality: number): Request {
+function checked(source: Source, options: Options, wanted: Wanted): Request {
   if (!(source instanceof Blob || source instanceof ImageData || source instanceof ImageBitmap)) {
     throw new UpscaleError("This cannot be upscaled. Give a Blob or File, an ImageBitmap or ImageData.");
   }
@@ -140,8 +151,9 @@ function checked(source: Source, options: Options, output: Request["output"], qu
     device: options.device ?? "auto",
     tile,
     threads: options.threads,
-    output,
-    quality,
+    output: wanted.output,
+    quality: wanted.quality ?? QUALITY,
+    preview: wanted.preview,
   };
 }
 

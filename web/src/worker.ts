@@ -8,6 +8,7 @@ import { UpscaleError } from "./errors.js";
 import { axisGrid } from "./grid.js";
 import { findModel, type Model } from "./models.js";
 import { toPng } from "./png.js";
+import { previewed } from "./preview.js";
 import type { Answer, Device, Made, Request } from "./protocol.js";
 import { enlarge, type Making, type Work } from "./upscaler.js";
 
@@ -18,7 +19,7 @@ self.onmessage = async ({ data }: MessageEvent<Request>) => {
   const answer = (message: Answer): void => self.postMessage(message);
   try {
     const made = await make(data, (share) => answer({ id: data.id, kind: "progress", share }));
-    answer({ id: data.id, kind: "done", made });
+    self.postMessage({ id: data.id, kind: "done", made } satisfies Answer, { transfer: made.preview ? [made.preview] : [] });
   } catch (error) {
     answer({ id: data.id, kind: "failed", ...told(error) });
   }
@@ -31,11 +32,15 @@ async function make(request: Request, onProgress: (share: number) => void): Prom
     const notes = [...decoded.notes];
     const network = await ready(model, request, notes);
     const begin = performance.now();
-    const making = enlarge({ network, picture: decoded.picture, tile: request.tile, gray: decoded.gray, onProgress } satisfies Work);
+    const work: Work = { network, picture: decoded.picture, tile: request.tile, gray: decoded.gray, onProgress };
+    const { making, preview } = previewed(enlarge(work), request.preview ?? Infinity);
     const result = await written(making, request, notes);
     const seconds = (performance.now() - begin) / 1000;
+    const { width, height } = making;
     const { device, threads } = network;
-    return { width: making.width, height: making.height, model: model.name, device, threads, seconds, notes, result };
+    const copy = preview();
+    const small = copy && (await createImageBitmap(copy));
+    return { width, height, model: model.name, device, threads, seconds, notes, result, preview: small };
   } finally {
     decoded.close();
   }

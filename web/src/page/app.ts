@@ -15,6 +15,9 @@ const FORMATS = [
   { name: "webp", title: "WebP", suffix: ".webp", lossy: true, quality: 92 },
 ];
 
+/** So many pixels are shown of a result; a larger one is shown smaller. */
+const SHOWN = 24_000_000;
+
 interface Chosen {
   scale?: number;
   model?: string;
@@ -44,11 +47,13 @@ const backend = {
       model: chosen.model,
       type: `image/${format}`,
       quality: (chosen.quality ?? 92) / 100,
+      preview: SHOWN,
       signal,
       onProgress: (share) => onState({ stage: "running", share, ahead: 0 }),
     });
     return {
       blob: made.blob,
+      preview: made.preview,
       format,
       width: made.width,
       height: made.height,

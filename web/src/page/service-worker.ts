@@ -9,7 +9,6 @@ declare const VERSION: string;
 declare const self: Worker & {
   registration: { scope: string };
   clients: { claim(): Promise<void> };
-  skipWaiting(): Promise<void>;
 };
 
 const PREFIX = "rlfn-web-";
@@ -30,7 +29,6 @@ self.addEventListener("install", (event) => {
     (async () => {
       const cache = await caches.open(NAME);
       await cache.addAll(SHELL.map((name) => new Request(name, { cache: "reload" })));
-      await self.skipWaiting();
     })(),
   );
 });

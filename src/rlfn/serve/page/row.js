@@ -81,7 +81,7 @@ export class Row {
 
   /** Return [before, after] for the comparison; null for what this browser cannot show. */
   async sources() {
-    return Promise.all([bitmap(this.file), bitmap(this.result.blob)]);
+    return Promise.all([bitmap(this.file), this.result.preview ?? bitmap(this.result.blob)]);
   }
 
   #label() {
