@@ -66,6 +66,7 @@ class Workshop:
 
     gate: threading.Event
     hands: list[ThreadHand] = field(default_factory=list)
+    servers: list[Any] = field(default_factory=list)
 
     def app(self, settings: ServeSettings) -> Starlette:
         def hands(given: ServeSettings) -> list[ThreadHand]:

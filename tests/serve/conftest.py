@@ -56,12 +56,13 @@ def listening(workshop: Workshop) -> Iterator[Listening]:
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         servers.append((server, thread))
+        workshop.servers.append(server)
         until(lambda: server.started)
         return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
 
     yield start
     workshop.gate.set()
     for server, _ in servers:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
     for _, thread in servers:
         thread.join(10)

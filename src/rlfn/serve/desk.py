@@ -173,11 +173,16 @@ class Desk:
 
     async def changes(self, ticket: Ticket, silence: float) -> AsyncIterator[bool]:
         """Yield at once and after every change until the end: True; after ``silence`` seconds without one, False."""
-        yield True
-        while not ticket.over:
+        seen = -1
+        while True:
+            if ticket.changes != seen:
+                seen, over = ticket.changes, ticket.over
+                yield True
+                if over:
+                    return
+                continue
             try:
                 await asyncio.wait_for(ticket.changed.wait(), silence)
-                yield True
             except TimeoutError:
                 yield False
 

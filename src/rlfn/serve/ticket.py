@@ -34,6 +34,7 @@ class Ticket:
         delivery, problem: what came of it.
         job: whether it goes on where nobody waits for it.
         waiters: how many requests wait for it, or are being sent it.
+        changes: how often it has moved.
         ended: when, by ``time.monotonic``.
     """
 
@@ -50,6 +51,7 @@ class Ticket:
     problem: Problem | None = None
     cached: bool = False
     ended: float | None = None
+    changes: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     hand: Hand | None = None
 
@@ -63,5 +65,6 @@ class Ticket:
         self.stage, self.share = stage, share
         if self.over and self.ended is None:
             self.ended = time.monotonic()
+        self.changes += 1
         self.changed.set()
         self.changed = asyncio.Event()

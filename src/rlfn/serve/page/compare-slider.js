@@ -14,6 +14,7 @@
  * Methods
  *   show(before, after)  set both and return a promise of the moment when both are drawn; it rejects with an Error where
  *                        one cannot be decoded
+ *   focus()              the divider, or the picture where there is none
  *   fit()                show the whole picture
  *   zoomTo(scale, x, y)  zoom about a point of the element in CSS px, its middle by default; 1 is pixel by pixel
  * Events: "slide" (the divider was moved), "zoom" (scale or place changed), "ready" (both are drawn), "fault" (detail:
@@ -28,6 +29,7 @@ const CSS = `
   --ink: var(--compare-ink, #fff); --accent: var(--compare-accent, #6db1ff); user-select: none; -webkit-user-select: none; }
 :host([hidden]) { display: none; }
 canvas { position: absolute; inset: 0; width: 100%; height: 100%; touch-action: pan-y; cursor: ew-resize; }
+canvas.single { cursor: default; }
 canvas.zoomed { touch-action: none; cursor: grab; }
 canvas.zoomed:active { cursor: grabbing; }
 canvas:focus-visible { outline: 3px solid var(--accent); outline-offset: -3px; }
@@ -186,6 +188,11 @@ export class CompareSlider extends HTMLElement {
     this.dispatchEvent(new CustomEvent("ready"));
   }
 
+  /** Focus the divider, or the picture where there is no divider. */
+  focus(options) {
+    (this.divider.hidden ? this.canvas : this.divider).focus(options);
+  }
+
   fit() {
     this.#fitted = true;
     this.#middle = { x: 0.5, y: 0.5 };
@@ -243,8 +250,12 @@ export class CompareSlider extends HTMLElement {
   #resized(entry) {
     const box = entry.devicePixelContentBoxSize?.[0];
     const ratio = window.devicePixelRatio || 1;
-    const width = box ? box.inlineSize : Math.round(entry.contentRect.width * ratio);
-    const height = box ? box.blockSize : Math.round(entry.contentRect.height * ratio);
+    let width = Math.round(entry.contentRect.width * ratio);
+    let height = Math.round(entry.contentRect.height * ratio);
+    // the browser's own count is exact where sides are no whole pixels; emulated screens report another one
+    if (box && Math.abs(box.inlineSize - width) <= 2 && Math.abs(box.blockSize - height) <= 2) {
+      [width, height] = [box.inlineSize, box.blockSize];
+    }
     if (!width || !height) return;
     this.#device = { width, height };
     this.canvas.width = width;
@@ -263,7 +274,8 @@ export class CompareSlider extends HTMLElement {
     this.#frame = 0;
     const both = Boolean(this.#images.before && this.#images.after);
     this.divider.hidden = !both;
-    this.canvas.classList.toggle("zoomed", !this.#fitted || !both);
+    this.canvas.classList.toggle("zoomed", !this.#fitted);
+    this.canvas.classList.toggle("single", !both);
     const context = this.canvas.getContext("2d");
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (!this.#size || !this.#device.width) return;
@@ -336,7 +348,7 @@ export class CompareSlider extends HTMLElement {
     });
     canvas.addEventListener("keydown", (event) => this.#key(event));
     this.divider.addEventListener("keydown", (event) => this.#slideKey(event));
-    canvas.addEventListener("wheel", (event) => {
+    this.addEventListener("wheel", (event) => {
       event.preventDefault();
       const box = canvas.getBoundingClientRect();
       const amount = clamp(event.deltaY * (event.deltaMode === 1 ? 16 : 1), -120, 120);

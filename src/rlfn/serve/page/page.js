@@ -142,6 +142,7 @@ class Page {
       this.#rows.push(row);
       find("list").append(row.element);
     });
+    if (!this.#shown) this.show(this.#rows.at(-files.length));
     this.#say(files.length === 1 ? `${names[0]} was added.` : `${files.length} pictures were added.`);
     this.next();
   }
@@ -173,27 +174,38 @@ class Page {
   #ended(row) {
     if (row.status === "done") {
       this.#say(`${row.name} is done.`);
-      if (this.#shown === null || this.#shown === row) this.show(row);
+      if (this.#shown === row || !this.#shown || ["failed", "cancelled"].includes(this.#shown.status)) this.show(row);
     } else if (row.status === "failed") {
       this.#say(`${row.name} failed: ${row.problem}`);
     }
   }
 
-  /** Show a finished picture in the comparison. */
-  async show(row) {
+  /** Show a picture in the comparison, alone until its result is there, and go there where the visitor asked for it. */
+  async show(row, go = false) {
     this.#shown = row;
     for (const each of this.#rows) each.element.toggleAttribute("aria-current", false);
     row.element.setAttribute("aria-current", "true");
-    const caption = find("caption");
-    caption.querySelector(".name").textContent = row.outputName;
-    caption.querySelector(".facts").textContent = row.facts;
-    Object.assign(find("download"), { href: row.url, download: row.outputName });
-    caption.hidden = false;
+    this.told(row);
     document.body.classList.add("compact");
     const [before, after] = await row.sources();
     if (this.#shown !== row) return;
-    this.compare.hidden = !after;
-    if (after) await this.compare.show(before, after);
+    this.compare.hidden = !before && !after;
+    if (!this.compare.hidden) await this.compare.show(before, after);
+    if (!go) return;
+    this.compare.scrollIntoView({ block: "nearest" });
+    (this.compare.hidden ? find("download") : this.compare).focus({ preventScroll: true });
+  }
+
+  /** Say below the comparison how far the picture is that it shows. */
+  told(row) {
+    if (this.#shown !== row) return;
+    const caption = find("caption");
+    caption.querySelector(".name").textContent = row.outputName ?? row.name;
+    caption.querySelector(".facts").textContent = row.facts ?? row.state;
+    const download = find("download");
+    download.hidden = !row.url;
+    if (row.url) Object.assign(download, { href: row.url, download: row.outputName });
+    caption.hidden = false;
   }
 
   remove(row) {

@@ -74,14 +74,13 @@ export class Row {
   /** Let go of what the browser holds for the result. */
   free() {
     if (this.url) URL.revokeObjectURL(this.url);
-    this.url = undefined;
-    this.result = undefined;
+    this.url = this.result = this.outputName = this.facts = undefined;
     this.#warnings([]);
   }
 
   /** Return [before, after] for the comparison; null for what this browser cannot show. */
   async sources() {
-    return Promise.all([bitmap(this.file), this.result.preview ?? bitmap(this.result.blob)]);
+    return Promise.all([bitmap(this.file), this.result?.preview ?? (this.result ? bitmap(this.result.blob) : null)]);
   }
 
   #label() {
@@ -127,6 +126,7 @@ export class Row {
 
   #set(status, text) {
     this.status = status;
+    this.state = text;
     this.element.dataset.status = status;
     find(this.element, ".state").textContent = text;
     const open = status === "waiting" || status === "running";
@@ -151,6 +151,7 @@ export class Row {
       find(this.element, `[data-do="${name}"]`).setAttribute("aria-label", `${verb}: ${this.name}`);
     }
     this.page.refresh();
+    this.page.told(this);
   }
 
   #warnings(texts) {
@@ -167,7 +168,7 @@ export class Row {
     const button = event.target.closest("button");
     if (!button) return;
     const what = button.classList.contains("thumb") ? "compare" : button.dataset.do;
-    if (what === "compare") this.page.show(this);
+    if (what === "compare") this.page.show(this, true);
     else if (what === "again") this.page.again(this);
     else if (what === "cancel") this.cancel();
     else if (what === "remove") this.page.remove(this);
