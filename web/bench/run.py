@@ -29,8 +29,8 @@ from playwright.sync_api import Page, sync_playwright
 from skimage.data import astronaut
 
 from rlfn.evaluation.metrics import psnr
+from rlfn.evaluation.sets import read_rgb
 from rlfn.images.color import luminance
-from rlfn.images.reading import read_picture
 from rlfn.images.resize import resize
 
 WEB = Path(__file__).parents[1]
@@ -103,11 +103,7 @@ def score(made: NDArray[np.uint8], reference: NDArray[np.uint8], scale: int) -> 
 
 def references(folder: Path | None) -> list[NDArray[np.uint8]]:
     """Return the pictures of a folder as RGB."""
-    found = []
-    for path in sorted(folder.iterdir()) if folder else ():
-        image = read_picture(path).image
-        found.append(image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2))
-    return found
+    return [read_rgb(path) for path in sorted(folder.iterdir())] if folder else []
 
 
 def cropped(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
