@@ -40,7 +40,7 @@ function changed() {
     document.querySelector(`input[name="size"][value="${largest}"]`).checked = true;
   }
   find("model-hint").textContent = family?.about ?? "";
-  find("exact").hidden = chosen() !== "exact";
+  find("exact")?.toggleAttribute("hidden", chosen() !== "exact");
   const row = offered.formats.find((each) => each.name === find("format").value);
   find("quality-field").hidden = !row?.lossy;
   find("quality").placeholder = row?.quality ? String(row.quality) : "";
@@ -74,7 +74,7 @@ export function readOptions() {
     return { problem: error.message };
   }
   options.model = find("model").value || undefined;
-  options.restore = find("restore").value;
+  options.restore = find("restore")?.value;
   options.format = find("format").value || undefined;
   for (const name of ["self_ensemble", "wrap", "keep_hidden"]) if (find(name)?.checked) options[name] = true;
   return { options };

@@ -80,7 +80,7 @@ export class Row {
 
   /** Return [before, after] for the comparison; null for what this browser cannot show. */
   async sources() {
-    return Promise.all([bitmap(this.file), this.result ? bitmap(this.result.blob) : null]);
+    return Promise.all([bitmap(this.file), this.result?.preview ?? (this.result ? bitmap(this.result.blob) : null)]);
   }
 
   #label() {
