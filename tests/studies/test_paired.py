@@ -7,7 +7,19 @@ import math
 import numpy as np
 import pytest
 
-from rlfn.studies.paired import FAILS, HOLDS, OPEN, Claim, Paired, Sense, judge, paired, sentence, standard_error
+from rlfn.studies.paired import (
+    FAILS,
+    HOLDS,
+    NOT_RUN,
+    OPEN,
+    Claim,
+    Paired,
+    Sense,
+    judge,
+    paired,
+    sentence,
+    standard_error,
+)
 
 
 def interval(low: float, high: float) -> Paired:
@@ -63,7 +75,7 @@ def test_seeds_that_only_one_row_has_are_left_out() -> None:
 def test_fewer_than_two_seeds_tell_nothing() -> None:
     assert paired((30.0,), (20.0,)) is None
     assert standard_error((30.0,)) is None
-    assert judge("above", None) == OPEN
+    assert judge("above", None) == NOT_RUN
     assert "not run" in sentence(Claim("a", "b"), {"a": (30.0,), "b": (20.0,)})
 
 

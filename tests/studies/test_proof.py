@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rlfn.errors import OptionError
-from rlfn.models.variants import VARIANTS, get_variant
+from rlfn.models.variants import VARIANTS, RFDNFields, get_variant
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.studies import arms, mini, proof
 from rlfn.studies.arms import MINI, Arm, MiniStudy
@@ -102,9 +102,10 @@ def test_miniatures_keep_the_form_of_what_they_stand_for() -> None:
     large = {"rfdb": "rfdn-48", "rfdbr48": "rfdn-r48", "rfdbr52": "rfdn-r52", "rlfb": "rfdn-rlfb"}
     for small_one, big in large.items():
         one, other = get_variant(f"{small_one}-mini").fields, get_variant(big).fields
-        assert (one.body, one.esa_convs) == (other.body, other.esa_convs)  # type: ignore[union-attr]
-        assert one.channels / other.channels == 1 / 4  # type: ignore[union-attr]
-        assert one.esa_channels / other.esa_channels == 1 / 4  # type: ignore[union-attr]
+        assert isinstance(one, RFDNFields)
+        assert isinstance(other, RFDNFields)
+        assert (one.body, one.esa_convs) == (other.body, other.esa_convs)
+        assert one.channels / other.channels == one.esa_channels / other.esa_channels == 1 / 4
 
 
 def test_a_study_writes_its_page_and_does_nothing_twice(

@@ -57,6 +57,7 @@ class MiniStudy:
         claims: judged by the arms' labels.
         timed: whether the networks' latencies are measured.
         remarks: further sentences of the page.
+        choices: labels of rows of which the best on the held-out pictures is named.
     """
 
     title: str
@@ -65,6 +66,7 @@ class MiniStudy:
     claims: tuple[Claim, ...]
     timed: bool = False
     remarks: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 _WS0, _WS1, _WS2 = "ws_0: one stage", "ws_1: two stages", "ws_2: three stages"
@@ -149,6 +151,7 @@ CONTRASTIVE = MiniStudy(
         "VGG-19: not measured. It takes hundreds of times as long as the network in miniature; "
         "the study at the other budgets has its rows.",
     ),
+    choices=tuple(_percent(share) for share in _SHARES),
 )
 
 _BLOCKS = {"RFDB": "rfdb-mini", "RFDBR48": "rfdbr48-mini", "RFDBR52": "rfdbr52-mini", "RLFB": "rlfb-mini"}

@@ -15,7 +15,7 @@ _T95 = (
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
+HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "cannot be told", "not run"
 """The verdicts on a claim."""
 
 MARGIN = 0.05
@@ -79,13 +79,14 @@ def judge(sense: Sense, found: Paired | None, margin: float = MARGIN) -> str:
 
     *above* holds where the whole interval lies above 0, and does not hold where it lies below. *same* holds where the
     interval lies within ``margin`` of 0, and does not hold where it lies outside. *apart* holds where the interval
-    leaves out 0; that it does not hold can never be shown. Everything else cannot be told.
+    leaves out 0; that it does not hold can never be shown. Everything else cannot be told, and what has not two seeds
+    in both rows was not run.
 
     >>> judge("above", paired((1.1, 1.2, 1.3), (1.0, 1.1, 1.21)))
     'holds'
     """
     if found is None:
-        return OPEN
+        return NOT_RUN
     if sense == "above":
         return HOLDS if found.low > 0.0 else FAILS if found.high < 0.0 else OPEN
     if sense == "same":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from rlfn.errors import DataError
 from rlfn.studies.architecture import costs
-from rlfn.studies.arms import MINI, Arm, MiniStudy
+from rlfn.studies.arms import MINI, Arm
 from rlfn.studies.charts import draw_dots
 from rlfn.studies.mini import MiniPlan
 from rlfn.studies.paired import MARGIN, Claim, judge, paired, sentence
@@ -37,24 +38,34 @@ def run(name: str, request: StudyRequest) -> bool:
             if not plan.finished(arm, seed):
                 request.say(f"{number} of {len(study.arms)}: {arm.name}, seed {seed}")
             if not plan.run(arm, seed):
-                write(study, plan, scores, seed)
+                write(plan, scores)
                 return False
             if arm.shown:
                 scores[arm.scale].scores(f"{arm.name}, seed {seed}", plan.model(arm, seed))
-        write(study, plan, scores, seed + 1)
+        write(plan, scores, timed=study.timed and seed + 1 == request.seeds)
     return True
 
 
-def write(study: MiniStudy, plan: MiniPlan, scores: Mapping[int, Measured], seeds: int) -> None:
-    """Write the page with its tables for the first ``seeds`` seeds: all arms of those are trained."""
-    request = plan.request
-    columns = _values(plan, scores, seeds)
+def write(plan: MiniPlan, scores: Mapping[int, Measured], timed: bool = False) -> None:
+    """Write the page with its tables of everything that has been trained; ``timed`` measures latencies too."""
+    study, request = plan.study, plan.request
+    columns = _values(plan, scores)
+    extra: dict[str, dict[str, Cell]] = {}
+    if any(arm.share for arm in plan.rows):
+        extra["weight"] = {arm.label: plan.weight(arm, 0) for arm in plan.rows if arm.share and plan.finished(arm, 0)}
+    if study.timed:
+        extra |= costs({arm.label: arm.variant for arm in plan.rows}, plan.rows[0].scale)
+    if timed:
+        extra |= _latencies(plan, scores)
     page = StudyPage(study.title, study.about)
-    page.facts = _facts(plan, seeds)
-    page.tables = {"table": _table(study, plan, columns), "claims": claims_table(study.claims, columns)}
+    page.facts = _facts(plan, columns)
+    page.tables = {"table": _table(plan, columns, extra), "claims": claims_table(study.claims, columns)}
     shown = list(columns)[-1]  # the largest set, where the sets stand in their usual order
     page.remarks.append(f"On {shown} (the other columns are in the second table):")
     page.remarks += [sentence(claim, columns[shown]) for claim in study.claims]
+    chosen = {label: fmean(columns[HELD_OUT][label]) for label in study.choices if label in columns[HELD_OUT]}
+    if chosen:
+        page.remarks.append(f"Best on the held-out pictures: {max(chosen, key=lambda label: chosen[label])}.")
     page.remarks += study.remarks
     page.remarks += [
         "Numbers are PSNR on Y in dB, mean ± standard error over the seeds. Differences are taken seed by seed; their "
@@ -71,7 +82,7 @@ def write(study: MiniStudy, plan: MiniPlan, scores: Mapping[int, Measured], seed
     )
     page.figures = {"scores.png": f"PSNR on {shown} by row and seed"}
     page.write(request.out)
-    request.say(f"Written to {request.out / 'README.md'}: {seeds} seeds.")
+    request.say(f"Written to {request.out / 'README.md'}.")
 
 
 def claims_table(claims: Sequence[Claim], columns: Mapping[str, Values]) -> Table:
@@ -117,12 +128,11 @@ def read_values(path: Path) -> dict[str, Values]:
     return columns
 
 
-def _values(plan: MiniPlan, scores: Mapping[int, Measured], seeds: int) -> dict[str, Values]:
+def _values(plan: MiniPlan, scores: Mapping[int, Measured]) -> dict[str, Values]:
     columns: dict[str, Values] = {HELD_OUT: {}}
     for arm in plan.rows:
-        for seed in range(seeds):
-            model = plan.model(arm, seed)
-            found = scores[arm.scale].scores(f"{arm.name}, seed {seed}", model)
+        for seed in _seeds(plan, arm):
+            found = scores[arm.scale].scores(f"{arm.name}, seed {seed}", plan.model(arm, seed))
             numbers = {HELD_OUT: plan.trained(arm, seed).held_out, **{name: psnr for name, (psnr, _) in found.items()}}
             for name, psnr in numbers.items():
                 values = columns.setdefault(name, {})
@@ -130,37 +140,44 @@ def _values(plan: MiniPlan, scores: Mapping[int, Measured], seeds: int) -> dict[
     return columns
 
 
-def _table(study: MiniStudy, plan: MiniPlan, columns: Mapping[str, Values]) -> Table:
-    heads = [Column(""), Column("stages", 2)]
-    extra: list[Mapping[str, Cell]] = []
-    if any(arm.share for arm in plan.rows):
-        heads.append(Column("weight", 5))
-        extra.append({arm.label: _weight(plan, arm) for arm in plan.rows})
-    if study.timed:
-        networks = {arm.label: arm.variant for arm in plan.rows}
-        for title, cells in costs(networks, plan.rows[0].scale).items():
-            heads.append(Column(title, 2))
-            extra.append(cells)
+def _seeds(plan: MiniPlan, arm: Arm) -> range:
+    """Return the seeds with which an arm has been trained, from 0 up to the first that is missing."""
+    return range(next((seed for seed in range(plan.request.seeds) if not plan.finished(arm, seed)), plan.request.seeds))
+
+
+def _latencies(plan: MiniPlan, scores: Mapping[int, Measured]) -> dict[str, dict[str, Cell]]:
+    """Return a column of milliseconds for each engine; rows of one network share a number."""
+    first: dict[str, Arm] = {}
+    for arm in plan.rows:
+        first.setdefault(arm.variant, arm)
+    models = {variant: plan.model(arm, 0) for variant, arm in first.items()}
+    found = scores[plan.rows[0].scale].latencies(models)
+    return {
+        f"{engine}, ms": {arm.label: times[arm.variant] for arm in plan.rows if arm.variant in times}
+        for engine, times in found.items()
+    }
+
+
+def _table(plan: MiniPlan, columns: Mapping[str, Values], extra: Mapping[str, Mapping[str, Cell]]) -> Table:
+    heads = [Column(""), Column("stages", 2), *(Column(title, 5 if title == "weight" else 2) for title in extra)]
     heads += [Column(f"{name}, dB", 3) for name in columns]
     rows = []
     for arm in plan.rows:
         psnr = [values.get(arm.label) or None for values in columns.values()]
-        rows.append((arm.label, plan.length(arm), *(column.get(arm.label) for column in extra), *psnr))
+        rows.append((arm.label, plan.length(arm), *(column.get(arm.label) for column in extra.values()), *psnr))
     return Table(tuple(heads), tuple(rows), errors=True)
 
 
-def _weight(plan: MiniPlan, arm: Arm) -> Cell:
-    return plan.weight(arm, 0) if arm.share and plan.finished(arm, 0) else None
-
-
-def _facts(plan: MiniPlan, seeds: int) -> dict[str, str]:
+def _facts(plan: MiniPlan, columns: Mapping[str, Values]) -> dict[str, str]:
     stage = plan.base.stages[0]
     patch, batch = stage.sizes(0.0, plan.base.scale)
-    spent = sum(plan.trained(arm, seed).seconds for arm in plan.study.arms for seed in range(seeds))
+    counts = sorted({len(columns[HELD_OUT].get(arm.label, ())) for arm in plan.rows})
+    many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    spent = sum(plan.trained(arm, seed).seconds for arm in plan.study.arms for seed in _seeds(plan, arm))
     return {
         "protocol": f"{plan.request.budget}: {plan.iterations:,} steps a stage of {batch} patches of {patch} px",
         "optimiser": f"{stage.optimizer.name}, {stage.optimizer.lr:g}, {stage.schedule.name}; start: {stage.init}",
-        "seeds": f"{seeds}; the arms of a seed share initial weights and samples, the null arm shares neither",
+        "seeds": f"{many}; the arms of a seed share initial weights and samples, the null arm does not",
         "pictures": f"{len(plan.pack)}, a tenth held out",
         "time in training steps, shared stages counted again": duration(spent),
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlfn.errors import unknown
-from rlfn.studies import architecture, contrastive, esa, features, generality, proof, results, warm_start
+from rlfn.studies import architecture, compute, contrastive, esa, features, generality, proof, results, warm_start
 from rlfn.studies.arms import MINI
 from rlfn.studies.request import StudyRequest
 
@@ -25,6 +25,7 @@ class Study:
 
 STUDIES: dict[str, Study] = {
     "architecture": Study(architecture.run, "the block from RFDN's to RLFN's: cost and quality", trains=True),
+    "compute": Study(compute.run, "PSNR against training compute, with a fitted law", trains=False),
     "contrastive": Study(contrastive.run, "the contrastive loss with each feature extractor", trains=True),
     "esa": Study(esa.run, "ESA's group of convolutions: sensitivity, three against one", trains=True),
     "features": Study(features.run, "what each extractor tells apart in a picture and its blurred copy", trains=False),
