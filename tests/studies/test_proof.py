@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from rlfn.errors import OptionError
+from rlfn.inference.engines import ENGINES
 from rlfn.models.variants import VARIANTS, RFDNFields, get_variant
 from rlfn.networks.checkpoints import load_checkpoint
-from rlfn.studies import arms, mini, proof
+from rlfn.studies import architecture, arms, mini, proof, scoring
 from rlfn.studies.arms import MINI, Arm, MiniStudy
 from rlfn.studies.mini import MiniPlan
 from rlfn.studies.paired import Claim, judge, paired
@@ -40,18 +41,32 @@ SMALL = MiniStudy(
 )
 
 
-@pytest.fixture
-def asked(pack: Path, pictures: Path, tmp_path: Path) -> StudyRequest:
+def request_in(folder: Path, pack: Path, pictures: Path) -> StudyRequest:
     """Return a request of three steps a stage and two seeds."""
     torch.set_num_threads(1)
     budget = Budget(iterations=3, mini="mini")
-    return StudyRequest(tmp_path / "out", pack, sets=(str(pictures),), budget=budget, say=lambda text: None)
+    return StudyRequest(folder / "out", pack, sets=(str(pictures),), budget=budget, say=lambda text: None)
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> MiniStudy:
-    monkeypatch.setitem(MINI, "warm-start", SMALL)
-    return SMALL
+def asked(pack: Path, pictures: Path, tmp_path: Path) -> StudyRequest:
+    return request_in(tmp_path, pack, pictures)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[MiniStudy]:
+    """Put a small study in the place of the warm starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MINI, "warm-start", SMALL)
+        yield SMALL
+
+
+@pytest.fixture(scope="module")
+def done(small: MiniStudy, pack: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyRequest:
+    """Return the request of a small study that has been run."""
+    request = request_in(tmp_path_factory.mktemp("done"), pack, pictures)
+    assert run_study("warm-start", request)
+    return request
 
 
 def weights(path: Path) -> torch.Tensor:
@@ -108,26 +123,22 @@ def test_miniatures_keep_the_form_of_what_they_stand_for() -> None:
         assert one.channels / other.channels == one.esa_channels / other.esa_channels == 1 / 4
 
 
-def test_a_study_writes_its_page_and_does_nothing_twice(
-    small: MiniStudy, asked: StudyRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert run_study("warm-start", asked)
-    page = (asked.out / "README.md").read_text()
+def test_a_study_writes_its_page_and_does_nothing_twice(done: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (done.out / "README.md").read_text()
     assert "two stages is better than one stage: " in page
     assert "3 steps a stage of 8 patches of 24 px" in page
-    table = (asked.out / "table.csv").read_bytes()
+    table = (done.out / "table.csv").read_bytes()
     monkeypatch.setattr(mini, "train", lambda *given, **named: pytest.fail("trained again"))
     monkeypatch.setattr("rlfn.studies.scoring.evaluate", lambda *given: pytest.fail("scored again"))
-    assert run_study("warm-start", asked)
-    assert (asked.out / "table.csv").read_bytes() == table
+    assert run_study("warm-start", done)
+    assert (done.out / "table.csv").read_bytes() == table
 
 
-def test_every_verdict_can_be_made_again_from_the_csv(small: MiniStudy, asked: StudyRequest) -> None:
-    run_study("warm-start", asked)
-    columns = proof.read_values(asked.out / "table.csv")
+def test_every_verdict_can_be_made_again_from_the_csv(done: StudyRequest) -> None:
+    columns = proof.read_values(done.out / "table.csv")
     assert set(columns) == {"held-out", "few"}
-    claims = list(csv.DictReader((asked.out / "claims.csv").read_text().splitlines()))
-    assert len(claims) == len(small.claims) * len(columns)
+    claims = list(csv.DictReader((done.out / "claims.csv").read_text().splitlines()))
+    assert len(claims) == len(SMALL.claims) * len(columns)
     for row in claims:
         values = columns[row["on"]]
         found = paired(values[row[""]], values[row["than"]])
@@ -136,11 +147,14 @@ def test_every_verdict_can_be_made_again_from_the_csv(small: MiniStudy, asked: S
         assert row["verdict"] == judge(row["is"], found)  # type: ignore[arg-type]
 
 
-def test_a_repeated_arm_gives_the_same_number(small: MiniStudy, asked: StudyRequest, tmp_path: Path) -> None:
-    other = dataclasses.replace(asked, out=tmp_path / "other" / "out")
-    for request in (asked, other):
-        run_study("warm-start", request)
-    assert (asked.out / "table.csv").read_bytes() == (other.out / "table.csv").read_bytes()
+def test_a_repeated_study_gives_the_same_numbers(done: StudyRequest, asked: StudyRequest) -> None:
+    assert run_study("warm-start", asked)
+    assert (asked.out / "table.csv").read_bytes() == (done.out / "table.csv").read_bytes()
+
+
+def test_studies_share_what_they_have_in_common(done: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mini, "train", lambda *given, **named: pytest.fail("trained again"))
+    assert run_study("warm-start", dataclasses.replace(done, out=done.out.parent / "another"))
 
 
 @pytest.mark.parametrize("name", ["two", "carried"])
@@ -168,10 +182,8 @@ def test_a_null_arm_has_other_samples_and_another_start(small: MiniStudy, asked:
 
 
 def test_a_stopped_study_goes_on_to_the_same_numbers(
-    small: MiniStudy, asked: StudyRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: StudyRequest, asked: StudyRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = dataclasses.replace(asked, out=tmp_path / "whole" / "out", seeds=1)
-    assert run_study("warm-start", whole)
     stop, count, step = StopRequest(), itertools.count(1), Learner.step
 
     def interrupted(self: Learner, *given: Any) -> Any:
@@ -183,15 +195,8 @@ def test_a_stopped_study_goes_on_to_the_same_numbers(
         patch.setattr(Learner, "step", interrupted)
         assert not run_study("warm-start", dataclasses.replace(one, stop=stop))
     assert run_study("warm-start", one)
-    assert (one.out / "table.csv").read_bytes() == (whole.out / "table.csv").read_bytes()
-
-
-def test_studies_share_what_they_have_in_common(
-    small: MiniStudy, asked: StudyRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_study("warm-start", asked)
-    monkeypatch.setattr(mini, "train", lambda *given, **named: pytest.fail("trained again"))
-    assert run_study("warm-start", dataclasses.replace(asked, out=asked.out.parent / "another"))
+    found, whole = (proof.read_values(each.out / "table.csv")["few"] for each in (one, done))
+    assert found == {label: values[:1] for label, values in whole.items()}
 
 
 def test_another_length_in_the_same_folder_is_refused_but_more_seeds_are_not(
@@ -244,11 +249,14 @@ def test_equal_time_is_in_steps_that_are_kept(asked: StudyRequest, monkeypatch: 
     monkeypatch.setattr(mini, "step_seconds", lambda *given: pytest.fail("timed again"))
     again = MiniPlan(plan.study, plan.request)
     assert again.length(again.arms["rlfb-mini-time"]) == 2.0
-    shutil.rmtree(plan.request.out)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", MINI)
-def test_every_study_in_miniature_runs(name: str, asked: StudyRequest) -> None:
+def test_every_study_in_miniature_runs(name: str, asked: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "ENGINES", {"torch": ENGINES["torch"]})
+    monkeypatch.setattr(scoring, "LATENCY_SECONDS", 0.01)
+    for module in (scoring, architecture):
+        monkeypatch.setattr(module, "LATENCY_OUTPUT", (96, 128))
     assert run_study(name, dataclasses.replace(asked, budget=Budget(iterations=1, mini="mini"), seeds=1))
     assert "null" in (asked.out / "claims.csv").read_text()
