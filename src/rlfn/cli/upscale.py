@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 @options.restore
 @options.self_ensemble
 @options.flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
+@options.flag("--keep-hidden", help="Enlarge the colours under transparent pixels as they are.")
 @options.flag("--recursive", "-r", help="Take sub-folders too.")
 @options.overwrite
 @options.flag("--keep-suffix", help="Keep the inputs' suffixes in the names: a.jpg.png.")

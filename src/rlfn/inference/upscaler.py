@@ -38,6 +38,7 @@ _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in
 class _How(NamedTuple):
     self_ensemble: bool
     wrap: bool
+    keep_hidden: bool
 
 
 class Upscaler:
@@ -120,6 +121,7 @@ class Upscaler:
         *,
         self_ensemble: bool = False,
         wrap: bool = False,
+        keep_hidden: bool = False,
         progress: TileProgress | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
@@ -129,6 +131,8 @@ class Upscaler:
             self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
                 float copy of the result in memory.
             wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
+            keep_hidden: colours under transparent pixels are upscaled as they are; else they make way for those of
+                their visible surroundings.
             progress: called with the finished share after each tile.
 
         Returns:
@@ -142,7 +146,7 @@ class Upscaler:
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
         with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, _How(self_ensemble, wrap), progress)
+            return self._upscaled(image, _How(self_ensemble, wrap, keep_hidden), progress)
 
     def cuts_inexactly(self, image: NDArray[Any]) -> bool:
         """Tell whether ``image`` is cut into tiles whose results differ from the whole picture's."""
@@ -166,7 +170,7 @@ class Upscaler:
             colour = self._colour(rgb, how, progress)
             return np.dstack([colour, np.full(colour.shape[:2], alpha.flat[0], alpha.dtype)])
         parts = [_part(progress, 0), _part(progress, 1)]
-        colour = self._colour(fill_transparent(rgb, alpha), how, parts[0])
+        colour = self._colour(rgb if how.keep_hidden else fill_transparent(rgb, alpha), how, parts[0])
         wide = self._colour(to_rgb(alpha), how, parts[1], gray=True)
         return np.dstack([colour, limit_alpha(wide, alpha, self.scale)])
 
