@@ -103,6 +103,7 @@ WARM_START = MiniStudy(
         Claim(_WS1, _CLR),
         Claim(_WS2, _WS1),
         Claim(_WS1, _WS0),
+        Claim(_E, _WS0, source="asked here"),
         Claim(_X2, _WS0, source="asked here"),
         Claim(_X2, _WS1, "apart", source="asked here"),
         Claim(_WS1_AGAIN, _WS1, "apart", source="null"),
@@ -210,6 +211,7 @@ GENERALITY = MiniStudy(
         Claim(_WS1, _E),
         Claim(_WS2, _WS1),
         Claim(_BOTH, _WS2),
+        Claim(_E, _WS0, source="asked here"),
         Claim(_WS1_AGAIN, _WS1, "apart", "null"),
     ),
 )
