@@ -19,6 +19,7 @@ from rlfn.inference.engines.base import check_finite, run_checked
 from rlfn.inference.footprint import bytes_per_pixel
 from rlfn.inference.frame import frame
 from rlfn.inference.processor import available_memory
+from rlfn.inference.reuse import TileMemory
 from rlfn.inference.tiling import Tile, check_tile, spans, tiles
 from rlfn.models import catalog
 from rlfn.models.grid import axis_grid
@@ -38,6 +39,7 @@ _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in
 class _How(NamedTuple):
     self_ensemble: bool
     wrap: bool
+    memory: TileMemory | None = None
 
 
 class Upscaler:
@@ -121,6 +123,7 @@ class Upscaler:
         self_ensemble: bool = False,
         wrap: bool = False,
         progress: TileProgress | None = None,
+        memory: TileMemory | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
 
@@ -130,6 +133,9 @@ class Upscaler:
                 float copy of the result in memory.
             wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
             progress: called with the finished share after each tile.
+            memory: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
+                nor the result may be written to afterwards. Pictures with alpha, a self-ensemble, and engines that cut
+                pictures up by themselves are computed whole.
 
         Returns:
             The same kind of array, ``scale`` times as high and wide.
@@ -142,7 +148,7 @@ class Upscaler:
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
         with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, _How(self_ensemble, wrap), progress)
+            return self._upscaled(image, _How(self_ensemble, wrap, memory), progress)
 
     def cuts_inexactly(self, image: NDArray[Any]) -> bool:
         """Tell whether ``image`` is cut into tiles whose results differ from the whole picture's."""
@@ -161,6 +167,7 @@ class Upscaler:
             return self._colour(to_rgb(image), how, progress, gray=True)
         if image.shape[2] == 3:
             return self._colour(image, how, progress)
+        how = how._replace(memory=None)
         rgb, alpha = image[:, :, :3], np.ascontiguousarray(image[:, :, 3])
         if alpha.min() == alpha.max():
             colour = self._colour(rgb, how, progress)
@@ -177,14 +184,19 @@ class Upscaler:
         height, width = (side * self.scale for side in image.shape[:2])
         shape = (height, width) if gray else (height, width, 3)
         top = float(np.iinfo(image.dtype).max)
-        out = np.empty(shape, image.dtype)
         if how.self_ensemble:
-            for start, block in _bands(self._ensemble(image, how, progress)):
+            out = np.empty(shape, image.dtype)
+            for start, block in _bands(self._ensemble(image, how._replace(memory=None), progress)):
                 out[start : start + block.shape[0]] = _round(to_gray(block) if gray else block, top, image.dtype)
             return out
+        if isinstance(self._engine, WholeEngine):
+            how = how._replace(memory=None)
+        out = np.empty(shape, image.dtype) if how.memory is None else how.memory.result(shape, image.dtype)
         for area, block in self._blocks(image, how, progress):
             pixels = block.transpose(1, 2, 0)
             out[area] = _round(to_gray(pixels) if gray else pixels, top, image.dtype)
+        if how.memory is not None:
+            how.memory.keep(out)
         return out
 
     def _ensemble(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[np.float32]:
@@ -205,7 +217,7 @@ class Upscaler:
     ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
         """Yield the result in parts: where each lies in the (sH, sW) result, and (3, sh, sw) in levels of 255."""
         framed, sides, scale = frame(image, wrap=how.wrap), image.shape[:2], self.scale
-        for tile, block in self._tiles(framed.image, progress):
+        for tile, block in self._tiles(framed.image, how.memory, progress):
             area, inside = [], []
             for span, before, side in zip((tile.rows, tile.columns), (framed.top, framed.left), sides, strict=True):
                 start, stop = max(span.core_start - before, 0), min(span.core_stop - before, side)
@@ -215,7 +227,9 @@ class Upscaler:
             if all(part.start < part.stop for part in area):
                 yield (area[0], area[1]), block[:, inside[0], inside[1]]
 
-    def _tiles(self, image: NDArray[Any], progress: TileProgress | None) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+    def _tiles(
+        self, image: NDArray[Any], memory: TileMemory | None, progress: TileProgress | None
+    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
         """Run the network tile by tile; yield each tile and its core's result (3, sh, sw) in levels of 255."""
         traits, scale = self._engine.traits, self.scale
         height, width = image.shape[:2]
@@ -225,6 +239,8 @@ class Upscaler:
             yield from self._whole(self._engine, image, (height, width), progress)
             return
         todo = list(tiles(image.shape[0], image.shape[1], self._tile_side(image), traits.margin, traits.stride))
+        if memory is not None:
+            todo = memory.changed(image, todo)
         for done, tile in enumerate(todo, 1):
             rows, columns = tile.rows, tile.columns
             pixels = image[rows.start : rows.stop, columns.start : columns.stop]
