@@ -235,7 +235,7 @@ class Enlarger:
         if packaged is None:
             return model, Choice(0.0, "the model or the engine was given")
         if is_photo(packaged):
-            return model, Choice(1.0, "weights for photographs were asked for")
+            return model, Choice(1.0, "weights for photographs")
         if not isinstance(restore, str):
             self._check_restore(model, factor)
             choice = Choice(restore, "as asked")

@@ -10,7 +10,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rlfn
-from rlfn.atomic import check_path, make_folder, to_path
+from rlfn.atomic import check_path, make_folder
 from rlfn.errors import OptionError, PictureError, StoppedError, setting
 from rlfn.inference.enlarge import Enlarged, EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.processor import default_threads
@@ -37,7 +36,7 @@ from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.relay import Relay, Relays
-from rlfn.jobs.video.segments import Segment, SegmentStore, store_folder
+from rlfn.jobs.video.segments import Segment, SegmentStore
 from rlfn.jobs.video.settings import VideoSettings, for_frames, segment_frames
 from rlfn.jobs.video.streams import TURNING, Muxed, MuxPlan, mux
 from rlfn.jobs.video.turning import is_upright, turn
@@ -146,18 +145,16 @@ class VideoRun:
         self._way = ColourWay(
             self.clip.colour, self.clip.format, self._encode.format, (self.clip.width, self.clip.height)
         )
-        store = SegmentStore(store_folder(self._target), self._identity())
-        with _only_one(store.folder):
+        with SegmentStore(self._target, self._identity()) as store:
             segments = store.open()
             self._continue(store, segments, report, cancel)
-            plan = MuxPlan(
-                self.clip, self._encode, segments, self._muxer, self._turned, not self._settings.stretch.whole
-            )
             for segment in segments:
                 for name, count in segment.facts.items():
                     self.facts[name] = self.facts.get(name, 0) + count
-            to_path(self._target, lambda stream: self._mux(plan, Path(stream.name)))
-            store.remove()
+            plan = MuxPlan(
+                self.clip, self._encode, segments, self._muxer, self._turned, not self._settings.stretch.whole
+            )
+            store.finish(lambda path: self._mux(plan, path))
         self._tell()
 
     def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
@@ -386,9 +383,3 @@ def _model_stamp(model: Any) -> str:
     """Return the SHA-256 of what says or holds a model's weights."""
     path = Path(model) if model is not None and Path(model).is_file() else catalog.WEIGHTS / "manifest.json"
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@contextmanager
-def _only_one(folder: Path) -> Any:
-    """Hold the folder of an output's segments: two calls that make one file must not mix."""
-    yield

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -123,29 +123,49 @@ class SegmentWriter:
 
 
 class SegmentStore:
-    """The folder of one job's segments.
+    """The folder of one job's segments, held while the ``with`` block runs: one call at a time makes an output.
 
     Args:
-        folder: hidden, beside the output.
+        target: the output; the folder lies hidden beside it.
         identity: everything that the result follows from, ready for JSON.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, target: Path, identity: dict[str, Any]) -> None:
+        self.folder = store_folder(target)
+        self._target = target
         self._text = json.dumps(identity, sort_keys=True, indent=1).encode()
+        self._lock: Any = None
+
+    def __enter__(self) -> SegmentStore:
+        """Make the folder and hold it.
+
+        Raises:
+            OutputError: it cannot be made, or another call holds it.
+        """
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / "lock").open("wb")
+        if not _hold(self._lock):
+            self._lock.close()
+            raise OutputError(f"'{self._target}' is being made by another call. Wait for it, or choose another name.")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of it."""
+        self._lock.close()
 
     def open(self) -> list[Segment]:
         """Return the segments that are whole, from the first on without a gap; what belongs to another job is removed.
 
         Raises:
-            OutputError: the folder cannot be made or read.
+            OutputError: the folder cannot be read or written.
         """
         with _explained(self.folder):
-            if self.folder.is_dir() and _bytes(self.folder / "job.json") != self._text:
-                shutil.rmtree(self.folder)
-            self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / "job.json").exists():
-            write_bytes(self.folder / "job.json", self._text)
+            if _bytes(self.folder / "job.json") != self._text:
+                for path in self.folder.iterdir():
+                    if path.name != "lock":
+                        path.unlink()
+                write_bytes(self.folder / "job.json", self._text)
         found: list[Segment] = []
         while (segment := _verified(self._path(len(found)))) is not None:
             found.append(segment)
@@ -155,12 +175,37 @@ class SegmentStore:
         """Begin segment ``number``."""
         return SegmentWriter(self._path(number))
 
-    def remove(self) -> None:
-        """Remove the folder: the output is whole."""
+    def finish(self, write: Callable[[Path], None]) -> None:
+        """Have the output written into the folder, give it its name when it is whole, and remove the folder.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        whole = self.folder / "whole.part"
+        with _explained(self._target):
+            write(whole)
+            if self._target.is_file() and not self._target.is_symlink():
+                shutil.copymode(self._target, whole)
+            os.replace(whole, self._target)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06}.segment"
+
+
+def _hold(file: Any) -> bool:
+    """Lock a file for this process, where the system has such locks; tell whether nobody else holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def store_folder(target: Path) -> Path:
@@ -209,6 +254,6 @@ def _explained(place: Path) -> Iterator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(
-            f"The finished part of the video cannot be written to '{place}': {reason}. Free some space; what is "
-            "finished stays, and the same call goes on from there."
+            f"'{place}' cannot be written: {reason}. Free some space; what is finished stays, and the same call goes "
+            "on from there."
         ) from error

@@ -8,6 +8,7 @@ from fractions import Fraction
 from rlfn.errors import OptionError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.lineage import is_photo
 from rlfn.inference.restore import AUTO
 from rlfn.inference.sizing import Wanted, picks, reaches
 from rlfn.jobs.video.codecs import check_codec
@@ -21,7 +22,6 @@ SCALE = 2
 TILE = 192
 """The largest side of a tile in px: small, so that much of a frame that changes little need not be computed."""
 
-_PHOTO = "-photo"
 _SEGMENT_SECONDS, _MACS_A_SECOND = 6, 30e9
 _SEGMENT_FRAMES = (12, 120)
 _UNKNOWN_PARAMETERS = 500_000
@@ -122,7 +122,7 @@ def _family(restore: float | str, factor: float) -> str:
     Video is compressed, so it is one for photographs, or its partner for clean pictures where a strength is chosen.
     """
     partners = {photo: clean for clean, photo in catalog.photo_families().items()}
-    found = [model for model in catalog.models().values() if model.family.endswith(_PHOTO)]
+    found = [model for model in catalog.models().values() if is_photo(model)]
     found = [model for model in found if reaches(model.scale, factor)]
     if restore != AUTO:
         found = [model for model in found if model.family in partners]
