@@ -168,11 +168,13 @@ def _video_settings(
 
 def _check_videos(plan: Plan, given: dict[str, Any]) -> None:
     """Refuse settings of videos where there is none, and videos where they cannot be read, before any work."""
+    from rlfn.jobs.video.kinds import is_animation
     from rlfn.jobs.video.library import import_av
 
-    if any(job.video for job in plan.jobs):
+    videos = [job for job in plan.jobs if job.video]
+    if any(job.source is not None and not is_animation(job.source) for job in videos):
         import_av()
-    elif given:
+    elif given and not videos:
         raise OptionError(
             f"{setting(next(iter(given)))} goes with videos, and there is none among the inputs. Leave it out."
         )

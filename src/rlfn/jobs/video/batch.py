@@ -12,6 +12,7 @@ from threading import Event
 from rlfn.errors import MissingExtraError
 from rlfn.inference.enlarge import UpscalerPool
 from rlfn.jobs.plan import Job
+from rlfn.jobs.video.animations import AnimationRun, stays_animation
 from rlfn.jobs.video.progress import VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
@@ -81,6 +82,8 @@ def upscale_one(
     """
     if settings.frames_format is not None:
         return write_frames(source, target, settings, settings.frames_format, pool, report, cancel, record)
+    if stays_animation(source, target):
+        return AnimationRun(source, target, settings, pool).run(report, cancel, record)
     began = time.perf_counter()
     run = VideoRun(source, target, settings, pool)
     run.run(report, cancel)

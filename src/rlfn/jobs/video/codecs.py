@@ -50,7 +50,6 @@ CODECS: dict[str, EncoderRow] = {
     ),
     "ffv1": EncoderRow("ffv1", "FFV1, lossless", fixed={"level": "3", "slicecrc": "1"}),
     "prores": EncoderRow("prores_ks", "ProRes", presets=("lt", "standard", "hq", "4444"), preset_option="profile"),
-    "apng": EncoderRow("apng", "animated PNG, lossless"),
 }
 """By FFmpeg's names, in the order in which one is taken where the source's cannot be written."""
 
@@ -142,7 +141,7 @@ def _holds(muxer: str, codec: str) -> bool:
     av = import_av()
     if muxer in _UNASKED:
         return codec in _UNASKED[muxer]
-    if (muxer in ("gif", "webp", "apng")) != (codec in ("apng",)):
-        return False
+    if muxer in ("gif", "webp", "apng"):
+        return False  # which are no videos
     with av.open(io.BytesIO(), "w", format=muxer) as container:
         return CODECS[codec].encoder in container.supported_codecs

@@ -275,7 +275,7 @@ def _container_options(plan: MuxPlan) -> dict[str, str]:
         return {"mpegts_copyts": "1", "avoid_negative_ts": "disabled"}
     if plan.muxer == "nut":
         return {"avoid_negative_ts": "disabled"}  # it holds no times of decoding, which alone are negative
-    return {"plays": "0"} if plan.muxer == "apng" else {}
+    return {}
 
 
 def _refusal(stream: Any, muxer: str) -> str:
