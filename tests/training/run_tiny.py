@@ -1,7 +1,8 @@
 """Train the tiny network in a process of its own: RECIPE_JSON OUT PACK [die-at STEP | two | machines [STEP] | resume].
 
-With ``two`` each step lasts a second by the first process's clock and seven by the second's. With ``machines`` it is
-one of two machines, of which the second is lost at a step.
+A run that OUT holds goes on from its newest checkpoint; with ``resume`` there has to be one. With ``two`` each step
+lasts a second by the first process's clock and seven by the second's. With ``machines`` it is one of two machines, of
+which the second is lost at a step.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ if __name__ == "__main__":
 
         Learner.step = killed  # type: ignore[method-assign]
     now = itertools.count(0.0, 7.0 if os.environ.get("RANK") == "1" else 1.0).__next__
-    resume = more[:1] == ["resume"]
+    resume = more[:1] == ["resume"] or any(Path(out, "checkpoints").glob("*.ckpt"))
     try:
         train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where, now=now, resume=resume)
     except RlfnError as error:
