@@ -16,7 +16,7 @@ from rlfn.errors import MissingExtraError, OptionError, setting
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MEGABYTE = 1_000_000
-_APP = Path(__file__).parents[1] / "serve" / "app"
+_APP = Path(__file__).parents[1] / "serve" / "built_app"
 """Where a build of the browser app lies if it was packaged."""
 
 _MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
