@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rlfn.cli.upscale import upscale
 from rlfn.errors import OptionError
-from rlfn.serve.fields import as_field
+from rlfn.serve.fields import FIELDS, as_field
 from rlfn.serve.settings import ServeSettings
 from serving import picture_bytes
 
@@ -201,3 +203,11 @@ def test_settings_are_worded_for_who_can_change_them() -> None:
 def test_settings_that_no_server_could_work_with(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         ServeSettings(**wrong)
+
+
+def test_clients_may_ask_for_what_the_command_takes_or_the_operator_decides_it() -> None:
+    on_files = {"inputs", "output", "recursive", "overwrite", "keep_suffix", "keep_dates", "watch", "as_json"}
+    operators = {row.name for row in dataclasses.fields(ServeSettings)}
+    command = {str(row.name) for row in upscale.params} - on_files
+    assert set(FIELDS) == command - operators
+    assert command & operators == {"engine", "threads", "tile", "max_pixels"}

@@ -180,3 +180,10 @@ def test_options_that_are_not_allowed(command: Any, arguments: tuple[str, ...], 
     done = command("serve", *arguments)
     assert done.status == 2
     assert sentence in done.err
+
+
+def test_the_extra_that_is_missing_is_named(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.cli.serve._MODULES", ("starlette", "rlfn_no_such_module"))
+    done = command("serve")
+    assert done.status == 2
+    assert "pip install 'rlfn[serve]'" in done.err

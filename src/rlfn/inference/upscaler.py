@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
@@ -15,14 +15,14 @@ from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.engines import AUTO, Engine, WholeEngine, load_engine
-from rlfn.inference.engines.base import check_finite, run_checked
 from rlfn.inference.footprint import bytes_per_pixel
 from rlfn.inference.frame import frame
+from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
 from rlfn.inference.processor import available_memory
-from rlfn.inference.tiling import Tile, check_tile, spans, tiles
+from rlfn.inference.tiling import check_tile, spans
 from rlfn.models import catalog
-from rlfn.models.grid import axis_grid
 from rlfn.models.reference import Reference
+from rlfn.models.traits import Traits
 
 TileProgress = Callable[[float], None]
 """Called with the finished share of a picture, 0 to 1."""
@@ -87,6 +87,7 @@ class Upscaler:
             self.model = reference.name
         else:
             self._engine, self.model = engine, engine.traits.variant
+        self._run: PartRunner | None = None
         self._lock = Lock()
         self._process = os.getpid()
 
@@ -99,6 +100,11 @@ class Upscaler:
     def engine(self) -> str:
         """The name of the engine that runs the model."""
         return self._engine.name
+
+    @property
+    def traits(self) -> Traits:
+        """What the network asks for."""
+        return self._engine.traits
 
     @property
     def precision(self) -> str:
@@ -147,6 +153,26 @@ class Upscaler:
             self._load()
         with self._lock:  # engines reuse their buffers
             return self._upscaled(image, _How(self_ensemble, wrap, keep_hidden), progress)
+
+    def compute(self, part: ImagePart) -> Iterator[Computed]:
+        """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
+
+        Raises:
+            ModelError: the engine failed, or returned what is no picture.
+        """
+        with self._lock:
+            yield from compute(self._engine, part, self.model)
+
+    def running(self, run: PartRunner) -> Upscaler:
+        """Return this upscaler, save that ``run`` has the parts of its images computed.
+
+        What ``run`` yields is what :meth:`compute` yields for each part; the order does not matter, and the result is
+        the same to the bit.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made._run, made._lock = run, Lock()
+        return made
 
     def cuts_inexactly(self, image: NDArray[Any]) -> bool:
         """Tell whether ``image`` is cut into tiles whose results differ from the whole picture's."""
@@ -219,53 +245,23 @@ class Upscaler:
             if all(part.start < part.stop for part in area):
                 yield (area[0], area[1]), block[:, inside[0], inside[1]]
 
-    def _tiles(self, image: NDArray[Any], progress: TileProgress | None) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
-        """Run the network tile by tile; yield each tile and its core's result (3, sh, sw) in levels of 255."""
-        traits, scale = self._engine.traits, self.scale
-        height, width = image.shape[:2]
-        image = _grow(image, traits.min_side)
-        levels = np.float32(255.0 / np.iinfo(image.dtype).max)
-        if isinstance(self._engine, WholeEngine):
-            yield from self._whole(self._engine, image, (height, width), progress)
-            return
-        todo = list(tiles(image.shape[0], image.shape[1], self._tile_side(image), traits.margin, traits.stride))
-        for done, tile in enumerate(todo, 1):
-            rows, columns = tile.rows, tile.columns
-            pixels = image[rows.start : rows.stop, columns.start : columns.stop]
-            lr = pixels.transpose(2, 0, 1)[None].astype(np.float32) * levels
-            grid = None
-            if self._engine.takes_grid:
-                grid = (
-                    axis_grid(rows.start, rows.stop, image.shape[0]),
-                    axis_grid(columns.start, columns.stop, image.shape[1]),
-                )
-            sr = run_checked(self._engine, lr, grid, self.model)[0]
-            # a picture that was padded to the smallest size is a single tile: crop the padding off with the margin
-            bottom, right = min(rows.core_stop, height), min(columns.core_stop, width)
-            yield (
-                tile,
-                sr[
-                    :,
-                    (rows.core_start - rows.start) * scale : (bottom - rows.start) * scale,
-                    (columns.core_start - columns.start) * scale : (right - columns.start) * scale,
-                ],
-            )
-            if progress:
-                progress(done / len(todo))
-
-    def _whole(
-        self, engine: WholeEngine, image: NDArray[Any], size: tuple[int, int], progress: TileProgress | None
-    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
-        """Yield the results of an engine that cuts the picture up by itself, of ``size`` without its padding."""
-        (height, width), scale, done = size, self.scale, 0
-        for tile, block in engine.blocks(image, 255.0 / np.iinfo(image.dtype).max):
-            check_finite(block, self.model)
+    def _tiles(self, image: NDArray[Any], progress: TileProgress | None) -> Iterator[Computed]:
+        """Run the network part by part; yield where each result lies and (3, sh, sw) in levels of 255."""
+        scale, (height, width), done = self.scale, image.shape[:2], 0
+        grown = _grow(image, self.traits.min_side)
+        run = self._run or self._run_here
+        for tile, block in run(cut(self._engine, grown, self._tile_side(grown))):
+            done += block.shape[1] * block.shape[2]
+            # the padding of an image below the smallest size is cropped off
             rows, columns = height - tile.rows.core_start, width - tile.columns.core_start
             if rows > 0 and columns > 0:
                 yield tile, block[:, : rows * scale, : columns * scale]
-            done += block.shape[1] * block.shape[2]
             if progress:
-                progress(done / (image.shape[0] * image.shape[1] * scale**2))
+                progress(done / (grown.shape[0] * grown.shape[1] * scale**2))
+
+    def _run_here(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
+        for part in parts:
+            yield from compute(self._engine, part, self.model)
 
     def _tile_side(self, image: NDArray[Any]) -> int:
         """Return the largest tile side for this picture."""

@@ -18,7 +18,7 @@ from rlfn.serve.desk import Desk
 from rlfn.serve.fields import as_field
 from rlfn.serve.media import MEDIA_TYPES, MIXED
 from rlfn.serve.problems import Problem
-from rlfn.serve.ticket import Stage, Ticket
+from rlfn.serve.ticket import Ticket, TicketState
 from rlfn.serve.work import Delivery, Details
 
 DETAILS = "Rlfn-Details"
@@ -46,7 +46,7 @@ def problem_answer(found: Problem) -> Response:
 def ticket_facts(ticket: Ticket, desk: Desk) -> dict[str, Any]:
     """Return what a job's client may know of it."""
     facts: dict[str, Any] = {"id": ticket.id, "status": ticket.stage.value, "progress": round(ticket.share, 4)}
-    if ticket.stage is Stage.WAITING:
+    if ticket.stage is TicketState.WAITING:
         facts["ahead"] = desk.ahead(ticket)
     if ticket.delivery is not None:
         facts["details"] = details_of(ticket.delivery.details, cached=ticket.cached)

@@ -24,14 +24,14 @@ from rlfn.serve.answers import DETAILS, Sent, events, problem_answer, ticket_fac
 from rlfn.serve.bodies import read_order
 from rlfn.serve.crew import Hand, ProcessHand
 from rlfn.serve.desk import Desk
-from rlfn.serve.guard import Guard
+from rlfn.serve.gatekeeper import Gatekeeper
 from rlfn.serve.media import wants_mixed
 from rlfn.serve.metrics import CONTENT_TYPE, ServerMetrics
 from rlfn.serve.offer import offer
 from rlfn.serve.openapi import document
 from rlfn.serve.problems import Problem, broken, problem, problem_of
 from rlfn.serve.settings import ServeSettings
-from rlfn.serve.ticket import Stage, Ticket
+from rlfn.serve.ticket import Ticket, TicketState
 from rlfn.serve.work import Delivery
 
 PAGE = Path(__file__).parent / "page"
@@ -61,7 +61,7 @@ def make_app(
         yield
         await desk.close()
 
-    middleware = [Middleware(Guard, settings=settings, counted=api.counted)]
+    middleware = [Middleware(Gatekeeper, settings=settings, counted=api.counted)]
     if settings.origins:
         cors = Middleware(
             CORSMiddleware,
@@ -143,7 +143,7 @@ class _Api:
         ticket = self._ticket(request)
         if not ticket.over:
             raise problem("not_ready", "The picture is not done yet.", {"Retry-After": "1"})
-        if ticket.stage is Stage.CANCELLED:
+        if ticket.stage is TicketState.CANCELLED:
             raise problem("cancelled", "The picture was given up.")
         return _Handing(self.desk, ticket, request)
 
@@ -202,7 +202,8 @@ class _Handing:
             self._begun = True
             answer = self._answer(delivery)
             await answer(scope, receive, send)
-        if answer.sent and self._ticket.job and not self._ticket.waiters:
+        taken = answer.sent and scope["method"] != "HEAD"
+        if taken and self._ticket.job and not self._ticket.waiters:
             self._desk.forget(self._ticket)
 
     def _answer(self, delivery: Delivery) -> Sent:

@@ -20,7 +20,7 @@ from rlfn.serve.crew import CancelledWork, Hand
 from rlfn.serve.fields import Asked
 from rlfn.serve.problems import Problem, broken, busy, full_memory, going_down, problem, problem_of, too_slow
 from rlfn.serve.settings import ServeSettings
-from rlfn.serve.ticket import Stage, Ticket
+from rlfn.serve.ticket import Ticket, TicketState
 from rlfn.serve.work import Commission, Delivery
 
 _FIRST_GUESS = 2.0
@@ -70,7 +70,7 @@ class Desk:
         """End the workers and forget everything."""
         self.draining = True
         for ticket in [*self.waiting, *self.running]:
-            self._end(ticket, Stage.FAILED, going_down())
+            self._end(ticket, TicketState.FAILED, going_down())
         for hand in self._hands:
             hand.close()
         for task in self._tasks:
@@ -81,7 +81,7 @@ class Desk:
         """Take nothing more, give back what waits, and let what runs finish and be fetched, as long as grace lasts."""
         self.draining = True
         for ticket in list(self.waiting):
-            self._end(ticket, Stage.FAILED, going_down())
+            self._end(ticket, TicketState.FAILED, going_down())
         deadline = time.monotonic() + self.settings.grace
         while time.monotonic() < deadline and (self.running or self.results):
             await asyncio.sleep(0.05)
@@ -192,7 +192,7 @@ class Desk:
             return
         if ticket.hand is not None:
             ticket.hand.cancel()
-        self._end(ticket, Stage.CANCELLED, None)
+        self._end(ticket, TicketState.CANCELLED, None)
 
     def forget(self, ticket: Ticket) -> None:
         """Hold nothing more of a ticket that is over."""
@@ -209,10 +209,10 @@ class Desk:
             ticket, hand = self.waiting.popleft(), self._free.pop()
             self.running.add(ticket)
             ticket.hand = hand
-            ticket.move(Stage.RUNNING)
+            ticket.move(TicketState.RUNNING)
             self._keep(self._work(ticket, hand))
         for ticket in self.waiting:
-            ticket.move(Stage.WAITING)
+            ticket.move(TicketState.WAITING)
 
     async def _work(self, ticket: Ticket, hand: Hand) -> None:
         assert ticket.commission is not None
@@ -226,16 +226,14 @@ class Desk:
                 self.cache.put(ticket.key, delivery)
                 self._finish(ticket, delivery)
         except CancelledWork:
-            self._end(ticket, Stage.CANCELLED, None)
+            self._end(ticket, TicketState.CANCELLED, None)
         except TimeoutError:
-            self._end(ticket, Stage.FAILED, too_slow(self.settings.seconds))
+            self._end(ticket, TicketState.FAILED, too_slow(self.settings.seconds))
         except RlfnError as error:
-            self._end(ticket, Stage.FAILED, problem_of(error))
+            self._end(ticket, TicketState.FAILED, problem_of(error))
         except Exception as error:
             _LOG.error("The work on a picture failed.", exc_info=error)
-            self._end(
-                ticket, Stage.FAILED, broken()
-            )
+            self._end(ticket, TicketState.FAILED, broken())
         finally:
             self.running.discard(ticket)
             self._drop_upload(ticket)
@@ -244,17 +242,17 @@ class Desk:
             self._dispatch()
 
     def _report(self, ticket: Ticket, share: float) -> None:
-        if ticket.stage is Stage.RUNNING:
-            ticket.move(Stage.RUNNING, share)
+        if ticket.stage is TicketState.RUNNING:
+            ticket.move(TicketState.RUNNING, share)
 
     def _finish(self, ticket: Ticket, delivery: Delivery) -> None:
         ticket.delivery = delivery
         if not ticket.cached:
             self.results += len(delivery.data)
-        ticket.move(Stage.DONE, 1.0)
+        ticket.move(TicketState.DONE, 1.0)
         self._told(ticket)
 
-    def _end(self, ticket: Ticket, stage: Stage, why: Problem | None) -> None:
+    def _end(self, ticket: Ticket, stage: TicketState, why: Problem | None) -> None:
         if ticket.over:
             return
         with contextlib.suppress(ValueError):

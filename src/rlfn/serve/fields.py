@@ -107,6 +107,14 @@ _ROWS = (
         "true or false",
     ),
     RequestField(
+        "keep_hidden",
+        _flag,
+        {"type": "boolean"},
+        "Colours under transparent pixels are enlarged as they are: alpha is a mask of another meaning.",
+        False,
+        "true or false",
+    ),
+    RequestField(
         "format",
         str,
         {"type": "string"},

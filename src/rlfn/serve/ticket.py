@@ -12,7 +12,7 @@ from rlfn.serve.problems import Problem
 from rlfn.serve.work import Commission, Delivery
 
 
-class Stage(StrEnum):
+class TicketState(StrEnum):
     """How far a ticket is; the last three are ends."""
 
     WAITING = "waiting"
@@ -45,7 +45,7 @@ class Ticket:
     idempotency: str | None = None
     job: bool = True
     waiters: int = 0
-    stage: Stage = Stage.WAITING
+    stage: TicketState = TicketState.WAITING
     share: float = 0.0
     delivery: Delivery | None = None
     problem: Problem | None = None
@@ -58,9 +58,9 @@ class Ticket:
     @property
     def over(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.stage not in (Stage.WAITING, Stage.RUNNING)
+        return self.stage not in (TicketState.WAITING, TicketState.RUNNING)
 
-    def move(self, stage: Stage, share: float = 0.0) -> None:
+    def move(self, stage: TicketState, share: float = 0.0) -> None:
         """Note how far it is, and wake who waits for that."""
         self.stage, self.share = stage, share
         if self.over and self.ended is None:

@@ -76,6 +76,6 @@ export function readOptions() {
   options.model = find("model").value || undefined;
   options.restore = find("restore")?.value;
   options.format = find("format").value || undefined;
-  for (const name of ["self_ensemble", "wrap"]) if (find(name)?.checked) options[name] = true;
+  for (const name of ["self_ensemble", "wrap", "keep_hidden"]) if (find(name)?.checked) options[name] = true;
   return { options };
 }

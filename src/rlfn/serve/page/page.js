@@ -7,7 +7,8 @@
  *               formats: [{ name, title, suffix, lossy, quality }], what can be written; quality is the default
  *               atOnce: how many pictures are given to run() at a time
  *   run(file, options, { onState, signal }) -> Promise of { blob, format, width, height, facts, warnings, preview }
- *               file: a File; options: { scale | width, height, model, restore, format, quality, self_ensemble, wrap },
+ *               file: a File; options: { scale | width, height, model, restore, format, quality, self_ensemble, wrap,
+ *               keep_hidden },
  *               of which those are left out that the visitor left open
  *               onState({ stage: "waiting" | "running", share: 0 to 1, ahead: pictures before this one })
  *               facts: [text] on what computed it; warnings: [text] on what was lost

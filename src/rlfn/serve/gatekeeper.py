@@ -35,7 +35,7 @@ Counted = Callable[[Scope, int, float], None]
 """Called with a request's scope, its status and its seconds."""
 
 
-class Guard:
+class Gatekeeper:
     """ASGI middleware.
 
     Args:
