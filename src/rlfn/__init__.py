@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rlfn.api import Upscaled, upscale, upscale_with_details
     from rlfn.errors import PictureWarning, RlfnError
     from rlfn.inference.upscaler import Upscaler
+    from rlfn.jobs.video.call import upscale_video
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ _HOME = {
     "Upscaled": "rlfn.api",
     "Upscaler": "rlfn.inference.upscaler",
     "upscale": "rlfn.api",
+    "upscale_video": "rlfn.jobs.video.call",
     "upscale_with_details": "rlfn.api",
 }
 
@@ -31,6 +33,7 @@ __all__ = [
     "Upscaler",
     "__version__",
     "upscale",
+    "upscale_video",
     "upscale_with_details",
 ]
 

@@ -69,6 +69,10 @@ class ModelError(RlfnError):
     """A model file is missing, damaged or not a network that rlfn knows."""
 
 
+class StoppedError(RlfnError):
+    """The caller cancelled the work."""
+
+
 class DataError(RlfnError):
     """A folder, pack or set of pictures is missing, incomplete or contradictory."""
 

@@ -172,11 +172,18 @@ def _downloads() -> Iterable[str]:
     return DOWNLOADS
 
 
+def _codecs() -> Iterable[str]:
+    from rlfn.jobs.video.codecs import CODECS
+
+    return CODECS
+
+
 MODEL = Names("model", _models, files=True)
 MODEL_OR_SET = Names("model", lambda: (*_models(), *_sets(), *_spoils()), files=True)
 ENGINE = Names("engine", _engines)
 PRECISION = Names("precision", _precisions, listed=True)
 FORMAT = Names("format", _writable)
+CODEC = Names("codec", _codecs)
 EXPORT = Names("format", _exports)
 EXPORT_PRECISION = Names("precision", _export_precisions)
 SET = Names("set", _sets, files=True)

@@ -15,6 +15,7 @@ from rlfn.errors import listing, setting
 if TYPE_CHECKING:
     from rlfn.jobs.batch import Record
     from rlfn.jobs.plan import Job, Plan
+    from rlfn.jobs.video.progress import VideoProgress
 
 _NAMED = 3
 
@@ -52,6 +53,15 @@ class Shown:
             name = "-" if job.source is None else job.source.name
             self._show(self._places[id(job)] + share, len(self._places), name)
 
+    def video_progress(self, job: Job, progress: VideoProgress) -> None:
+        """Show how far the running video is, how fast, and how long it takes."""
+        if self._show is None or job.source is None:
+            return
+        share = progress.frames / progress.total if progress.total else 0.0
+        left = "" if progress.seconds_left is None else f", {_clock(progress.seconds_left)} left"
+        note = f"{progress.frames}/{progress.total or '?'} {progress.rate:.1f}/s{left}"
+        self._show(self._places[id(job)] + min(share, 1.0), len(self._places), f"{job.source.name[:8]} {note}")
+
     def record(self, record: Record) -> None:
         """Print what became of one picture: on standard output unless that carries the picture itself."""
         self._records.append(record)
@@ -69,7 +79,7 @@ class Shown:
         elif record.output_size is not None:
             wide, high = record.output_size
             restored = f"; restored {record.restore:g}: {record.restore_reason}" if record.restore else ""
-            how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine}{restored})"
+            how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine}{restored}{record.note})"
             say(f"{record.input} -> {record.output}  {how}", err=self._to_stdout)
 
     def summary(self) -> bool:
@@ -88,6 +98,11 @@ class Shown:
             for record in failed:
                 warn(f"  {_failure(record)}")
         return not failed
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def _failure(record: Record) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,13 @@ from rlfn.cli.records import Shown
 from rlfn.errors import OptionError, PictureError, RlfnError, setting
 
 if TYPE_CHECKING:
-    from rlfn.jobs.batch import Batch, Settings
+    from rlfn.jobs.batch import Settings
+    from rlfn.jobs.mixed import MixedBatch
     from rlfn.jobs.plan import Naming, Plan
+    from rlfn.jobs.video.settings import VideoSettings
+
+
+_OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_frames")
 
 
 @command(
@@ -29,10 +35,13 @@ if TYPE_CHECKING:
         "rlfn upscale photo.jpg -o large.png --width 3840",
         "rlfn upscale holiday/ -r -m rlfn-xs --format jpg --quality 90",
         "rlfn upscale incoming/ --watch -o large/",
+        "rlfn upscale clip.mp4 --crf 20 --preset veryfast",
         "cat photo.jpg | rlfn upscale - -o - > large.png",
     ),
 )
-@argument("inputs", "Pictures, folders, patterns, or - (standard input).", nargs=-1, required=True, metavar="INPUT...")
+@argument(
+    "inputs", "Pictures, videos, folders, patterns, or - (standard input).", nargs=-1, required=True, metavar="INPUT..."
+)
 @options.output("File, folder, or - (standard output).", click.STRING, metavar="PATH", show_default="beside the input")
 @options.scale
 @options.width
@@ -53,6 +62,15 @@ if TYPE_CHECKING:
 @options.keep_suffix
 @options.flag("--keep-dates", help="Give outputs the time of change of their inputs.")
 @options.flag("--watch", help="Go on with pictures that arrive in the folder, until Ctrl-C.")
+@options.option("--codec", type=options.CODEC, help="Of videos: the codec to write.", show_default="the source's")
+@options.option("--crf", type=options.WHOLE, help="Of videos: quality, smaller is better.", show_default="the codec's")
+@options.option(
+    "--preset", type=click.STRING, metavar="NAME", help="Of videos: how thoroughly.", show_default="the codec's"
+)
+@options.option("--start", type=options.NUMBER, metavar="SECONDS", help="Of videos: begin there.")
+@options.option("--duration", type=options.NUMBER, metavar="SECONDS", help="Of videos: take so much.")
+@options.flag("--deinterlace", help="Of videos: join the fields of interlaced frames, which are refused else.")
+@options.option("--to-frames", type=options.FOLDER, help="Write a video's frames there, as pictures.")
 @options.max_pixels
 @options.as_json
 def upscale(
@@ -64,22 +82,38 @@ def upscale(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Make pictures larger and sharper.
+    """Make pictures and videos larger and sharper.
 
-    With --json, one record a picture is printed.
+    With --json, one record a picture or video is printed.
     """
+    from rlfn.inference.enlarge import UpscalerPool
     from rlfn.jobs.batch import Batch
+    from rlfn.jobs.mixed import MixedBatch
     from rlfn.jobs.plan import Naming, make_plan
+    from rlfn.jobs.video.batch import VideoBatch
+    from rlfn.jobs.video.settings import video_label
 
+    of_videos = {name: asked.pop(name) for name in _OF_VIDEOS}
     settings = settings_of(**asked)
-    shown = Shown(as_json)
-    batch = Batch(settings, shown.progress)
-    naming = Naming(settings.enlarge.wanted.label(batch.model_scale), settings.format, recursive, keep_suffix)
+    videos = _video_settings(settings, **of_videos)
+    shown, pool = Shown(as_json), UpscalerPool()
+    pictures = Batch(settings, shown.progress, pool)
+    batch = MixedBatch(pictures, VideoBatch(videos, shown.video_progress, pool))
+    naming = Naming(
+        settings.enlarge.wanted.label(pictures.model_scale),
+        settings.format,
+        recursive,
+        keep_suffix,
+        video_label(settings.enlarge),
+    )
     if watch:
         ended_well = _watch(batch, inputs, output, naming, shown)
     else:
         plan = make_plan(inputs, output, naming)
         _check_streams(plan)
+        _check_videos(plan, {name: value for name, value in of_videos.items() if value})
+        if of_videos["to_frames"] is not None:
+            _to_folders(plan, of_videos["to_frames"])
         ended_well = _run(batch, plan, shown)
     if not ended_well:
         raise click.exceptions.Exit(1)
@@ -113,6 +147,47 @@ def settings_of(
     )
 
 
+def _video_settings(
+    pictures: Settings, to_frames: Path | None, codec: str | None, crf: int | None, preset: str | None, **how: Any
+) -> VideoSettings:
+    from rlfn.jobs.video.settings import VideoSettings
+
+    return VideoSettings(
+        pictures.enlarge,
+        codec,
+        crf,
+        preset,
+        frames_format=(pictures.format or "png") if to_frames is not None else None,
+        frames_quality=pictures.quality,
+        overwrite=pictures.overwrite,
+        keep_dates=pictures.keep_dates,
+        max_pixels=pictures.max_pixels,
+        **how,
+    )
+
+
+def _check_videos(plan: Plan, given: dict[str, Any]) -> None:
+    """Refuse settings of videos where there is none, and videos where they cannot be read, before any work."""
+    from rlfn.jobs.video.kinds import is_animation
+    from rlfn.jobs.video.library import import_av
+
+    videos = [job for job in plan.jobs if job.video]
+    if any(job.source is not None and not is_animation(job.source) for job in videos):
+        import_av()
+    elif given and not videos:
+        raise OptionError(
+            f"{setting(next(iter(given)))} goes with videos, and there is none among the inputs. Leave it out."
+        )
+
+
+def _to_folders(plan: Plan, folder: Path) -> None:
+    """Let videos' frames go to ``folder``, or to one folder below it for each of several videos."""
+    videos = [job for job in plan.jobs if job.video]
+    for number, job in enumerate(plan.jobs):
+        if job.video and job.target is not None:
+            plan.jobs[number] = replace(job, target=folder if len(videos) == 1 else folder / job.target.stem)
+
+
 def _check_streams(plan: Plan) -> None:
     """Refuse to print a picture on a terminal, to wait for one to be typed, and streams that are closed."""
     if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):
@@ -123,20 +198,20 @@ def _check_streams(plan: Plan) -> None:
         raise OptionError(f"Standard output is {state}. Name a file with {setting('output')}, or pipe the output.")
 
 
-def _run(batch: Batch, plan: Plan, shown: Shown) -> bool:
+def _run(batch: MixedBatch, plan: Plan, shown: Shown) -> bool:
     """Run the plan and print what becomes of it; return whether all went well."""
     try:
         with shown.running(plan), closing(batch.run(plan.jobs)) as run:
             for record in run:
                 shown.record(record)
     except KeyboardInterrupt:
-        if len(plan.jobs) > 1:
+        if len(plan.jobs) > 1 or any(job.video for job in plan.jobs):
             warn("What is finished stays; the same command goes on from there.")
         raise
     return shown.summary()
 
 
-def _watch(batch: Batch, inputs: Sequence[str], output: str | None, naming: Naming, shown: Shown) -> bool:
+def _watch(batch: MixedBatch, inputs: Sequence[str], output: str | None, naming: Naming, shown: Shown) -> bool:
     """Upscale what lies in a folder and what arrives there, until a signal ends it."""
     from rlfn.jobs.plan import Plan, make_plan
     from rlfn.jobs.watch import arrivals

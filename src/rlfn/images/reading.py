@@ -78,6 +78,15 @@ def picture_size(source: PictureSource, *, max_pixels: int | None = DEFAULT_MAX_
     return (opened.height, opened.width) if opened.orientation >= 5 else (opened.width, opened.height)
 
 
+def count_frames(source: PictureSource) -> int:
+    """Return how many pages or frames a file has, from its header alone; 0 where there are several, not counted.
+
+    Raises:
+        PictureError: as :func:`picture_size`.
+    """
+    return _open(source, None).opened.pages
+
+
 def _open(source: PictureSource, max_pixels: int | None) -> _PictureFile:
     name, data, row = _bytes_of(source)
     try:

@@ -21,6 +21,7 @@ from rlfn.inference.engines import AUTO, Engine, check_engine, choose_engine
 from rlfn.inference.lineage import check_strength, is_photo, photo_model, restoring
 from rlfn.inference.processor import available_memory
 from rlfn.inference.restore import UNASKED, Choice, check_restore, choose
+from rlfn.inference.reuse import TileMemory
 from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
 from rlfn.inference.tiling import check_tile
 from rlfn.inference.upscaler import TileProgress, Upscaler, check_image
@@ -183,6 +184,7 @@ class Enlarger:
         progress: TileProgress | None = None,
         traces: Traces = UNTOLD,
         plan: EnlargePlan | None = None,
+        memory: TileMemory | None = None,
     ) -> Enlarged:
         """Enlarge one image.
 
@@ -191,6 +193,7 @@ class Enlarger:
             progress: called with the finished share, 0 to 1.
             traces: what the image's file says of its coding.
             plan: what :meth:`plan` returned for the image, or for another of the same size that is to be treated alike.
+            memory: of the image before in a sequence, see :class:`rlfn.inference.upscaler.Upscaler`; with one plan.
 
         Raises:
             OptionError: an array of another kind, or a size that no model reaches.
@@ -208,6 +211,7 @@ class Enlarger:
             wrap=asked.wrap,
             keep_hidden=asked.keep_hidden,
             progress=progress,
+            memory=memory,
         )
         wide, high = self.size(width, height)
         if made.shape[:2] != (high, wide):
@@ -235,7 +239,7 @@ class Enlarger:
         if packaged is None:
             return model, Choice(0.0, "the model or the engine was given")
         if is_photo(packaged):
-            return model, Choice(1.0, "weights for photographs were asked for")
+            return model, Choice(1.0, "weights for photographs")
         if not isinstance(restore, str):
             self._check_restore(model, factor)
             choice = Choice(restore, "as asked")

@@ -10,6 +10,9 @@ from rlfn.models.blend import Blend
 from rlfn.models.catalog import Model
 from rlfn.models.reference import Reference
 
+_PHOTO = "-photo"
+"""How names of families for photographs end."""
+
 
 def photo_model(clean: Model, factor: float) -> Model | None:
     """Return the model for photographs of the same lineage, of the smallest scale that reaches ``factor``, if any."""
@@ -19,8 +22,8 @@ def photo_model(clean: Model, factor: float) -> Model | None:
 
 
 def is_photo(model: Model) -> bool:
-    """Tell whether a model is for photographs itself."""
-    return model.family in catalog.photo_families().values()
+    """Tell whether a model is for photographs itself: of a lineage, or of a family that exists for them alone."""
+    return model.family.endswith(_PHOTO)
 
 
 def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tuple[str | Blend, Choice]:

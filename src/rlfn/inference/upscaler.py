@@ -19,7 +19,8 @@ from rlfn.inference.footprint import bytes_per_pixel
 from rlfn.inference.frame import frame
 from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
 from rlfn.inference.processor import available_memory
-from rlfn.inference.tiling import check_tile, spans
+from rlfn.inference.reuse import TileMemory
+from rlfn.inference.tiling import Span, check_tile, spans
 from rlfn.models import catalog
 from rlfn.models.reference import Reference
 from rlfn.models.traits import Traits
@@ -39,6 +40,7 @@ class _How(NamedTuple):
     self_ensemble: bool
     wrap: bool
     keep_hidden: bool
+    memory: TileMemory | None = None
 
 
 class Upscaler:
@@ -129,6 +131,7 @@ class Upscaler:
         wrap: bool = False,
         keep_hidden: bool = False,
         progress: TileProgress | None = None,
+        memory: TileMemory | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
 
@@ -140,6 +143,9 @@ class Upscaler:
             keep_hidden: colours under transparent pixels are upscaled as they are; else they make way for those of
                 their visible surroundings.
             progress: called with the finished share after each tile.
+            memory: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
+                nor the result may be written to afterwards. Pictures with alpha, a self-ensemble, and engines that cut
+                pictures up by themselves are computed whole.
 
         Returns:
             The same kind of array, ``scale`` times as high and wide.
@@ -152,7 +158,7 @@ class Upscaler:
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
         with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, _How(self_ensemble, wrap, keep_hidden), progress)
+            return self._upscaled(image, _How(self_ensemble, wrap, keep_hidden, memory), progress)
 
     def compute(self, part: ImagePart) -> Iterator[Computed]:
         """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
@@ -191,6 +197,7 @@ class Upscaler:
             return self._colour(to_rgb(image), how, progress, gray=True)
         if image.shape[2] == 3:
             return self._colour(image, how, progress)
+        how = how._replace(memory=None)
         rgb, alpha = image[:, :, :3], np.ascontiguousarray(image[:, :, 3])
         if alpha.min() == alpha.max():
             colour = self._colour(rgb, how, progress)
@@ -207,14 +214,19 @@ class Upscaler:
         height, width = (side * self.scale for side in image.shape[:2])
         shape = (height, width) if gray else (height, width, 3)
         top = float(np.iinfo(image.dtype).max)
-        out = np.empty(shape, image.dtype)
         if how.self_ensemble:
-            for start, block in _bands(self._ensemble(image, how, progress)):
+            out = np.empty(shape, image.dtype)
+            for start, block in _bands(self._ensemble(image, how._replace(memory=None), progress)):
                 out[start : start + block.shape[0]] = _round(to_gray(block) if gray else block, top, image.dtype)
             return out
+        if isinstance(self._engine, WholeEngine):
+            how = how._replace(memory=None)
+        out = np.empty(shape, image.dtype) if how.memory is None else how.memory.result(shape, image.dtype)
         for area, block in self._blocks(image, how, progress):
             pixels = block.transpose(1, 2, 0)
             out[area] = _round(to_gray(pixels) if gray else pixels, top, image.dtype)
+        if how.memory is not None:
+            how.memory.keep(out)
         return out
 
     def _ensemble(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[np.float32]:
@@ -235,7 +247,7 @@ class Upscaler:
     ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
         """Yield the result in parts: where each lies in the (sH, sW) result, and (3, sh, sw) in levels of 255."""
         framed, sides, scale = frame(image, wrap=how.wrap), image.shape[:2], self.scale
-        for tile, block in self._tiles(framed.image, progress):
+        for tile, block in self._tiles(framed.image, how.memory, progress):
             area, inside = [], []
             for span, before, side in zip((tile.rows, tile.columns), (framed.top, framed.left), sides, strict=True):
                 start, stop = max(span.core_start - before, 0), min(span.core_stop - before, side)
@@ -245,19 +257,27 @@ class Upscaler:
             if all(part.start < part.stop for part in area):
                 yield (area[0], area[1]), block[:, inside[0], inside[1]]
 
-    def _tiles(self, image: NDArray[Any], progress: TileProgress | None) -> Iterator[Computed]:
+    def _tiles(
+        self, image: NDArray[Any], memory: TileMemory | None, progress: TileProgress | None
+    ) -> Iterator[Computed]:
         """Run the network part by part; yield where each result lies and (3, sh, sw) in levels of 255."""
         scale, (height, width), done = self.scale, image.shape[:2], 0
         grown = _grow(image, self.traits.min_side)
-        run = self._run or self._run_here
-        for tile, block in run(cut(self._engine, grown, self._tile_side(grown))):
+        run, parts = self._run or self._run_here, cut(self._engine, grown, self._tile_side(grown))
+        pixels = grown.shape[0] * grown.shape[1]
+        if memory is not None:
+            found = list(parts)
+            changed = memory.changed(grown, [part.tile for part in found])
+            parts = (part for part in found if part.tile in changed)
+            pixels = sum(_core(tile.rows) * _core(tile.columns) for tile in changed)
+        for tile, block in run(parts):
             done += block.shape[1] * block.shape[2]
             # the padding of an image below the smallest size is cropped off
             rows, columns = height - tile.rows.core_start, width - tile.columns.core_start
             if rows > 0 and columns > 0:
                 yield tile, block[:, : rows * scale, : columns * scale]
             if progress:
-                progress(done / (grown.shape[0] * grown.shape[1] * scale**2))
+                progress(done / (pixels * scale**2))
 
     def _run_here(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
         for part in parts:
@@ -294,6 +314,10 @@ def check_image(image: NDArray[Any]) -> None:
             f"Cannot upscale an array of shape {image.shape} and type {image.dtype}. "
             "Allowed: uint8 or uint16, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4), not empty."
         )
+
+
+def _core(span: Span) -> int:
+    return span.core_stop - span.core_start
 
 
 def _grow(image: NDArray[Any], least: int) -> NDArray[Any]:

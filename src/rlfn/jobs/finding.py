@@ -11,6 +11,7 @@ from pathlib import Path
 from rlfn.errors import PictureError, listing
 from rlfn.images.files import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.keys import name_key
+from rlfn.jobs.video.kinds import VIDEO_SUFFIXES, is_video
 
 _GLOB = set("*?[")
 
@@ -20,7 +21,7 @@ class FolderContent:
     """What lies in a folder, sorted.
 
     Attributes:
-        pictures: files with a suffix of a format that is read.
+        pictures: files with a suffix of a format that is read, and videos where they are wanted.
         others: files with a suffix of pictures that are not read.
         unreadable: (sub-folder, sentence) for those that cannot be listed.
     """
@@ -51,8 +52,13 @@ def collect(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
     return list(files.values()), list(folders.values())
 
 
-def folder_content(folder: Path, *, recursive: bool) -> FolderContent:
+def folder_content(folder: Path, *, recursive: bool, videos: bool = False) -> FolderContent:
     """Return what lies in a folder; hidden files and folders are left alone.
+
+    Args:
+        folder: where to look.
+        recursive: look into sub-folders too.
+        videos: take files that are videos by suffix and content too.
 
     Raises:
         PictureError: the folder itself cannot be read.
@@ -72,13 +78,17 @@ def folder_content(folder: Path, *, recursive: bool) -> FolderContent:
         below[:] = [name for name in below if recursive and not name.startswith(".")]
         for name in names:
             path = Path(home, name)
-            known = path.suffix.lower() in READABLE_SUFFIXES
+            known = path.suffix.lower() in READABLE_SUFFIXES or (videos and _is_video(path))
             if name.startswith(".") or not (known or looks_like_picture(path)) or not path.is_file():
                 continue
             (found.pictures if known else found.others).append(path)
     found.pictures.sort()
     found.others.sort()
     return found
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and is_video(path)
 
 
 def _matches(pattern: str) -> list[str]:

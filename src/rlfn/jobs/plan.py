@@ -11,6 +11,7 @@ from rlfn.errors import OptionError, OutputError, PictureError, listing, setting
 from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for
 from rlfn.jobs.finding import collect, folder_content
 from rlfn.jobs.keys import file_key, name_key, output_key
+from rlfn.jobs.video.kinds import CONTAINERS, is_animation, is_video, video_suffix
 
 STREAM = "-"
 """The name that stands for standard input or output."""
@@ -21,10 +22,14 @@ _SEPARATORS = tuple({"/", os.sep})
 
 @dataclass(frozen=True)
 class Job:
-    """One picture's way: where it comes from and where it goes. ``None`` is standard input or output."""
+    """One picture's way: where it comes from and where it goes. ``None`` is standard input or output.
+
+    ``video`` says that it moves, and shall.
+    """
 
     source: Path | None
     target: Path | None
+    video: bool = field(default=False, kw_only=True)
 
 
 @dataclass
@@ -56,12 +61,14 @@ class Naming:
         recursive: take folders' sub-folders too, mirrored in the output.
         keep_suffix: keep the input's suffix in the name (``a.jpg.png``), so that ``a.jpg`` and ``a.png`` can be in one
             folder.
+        video_label: what names of videos carry; None where videos are not taken.
     """
 
     label: str
     format: str | None = None
     recursive: bool = False
     keep_suffix: bool = False
+    video_label: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -71,6 +78,19 @@ class Naming:
     def stem(self, path: Path) -> str:
         """Return the part of an input's name that its output's keeps."""
         return path.name if self.keep_suffix else path.stem
+
+    def moves(self, path: Path) -> bool:
+        """Tell whether an input is enlarged as a video; an animation is not where a picture's format is asked for."""
+        if self.video_label is None or not is_video(path):
+            return False
+        return self.format is None or not is_animation(path)
+
+    def job(self, source: Path, folder: Path, *, labelled: bool) -> Job:
+        """Return the job of an input whose output is named after it."""
+        video = self.moves(source)
+        label = f"_{self.video_label if video else self.label}" if labelled else ""
+        suffix = video_suffix(source) if video else f".{self.suffix}"
+        return Job(source, folder / f"{self.stem(source)}{label}{suffix}", video=video)
 
 
 def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan:
@@ -94,8 +114,12 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
     files, folders = collect(inputs)
     plan = Plan()
     if output is not None and len(files) == 1 and not folders and _is_file_name(output):
-        _check_file_name(output, naming.format)
-        plan.jobs.append(Job(files[0], Path(output)))
+        video = naming.moves(files[0]) and not _is_still(files[0], output)
+        if video:
+            _check_video_name(output)
+        else:
+            _check_file_name(output, naming.format)
+        plan.jobs.append(Job(files[0], Path(output), video=video))
     else:
         _check_folder_name(output)
         _name_outputs(plan, files, folders, output, naming)
@@ -109,7 +133,7 @@ def _name_outputs(plan: Plan, files: list[Path], folders: list[Path], output: st
     target = Path(output) if output is not None else None
     for file in files:
         home = target if target is not None else file.parent
-        plan.jobs.append(Job(file, home / f"{naming.stem(file)}_{naming.label}.{naming.suffix}"))
+        plan.jobs.append(naming.job(file, home, labelled=True))
     for folder in folders:
         root = target if target is not None else _sibling(folder, naming.label)
         if len(folders) > 1 and target is not None:
@@ -171,6 +195,22 @@ def _check_file_name(output: str, format: str | None) -> None:
         )
 
 
+def _is_still(source: Path, output: str) -> bool:
+    """Tell whether an animation's output is named as a picture that cannot move."""
+    return is_animation(source) and Path(output).suffix.lower() not in CONTAINERS
+
+
+def _check_video_name(output: str) -> None:
+    """Refuse a name that says no container, and what is no ordinary file."""
+    if os.path.exists(output) and not os.path.isfile(output):
+        raise OutputError(f"{output} is not an ordinary file. Name a file.")
+    if Path(output).suffix.lower() not in CONTAINERS:
+        raise OptionError(
+            f"The name {output} does not say a kind of video that can be written. End it with {listing(CONTAINERS)}, "
+            f"or name a folder as {output}/."
+        )
+
+
 def _check_folder_name(output: str | None) -> None:
     """Refuse a file, or the name of one, where several pictures are to be written."""
     if output is None or os.path.isdir(output):
@@ -191,12 +231,11 @@ def _add_folder(plan: Plan, folder: Path, root: Path, output: Path, naming: Nami
     if file_key(output) == file_key(folder):
         raise OutputError(f"{folder} would be its own output. Give another folder with {_OUTPUT}, or leave it out.")
     excluded = Path(file_key(output))
-    found = folder_content(folder, recursive=naming.recursive)
+    found = folder_content(folder, recursive=naming.recursive, videos=naming.video_label is not None)
     jobs = []
     for path in found.pictures:
         if not Path(file_key(path)).is_relative_to(excluded):
-            name = f"{naming.stem(path)}.{naming.suffix}"
-            jobs.append(Job(path, root / path.relative_to(folder).parent / name))
+            jobs.append(naming.job(path, root / path.relative_to(folder).parent, labelled=False))
     if not jobs:
         deeper = "" if naming.recursive else f" Its sub-folders are searched with {setting('recursive')}."
         others = f" There are {len(found.others)} pictures of other kinds in it." if found.others else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Self
 
 from rlfn.errors import OptionError, RlfnError, Wording, as_argument, setting, worded
 from rlfn.images.files import DEFAULT_MAX_PIXELS
@@ -43,6 +43,11 @@ class Record:
     error: str | None = None
     cause: BaseException | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def note(self) -> str:
+        """What a line says besides; nothing of a picture."""
+        return ""
+
     def as_dict(self, wording: Wording = as_argument) -> dict[str, Any]:
         """Return everything but ``cause``, ready for JSON; times are rounded to a tenth of a millisecond."""
         facts = {row.name: getattr(self, row.name) for row in fields(self) if row.name != "cause"}
@@ -50,7 +55,7 @@ class Record:
         facts["error"] = None if self.error is None else worded(self.error, wording)
         return {name: round(fact, 4) if isinstance(fact, float) else fact for name, fact in facts.items()}
 
-    def failed(self, error: BaseException) -> Record:
+    def failed(self, error: BaseException) -> Self:
         """Return the record of a failure."""
         return replace(self, status="failed", error=explain(error), cause=error)
 

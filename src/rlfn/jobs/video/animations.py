@@ -1,0 +1,140 @@
+"""Animated GIF, WebP and PNG, which become such animations again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.atomic import check_path, make_folder
+from rlfn.errors import PictureError, StoppedError
+from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
+from rlfn.images.apng import count_plays
+from rlfn.images.picture import Metadata
+from rlfn.images.traces import Traces
+from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
+from rlfn.inference.reuse import TileMemory
+from rlfn.jobs.video.colour import ColourWay
+from rlfn.jobs.video.frames import FrameSource, Stretch
+from rlfn.jobs.video.kinds import is_animation
+from rlfn.jobs.video.probe import probe
+from rlfn.jobs.video.progress import FrameClock, VideoProgress
+from rlfn.jobs.video.record import VideoRecord
+from rlfn.jobs.video.settings import VideoSettings, for_frames
+
+_HEAD_BYTES = 4096
+
+
+def stays_animation(source: Path, target: Path) -> bool:
+    """Tell whether a job is one for this module: an animation on both sides."""
+    return target.suffix.lower() in ANIMATION_SUFFIXES and is_animation(source)
+
+
+def open_any(path: Path) -> Animation:
+    """Open an animated GIF, WebP or PNG.
+
+    Raises:
+        PictureError: it cannot be read.
+        MissingExtraError: it is a PNG, and PyAV is not installed.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    if head[:4] != b"\x89PNG":
+        return open_animation(path)
+    clip = probe(path)
+    frames = list(FrameSource(clip, Stretch(), False))
+    stamps = [*(frame.pts for frame in frames), frames[-1].pts + max(1, frames[-1].duration)]
+    way = ColourWay(clip.colour, clip.format, clip.format, (clip.width, clip.height))
+    return Animation(
+        clip.width,
+        clip.height,
+        tuple(round((after - before) * clip.time_base * 1000) for before, after in pairwise(stamps)),
+        count_plays(head),
+        Metadata(),
+        lossy=False,
+        frames=lambda: (_coloured(way.image(frame.frame)) for frame in frames),
+    )
+
+
+def _coloured(image: NDArray[Any]) -> NDArray[Any]:
+    return np.dstack([image] * 3) if image.ndim == 2 else without_alpha(image)
+
+
+class AnimationRun:
+    """One animation on its way.
+
+    Args:
+        source, target: GIF, WebP or PNG.
+        settings: what concerns codecs is of no meaning here.
+        pool: where loaded models are kept.
+
+    Raises:
+        RlfnError: it cannot be read or enlarged, or not written there.
+    """
+
+    def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool) -> None:
+        check_path(target)
+        self._source, self._target, self._settings = source, target, settings
+        self._animation = open_any(source)
+        size = (self._animation.width, self._animation.height)
+        if settings.max_pixels is not None and size[0] * size[1] > settings.max_pixels:
+            raise PictureError(f"'{source}' has frames of {size[0]} x {size[1]} pixels; the limit is lower.")
+        self._enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).suited(None)
+        self._plan: EnlargePlan | None = None
+        self._memory = TileMemory()
+        self._counts = {"frames": 0, "repeated": 0}
+
+    def run(
+        self, report: Callable[[VideoProgress], None] | None, cancel: Event | None, record: VideoRecord
+    ) -> VideoRecord:
+        """Do the work; return its record."""
+        began = time.perf_counter()
+        make_folder(self._target.parent)
+        size = write_animation(
+            self._enlarged(report, cancel), self._target, self._animation, self._settings.frames_quality
+        )
+        assert self._plan is not None
+        upscaler, seconds = self._plan.upscaler, time.perf_counter() - began
+        tiles = self._memory.computed + self._memory.reused
+        return replace(
+            record,
+            status="done",
+            input_size=(self._animation.width, self._animation.height),
+            output_size=size,
+            seconds=seconds,
+            model=upscaler.model,
+            engine=upscaler.engine,
+            precision=upscaler.precision,
+            restore=self._plan.restore.strength,
+            restore_reason=self._plan.restore.reason,
+            reused=self._memory.reused / tiles if tiles else 0.0,
+            frames_per_second=self._counts["frames"] / seconds,
+            codec=self._target.suffix.lower().removeprefix("."),
+            frames=self._counts["frames"],
+            repeated=self._counts["repeated"],
+        )
+
+    def _enlarged(self, report: Callable[[VideoProgress], None] | None, cancel: Event | None) -> Iterator[NDArray[Any]]:
+        clock, last, result = FrameClock(), None, None
+        for image in self._animation.frames():
+            if cancel is not None and cancel.is_set():
+                raise StoppedError(f"The work on '{self._source}' was cancelled. Nothing is written.")
+            if self._plan is None:
+                self._plan = self._enlarger.plan(image, Traces(lossy=self._animation.lossy))
+            if result is not None and last is not None and np.array_equal(image, last):
+                self._counts["repeated"] += 1
+            else:
+                result = self._enlarger(image, plan=self._plan, memory=self._memory).image
+            last = image
+            self._counts["frames"] += 1
+            if report is not None:
+                total = len(self._animation.delays)
+                report(VideoProgress(self._counts["frames"], total, clock.tick(), None, 0.0))
+            yield result

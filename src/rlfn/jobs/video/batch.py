@@ -1,0 +1,93 @@
+"""Videos one after another, with a record each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+from rlfn.errors import MissingExtraError
+from rlfn.inference.enlarge import UpscalerPool
+from rlfn.jobs.plan import Job
+from rlfn.jobs.video.animations import AnimationRun, stays_animation
+from rlfn.jobs.video.progress import VideoProgress
+from rlfn.jobs.video.record import VideoRecord
+from rlfn.jobs.video.run import VideoRun
+from rlfn.jobs.video.settings import VideoSettings
+from rlfn.jobs.video.stills import write_frames
+
+Watcher = Callable[[Job, VideoProgress], None]
+"""Told of a running job how far it is."""
+
+
+class VideoBatch:
+    """Runs video jobs with one set of settings; models are loaded once.
+
+    Args:
+        settings: see :class:`~rlfn.jobs.video.settings.VideoSettings`.
+        progress: called with the running job after each frame.
+        pool: where loaded models are kept.
+    """
+
+    def __init__(
+        self, settings: VideoSettings, progress: Watcher | None = None, pool: UpscalerPool | None = None
+    ) -> None:
+        self.settings = settings
+        self._progress = progress
+        self._pool = pool or UpscalerPool()
+
+    def run(self, jobs: list[Job]) -> Iterator[VideoRecord]:
+        """Yield one record a job, in order. What goes wrong with a video is a record, never an exception.
+
+        Raises:
+            MissingExtraError: PyAV is not installed.
+        """
+        for job in jobs:
+            assert job.source is not None
+            assert job.target is not None
+            record = VideoRecord(str(job.source), str(job.target), "failed")
+            if os.path.isfile(job.target) and not self.settings.overwrite:
+                yield replace(record, status="skipped")
+                continue
+            try:
+                yield self._one(job, record)
+            except MissingExtraError:
+                raise
+            except Exception as error:  # engines and codecs raise what they like; one video must not stop the rest
+                yield record.failed(error)
+
+    def _one(self, job: Job, record: VideoRecord) -> VideoRecord:
+        assert job.source is not None
+        assert job.target is not None
+        report = None if self._progress is None else lambda progress: self._progress(job, progress)  # type: ignore[misc]
+        return upscale_one(job.source, job.target, self.settings, self._pool, report, None, record)
+
+
+def upscale_one(
+    source: Path,
+    target: Path,
+    settings: VideoSettings,
+    pool: UpscalerPool,
+    report: Callable[[VideoProgress], None] | None,
+    cancel: Event | None,
+    record: VideoRecord,
+) -> VideoRecord:
+    """Enlarge one video and return its record.
+
+    Raises:
+        RlfnError: see :class:`~rlfn.jobs.video.run.VideoRun`.
+    """
+    if settings.frames_format is not None:
+        return write_frames(source, target, settings, settings.frames_format, pool, report, cancel, record)
+    if stays_animation(source, target):
+        return AnimationRun(source, target, settings, pool).run(report, cancel, record)
+    began = time.perf_counter()
+    run = VideoRun(source, target, settings, pool)
+    run.run(report, cancel)
+    if settings.keep_dates:
+        facts = source.stat()
+        os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    return run.record(record, time.perf_counter() - began)

@@ -1,0 +1,152 @@
+"""A video's frames with their timestamps: damaged ones passed over, fields joined, a stretch cut out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from rlfn.errors import PictureError, setting
+from rlfn.jobs.video.library import import_av
+from rlfn.jobs.video.probe import Clip, main_stream, open_video
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What is taken of a video: from ``start`` seconds on, for ``duration`` seconds, or to its end."""
+
+    start: Fraction = Fraction(0)
+    duration: Fraction | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is all of it."""
+        return not self.start and self.duration is None
+
+
+@dataclass(frozen=True)
+class TimedFrame:
+    """A decoded frame, its timestamp in the stream's time base, and how long it is shown; 0 where nothing tells."""
+
+    frame: Any
+    pts: int
+    duration: int
+
+
+class FrameSource:
+    """Decodes a clip's frames.
+
+    Args:
+        clip: the video.
+        stretch: what to take of it; times count from the stream's beginning.
+        deinterlace: join fields into frames.
+
+    Attributes:
+        damaged: packets that could not be decoded, so far.
+        moved: timestamps that were missing or did not grow, and were set.
+        resized: frames of another size or format than the first.
+    """
+
+    def __init__(self, clip: Clip, stretch: Stretch, deinterlace: bool) -> None:
+        self._clip, self._stretch, self._deinterlace = clip, stretch, deinterlace
+        self.damaged = self.moved = self.resized = 0
+
+    def __iter__(self) -> Iterator[TimedFrame]:
+        """Yield the frames.
+
+        Raises:
+            PictureError: the file cannot be read, or its frames are fields and shall not be joined.
+        """
+        clip, origin, last = self._clip, None, None
+        step = max(1, round(1 / (clip.rate * clip.time_base)))
+        for frame in self._even(self._decoded()):
+            pts = self._timestamp(frame, last, step)
+            if origin is None:
+                origin = pts
+            last = pts
+            seconds = (pts - origin) * clip.time_base - self._stretch.start
+            if seconds < 0:
+                continue
+            if self._stretch.duration is not None and seconds >= self._stretch.duration:
+                return
+            yield TimedFrame(frame, pts, int(frame.duration or 0))
+
+    def _timestamp(self, frame: Any, last: int | None, step: int) -> int:
+        pts = frame.pts
+        if pts is not None and frame.time_base and frame.time_base != self._clip.time_base:
+            pts = round(pts * frame.time_base / self._clip.time_base)
+        if pts is None or (last is not None and pts <= last):
+            self.moved += 1
+            pts = 0 if last is None else last + (step if pts is None else 1)
+        return int(pts)
+
+    def _decoded(self) -> Iterator[Any]:
+        av, path = import_av(), self._clip.path
+        with closing(open_video(path)) as container:
+            stream = main_stream(container, path)
+            stream.thread_type = "AUTO"
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    return
+                except av.error.FFmpegError:
+                    self.damaged += 1
+                    return  # the container itself ends here
+                try:
+                    frames = packet.decode()
+                except av.error.EOFError:
+                    return
+                except av.error.FFmpegError:
+                    self.damaged += 1
+                    continue
+                self.damaged += sum(frame.is_corrupt for frame in frames)
+                yield from frames
+
+    def _even(self, frames: Iterator[Any]) -> Iterator[Any]:
+        """Yield frames without fields, all of the first one's size and format."""
+        clip, joiner = self._clip, None
+        for frame in frames:
+            if frame.interlaced_frame and not self._deinterlace:
+                raise PictureError(
+                    f"'{clip.path}' is interlaced: each frame holds two fields, which a network would take for "
+                    f"texture. Give {setting('deinterlace', True)}, or convert it to progressive frames first."
+                )
+            if (frame.width, frame.height, frame.format.name) != (clip.width, clip.height, clip.format.name):
+                self.resized += 1
+                frame = frame.reformat(clip.width, clip.height, clip.format.name, interpolation="BICUBIC")
+            if not self._deinterlace:
+                yield frame
+                continue
+            joiner = joiner or _Joiner(clip)
+            yield from joiner(frame)
+        if joiner is not None:
+            yield from joiner(None)
+
+
+class _Joiner:
+    """FFmpeg's bwdif: frames whose two fields are of two moments become frames of one."""
+
+    def __init__(self, clip: Clip) -> None:
+        av = import_av()
+        self._ended = (av.error.EOFError, av.error.BlockingIOError)
+        self._graph = av.filter.Graph()
+        source = self._graph.add_buffer(
+            width=clip.width,
+            height=clip.height,
+            format=av.video.format.VideoFormat(clip.format.name),
+            time_base=clip.time_base,
+        )
+        joined = self._graph.add("bwdif", "mode=send_frame:deint=interlaced")
+        self._graph.link_nodes(source, joined, self._graph.add("buffersink")).configure()
+
+    def __call__(self, frame: Any) -> Iterator[Any]:
+        self._graph.vpush(frame)
+        while True:
+            try:
+                yield self._graph.vpull()
+            except self._ended:
+                return

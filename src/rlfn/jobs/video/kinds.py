@@ -1,0 +1,115 @@
+"""What is a video, by the first bytes of a file, and which suffixes are worth opening."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rlfn.errors import RlfnError
+from rlfn.images.reading import count_frames
+
+CONTAINERS: dict[str, str] = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".ts": "mpegts",
+    ".mts": "mpegts",
+    ".m2ts": "mpegts",
+    ".flv": "flv",
+    ".3gp": "3gp",
+    ".nut": "nut",
+    ".gif": "gif",
+    ".apng": "apng",
+    ".png": "apng",
+    ".webp": "webp",
+}
+"""What is written to a name, by its suffix, as FFmpeg calls it."""
+
+ANIMATED = frozenset((".gif", ".apng", ".png", ".webp"))
+"""Suffixes of animations, whose names pictures have too."""
+
+VIDEO_SUFFIXES = frozenset(CONTAINERS) - ANIMATED | frozenset(
+    (
+        *(".avi", ".mpg", ".mpeg", ".m2v", ".vob", ".wmv", ".asf", ".ogv", ".ogg", ".mxf", ".rm", ".rmvb"),
+        *(".f4v", ".3g2", ".dv", ".y4m", ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".obu", ".apng"),
+    )
+)
+"""Suffixes of files in a folder that are worth opening as videos."""
+
+_HEAD_BYTES = 1024
+_STILL_BRANDS = frozenset((b"avif", b"heic", b"heix", b"mif1", b"heim", b"heis", b"avis", b"hevc", b"msf1", b"crx "))
+"""Of files of the MP4 family that are pictures."""
+
+_MAGIC: tuple[tuple[int, bytes], ...] = (
+    (4, b"moov"),
+    (4, b"mdat"),
+    (4, b"wide"),
+    (0, b"\x1a\x45\xdf\xa3"),  # Matroska and WebM
+    (0, b"FLV"),
+    (0, b"OggS"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),  # ASF
+    (0, b"\0\0\1\xba"),  # MPEG program stream
+    (0, b"\0\0\1\xb3"),  # MPEG-1 and 2
+    (0, b"\0\0\0\1\x67"),  # H.264, and below H.265
+    (0, b"\0\0\1\x67"),
+    (0, b"\0\0\0\1\x40"),
+    (0, b"\0\0\0\1\x09"),
+    (0, b".RMF"),
+    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"),  # MXF
+    (0, b"YUV4MPEG2"),
+    (0, b"DKIF"),
+    (0, b"nut/multimedia container"),
+)
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Tell by its content whether a file is a video, or a picture that moves; False where it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return _is_container(head) or (_may_move(head) and _moves(Path(path)))
+
+
+def is_animation(path: str | os.PathLike[str]) -> bool:
+    """Tell by its content whether a file that :func:`is_video` is of a format that pictures have too."""
+    try:
+        with open(path, "rb") as stream:
+            return not _is_container(stream.read(_HEAD_BYTES))
+    except OSError:
+        return False
+
+
+def video_suffix(path: Path) -> str:
+    """Return the suffix of the output that is named after a video: its own, where such a file can be written."""
+    suffix = path.suffix.lower()
+    return suffix if suffix in CONTAINERS else ".mkv"
+
+
+def _is_container(head: bytes) -> bool:
+    if head[4:8] == b"ftyp":
+        return head[8:12] not in _STILL_BRANDS
+    if head[:4] == b"RIFF":
+        return head[8:12] in (b"AVI ", b"AVIX")
+    if any(head.startswith(magic, at) for at, magic in _MAGIC):
+        return True
+    # MPEG transport streams: packets of 188 bytes, with 4 bytes before each on Blu-ray
+    return any(
+        len(head) > at + 2 * size and head[at] == head[at + size] == head[at + 2 * size] == 0x47
+        for at, size in ((0, 188), (4, 192))
+    )
+
+
+def _may_move(head: bytes) -> bool:
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP" and head[12:16] == b"VP8X" and bool(head[20] & 2)
+    return head[:6] in (b"GIF87a", b"GIF89a") or webp or (head[:8] == b"\x89PNG\r\n\x1a\n" and b"acTL" in head)
+
+
+def _moves(path: Path) -> bool:
+    try:
+        return count_frames(path) != 1
+    except RlfnError:
+        return False

@@ -1,0 +1,228 @@
+"""What a video holds, found before any work: its streams, how its frames are meant, and what goes with them."""
+
+from __future__ import annotations
+
+import io
+import struct
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from rlfn.errors import PictureError
+from rlfn.images.traces import Traces
+from rlfn.jobs.video.colour import ClipColour
+from rlfn.jobs.video.library import import_av
+from rlfn.jobs.video.pixels import PixelFormat, pixel_format
+
+_LOSSLESS = frozenset(
+    (
+        *("ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "png", "apng", "gif", "qtrle", "zmbv", "magicyuv"),
+        *("v210", "lagarith", "hymt", "flashsv", "flashsv2", "tscc2", "cllc", "ylc", "wrapped_avframe", "r210"),
+        *("v410", "bmp"),
+    )
+)
+_SITINGS = {(1, 1): "topleft", (1, 2): "left", (2, 2): "center", (2, 1): "top"}
+_DESCRIBED = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "STEREO3D", "SPHERICAL"}
+_LOST_SIDE_DATA = {
+    "A53_CC": "closed captions inside the pictures",
+    "DOVI_METADATA": "Dolby Vision",
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+    "FILM_GRAIN_PARAMS": "film grain parameters",
+    "AFD": "the active format description",
+    "GOP_TIMECODE": "timecodes of groups of pictures",
+    "S12M_TIMECODE": "timecodes of frames",
+    "ICC_PROFILE": "the ICC profile",
+}
+
+
+@dataclass(frozen=True)
+class HdrFacts:
+    """HDR10's static metadata.
+
+    Attributes:
+        mastering: 10 fractions: the primaries red, green, blue and the white point as x, y; the lowest and the highest
+            luminance in cd/m²; None where not stated.
+        light: the maximum of pixels and of frames' means, in cd/m²; None where not stated.
+    """
+
+    mastering: tuple[Fraction, ...] | None = None
+    light: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video as its container and its first frame describe it.
+
+    Attributes:
+        stream: the index of the stream that is enlarged.
+        codec: FFmpeg's name of its codec.
+        width, height: of its frames as they are coded, in px.
+        format: of its pixels.
+        time_base: the unit of its timestamps, in seconds.
+        rate: frames a second, about.
+        frames: how many there are, about; 0 where nothing tells.
+        duration: in seconds, about; 0 where nothing tells.
+        aspect: the shape of a pixel; None where not stated.
+        matrix: FFmpeg's display matrix, nine numbers; empty where there is none.
+        interlaced: whether the first frame consists of two fields.
+        described: whether its stream's description says what only a copy of it keeps: HDR, 3D, a sphere.
+        lost: what its frames carry that is not kept, by name.
+        traces: how it was coded.
+    """
+
+    path: Path
+    container: str
+    stream: int
+    codec: str
+    width: int
+    height: int
+    format: PixelFormat
+    time_base: Fraction
+    rate: Fraction
+    frames: int
+    duration: float
+    aspect: Fraction | None
+    colour: ClipColour
+    hdr: HdrFacts
+    matrix: tuple[int, ...]
+    interlaced: bool
+    described: bool
+    lost: tuple[str, ...]
+    traces: Traces
+
+
+def open_video(path: Path) -> Any:
+    """Open a file with FFmpeg.
+
+    Raises:
+        PictureError: it is missing, or no video.
+        MissingExtraError: PyAV is not installed.
+    """
+    av = import_av()
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except FileNotFoundError:
+        raise PictureError(f"There is no file '{path}'. Check the spelling and the folder.") from None
+    except PermissionError:
+        raise PictureError(f"'{path}' may not be read by this user. Change its permissions.") from None
+    except (av.error.FFmpegError, OSError) as error:
+        raise PictureError(
+            f"'{path}' is not a video that can be read, or it is damaged ({_reason(error)}). Get a whole copy of it."
+        ) from None
+
+
+def main_stream(container: Any, path: Path) -> Any:
+    """Return the video stream that is enlarged: the first default one, or the first; never an attached picture.
+
+    Raises:
+        PictureError: there is none, or its codec is not known.
+    """
+    av = import_av()
+    attached = av.stream.Disposition.attached_pic
+    streams = [one for one in container.streams.video if not one.disposition & attached]
+    if not streams:
+        held = ", ".join(dict.fromkeys(one.type for one in container.streams)) or "nothing"
+        picture = " A picture is attached to it; extract that first." if container.streams.video else ""
+        raise PictureError(f"'{path}' has no video stream. It holds: {held}.{picture}")
+    found = next((one for one in streams if one.disposition & av.stream.Disposition.default), streams[0])
+    if found.codec_context is None:
+        raise PictureError(f"The video stream of '{path}' has a codec that is not known here. Convert it first.")
+    return found
+
+
+def probe(path: Path) -> Clip:
+    """Read a video's header and its first frame.
+
+    Raises:
+        PictureError: it is no video, or no frame of it can be read.
+        MissingExtraError: PyAV is not installed.
+    """
+    with closing(open_video(path)) as container:
+        stream = main_stream(container, path)
+        siting = _siting(stream)
+        frame = _first_frame(container, stream, path)
+        context = stream.codec_context
+        sides = {side.type.name: bytes(side) for side in frame.side_data}
+        rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+        duration = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
+        format = pixel_format(frame.format.name)
+        return Clip(
+            path=path,
+            container=container.format.name,
+            stream=stream.index,
+            codec=context.codec.canonical_name,
+            width=frame.width,
+            height=frame.height,
+            format=format,
+            time_base=stream.time_base,
+            rate=rate if rate > 0 else Fraction(25),
+            frames=stream.frames or round(duration * float(rate)),
+            duration=duration,
+            aspect=stream.sample_aspect_ratio or None,
+            colour=ClipColour(
+                int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc), siting
+            ),
+            hdr=_hdr(sides),
+            matrix=_matrix(sides),
+            interlaced=bool(frame.interlaced_frame),
+            described=bool(_DESCRIBED & set(sides)) and "DOVI_METADATA" not in sides,
+            lost=tuple(dict.fromkeys(text for name, text in _LOST_SIDE_DATA.items() if name in sides)),
+            traces=Traces(
+                lossy=context.codec.canonical_name not in _LOSSLESS, halved=not format.rgb and format.chroma != (64, 64)
+            ),
+        )
+
+
+def _first_frame(container: Any, stream: Any, path: Path) -> Any:
+    av = import_av()
+    for packet in container.demux(stream):
+        try:
+            for frame in packet.decode():
+                return frame
+        except av.error.FFmpegError:
+            continue
+    raise PictureError(f"No frame of '{path}' can be read: it is empty, damaged or cut short. Get a whole copy of it.")
+
+
+def _hdr(sides: dict[str, bytes]) -> HdrFacts:
+    mastering = light = None
+    if "MASTERING_DISPLAY_METADATA" in sides:
+        data = sides["MASTERING_DISPLAY_METADATA"]
+        numbers = struct.unpack_from("=22i", data)
+        if numbers[20] and numbers[21] and all(numbers[1:20:2]):
+            mastering = tuple(Fraction(numbers[at], numbers[at + 1]) for at in range(0, 20, 2))
+    if "CONTENT_LIGHT_LEVEL" in sides:
+        most, mean = struct.unpack_from("=2I", sides["CONTENT_LIGHT_LEVEL"])
+        light = (most, mean)
+    return HdrFacts(mastering, light)
+
+
+def _matrix(sides: dict[str, bytes]) -> tuple[int, ...]:
+    if "DISPLAYMATRIX" not in sides:
+        return ()
+    found = struct.unpack_from("=9i", sides["DISPLAYMATRIX"])
+    return () if found[:5] == (65536, 0, 0, 0, 65536) else found
+
+
+def _siting(stream: Any) -> str:
+    """Return where chroma samples lie. PyAV does not tell: a Matroska header, made of the stream, does."""
+    av = import_av()
+    header = io.BytesIO()
+    try:
+        with av.open(header, "w", format="matroska") as container:
+            container.add_stream_from_template(stream, opaque=True)
+            container.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return ""
+    data = header.getvalue()
+    places = tuple(data[at + 3] if (at := data.find(key)) >= 0 else 0 for key in (b"\x55\xb7\x81", b"\x55\xb8\x81"))
+    return _SITINGS.get(places, "")  # type: ignore[arg-type]
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return str(text).split(":")[0].lower()

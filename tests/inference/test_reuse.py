@@ -1,0 +1,75 @@
+"""Tiles that are not computed again: the result is what it would have been, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rlfn.inference.reuse import TileMemory
+from rlfn.inference.upscaler import Upscaler
+
+SIDE = 150
+
+
+def sequence(shape: tuple[int, ...], kind: Any) -> list[NDArray[Any]]:
+    """Return images of which some change nowhere, some in a corner, and some everywhere; bright borders come and go."""
+    random = np.random.default_rng(0)
+    first = random.integers(0, 200, shape).astype(kind)
+    corner = first.copy()
+    corner[:9, :9] += 30
+    other = random.integers(0, 200, shape).astype(kind)
+    framed = corner.copy()
+    framed[-8:] = 180  # a flat, bright border is continued by a mirror
+    return [first, first.copy(), corner, first, other, other.copy(), framed, framed.copy(), corner]
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((SIDE, SIDE, 3), np.uint8), ((SIDE, SIDE), np.uint16)])
+def test_results_are_the_same_to_the_bit(shape: tuple[int, ...], kind: Any) -> None:
+    upscaler, memory = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileMemory()
+    for image in sequence(shape, kind):
+        np.testing.assert_array_equal(upscaler(image, memory=memory), upscaler(image))
+    assert memory.reused > memory.computed / 3
+
+
+def test_tiles_of_a_network_that_sees_the_whole_picture_are_the_same_too() -> None:
+    upscaler, memory = Upscaler("rlfn-s-x2", "onnxruntime", 1, 96), TileMemory()
+    for image in (image[:100, :100] for image in sequence((SIDE, SIDE, 3), np.uint8)[1:3]):
+        np.testing.assert_array_equal(upscaler(image, memory=memory), upscaler(image))
+    assert memory.reused > 0
+
+
+def test_only_what_changed_is_computed(nearest: Any) -> None:
+    upscaler, memory = Upscaler("rlfn-s-x4", tile=60), TileMemory()
+    counts = []
+    for image in sequence((SIDE, SIDE, 3), np.uint8)[:6]:
+        before = memory.computed
+        upscaler(image, memory=memory)
+        counts.append(memory.computed - before)
+    everything = counts[0]
+    assert everything > 4
+    assert counts == [everything, 0, 1, 1, everything, 0]
+    assert memory.reused == 6 * everything - sum(counts)
+
+
+def test_a_failure_leaves_nothing_behind() -> None:
+    upscaler, memory = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileMemory()
+    first, _, corner = sequence((SIDE, SIDE, 3), np.uint8)[:3]
+    upscaler(first, memory=memory)
+
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upscaler(corner, memory=memory, progress=stop)
+    np.testing.assert_array_equal(upscaler(corner, memory=memory), upscaler(corner))
+
+
+def test_pictures_with_alpha_are_computed_whole() -> None:
+    upscaler, memory = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileMemory()
+    image = sequence((SIDE, SIDE, 4), np.uint8)[0]
+    for _ in range(2):
+        np.testing.assert_array_equal(upscaler(image, memory=memory), upscaler(image))
+    assert memory.computed == memory.reused == 0
