@@ -42,13 +42,13 @@ def official(threads: int, folder: Path) -> Run:
     return plain("", threads, "")
 
 
-def real_esrgan(threads: int, folder: Path) -> Run:
+def real_esrgan(threads: int, folder: Path, name: str = "RealESRGAN_General_x4_v3") -> Run:
     import ncnn
 
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_vulkan_compute = False
-    stem = folder / "RealESRGAN_General_x4_v3"
+    stem = folder / name
     if net.load_param(f"{stem}.param") or net.load_model(f"{stem}.bin"):
         raise RuntimeError(f"{stem}.param cannot be loaded")
 

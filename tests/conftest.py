@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,16 @@ from numpy.typing import NDArray
 from rlfn.models.traits import Traits
 
 
-@pytest.fixture(scope="session", autouse=True)
-def ctrl_c() -> None:
-    """Let signals end this process and its children: a job in the background, or under nohup, ignores some of them."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+@pytest.fixture(autouse=True)
+def ordinary_signals() -> None:
+    """Let each test begin with Python's own handlers.
+
+    A job in the background, or under nohup, ignores some signals, and a command that ran leaves them to the system.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -67,13 +69,10 @@ def nearest(monkeypatch: pytest.MonkeyPatch) -> type[NearestEngine]:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Command]:
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     """Run the ``rlfn`` command in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield Command(monkeypatch)
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return Command(monkeypatch)
 
 
 @dataclass(frozen=True)

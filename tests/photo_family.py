@@ -6,6 +6,7 @@ import copy
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -58,6 +59,16 @@ def photo_family(photo_files: dict[int, list[dict[str, str]]], monkeypatch: pyte
         entry = {**manifest["models"][f"{CLEAN}-x{scale}"], "family": PHOTO, "files": files}
         manifest["models"][f"{PHOTO}-x{scale}"] = {**entry, "clean": f"{CLEAN}-x4"} if scale == 4 else entry
     manifest["families"] = {CLEAN: {"photo": PHOTO}}
+    yield from _instead(manifest, monkeypatch)
+
+
+@pytest.fixture
+def no_photo_family(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take every family for photographs away."""
+    yield from _instead({**catalog._manifest(), "families": {}}, monkeypatch)
+
+
+def _instead(manifest: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(catalog, "_manifest", lambda: manifest)
     catalog.models.cache_clear()
     yield

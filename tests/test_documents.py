@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 DOCUMENTS = [*PAGES, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "examples").glob("*.md"))]
 FOLDERS = ("benchmarks", "constraints", "docs", "examples", "runs", "scripts", "src", "tests")
-WRITERS = {"model_tables.py": None, "api_reference.py": "griffe"}
+WRITERS = {"model_tables.py": None, "api_reference.py": "griffe", "proof_tables.py": "torch"}
 """The scripts that write documents, each with the module that it needs beyond the package."""
 
 

@@ -26,7 +26,8 @@ LADDER = (
     {"studies"},
     {"integrations"},
     {"api"},
-    {"serve", "cli"},
+    {"serve"},
+    {"cli"},
 )
 """The rooms from the lowest rung to the highest: a room imports those below it, and itself."""
 ROOT = Path(rlfn.__file__).parent

@@ -49,6 +49,7 @@ class _Options(TypedDict, total=False):
     self_ensemble: bool
     wrap: bool
     restore: float | str
+    keep_hidden: bool
     format: str | None
     quality: int | None
     max_pixels: int | None
@@ -124,6 +125,7 @@ def upscale(
     self_ensemble: bool = False,
     wrap: bool = False,
     restore: float | str = AUTO,
+    keep_hidden: bool = False,
     format: str | None = None,
     quality: int | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
@@ -146,6 +148,7 @@ def upscale(
         wrap: the picture is a tile of a seamless texture, so its borders are continued by the opposite side.
         restore: how strongly noise and traces of lossy coding are removed, from 0 or ``"off"`` to 1, in steps of a
             quarter; ``"auto"`` chooses by the picture. It takes a family with weights for photographs.
+        keep_hidden: colours under transparent pixels are upscaled as they are, as game textures need it.
         format: of what is written, such as ``"png"``; None for what the path says, else the input's own, else PNG.
         quality: 1 to 100, of lossy formats.
         max_pixels: larger picture files are refused; None for no limit.
@@ -172,6 +175,7 @@ def upscale(
         self_ensemble=self_ensemble,
         wrap=wrap,
         restore=restore,
+        keep_hidden=keep_hidden,
         format=format,
         quality=quality,
         max_pixels=max_pixels,
@@ -208,6 +212,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
             options.get("self_ensemble", False),
             options.get("wrap", False),
             options.get("restore", AUTO),
+            options.get("keep_hidden", False),
         ),
         _POOL,
     )

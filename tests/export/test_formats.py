@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -276,3 +278,20 @@ def test_the_command(command, checkpoint: Checkpoint, tmp_path: Path) -> None:
     assert "Replace it with --overwrite" in command(*arguments).err
     listed = command("export", "--list").out.decode()
     assert all(name in listed for name in FORMATS)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("to", FORMATS)
+def test_no_runtime_prints_anything(checkpoint: Checkpoint, tmp_path: Path, to: str) -> None:
+    require(to, "fp32")
+    weights = tmp_path / "mine.safetensors"
+    save_checkpoint(weights, checkpoint.network, checkpoint.variant, checkpoint.scale)
+    command = [sys.executable, "-m", "rlfn", "export", str(weights), "--to", to, "-o", f"mine{FORMATS[to].suffixes[0]}"]
+    command += [] if FORMATS[to].any_size else ["--shape", "1x3x21x34"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    files, measured, timed, *notes = done.stdout.splitlines()
+    assert files.startswith("mine")
+    assert "levels from torch" in measured
+    assert timed.split()[1] == "ms"
+    assert all(line[0].isalpha() and line.endswith(".") for line in notes)

@@ -117,14 +117,16 @@ def test_killed_packing(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
-def test_killed_trainings(tmp_path: Path) -> None:
+def test_killed_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from tiny import tiny_pack, tiny_recipe
+    from tiny import TINY, tiny_pack, tiny_recipe
 
+    from rlfn.models.variants import VARIANTS
     from rlfn.networks.checkpoints import read_state
 
+    monkeypatch.setitem(VARIANTS, "tiny", TINY)
     pack, script = tiny_pack(tmp_path), Path(__file__).parent.parent / "training" / "run_tiny.py"
-    recipe = tiny_recipe({"init": "scratch", "iterations": 40}).model_dump_json()
+    recipe = tiny_recipe({"init": "scratch", "iterations": 40}, saving={"every": 5}).model_dump_json()
     rng, at_work = random.Random(2), 0
     command = [sys.executable, str(script), recipe, str(tmp_path / "run"), str(pack)]
     environment = {

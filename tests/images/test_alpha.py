@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from rlfn.images.alpha import fill_transparent, limit_alpha
+from rlfn.images.files import Picture, read_picture, write_picture
 from rlfn.inference.upscaler import Upscaler
 
 COLOUR = np.array([220, 60, 30])
@@ -105,3 +108,21 @@ def test_alpha_is_kept_within_its_neighbourhood() -> None:
     np.testing.assert_array_equal(limited[:, :4], 0)
     np.testing.assert_array_equal(limited[:, 4:], 90)
     np.testing.assert_array_equal(limit_alpha(np.full((4, 8), 255, np.uint8), alpha, 2)[:, 6:], 200)
+
+
+def test_hidden_colours_are_kept_on_request(upscaler: Upscaler) -> None:
+    """Alpha of a texture is a mask: the colours are those of the picture without it."""
+    image = disc(30)
+    image[:6, :6, :3] = (200, 10, 90)
+    kept = upscaler(image, keep_hidden=True)
+    np.testing.assert_array_equal(kept[..., :3], upscaler(np.ascontiguousarray(image[..., :3])))
+    np.testing.assert_array_equal(kept[..., 3], upscaler(image)[..., 3])
+    assert np.abs(upscaler(image)[:20, :20, :3].astype(int) - (200, 10, 90)).max() > 50
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_hidden_colours_survive_in_files(command, tmp_path: Path, suffix: str) -> None:
+    image = disc(30)
+    write_picture(Picture(image), tmp_path / f"in.{suffix}", quality=100 if suffix == "webp" else None)
+    assert command("upscale", f"in.{suffix}", "-o", f"out.{suffix}", "--keep-hidden", "-m", "rlfn-xs-x2").status == 0
+    assert np.abs(read_picture(tmp_path / f"out.{suffix}").pixels[:8, :8, :3].astype(int) - 30).max() < 12

@@ -9,7 +9,7 @@ import pytest
 import simplejpeg
 from numpy.typing import NDArray
 
-from photo_family import CLEAN, PHOTO, photo_family, photo_files  # noqa: F401 - fixtures
+from photo_family import CLEAN, PHOTO, no_photo_family, photo_family, photo_files  # noqa: F401 - fixtures
 from rlfn.api import upscale, upscale_with_details
 from rlfn.errors import ModelError, OptionError
 from rlfn.images.files import Picture, write_picture
@@ -41,6 +41,7 @@ def direct(model: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return Upscaler(model, "onnxruntime", 1)(image)
 
 
+@pytest.mark.usefixtures("no_photo_family")
 def test_without_such_a_family_nothing_changes_and_the_reason_says_so() -> None:
     made = run(NOISY)
     np.testing.assert_array_equal(made.image, direct(f"{CLEAN}-x4", NOISY))

@@ -1,6 +1,8 @@
-"""Train the tiny network in a process of its own: RECIPE_JSON OUT PACK [die-at STEP | two].
+"""Train the tiny network in a process of its own: RECIPE_JSON OUT PACK [die-at STEP | two | machines [STEP] | resume].
 
-With ``two`` each step lasts a second by the first process's clock and seven by the second's.
+A run that OUT holds goes on from its newest checkpoint; with ``resume`` there has to be one. With ``two`` each step
+lasts a second by the first process's clock and seven by the second's. With ``machines`` it is one of two machines, of
+which the second is lost at a step.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 from tiny import TINY
 
+from rlfn.errors import RlfnError
 from rlfn.models.variants import VARIANTS
 from rlfn.training import results
 from rlfn.training.learner import Learner, Step
@@ -30,7 +33,9 @@ if __name__ == "__main__":
     where = Devices("cpu")
     if more[:1] == ["two"]:
         where = Devices("cpu", devices=2, strategy="ddp")
-    elif more[:1] == ["die-at"]:
+    elif more[:1] == ["machines"]:
+        where = Devices("cpu", nodes=2, strategy="ddp")
+    if more[1:] and os.environ.get("RANK") in (None, "1"):
         step, count = Learner.step, itertools.count(1)
 
         def killed(self: Learner, *given: Any) -> Step:
@@ -40,4 +45,8 @@ if __name__ == "__main__":
 
         Learner.step = killed  # type: ignore[method-assign]
     now = itertools.count(0.0, 7.0 if os.environ.get("RANK") == "1" else 1.0).__next__
-    train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where, now=now)
+    resume = more[:1] == ["resume"] or any(Path(out, "checkpoints").glob("*.ckpt"))
+    try:
+        train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where, now=now, resume=resume)
+    except RlfnError as error:
+        sys.exit(f"rlfn: {error}")

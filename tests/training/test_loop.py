@@ -137,9 +137,11 @@ def test_after_a_kill_the_last_whole_checkpoint_is_used(data: Path, tmp_path: Pa
 
 
 def test_two_processes_equal_one_with_the_same_global_batch(data: Path, tmp_path: Path) -> None:
+    loss = {"l1": 1.0, "contrastive": 0.1}
+    muon = {"name": "muon", "lr": 5e-3, "adam_lr": 1e-3, "clip": 0.5}
     recipe = tiny_recipe(
-        {"init": "scratch", "iterations": 12, "loss": {"l1": 1.0, "contrastive": 0.1}, "contrastive": {"width": 8}},
-        {"hours": 6.0 / 3600.0, "optimizer": {"name": "muon", "lr": 5e-3, "adam_lr": 1e-3, "clip": 0.5}},
+        {"init": "scratch", "iterations": 12, "loss": loss, "contrastive": {"width": 8}},
+        {"hours": 6.0 / 3600.0, "optimizer": muon, "loss": loss, "contrastive": {"width": 8, "ratio": "batch"}},
     )
     assert train(recipe, tmp_path / "one", data=data, where=CPU, now=itertools.count(0.0).__next__)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

@@ -49,6 +49,18 @@ def test_contrastive_by_hand() -> None:
     assert float(value) == pytest.approx(2.0 * 3 / 8 + 0.1 * 5 / 4, abs=1e-6)
 
 
+def test_contrastive_of_a_batchs_means_by_hand() -> None:
+    anchor = [torch.tensor([[1.0, 2.0], [0.0, 4.0]], requires_grad=True)]
+    positive, negative = [torch.tensor([[2.0, 2.0], [0.0, 1.0]])], [torch.tensor([[5.0, 2.0], [2.0, 0.0]])]
+    # (1 + 0 + 0 + 3) / 4 over (4 + 0 + 2 + 4) / 4 = 4/10
+    value = contrastive(anchor, positive, negative, [3.0], "batch")
+    assert float(value.detach()) == pytest.approx(1.2, abs=1e-6)
+    (found,) = torch.autograd.grad(value, anchor[0])
+    near, far = (anchor[0] - positive[0]).abs().mean(), (anchor[0] - negative[0]).abs().mean()
+    (wanted,) = torch.autograd.grad(3.0 * near / far, anchor[0])
+    assert torch.allclose(found, wanted, rtol=1e-5)
+
+
 def test_contrastive_is_finite_where_the_answer_is_the_negative() -> None:
     same = [torch.ones(1, 2)]
     assert float(contrastive(same, [torch.zeros(1, 2)], same, [1.0])) == pytest.approx(1e7, rel=1e-3)

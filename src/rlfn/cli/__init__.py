@@ -15,7 +15,7 @@ from io import TextIOWrapper
 import click
 
 from rlfn import __version__
-from rlfn.cli import completion, data, doctor, evaluate, models, profile, study, train, upscale
+from rlfn.cli import bulk, completion, data, doctor, evaluate, models, profile, serve, study, train, upscale
 from rlfn.cli.commands import Group, NothingAsked
 from rlfn.cli.messages import Session, explain, printable_list, say_traceback
 from rlfn.cli.signals import INTERRUPTED, ending_on_signals
@@ -38,6 +38,8 @@ def app() -> None:
 
 for _command in (
     upscale.upscale,
+    bulk.bulk,
+    serve.serve,
     models.models,
     doctor.doctor,
     completion.completion,

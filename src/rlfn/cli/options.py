@@ -220,6 +220,19 @@ def seed(help: str) -> Decorator:
     return option("--seed", type=Number(whole=True, least=0), default=0, help=help)
 
 
+def format(shown: str) -> Decorator:
+    """Declare the format of outputs; ``shown`` says what it is where it is not given."""
+    return option("--format", type=FORMAT, help="Format; 'rlfn doctor' lists them.", show_default=shown)
+
+
+scale = option("--scale", "-s", type=NUMBER, help="Factor, also fractional.", show_default="the model's")
+width = option("--width", type=WHOLE, help="Width wanted, in px.")
+height = option("--height", type=WHOLE, help="Height wanted, in px.")
+quality = option("--quality", type=WHOLE, help="1 to 100, of lossy formats.", show_default="the format's")
+wrap = flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
+keep_hidden = flag("--keep-hidden", help="Enlarge the colours under transparent pixels as they are.")
+keep_suffix = flag("--keep-suffix", help="Keep the inputs' suffixes in the names: a.jpg.png.")
+max_pixels = option("--max-pixels", type=WHOLE, help="Largest input in px.", show_default="64 million")
 model = option(
     "--model",
     "-m",
@@ -272,3 +285,5 @@ sets_dir = option(
     show_default="this folder",
 )
 workers = option("--workers", type=COUNT, help="Threads.", show_default="one a core")
+processes = option("--workers", type=COUNT, help="Worker processes.", show_default="as many as the cores hold")
+worker_threads = option("--threads", type=WHOLE, default=1, help="CPU threads of each worker, with cores of their own.")

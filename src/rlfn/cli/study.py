@@ -18,6 +18,7 @@ from rlfn.errors import MissingExtraError, OptionError, setting, unknown
     examples=(
         "rlfn study",
         "rlfn study warm-start --data div2k.pack --budget hours=2 --sets-dir bench",
+        "rlfn study warm-start --data div2k.pack --budget mini --sets-dir bench -o mini/warm-start",
         "rlfn study results --sets-dir bench --models mine.safetensors",
     ),
 )
@@ -28,10 +29,16 @@ from rlfn.errors import MissingExtraError, OptionError, setting, unknown
     type=click.STRING,
     default="hours=1",
     metavar="BUDGET",
-    help="hours=H for all of the study, iterations=N for each stage, or paper.",
+    help="hours=H for all of the study, iterations=N for each stage, mini or mini-muon (=N) for tiny networks and "
+    "verdicts, or paper.",
 )
 @options.output("The folder of the results.", options.FOLDER, show_default="studies/NAME")
-@options.option("--seeds", type=options.COUNT, default=2, help="How often each training is repeated.")
+@options.option(
+    "--seeds",
+    type=options.COUNT,
+    show_default="2, in miniature 5",
+    help="How often each training is repeated.",
+)
 @options.sets
 @options.sets_dir
 @options.option(
@@ -44,7 +51,7 @@ def study(
     data: Path | None,
     budget: str,
     output: Path | None,
-    seeds: int,
+    seeds: int | None,
     sets: tuple[str, ...],
     sets_dir: Path | None,
     models: tuple[str, ...],
@@ -60,7 +67,7 @@ def study(
     keep_from_spinning()
     try:
         from rlfn.studies.request import Budget, StudyRequest
-        from rlfn.studies.table import STUDIES
+        from rlfn.studies.table import STUDIES, run_study
         from rlfn.training.signals import stop_on_signals
     except ModuleNotFoundError as error:
         raise MissingExtraError("Repeating a study", "train") from error
@@ -77,21 +84,22 @@ def study(
     if vgg19 is not None and not vgg19.is_file():
         leave = setting("vgg19")
         raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave {leave} out.")
+    wanted = Budget.parse(budget)
     with stop_on_signals() as stop:
         request = StudyRequest(
             out=output or Path("studies") / name,
             data=data,
             sets_dir=sets_dir,
             sets=sets,
-            budget=Budget.parse(budget),
-            seeds=seeds,
+            budget=wanted,
+            seeds=seeds or (5 if wanted.mini else 2),
             models=models,
             vgg19=vgg19,
             threads=threads,
             say=lambda text: say(*text.splitlines()),
             stop=stop,
         )
-        ended = STUDIES[name].run(request)
+        ended = run_study(name, request)
     if not ended:
         warn("Repeat the command to go on.")
         raise click.exceptions.Exit(130)

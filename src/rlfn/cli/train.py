@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from rlfn.errors import MissingExtraError, OptionError, setting
         "rlfn train mine.toml --data div2k.pack -o runs/mine --set stages.0.hours=0.5",
         "rlfn train --resume runs/mine --set stages.0.hours=4",
         "rlfn train paper --dry-run",
+        "torchrun --nnodes 2 --node-rank 0 --master-addr node1 -m rlfn train paper --data div2k.pack",
     ),
 )
 @argument("recipe", "A recipe's name or .toml file.", type=options.RECIPE, required=False, metavar="[RECIPE]")
@@ -38,8 +40,8 @@ from rlfn.errors import MissingExtraError, OptionError, setting
 @options.option(
     "--accelerator", type=click.STRING, default="auto", metavar="NAME", help="auto, cpu, cuda, ...: Fabric's names."
 )
-@options.option("--devices", type=options.COUNT, default=1, help="Devices on each node.")
-@options.option("--nodes", type=options.COUNT, default=1, help="Nodes.")
+@options.option("--devices", type=options.COUNT, help="Devices on each node.", show_default="1, or torchrun's")
+@options.option("--nodes", type=options.COUNT, help="Nodes.", show_default="1, or torchrun's")
 @options.option("--strategy", type=click.STRING, default="auto", metavar="NAME", help="auto, ddp, ...: Fabric's names.")
 def train(
     recipe: str | None,
@@ -49,8 +51,8 @@ def train(
     resume: Path | None,
     dry_run: bool,
     accelerator: str,
-    devices: int,
-    nodes: int,
+    devices: int | None,
+    nodes: int | None,
     strategy: str,
 ) -> None:
     """Train a network by a recipe."""
@@ -68,7 +70,8 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
-    where = Devices(accelerator, devices, nodes, strategy)
+    launched = _launched()
+    where = Devices(accelerator, devices or launched[0], nodes or launched[1], strategy)
     sources: tuple[DataSource, ...] = (DataSource(data),) if data is not None else ()
     if resume is not None:
         if recipe is not None or output is not None:
@@ -91,3 +94,11 @@ def train(
     if not ended:
         warn(f"Go on with: rlfn train {setting('resume', folder)}")
         raise click.exceptions.Exit(130)
+
+
+def _launched() -> tuple[int, int]:
+    """Return the devices of each node and the nodes that torchrun has started this process for; else one of each."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 1, 1
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    return local, int(os.environ["WORLD_SIZE"]) // local

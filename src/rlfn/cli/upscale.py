@@ -43,24 +43,23 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
     "inputs", "Pictures, videos, folders, patterns, or - (standard input).", nargs=-1, required=True, metavar="INPUT..."
 )
 @options.output("File, folder, or - (standard output).", click.STRING, metavar="PATH", show_default="beside the input")
-@options.option("--scale", "-s", type=options.NUMBER, help="Factor, also fractional.", show_default="the model's")
-@options.option("--width", type=options.WHOLE, help="Width wanted, in px.")
-@options.option("--height", type=options.WHOLE, help="Height wanted, in px.")
+@options.scale
+@options.width
+@options.height
 @options.model
 @options.engine
 @options.precision
 @options.threads
 @options.tile
-@options.option(
-    "--format", type=options.FORMAT, help="Format; 'rlfn doctor' lists them.", show_default="the output's name, or png"
-)
-@options.option("--quality", type=options.WHOLE, help="1 to 100, of lossy formats.", show_default="the format's")
+@options.format("the output's name, or png")
+@options.quality
 @options.restore
 @options.self_ensemble
-@options.flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
+@options.wrap
+@options.keep_hidden
 @options.flag("--recursive", "-r", help="Take sub-folders too.")
 @options.overwrite
-@options.flag("--keep-suffix", help="Keep the inputs' suffixes in the names: a.jpg.png.")
+@options.keep_suffix
 @options.flag("--keep-dates", help="Give outputs the time of change of their inputs.")
 @options.flag("--watch", help="Go on with pictures that arrive in the folder, until Ctrl-C.")
 @options.option("--codec", type=options.CODEC, help="Of videos: the codec to write.", show_default="the source's")
@@ -72,7 +71,7 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
 @options.option("--duration", type=options.NUMBER, metavar="SECONDS", help="Of videos: take so much.")
 @options.flag("--deinterlace", help="Of videos: join the fields of interlaced frames, which are refused else.")
 @options.option("--to-frames", type=options.FOLDER, help="Write a video's frames there, as pictures.")
-@options.option("--max-pixels", type=options.WHOLE, help="Largest input in px.", show_default="64 million")
+@options.max_pixels
 @options.as_json
 def upscale(
     inputs: tuple[str, ...],
@@ -95,7 +94,7 @@ def upscale(
     from rlfn.jobs.video.settings import video_label
 
     of_videos = {name: asked.pop(name) for name in _OF_VIDEOS}
-    settings = _settings(**asked)
+    settings = settings_of(**asked)
     videos = _video_settings(settings, **of_videos)
     shown, pool = Shown(as_json), UpscalerPool()
     pictures = Batch(settings, shown.progress, pool)
@@ -120,7 +119,7 @@ def upscale(
         raise click.exceptions.Exit(1)
 
 
-def _settings(
+def settings_of(
     scale: float | None,
     width: int | None,
     height: int | None,
@@ -128,10 +127,11 @@ def _settings(
     format: str | None,
     quality: int | None,
     overwrite: bool,
-    keep_dates: bool,
     max_pixels: int | None,
+    keep_dates: bool = False,
     **how: Any,
 ) -> Settings:
+    """Return the settings of a batch from the values of the options that say how pictures are treated."""
     from rlfn.images.files import DEFAULT_MAX_PIXELS, format_for
     from rlfn.inference.enlarge import EnlargeOptions
     from rlfn.inference.sizing import Wanted

@@ -52,12 +52,14 @@ def load_executorch(path: Path) -> LoadedExport:
             from executorch.runtime import Runtime
     except ImportError:
         raise MissingExtraError("Checking an export to executorch", "executorch") from None
-    program = Runtime.get().load_program(path.read_bytes())
+    with quiet():  # its remarks on the processor come through Python's streams
+        program = Runtime.get().load_program(path.read_bytes())
 
     def run(pictures: NDArray[Any]) -> NDArray[Any]:
-        # through the program, because a method does not keep the file's bytes alive on which it works
-        method = program.load_method("forward")
-        found: NDArray[Any] = method.execute([torch.from_numpy(pictures)])[0].numpy().copy()
+        with quiet():
+            # through the program, because a method does not keep the file's bytes alive on which it works
+            method = program.load_method("forward")
+            found: NDArray[Any] = method.execute([torch.from_numpy(pictures)])[0].numpy().copy()
         return found
 
     return run

@@ -143,7 +143,7 @@ def check_request(checkpoint: Checkpoint, to: str, path: Path, request: ExportRe
         raise OptionError(f"{to} cannot be written to {path}. Its file ends in {row.suffixes[0]}.")
     example = setting("shape", "1x3x180x320")
     if request.shape is None and not row.any_size:
-        raise OptionError(f"A {to} file takes pictures of one size. Give it, such as {example}.")
+        raise OptionError(f"Files of {to} take pictures of one size. Give it, such as {example}.")
     if request.shape is not None and not row.one_size:
         have = listing(name for name, other in FORMATS.items() if other.one_size)
         raise OptionError(f"A file for {to} takes pictures of any size. These formats have a fixed shape: {have}.")

@@ -47,6 +47,7 @@ class EnlargeOptions:
         wrap: images are tiles of seamless textures.
         restore: how strongly noise and traces of lossy coding are removed: 0 or ``"off"`` to 1, to the nearest quarter;
             ``"auto"`` lets each picture decide.
+        keep_hidden: colours under transparent pixels are enlarged as they are: alpha is a mask of another meaning.
 
     Raises:
         OptionError, MissingExtraError: a value that is not allowed, or an engine that is not installed.
@@ -61,6 +62,7 @@ class EnlargeOptions:
     self_ensemble: bool = False
     wrap: bool = False
     restore: float | str = AUTO
+    keep_hidden: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no image could be enlarged with."""
@@ -202,10 +204,12 @@ class Enlarger:
         plan = plan or self.plan(image, traces)
         upscaler = plan.upscaler
         self._check_memory(image, upscaler)
+        asked = self.options
         made = upscaler(
             image,
-            self_ensemble=self.options.self_ensemble,
-            wrap=self.options.wrap,
+            self_ensemble=asked.self_ensemble,
+            wrap=asked.wrap,
+            keep_hidden=asked.keep_hidden,
             progress=progress,
             memory=memory,
         )

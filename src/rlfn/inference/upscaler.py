@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
@@ -15,15 +15,15 @@ from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.engines import AUTO, Engine, WholeEngine, load_engine
-from rlfn.inference.engines.base import check_finite, run_checked
 from rlfn.inference.footprint import bytes_per_pixel
 from rlfn.inference.frame import frame
+from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
 from rlfn.inference.processor import available_memory
 from rlfn.inference.reuse import TileMemory
-from rlfn.inference.tiling import Tile, check_tile, spans, tiles
+from rlfn.inference.tiling import Span, check_tile, spans
 from rlfn.models import catalog
-from rlfn.models.grid import axis_grid
 from rlfn.models.reference import Reference
+from rlfn.models.traits import Traits
 
 TileProgress = Callable[[float], None]
 """Called with the finished share of a picture, 0 to 1."""
@@ -39,6 +39,7 @@ _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in
 class _How(NamedTuple):
     self_ensemble: bool
     wrap: bool
+    keep_hidden: bool
     memory: TileMemory | None = None
 
 
@@ -88,6 +89,7 @@ class Upscaler:
             self.model = reference.name
         else:
             self._engine, self.model = engine, engine.traits.variant
+        self._run: PartRunner | None = None
         self._lock = Lock()
         self._process = os.getpid()
 
@@ -100,6 +102,11 @@ class Upscaler:
     def engine(self) -> str:
         """The name of the engine that runs the model."""
         return self._engine.name
+
+    @property
+    def traits(self) -> Traits:
+        """What the network asks for."""
+        return self._engine.traits
 
     @property
     def precision(self) -> str:
@@ -122,6 +129,7 @@ class Upscaler:
         *,
         self_ensemble: bool = False,
         wrap: bool = False,
+        keep_hidden: bool = False,
         progress: TileProgress | None = None,
         memory: TileMemory | None = None,
     ) -> NDArray[Any]:
@@ -132,6 +140,8 @@ class Upscaler:
             self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
                 float copy of the result in memory.
             wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
+            keep_hidden: colours under transparent pixels are upscaled as they are; else they make way for those of
+                their visible surroundings.
             progress: called with the finished share after each tile.
             memory: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
                 nor the result may be written to afterwards. Pictures with alpha, a self-ensemble, and engines that cut
@@ -148,7 +158,27 @@ class Upscaler:
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
         with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, _How(self_ensemble, wrap, memory), progress)
+            return self._upscaled(image, _How(self_ensemble, wrap, keep_hidden, memory), progress)
+
+    def compute(self, part: ImagePart) -> Iterator[Computed]:
+        """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
+
+        Raises:
+            ModelError: the engine failed, or returned what is no picture.
+        """
+        with self._lock:
+            yield from compute(self._engine, part, self.model)
+
+    def running(self, run: PartRunner) -> Upscaler:
+        """Return this upscaler, save that ``run`` has the parts of its images computed.
+
+        What ``run`` yields is what :meth:`compute` yields for each part; the order does not matter, and the result is
+        the same to the bit.
+        """
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made._run, made._lock = run, Lock()
+        return made
 
     def cuts_inexactly(self, image: NDArray[Any]) -> bool:
         """Tell whether ``image`` is cut into tiles whose results differ from the whole picture's."""
@@ -173,7 +203,7 @@ class Upscaler:
             colour = self._colour(rgb, how, progress)
             return np.dstack([colour, np.full(colour.shape[:2], alpha.flat[0], alpha.dtype)])
         parts = [_part(progress, 0), _part(progress, 1)]
-        colour = self._colour(fill_transparent(rgb, alpha), how, parts[0])
+        colour = self._colour(rgb if how.keep_hidden else fill_transparent(rgb, alpha), how, parts[0])
         wide = self._colour(to_rgb(alpha), how, parts[1], gray=True)
         return np.dstack([colour, limit_alpha(wide, alpha, self.scale)])
 
@@ -229,55 +259,29 @@ class Upscaler:
 
     def _tiles(
         self, image: NDArray[Any], memory: TileMemory | None, progress: TileProgress | None
-    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
-        """Run the network tile by tile; yield each tile and its core's result (3, sh, sw) in levels of 255."""
-        traits, scale = self._engine.traits, self.scale
-        height, width = image.shape[:2]
-        image = _grow(image, traits.min_side)
-        levels = np.float32(255.0 / np.iinfo(image.dtype).max)
-        if isinstance(self._engine, WholeEngine):
-            yield from self._whole(self._engine, image, (height, width), progress)
-            return
-        todo = list(tiles(image.shape[0], image.shape[1], self._tile_side(image), traits.margin, traits.stride))
+    ) -> Iterator[Computed]:
+        """Run the network part by part; yield where each result lies and (3, sh, sw) in levels of 255."""
+        scale, (height, width), done = self.scale, image.shape[:2], 0
+        grown = _grow(image, self.traits.min_side)
+        run, parts = self._run or self._run_here, cut(self._engine, grown, self._tile_side(grown))
+        pixels = grown.shape[0] * grown.shape[1]
         if memory is not None:
-            todo = memory.changed(image, todo)
-        for done, tile in enumerate(todo, 1):
-            rows, columns = tile.rows, tile.columns
-            pixels = image[rows.start : rows.stop, columns.start : columns.stop]
-            lr = pixels.transpose(2, 0, 1)[None].astype(np.float32) * levels
-            grid = None
-            if self._engine.takes_grid:
-                grid = (
-                    axis_grid(rows.start, rows.stop, image.shape[0]),
-                    axis_grid(columns.start, columns.stop, image.shape[1]),
-                )
-            sr = run_checked(self._engine, lr, grid, self.model)[0]
-            # a picture that was padded to the smallest size is a single tile: crop the padding off with the margin
-            bottom, right = min(rows.core_stop, height), min(columns.core_stop, width)
-            yield (
-                tile,
-                sr[
-                    :,
-                    (rows.core_start - rows.start) * scale : (bottom - rows.start) * scale,
-                    (columns.core_start - columns.start) * scale : (right - columns.start) * scale,
-                ],
-            )
-            if progress:
-                progress(done / len(todo))
-
-    def _whole(
-        self, engine: WholeEngine, image: NDArray[Any], size: tuple[int, int], progress: TileProgress | None
-    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
-        """Yield the results of an engine that cuts the picture up by itself, of ``size`` without its padding."""
-        (height, width), scale, done = size, self.scale, 0
-        for tile, block in engine.blocks(image, 255.0 / np.iinfo(image.dtype).max):
-            check_finite(block, self.model)
+            found = list(parts)
+            changed = memory.changed(grown, [part.tile for part in found])
+            parts = (part for part in found if part.tile in changed)
+            pixels = sum(_core(tile.rows) * _core(tile.columns) for tile in changed)
+        for tile, block in run(parts):
+            done += block.shape[1] * block.shape[2]
+            # the padding of an image below the smallest size is cropped off
             rows, columns = height - tile.rows.core_start, width - tile.columns.core_start
             if rows > 0 and columns > 0:
                 yield tile, block[:, : rows * scale, : columns * scale]
-            done += block.shape[1] * block.shape[2]
             if progress:
-                progress(done / (image.shape[0] * image.shape[1] * scale**2))
+                progress(done / (pixels * scale**2))
+
+    def _run_here(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
+        for part in parts:
+            yield from compute(self._engine, part, self.model)
 
     def _tile_side(self, image: NDArray[Any]) -> int:
         """Return the largest tile side for this picture."""
@@ -310,6 +314,10 @@ def check_image(image: NDArray[Any]) -> None:
             f"Cannot upscale an array of shape {image.shape} and type {image.dtype}. "
             "Allowed: uint8 or uint16, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4), not empty."
         )
+
+
+def _core(span: Span) -> int:
+    return span.core_stop - span.core_start
 
 
 def _grow(image: NDArray[Any], least: int) -> NDArray[Any]:

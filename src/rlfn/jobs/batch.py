@@ -1,34 +1,28 @@
 """Many pictures, one after another: decoding, inference and encoding overlap, failures are collected.
 
-One thread reads ahead, the caller's thread runs the network, two threads encode. Results that wait for their encoder
+Threads read ahead, the caller's thread runs the network, others encode. Results that wait for their encoder
 are bounded in number and in bytes, so memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from rlfn.atomic import check_path, make_folder
-from rlfn.errors import OutputError, RlfnError
-from rlfn.images.files import Picture, check_writable_size, picture_size, read_picture, write_picture
-from rlfn.images.formats import HEAD_BYTES, format_for, sniff
+from rlfn.images.files import Picture, check_writable_size, read_picture, write_picture
+from rlfn.images.formats import format_for
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.jobs.files import JobFiles, LocalFiles
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record, Settings
 
 __all__ = ["Batch", "Record", "Settings"]
 
-_WRITERS = 2
 _WAITING_BYTES = 256 << 20
 """So many bytes of results may wait for their encoders while the next picture is upscaled, or else one result."""
 
@@ -46,6 +40,8 @@ class Batch:
         settings: see :class:`Settings`.
         progress: called with the running job and its finished share.
         pool: where loaded models are kept; one of its own by default.
+        files: where the pictures lie; on this machine by default.
+        ahead, writers: so many pictures are read ahead, and so many written at once.
 
     Raises:
         OptionError, ModelError, MissingExtraError: the model or the engine cannot be had, or reaches no such scale.
@@ -56,8 +52,14 @@ class Batch:
         settings: Settings,
         progress: Callable[[Job, float], None] | None = None,
         pool: UpscalerPool | None = None,
+        *,
+        files: JobFiles | None = None,
+        ahead: int = 2,
+        writers: int = 2,
     ) -> None:
         self.settings = settings
+        self._files = files or LocalFiles()
+        self._ahead, self._writers = ahead, writers
         self.enlarger = Enlarger(settings.enlarge, pool)
         self._progress = progress
 
@@ -76,11 +78,12 @@ class Batch:
         reads: deque[Future[_Loaded]] = deque()
         waiting: deque[tuple[int, Future[Record]]] = deque()
         todo = deque(jobs)
-        loaded, folders = False, _OutputFolders()
-        with ThreadPoolExecutor(_WRITERS) as writers:
+        loaded = False
+        self._files.begin()
+        with ThreadPoolExecutor(self._writers) as writers:
             try:
                 for job in jobs:
-                    while todo and len(reads) < 2:
+                    while todo and len(reads) < self._ahead:
                         reads.append(self._begin_reading(todo.popleft()))
                     if not loaded and not all(self._is_done(one) for one in jobs):
                         enlarger.load()  # while the first picture is read
@@ -88,10 +91,10 @@ class Batch:
                     picture = _settled(reads[0])
                     room = _WAITING_BYTES - self._result_bytes(picture)
                     while waiting and (
-                        len(waiting) > _WRITERS or waiting[0][1].done() or sum(size for size, _ in waiting) > room
+                        len(waiting) > self._writers or waiting[0][1].done() or sum(size for size, _ in waiting) > room
                     ):
                         yield waiting.popleft()[1].result()
-                    waiting.append(self._start(job, reads.popleft(), enlarger, partial(self._write, folders), writers))
+                    waiting.append(self._start(job, reads.popleft(), enlarger, writers))
                     del picture
                 while waiting:
                     yield waiting.popleft()[1].result()
@@ -102,17 +105,11 @@ class Batch:
 
     def _pixels(self, jobs: list[Job]) -> int | None:
         """Return the pixels of a single picture's input; None where there is more work, or its size is not known."""
-        if len(jobs) != 1 or self._is_done(jobs[0]) or jobs[0].source is None or not jobs[0].source.is_file():
-            return None  # a pipe can be read only once
-        try:
-            width, height = picture_size(jobs[0].source)
-        except RlfnError:
-            return None  # reading the picture will say what is wrong with it
-        return width * height
+        return self._files.pixels(jobs[0]) if len(jobs) == 1 and not self._is_done(jobs[0]) else None
 
     def _is_done(self, job: Job) -> bool:
         """Tell whether a job's output exists and shall stay."""
-        return job.target is not None and not self.settings.overwrite and os.path.isfile(job.target)
+        return not self.settings.overwrite and self._files.exists(job)
 
     def _begin_reading(self, job: Job) -> Future[_Loaded]:
         """Read in the background; standard input here, where Ctrl-C can end the waiting for it."""
@@ -122,12 +119,10 @@ class Batch:
         """Return the seconds that it took and the picture; None where the output exists already."""
         if self._is_done(job):
             return 0.0, None
-        if job.target is not None:
-            check_path(job.target)
+        self._files.check(job)
         name = self._format(job)
         began = time.perf_counter()
-        source = _standard_input() if job.source is None else job.source
-        picture = read_picture(source, max_pixels=self.settings.max_pixels)
+        picture = read_picture(self._files.source(job), max_pixels=self.settings.max_pixels)
         check_writable_size(name, *self.enlarger.size(picture.width, picture.height))
         return time.perf_counter() - began, picture
 
@@ -147,7 +142,6 @@ class Batch:
         job: Job,
         loaded: Future[_Loaded],
         enlarger: Enlarger,
-        write: Callable[[Job, Picture, Record], Record],
         writers: ThreadPoolExecutor,
     ) -> tuple[int, Future[Record]]:
         """Upscale one picture here and hand it to an encoder; return the result's bytes and the record to come."""
@@ -173,24 +167,21 @@ class Batch:
                 restore_reason=made.restore.reason,
                 warnings=made.warnings,
             )
-            return int(result.pixels.nbytes), writers.submit(write, job, result, record)
+            return int(result.pixels.nbytes), writers.submit(self._write, job, result, record)
         except Exception as error:  # engines raise what they like; one picture must not stop the rest
             return 0, _finished(record.failed(error))
 
-    def _write(self, folders: _OutputFolders, job: Job, picture: Picture, record: Record) -> Record:
+    def _write(self, job: Job, picture: Picture, record: Record) -> Record:
         began = time.perf_counter()
         try:
             if self._is_done(job):  # by another program, meanwhile
                 return replace(record, status="skipped", output_size=None)
-            target: Any = job.target
-            if job.target is None:
-                target = sys.stdout.buffer
-            else:
-                folders.make(job.target.parent)
-            warnings = write_picture(picture, target, format=self._format(job), quality=self.settings.quality)
-            if self.settings.keep_dates and job.source is not None and job.target is not None:
-                facts = job.source.stat()
-                os.utime(job.target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+            name, quality = self._format(job), self.settings.quality
+
+            def encode(target: Any) -> tuple[str, ...]:
+                return write_picture(picture, target, format=name, quality=quality)
+
+            warnings = self._files.write(job, encode, keep_dates=self.settings.keep_dates)
         except Exception as error:
             return replace(record, output_size=None).failed(error)
         seconds = record.seconds + time.perf_counter() - began
@@ -201,26 +192,6 @@ class Batch:
     def _report(self, job: Job, share: float) -> None:
         if self._progress is not None:
             self._progress(job, share)
-
-
-class _OutputFolders:
-    """Makes the folders of a run's outputs once: one that vanishes later took results with it."""
-
-    def __init__(self) -> None:
-        self._made: set[Path] = set()
-
-    def make(self, folder: Path) -> None:
-        if folder in self._made and not folder.is_dir():
-            raise OutputError(f"The folder {folder} was removed during the job, with the results in it. Run again.")
-        make_folder(folder)
-        self._made.add(folder)
-
-
-def _standard_input() -> bytes:
-    """Return all of standard input; what is no picture is refused by its first bytes, as it may be endless."""
-    head = sys.stdin.buffer.read(HEAD_BYTES)
-    sniff(head, "Standard input")
-    return head + sys.stdin.buffer.read()
 
 
 def _here(work: Callable[[Job], _Loaded], job: Job) -> Future[_Loaded]:

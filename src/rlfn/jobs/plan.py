@@ -29,7 +29,7 @@ class Job:
 
     source: Path | None
     target: Path | None
-    video: bool = False
+    video: bool = field(default=False, kw_only=True)
 
 
 @dataclass

@@ -131,6 +131,14 @@ _ROWS = (
         "rfdn-rlfb-esa1", "rfdn", RFDNFields(6, 52, 16, "plain", 1), "the same with one convolution in ESA's group"
     ),
     Variant("edsr-baseline", "edsr", EDSRFields(16, 64), "the plain residual network, small"),
+    # miniatures keep the form and the ratios of widths: for studies, not for pictures
+    Variant("rlfn-mini", "rlfn", RLFNFields(2, 8, 8, 4), "a miniature of rlfn-s, for studies"),
+    Variant("rfdb-mini", "rfdn", RFDNFields(2, 12, 3), "a miniature of rfdn-48"),
+    Variant("rfdbr48-mini", "rfdn", RFDNFields(2, 12, 3, "srb"), "a miniature of rfdn-r48"),
+    Variant("rfdbr52-mini", "rfdn", RFDNFields(2, 13, 4, "srb"), "a miniature of rfdn-r52"),
+    Variant("rlfb-mini", "rfdn", RFDNFields(2, 13, 4, "plain"), "a miniature of rfdn-rlfb"),
+    Variant("rlfb-esa1-mini", "rfdn", RFDNFields(2, 13, 4, "plain", 1), "a miniature of rfdn-rlfb-esa1"),
+    Variant("edsr-mini", "edsr", EDSRFields(2, 8), "a miniature of edsr-baseline"),
     Variant("imdn-aim", "imdn", IMDNFields(8, 64), "IMDN as it won the AIM 2019 challenge"),
     Variant("span", "span", SPANFields(6, 48), "SPAN as published"),
     Variant("span-ch28", "span", SPANFields(6, 28), "a SPAN of 28 channels"),

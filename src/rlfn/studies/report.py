@@ -32,14 +32,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table by rows; every row has a cell for each column, the first one its name."""
+    """A table by rows; every row has a cell for each column, the first one its name.
+
+    Several seeds are shown as their mean and standard deviation, or with ``errors`` as mean and standard error.
+    """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    errors: bool = False
 
     def markdown(self) -> list[str]:
-        """Return the lines of a Markdown table; several seeds as mean and standard deviation."""
-        body = [[_text(cell, column) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows]
+        """Return the lines of a Markdown table."""
+        body = [
+            [_text(cell, column, self.errors) for cell, column in zip(row, self.columns, strict=True)]
+            for row in self.rows
+        ]
         return aligned([[column.title for column in self.columns], *body])
 
     def csv(self) -> str:
@@ -147,13 +154,14 @@ def verdict(values: Mapping[str, tuple[float, ...]], what: str, unit: str = "dB"
     return " ".join(parts)
 
 
-def _text(cell: Cell, column: Column) -> str:
+def _text(cell: Cell, column: Column, errors: bool) -> str:
     if cell is None:
         return NOT_MEASURED
     if isinstance(cell, str):
         return cell
     if isinstance(cell, tuple):
         if len(cell) > 1:
-            return f"{fmean(cell):,.{column.digits}f} ± {stdev(cell):.{column.digits}f}"
+            spread = stdev(cell) / (math.sqrt(len(cell)) if errors else 1.0)
+            return f"{fmean(cell):,.{column.digits}f} ± {spread:.{column.digits}f}"
         return f"{cell[0]:,.{column.digits}f}"
     return f"{cell:,.{column.digits}f}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlfn.errors import OptionError
+from rlfn.errors import OptionError, listing
 from rlfn.training.signals import StopRequest
 
 PAPER = "paper"
@@ -15,22 +15,30 @@ PAPER = "paper"
 PAPER_ITERATIONS = 1_000_000
 """Steps of one of the paper's stages."""
 
+MINI_ITERATIONS = 4000
+"""Steps of a stage in miniature."""
+
+MINI_RECIPES = ("mini", "mini-muon")
+"""The recipes with which a study runs in miniature, by the names of their budgets."""
+
 
 @dataclass(frozen=True)
 class Budget:
     """How long a study may train: ``hours`` for all of it, or ``iterations`` for each of its stages.
 
     With ``paper`` the stages also have the paper's patches, batches, optimiser and schedule; a small budget takes the
-    shipped recipe ``study``, which makes the most of a few minutes.
+    shipped recipe ``study``, which makes the most of a few minutes. ``mini`` names the recipe of a study in miniature:
+    tiny networks, several seeds, and verdicts (:mod:`rlfn.studies.mini`).
     """
 
     hours: float | None = None
     iterations: int | None = None
     paper: bool = False
+    mini: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read ``hours=H``, ``iterations=N`` or ``paper``.
+        """Read ``hours=H``, ``iterations=N``, ``mini``, ``mini=N`` (also ``mini-muon``) or ``paper``.
 
         Raises:
             OptionError: it is none of them, or not above zero.
@@ -42,6 +50,8 @@ class Budget:
         try:
             if text == PAPER:
                 return cls(iterations=PAPER_ITERATIONS, paper=True)
+            if kind in MINI_RECIPES and (text == kind or int(value) > 0):
+                return cls(iterations=int(value or MINI_ITERATIONS), mini=kind)
             if kind == "hours" and 0.0 < float(value) < float("inf"):
                 return cls(hours=float(value))
             if kind == "iterations" and int(value) > 0:
@@ -49,12 +59,15 @@ class Budget:
         except ValueError:
             pass
         raise OptionError(
-            f"'{text}' is not a budget. Give hours=H for all of the study, iterations=N for each stage, or paper."
+            f"'{text}' is not a budget. Give hours=H for all of the study, iterations=N for each stage, "
+            f"{listing(MINI_RECIPES)} (or {MINI_RECIPES[0]}=N) for tiny networks and verdicts, or paper."
         )
 
     def __str__(self) -> str:
         if self.paper:
             return PAPER
+        if self.mini:
+            return f"{self.mini}={self.iterations}"
         return f"hours={self.hours:g}" if self.hours is not None else f"iterations={self.iterations}"
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rlfn.studies import architecture, contrastive, esa, features, generality, results, warm_start
+from rlfn.errors import unknown
+from rlfn.studies import architecture, compute, contrastive, esa, features, generality, proof, results, warm_start
+from rlfn.studies.arms import MINI
 from rlfn.studies.request import StudyRequest
 
 
 @dataclass(frozen=True)
 class Study:
-    """``run(request)`` writes everything into ``request.out``; it returns False where it was asked to stop."""
+    """``run(request)`` writes everything into ``request.out``; it returns False where it was asked to stop.
+
+    With the budget ``mini``, :func:`rlfn.studies.proof.run` takes its place.
+    """
 
     run: Callable[[StudyRequest], bool]
     about: str
@@ -20,6 +25,7 @@ class Study:
 
 STUDIES: dict[str, Study] = {
     "architecture": Study(architecture.run, "the block from RFDN's to RLFN's: cost and quality", trains=True),
+    "compute": Study(compute.run, "PSNR against training compute, with a fitted law", trains=False),
     "contrastive": Study(contrastive.run, "the contrastive loss with each feature extractor", trains=True),
     "esa": Study(esa.run, "ESA's group of convolutions: sensitivity, three against one", trains=True),
     "features": Study(features.run, "what each extractor tells apart in a picture and its blurred copy", trains=False),
@@ -28,3 +34,16 @@ STUDIES: dict[str, Study] = {
     "warm-start": Study(warm_start.run, "warm starts against one long run and a cyclical rate", trains=True),
 }
 """Every study by the name that ``rlfn study`` uses."""
+
+
+def run_study(name: str, request: StudyRequest) -> bool:
+    """Run a study at the budget that is asked for; return False where it was asked to stop.
+
+    Raises:
+        OptionError: the study trains nothing, so that there is nothing to do in miniature.
+    """
+    if not request.budget.mini:
+        return STUDIES[name].run(request)
+    if name not in MINI:
+        raise unknown("study in miniature", name, MINI)
+    return proof.run(name, request)

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from rlfn.errors import MissingExtraError, ModelError
+from rlfn.training.losses import Ratio
 from rlfn.training.section import Section, known
 
 VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
@@ -44,6 +45,9 @@ class Contrastive(Section):
     """vgg19*: `imagenet` downloads torchvision's weights, `random` draws them, or give the path of the file."""
     layer_weights: tuple[float, ...] = Field(default=(), strict=False)
     """One weight a layer; all 1 if empty."""
+    ratio: Ratio = "sample"
+    """`sample`: each sample's ratio of distances, averaged; `batch`: the ratio of the batch's mean distances, over all
+    devices, as the loss's sources have it."""
 
     @field_validator("extractor")
     @classmethod

@@ -25,6 +25,7 @@ from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.feeding import wanted_batches
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
+from rlfn.training.peers import losses_told
 from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import duration, time_left
@@ -61,31 +62,36 @@ def train(
     Raises:
         OptionError, DataError, ModelError: something that was given does not fit.
         OutputError: a file cannot be written.
-        TrainingError: the loss exploded again after the roll-back.
+        TrainingError: the loss exploded again after the roll-back, or another process of the run was lost.
     """
     sources = (DataSource(Path(data)),) if isinstance(data, str | Path) else tuple(data or ())
     saved, passed = Checkpoints(out / "checkpoints", recipe.saving.keep).load_last() if resume else (None, [])
     run = setup(recipe, out, sources, where or Devices(), stop or StopRequest(), now, saved)
-    recipe = run.recipe
     try:
         for line in (*(f"{sentence} The one before it is used." for sentence in passed), *statement(run)):
             run.reporter.say(line)
-        learner = begin_stage(run, None) if saved is None else go_on(run, saved)
-        run.reporter.open(run.state.total)
-        while fit(run, learner):
-            validate(run, learner)
-            if run.state.stage + 1 == len(recipe.stages):
-                finish(run, learner)
-                return True
-            if run.fabric.is_global_zero:
-                name = f"stage-{run.state.stage + 1}.safetensors"
-                write_model(out / name, learner.ema.network, run)
-            run.state.next_stage()
-            learner = begin_stage(run, learner)
-        run.reporter.say(f"Stopped at iteration {run.state.total}, everything is saved.")
-        return False
+        with losses_told(run):
+            return _train(run, saved)
     finally:
         run.reporter.close()
+
+
+def _train(run: TrainingRun, saved: dict[str, Any] | None) -> bool:
+    """Train stage after stage; return whether the run came to its end."""
+    learner = begin_stage(run, None) if saved is None else go_on(run, saved)
+    run.reporter.open(run.state.total)
+    while fit(run, learner):
+        validate(run, learner)
+        if run.state.stage + 1 == len(run.recipe.stages):
+            finish(run, learner)
+            return True
+        if run.fabric.is_global_zero:
+            name = f"stage-{run.state.stage + 1}.safetensors"
+            write_model(run.out / name, learner.ema.network, run)
+        run.state.next_stage()
+        learner = begin_stage(run, learner)
+    run.reporter.say(f"Stopped at iteration {run.state.total}, everything is saved.")
+    return False
 
 
 def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:

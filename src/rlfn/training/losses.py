@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -96,28 +97,54 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """Every loss of two pictures by the name that recipes use: (sr, hr) to a scalar."""
 
 
+Ratio = Literal["sample", "batch"]
+"""The contrastive loss's form: see :func:`contrastive`."""
+
+
 def contrastive(
-    anchor: Sequence[Tensor], positive: Sequence[Tensor], negative: Sequence[Tensor], weights: Sequence[float]
+    anchor: Sequence[Tensor],
+    positive: Sequence[Tensor],
+    negative: Sequence[Tensor],
+    weights: Sequence[float],
+    ratio: Ratio = "sample",
 ) -> Tensor:
     """Return the sum over layers j of weights_j d(anchor_j, positive_j) / d(anchor_j, negative_j).
 
-    The contrastive loss of the paper (arXiv 2205.07514): SR is pulled to HR and pushed away from bicubic LR.
+    The contrastive loss of the paper (arXiv 2205.07514): SR is pulled to HR and pushed away from bicubic LR. The
+    denominator is guarded by 1e-7.
 
-    d is the mean absolute difference of one sample's features; the ratio is averaged over the batch, so any split of a
-    batch over devices gives the same mean. The denominator is guarded by 1e-7.
+    - ``sample``: d is the mean absolute difference of one sample's features; the ratio is averaged over the batch, so
+      any split of a batch over devices gives the same mean.
+    - ``batch``: d is the mean over the batch on all devices, as in AECR-Net and CSD, from which the loss comes; its
+      value and, averaged over the devices, its gradient are those of one device that has the whole batch. A batch that
+      goes through in parts (``accumulate``) gives a ratio for each part.
 
     Args:
         anchor: features of SR, one (N, C, H, W) tensor a layer.
         positive: features of HR, of the same shapes.
         negative: features of the bicubic LR, of the same shapes.
         weights: one a layer.
+        ratio: the form.
     """
     total = anchor[0].new_zeros((), dtype=torch.float32)
     for a, p, n, weight in zip(anchor, positive, negative, weights, strict=True):
         near = (a - p).abs().flatten(1).mean(1, dtype=torch.float32)
         far = (a - n).abs().flatten(1).mean(1, dtype=torch.float32)
-        total = total + weight * (near / (far + _RATIO_EPS)).mean()
+        found = (near / (far + _RATIO_EPS)).mean() if ratio == "sample" else _over_devices(near.mean(), far.mean())
+        total = total + weight * found
     return total
+
+
+def _over_devices(near: Tensor, far: Tensor) -> Tensor:
+    """Return the ratio of two means over all devices, with this device's share of the ratio's gradient."""
+    means = torch.stack([near.detach(), far.detach()])
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(means)
+        means = means / torch.distributed.get_world_size()
+    below = means[1] + _RATIO_EPS
+    found = means[0] / below
+    share = (near - found * far) / below  # the differential of near / far at the means
+    return found + (share - share.detach())
 
 
 @lru_cache(maxsize=32)

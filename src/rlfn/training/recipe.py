@@ -211,6 +211,8 @@ class Saving(Section):
     """Iterations between two checkpoints that are kept for good."""
     onnx: bool = True
     """Whether a finished run also writes `model.onnx`."""
+    curves: bool = True
+    """Whether a finished run also draws `curves.png`."""
 
 
 class GuardOptions(Section):

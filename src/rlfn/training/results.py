@@ -78,7 +78,8 @@ def write_results(run: TrainingRun, network: nn.Module) -> None:
     if run.recipe.saving.onnx:
         _write_onnx(path, run.out / "model.onnx", run.reporter)
     (run.out / "README.md").write_text(model_card(run, metadata, scored), encoding="utf-8")
-    _draw_curves(run.out / "curves.png", rows, run.reporter)
+    if run.recipe.saving.curves:
+        _draw_curves(run.out / "curves.png", rows, run.reporter)
     run.reporter.say(f"Finished. The model is {path}.")
 
 

@@ -191,7 +191,8 @@ def make_objective(recipe: Recipe, stage: Stage) -> Objective:
                 "Give a teacher of the same scale."
             )
         teacher = _InUnits(checkpoint.network)
-    return Objective(stage.loss, recipe.scale, extractor, stage.contrastive.layer_weights, teacher)
+    chosen = stage.contrastive
+    return Objective(stage.loss, recipe.scale, extractor, chosen.layer_weights, teacher, chosen.ratio)
 
 
 def finished(network: nn.Module) -> nn.Module:

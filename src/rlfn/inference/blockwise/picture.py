@@ -97,30 +97,31 @@ class Blockwise:
 
 @dataclass(frozen=True)
 class WholeImage:
-    """What is upscaled: the columns [start, stop) of an image.
+    """What is upscaled: columns of an image.
 
     Attributes:
-        image: (H, W, 3), any numbers.
+        image: (H, w, 3), the columns alone, any numbers.
         levels: with which they are multiplied to be levels of 255.
-        start, stop: a multiple of ESA's grid, and anything.
+        start: where the columns begin in the image: a multiple of ESA's grid.
+        width: of the image.
     """
 
     image: NDArray[Any]
     levels: np.float32
     start: int
-    stop: int
+    width: int
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.image.shape[0], self.stop - self.start
+        """Height and width of the columns."""
+        return self.image.shape[0], self.image.shape[1]
 
     def read(self, into: NDArray[np.float32], top: int, left: int) -> None:
         """Copy a rectangle as (3, h, w) levels of 255: zeros outside."""
         into.fill(0.0)
         height, width = self.size
         bottom, right = min(top + into.shape[1], height), min(left + into.shape[2], width)
-        part = self.image[max(top, 0) : bottom, self.start + max(left, 0) : self.start + right]
+        part = self.image[max(top, 0) : bottom, max(left, 0) : right]
         target = into[:, max(-top, 0) : bottom - top, max(-left, 0) : right - left]
         np.multiply(part.transpose(2, 0, 1), self.levels, out=target, casting="unsafe")
 
@@ -137,7 +138,7 @@ class _Run:
         spare: list[Plane] = []
         self._planes = [Strips(channels, self._rows, self._width, spare) for _ in range(last)]
         rows = (0, self._height, self._height)
-        columns = (picture.start, picture.stop, picture.image.shape[1])
+        columns = (picture.start, picture.start + self._width, picture.width)
         self._maps = [network.pooled_map(number, rows, columns) for number in range(1, last + 1)]
         self._open: dict[tuple[int, int], tuple[Plane, Plane]] = {}
         self._left: dict[tuple[int, int], int] = defaultdict(int)

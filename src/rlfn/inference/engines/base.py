@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import ModelError, RlfnError, listing, setting
-from rlfn.inference.tiling import Tile
+from rlfn.inference.tiling import Span, Tile
 from rlfn.models.grid import Grid, grid_matrices
 from rlfn.models.traits import GRID_INPUTS, Traits
 
@@ -34,10 +34,18 @@ class Engine(Protocol):
 class WholeEngine(Protocol):
     """An engine that is given a whole picture and cuts it up by itself."""
 
-    def blocks(self, image: NDArray[Any], levels: float) -> Iterator[tuple[Tile, Array]]:
-        """Yield the places and results (3, s h, s w), in levels of 255, of the parts of ``image`` (H, W, 3).
+    def columns(self, width: int) -> list[Span]:
+        """Return the columns into which an image ``width`` px wide is cut: each is computed by itself."""
+        ...
 
-        ``levels`` is what the image's numbers are multiplied with to be levels of 255.
+    def column(self, pixels: NDArray[Any], levels: float, column: Span, width: int) -> Iterator[tuple[Tile, Array]]:
+        """Yield the places and results (3, s h, s w), in levels of 255, of the parts of a column as they are ready.
+
+        Args:
+            pixels: (H, w, 3), the image from ``column.start`` to ``column.stop``.
+            levels: what the image's numbers are multiplied with to be levels of 255.
+            column: where the column lies; what is yielded is its core.
+            width: of the image.
         """
         ...
 

@@ -83,15 +83,24 @@ class NcnnEngine:
         Yields:
             each part's place, and its result (3, s h, s w) in levels of 255.
         """
-        traits = self.traits
-        for column in spans(image.shape[1], widest, traits.margin, traits.stride):
-            picture = WholeImage(image, np.float32(levels), column.start, column.stop)
-            for area, block in self._network.run(picture, self._threads):
-                left = max(area.left + column.start, column.core_start)
-                right = min(area.right + column.start, column.core_stop)
-                if left >= right:
-                    continue
-                begin = (left - column.start - area.left) * traits.scale
-                part = block[:, :, begin : begin + (right - left) * traits.scale]
-                place = Tile(Span(area.top, area.bottom, area.top, area.bottom), Span(left, right, left, right))
-                yield place, part
+        for column in self.columns(image.shape[1], widest):
+            yield from self.column(image[:, column.start : column.stop], levels, column, image.shape[1])
+
+    def columns(self, width: int, widest: int = _WIDEST) -> list[Span]:
+        """See :class:`rlfn.inference.engines.base.WholeEngine`."""
+        return spans(width, widest, self.traits.margin, self.traits.stride)
+
+    def column(
+        self, pixels: NDArray[Any], levels: float, column: Span, width: int
+    ) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        """See :class:`rlfn.inference.engines.base.WholeEngine`."""
+        scale = self.traits.scale
+        picture = WholeImage(pixels, np.float32(levels), column.start, width)
+        for area, block in self._network.run(picture, self._threads):
+            left = max(area.left + column.start, column.core_start)
+            right = min(area.right + column.start, column.core_stop)
+            if left >= right:
+                continue
+            begin = (left - column.start - area.left) * scale
+            part = block[:, :, begin : begin + (right - left) * scale]
+            yield Tile(Span(area.top, area.bottom, area.top, area.bottom), Span(left, right, left, right)), part

@@ -1,0 +1,272 @@
+"""What is left to do: every output's name, every conflict, and what an earlier run has done already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.errors import OptionError, OutputError, listing, setting
+from rlfn.images.formats import format_for
+from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.inference.sizing import Wanted, picks
+from rlfn.jobs.bulk.manifest import import_arrow, schema
+from rlfn.jobs.bulk.sources import Found, Options
+from rlfn.jobs.bulk.stores import Store
+from rlfn.jobs.record import Settings
+from rlfn.models import catalog
+from rlfn.models.reference import Reference
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_AT_ONCE = 10_000
+"""So many rows of Arrow's are Python objects at a time."""
+
+
+@dataclass(frozen=True)
+class BulkEntry:
+    """One picture's way.
+
+    Attributes:
+        key: its name in the source.
+        path: where it lies, with the protocol.
+        output: the name of its output below the destination.
+        options: an index of the settings.
+        bytes: the input's size, 0 where nobody told it.
+        stamp: the input's version as the source tells it.
+        attempts: how often it was tried before.
+        input_sha256, output_sha256: what the manifest says, where that is to be checked.
+    """
+
+    key: str
+    path: str
+    output: str
+    options: int
+    bytes: int
+    stamp: str
+    attempts: int = 0
+    input_sha256: str = ""
+    output_sha256: str = ""
+
+
+class Todo:
+    """The pictures of a source, and which of them are left to do.
+
+    Args:
+        found: the pictures.
+        settings: how they are treated, one for each of ``found.options``.
+        output: where results go.
+        keep_suffix: keep the inputs' suffixes in the names.
+
+    Attributes:
+        table: what was found, with a column ``output``, null where the key makes no name.
+        refused: why, by the row's number.
+        left, done: numbers of the rows that are left to do and that are done.
+        digests: a hash of each of the settings.
+
+    Raises:
+        OutputError: two pictures would be written to one file, or an input would be replaced.
+    """
+
+    def __init__(self, found: Found, settings: Sequence[Settings], output: Store, *, keep_suffix: bool) -> None:
+        arrow = import_arrow()
+        self.digests = [digest(one) for one in settings]
+        suffixes = [one.format or "png" for one in settings]
+        kinds = found.table.column("options").to_pylist()
+        self.refused: dict[int, OutputError] = {}
+        names: list[str | None] = []
+        for place, (key, kind) in enumerate(zip(found.table.column("key").to_pylist(), kinds, strict=True)):
+            try:
+                names.append(output_name(key, suffixes[kind], keep_suffix=keep_suffix))
+            except OutputError as error:
+                self.refused[place] = error
+                names.append(None)
+        self.table: pa.Table = found.table.append_column("output", arrow.array(names, arrow.string()))
+        _check_names(self.table, output)
+        self._named = np.array([name is not None for name in names], bool)
+        self.left: NDArray[np.int64] = np.flatnonzero(self._named)
+        self.done: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._attempts = np.zeros(len(names), np.int64)
+        self._rows: NDArray[np.int64] = np.full(len(names), -1)
+        self._manifest: pa.Table = schema().empty_table()
+
+    def skip(self, manifest: pa.Table, sizes: pa.Table) -> None:
+        """Leave out what was done: recorded, of the same input and settings, and there in its whole size.
+
+        Args:
+            manifest: the rows of earlier runs.
+            sizes: ``name`` and ``bytes`` of the files in the destination.
+        """
+        self._manifest = manifest
+        compute = import_arrow().compute
+        row = compute.index_in(self.table.column("key"), manifest.column("key"))
+        known = row.is_valid().to_numpy(zero_copy_only=False)
+        self._rows = row.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        places = self._rows[known]
+        attempts = manifest.column("attempts").to_numpy()
+        self._attempts[known] = np.where(_column(manifest, "status")[places] == "failed", attempts[places], 0)
+        lies = compute.index_in(self.table.column("output"), sizes.column("name")).fill_null(-1)
+        lies = lies.to_numpy(zero_copy_only=False).astype(np.int64)
+        there = np.where(lies >= 0, np.append(sizes.column("bytes").to_numpy(), -1)[lies], -1)
+        digests = np.array(self.digests, object)[self.table.column("options").to_numpy()]
+        stamps, versions = _column(self.table, "stamp"), _column(manifest, "input_stamp")
+        good = np.zeros(len(known), bool)
+        good[known] = (
+            (_column(manifest, "status")[places] == "done")
+            & (_column(manifest, "settings")[places] == digests[known])
+            & (_column(manifest, "output")[places] == _column(self.table, "output")[known])
+            & (manifest.column("output_bytes").to_numpy()[places] == there[known])
+            & ((stamps[known] == versions[places]) | (stamps[known] == ""))
+        )
+        self.left, self.done = np.flatnonzero(~good & self._named), np.flatnonzero(good)
+
+    def unrecorded(self, sizes: pa.Table) -> list[str]:
+        """Return the outputs that lie in the destination already."""
+        compute = import_arrow().compute
+        there = compute.is_in(self.table.column("output"), sizes.column("name"))
+        found: list[str] = self.table.column("output").filter(there).to_pylist()
+        return found
+
+    def refused_entry(self, place: int) -> BulkEntry:
+        """Return a picture whose key makes no name."""
+        row = self.table.slice(place, 1).to_pylist()[0]
+        return BulkEntry(**{**row, "output": ""})
+
+    def entries(self, places: NDArray[np.int64], *, check: bool = False) -> Iterator[BulkEntry]:
+        """Yield pictures by their options, the largest files first: what is small fills the cores at the end.
+
+        Args:
+            places: which.
+            check: tell the hashes of inputs and outputs as well.
+        """
+        sizes = self.table.column("bytes").to_numpy()[places]
+        kinds = self.table.column("options").to_numpy()[places]
+        ordered = places[np.lexsort((-sizes, kinds))]
+        for start in range(0, len(ordered), _AT_ONCE):
+            part = ordered[start : start + _AT_ONCE]
+            for place, row in zip(part, self.table.take(part).to_pylist(), strict=True):
+                row["attempts"] = int(self._attempts[place])
+                known = int(self._rows[place])
+                if check and known >= 0:
+                    for name in ("input_sha256", "output_sha256"):
+                        row[name] = self._manifest.column(name)[known].as_py()
+                yield BulkEntry(**row)
+
+
+def settings_for(base: Settings, options: Sequence[Options]) -> list[Settings]:
+    """Return the settings for each of the options that pictures have of their own.
+
+    The engine is chosen once for all, so that every machine computes alike.
+
+    Raises:
+        OptionError, ModelError, MissingExtraError: no picture could be enlarged with them.
+    """
+    made, pool = [], UpscalerPool()
+    for own in options:
+        asked = dict(own)
+        size = {name: asked.pop(name) for name in ("scale", "width", "height") if name in asked}
+        how: dict[str, Any] = {name: asked.pop(name) for name in ("model", "restore") if name in asked}
+        try:
+            if size:
+                how["wanted"] = Wanted(**size)
+            if "format" in asked:
+                asked["format"] = format_for(f".{asked['format'].removeprefix('.')}").name
+            enlarge = Enlarger(replace(base.enlarge, **how), pool).suited(None).options
+            made.append(replace(base, enlarge=enlarge, overwrite=True, **asked))
+        except OptionError as error:
+            if not own:
+                raise
+            said = listing(f"{name} {value}" for name, value in own)
+            raise OptionError(f"The list has pictures with {said}: {error.template}") from error
+    return made
+
+
+def digest(settings: Settings) -> str:
+    """Return a hash of all that a result follows from, besides the input: the options and the model's weights."""
+    enlarge = settings.enlarge
+    facts = {
+        "wanted": [enlarge.wanted.scale, enlarge.wanted.width, enlarge.wanted.height],
+        "weights": _weights(enlarge.model),
+        "options": {
+            name: str(value)
+            for name, value in sorted(vars(enlarge).items())
+            if name not in ("wanted", "model", "engine", "threads")
+        },
+        "format": settings.format or "png",
+        "quality": settings.quality,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def output_name(key: str, suffix: str, *, keep_suffix: bool) -> str:
+    """Return the name of a picture's output.
+
+    >>> output_name("a/b.jpg", "png", keep_suffix=False)
+    'a/b.png'
+    >>> output_name("a/b.jpg", "png", keep_suffix=True)
+    'a/b.jpg.png'
+
+    Raises:
+        OutputError: the key would leave the destination.
+    """
+    path = PurePosixPath(key)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise OutputError(
+            f"The key {key!r} names nothing below a folder. Allowed: names without a leading / and without '..'."
+        )
+    return f"{path}.{suffix}" if keep_suffix else str(path.with_name(f"{path.stem}.{suffix}"))
+
+
+def _weights(model: Any) -> str:
+    """Return a hash of the weights that may be used for what a user calls a model."""
+    if picks(model) or Reference(model).packaged is not None:
+        photo = catalog.photo_families()
+        family = model if model in catalog.families() else None
+        if model is not None and family is None:
+            family = catalog.models()[model].family
+        files = [
+            (one.name, file.format, file.precision, file.sha256)
+            for one in catalog.models().values()
+            if family is None or one.family in (family, photo.get(family))
+            for file in one.files
+        ]
+        return hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()
+    with open(model, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def _check_names(table: pa.Table, output: Store) -> None:
+    compute = import_arrow().compute
+    counts = compute.value_counts(table.column("output").combine_chunks())
+    counts = counts.filter(compute.greater(counts.field("counts"), 1))
+    if len(counts):
+        clashes = counts.field("values").to_pylist()
+        told = []
+        for name in clashes[:20]:
+            keys = table.column("key").filter(compute.equal(table.column("output"), name)).to_pylist()
+            told.append(f"{' and '.join(keys[:3])} ({name})")
+        more = f", and {len(clashes) - 20} more" if len(clashes) > 20 else ""
+        raise OutputError(
+            f"Several pictures would be written to one file: {listing(told)}{more}. Every picture needs a name of "
+            f"its own: {setting('keep_suffix')} keeps the inputs' suffixes in the names, or give a list with a column "
+            "key."
+        )
+    start = output.shown(output.root)
+    full = compute.binary_join_element_wise(start, table.column("output"), "/")
+    replaced = table.column("path").filter(compute.is_in(table.column("path"), full))
+    if len(replaced):
+        raise OutputError(
+            f"{replaced[0].as_py()} would be replaced by a result. Inputs are never overwritten: name another "
+            "destination."
+        )
+
+
+def _column(table: pa.Table, name: str) -> NDArray[Any]:
+    return np.array(table.column(name).to_pylist(), object)

@@ -1,0 +1,188 @@
+"""THE table of what a client may ask for: read from queries and forms, described in OpenAPI, worded in errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlfn.errors import OptionError, unknown
+from rlfn.images.formats import WRITABLE, check_quality, format_for
+from rlfn.inference.enlarge import EnlargeOptions, Enlarger
+from rlfn.inference.sizing import Wanted
+from rlfn.models import catalog
+from rlfn.serve.settings import ServeSettings
+
+PICTURE = "picture"
+"""The field of a form that holds the picture."""
+
+
+def _model_names() -> tuple[str, ...]:
+    return (*catalog.families(), *catalog.models())
+
+
+def _number(text: str) -> float:
+    return float(text)
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}[text.lower()]
+
+
+@dataclass(frozen=True)
+class RequestField:
+    """One field: its name, how its text is read, what JSON schema calls it, and what it is for."""
+
+    name: str
+    read: Callable[[str], Any]
+    schema: dict[str, Any]
+    about: str
+    example: Any
+    kind: str = ""
+    names: Callable[[], Iterable[str]] | None = field(default=None)
+
+
+_ROWS = (
+    RequestField(
+        "scale",
+        _number,
+        {"type": "number", "exclusiveMinimum": 0},
+        "Any factor up to the model's; below it the result is reduced with bicubic.",
+        2,
+        "a number, such as 2 or 2.5",
+    ),
+    RequestField(
+        "width",
+        int,
+        {"type": "integer", "minimum": 1},
+        "Width wanted in px, in place of scale; alone it keeps the proportions.",
+        1920,
+        "a whole number of pixels",
+    ),
+    RequestField(
+        "height",
+        int,
+        {"type": "integer", "minimum": 1},
+        "Height wanted in px, in place of scale; alone it keeps the proportions.",
+        1080,
+        "a whole number of pixels",
+    ),
+    RequestField(
+        "model",
+        str,
+        {"type": "string"},
+        "A packaged model, or a family for its model that fits the size; GET v1/models lists them.",
+        "rlfn-xs",
+        names=_model_names,
+    ),
+    RequestField(
+        "precision",
+        str,
+        {"type": "string"},
+        "How the model is computed; auto: the fastest here that loses next to nothing.",
+        "fp32",
+        names=lambda: ("auto", *catalog.PRECISIONS),
+    ),
+    RequestField(
+        "restore",
+        str,
+        {"type": "string"},
+        "How strongly noise and traces of lossy coding are removed: off, 0 to 1, or auto, by the picture.",
+        "auto",
+    ),
+    RequestField(
+        "self_ensemble",
+        _flag,
+        {"type": "boolean"},
+        "Average over the eight flips and rotations: slightly better, 8 times slower.",
+        False,
+        "true or false",
+    ),
+    RequestField(
+        "wrap",
+        _flag,
+        {"type": "boolean"},
+        "The picture is a tile of a seamless texture: its borders continue on the opposite side.",
+        False,
+        "true or false",
+    ),
+    RequestField(
+        "keep_hidden",
+        _flag,
+        {"type": "boolean"},
+        "Colours under transparent pixels are enlarged as they are: alpha is a mask of another meaning.",
+        False,
+        "true or false",
+    ),
+    RequestField(
+        "format",
+        str,
+        {"type": "string"},
+        "Of the result; without it what Accept names, else the picture's own, else png.",
+        "webp",
+        names=lambda: WRITABLE,
+    ),
+    RequestField(
+        "quality",
+        int,
+        {"type": "integer", "minimum": 1, "maximum": 100},
+        "1 to 100, of lossy formats.",
+        90,
+        "a whole number from 1 to 100",
+    ),
+)
+
+FIELDS: dict[str, RequestField] = {row.name: row for row in _ROWS}
+"""Every field but the picture itself, by name."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client asked for, checked as far as that goes without the picture."""
+
+    enlarge: EnlargeOptions
+    format: str | None
+    quality: int | None
+
+
+def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> Asked:
+    """Read a client's fields.
+
+    Args:
+        given: (name, text) from the query and the form.
+        settings: the operator's, which decide about engine, threads and tiles.
+
+    Raises:
+        OptionError: a field that there is not, one that was given twice, or a value that is not allowed.
+    """
+    found: dict[str, Any] = {}
+    for name, text in given:
+        if name not in FIELDS:
+            raise unknown("field", name, (PICTURE, *FIELDS))
+        if name in found:
+            raise OptionError(f"The field '{name}' was given twice. Give it once.")
+        found[name] = _value(FIELDS[name], text)
+    format, quality = found.pop("format", None), found.pop("quality", None)
+    check_quality(quality)
+    wanted = Wanted(found.pop("scale", None), found.pop("width", None), found.pop("height", None))
+    options = EnlargeOptions(wanted, engine=settings.engine, threads=settings.threads, tile=settings.tile, **found)
+    Enlarger(options)  # refuses what no picture could be enlarged with
+    return Asked(options, None if format is None else format_for(f".{format.removeprefix('.')}").name, quality)
+
+
+def _value(row: RequestField, text: str) -> Any:
+    text = text.strip()
+    if row.name == "model" and text not in _model_names():  # a path is no name: clients name no files
+        raise unknown("packaged model or family", text, _model_names())
+    try:
+        return row.read(text)
+    except (ValueError, KeyError):
+        raise OptionError(f"The field '{row.name}' was given as {text[:60]!r}. Allowed: {row.kind}.") from None
+
+
+def as_field(name: str, value: str | None) -> str:
+    """Word a setting for an HTTP client: its own fields by name, what is the operator's as the server's flag."""
+    if name in FIELDS or name == PICTURE:
+        return f"'{name}'" if value is None else f"{name}={value}"
+    flag = f"the server's --{name.replace('_', '-')}"
+    return flag if value is None else f"{flag} {value}"

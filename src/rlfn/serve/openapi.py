@@ -1,0 +1,221 @@
+"""The OpenAPI document, written from the tables of fields, formats and problems."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from rlfn import __version__
+from rlfn.serve.answers import DETAILS
+from rlfn.serve.fields import FIELDS, PICTURE, RequestField
+from rlfn.serve.media import MIXED, titles
+from rlfn.serve.problems import CODES
+from rlfn.serve.settings import ServeSettings
+
+_EXAMPLE_DETAILS = {
+    "input_size": [640, 360],
+    "output_size": [1280, 720],
+    "format": "webp",
+    "model": "rlfn-xs-x2",
+    "engine": "onnxruntime",
+    "precision": "fp32",
+    "restore": 0.0,
+    "restore_reason": "no traces of coding or noise",
+    "warnings": ["EXIF of 70,000 bytes dropped: WebP holds 65,533"],
+    "seconds": 0.1234,
+    "cached": False,
+}
+_EXAMPLE_JOB = {"id": "s3cr3t-and-unguessable", "status": "running", "progress": 0.25}
+
+
+def document(settings: ServeSettings) -> dict[str, Any]:
+    """Return the document for a server."""
+    found: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "rlfn",
+            "version": __version__,
+            "summary": "Make pictures larger and sharper.",
+            "description": "A picture goes in, a larger one comes out, with its metadata. Results are not stored: a "
+            "job's is forgotten once it was fetched.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": ".."}],
+        "paths": _paths(),
+        "components": {"schemas": _schemas()},
+    }
+    if settings.keys:
+        found["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        found["security"] = [{"bearer": []}, {"key": []}]
+    return found
+
+
+@cache
+def _paths() -> dict[str, Any]:
+    job = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    state = {"application/json": {"schema": _ref("Job"), "example": _EXAMPLE_JOB}}
+    event = f"event: running\ndata: {json.dumps(_EXAMPLE_JOB)}\n\n"
+    stream = {"text/event-stream": {"schema": {"type": "string"}, "example": event}}
+    sent = ("bad_request", "timeout", "too_large", "media_type", "option", "busy", "memory", "lost")
+    return {
+        "/v1/upscale": {
+            "post": _operation("Enlarge a picture and wait for it", "upscale", {"200": _picture()}, sent, body=True)
+        },
+        "/v1/jobs": {
+            "post": _operation(
+                "Enlarge a picture and fetch it later",
+                "addJob",
+                {
+                    "202": {
+                        "description": "The job.",
+                        "headers": {"Location": {"schema": {"type": "string"}}},
+                        "content": state,
+                    }
+                },
+                sent,
+                body=True,
+            )
+        },
+        "/v1/jobs/{id}": {
+            "parameters": [job],
+            "get": _operation(
+                "How far a job is; as server-sent events with Accept: text/event-stream",
+                "job",
+                {"200": {"description": "Its state.", "content": state | stream}},
+                ("not_found",),
+            ),
+            "delete": _operation(
+                "Cancel a job and forget it", "dropJob", {"204": {"description": "It is gone."}}, ("not_found",)
+            ),
+        },
+        "/v1/jobs/{id}/result": {
+            "parameters": [job],
+            "get": _operation(
+                "Fetch a job's picture; then it is forgotten",
+                "result",
+                {"200": _picture()},
+                ("not_found", "not_ready", "cancelled", "picture"),
+            ),
+        },
+        "/v1/models": {"get": _operation("Models, formats and limits", "models", _json("What there is."))},
+        "/healthz": {
+            "get": _operation(
+                "Whether it takes pictures", "health", _json("It does."), ("going_down",), open_to_all=True
+            )
+        },
+        "/metrics": {
+            "get": _operation(
+                "Numbers for Prometheus", "metrics", {"200": {"description": "Text.", "content": {"text/plain": {}}}}
+            )
+        },
+    }
+
+
+def _operation(
+    summary: str,
+    name: str,
+    answers: dict[str, Any],
+    problems: tuple[str, ...] = (),
+    *,
+    body: bool = False,
+    open_to_all: bool = False,
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"summary": summary, "operationId": name, "responses": dict(answers)}
+    for code in problems:
+        status, title = CODES[code]
+        row = found["responses"].setdefault(
+            str(status), {"description": "", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+        )
+        row["description"] = f"{row['description']} {title}.".strip()
+        if status in (429, 503):
+            row["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    if open_to_all:
+        found["security"] = []
+    if body:
+        key: dict[str, Any] = {"name": "Idempotency-Key", "in": "header"}
+        key["schema"] = {"type": "string", "maxLength": 200}
+        key["description"] = "A second request with the same key joins the first one."
+        found["parameters"] = [*map(_parameter, FIELDS.values()), key]
+        found["requestBody"] = {"required": True, "content": _request()}
+    return found
+
+
+def _request() -> dict[str, Any]:
+    properties: dict[str, Any] = {PICTURE: {"type": "string", "format": "binary"}}
+    properties |= {row.name: _schema(row) | {"description": row.about} for row in FIELDS.values()}
+    form = {"type": "object", "required": [PICTURE], "properties": properties}
+    return {
+        "multipart/form-data": {"schema": form, "example": {PICTURE: "(the file)", "scale": 2, "format": "webp"}},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "image/*": {"schema": {"type": "string", "format": "binary"}},
+    }
+
+
+def _parameter(row: RequestField) -> dict[str, Any]:
+    return {"name": row.name, "in": "query", "description": row.about, "schema": _schema(row), "example": row.example}
+
+
+def _schema(row: RequestField) -> dict[str, Any]:
+    return row.schema | ({"enum": list(row.names())} if row.names is not None else {})
+
+
+def _picture() -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary"}
+    content: dict[str, Any] = {str(row["media_type"]): {"schema": binary} for row in titles()}
+    content[MIXED] = {"schema": binary | {"description": "Details as JSON, then the picture."}}
+    about = f"What computed it and what was lost, as JSON; with Accept: {MIXED} it comes before the picture instead."
+    details = {"application/json": {"schema": _ref("Details"), "example": _EXAMPLE_DETAILS}}
+    return {
+        "description": "The picture.",
+        "headers": {DETAILS: {"description": about, "content": details}},
+        "content": content,
+    }
+
+
+def _json(about: str) -> dict[str, Any]:
+    return {"200": {"description": about, "content": {"application/json": {"schema": {"type": "object"}}}}}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _schemas() -> dict[str, Any]:
+    size: dict[str, Any] = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
+    size["description"] = "Width and height in px."
+    text, number = {"type": "string"}, {"type": "number"}
+    details: dict[str, Any] = dict.fromkeys(("format", "model", "engine", "precision", "restore_reason"), text)
+    details |= {"input_size": size, "output_size": size, "restore": number, "seconds": number}
+    details |= {"warnings": {"type": "array", "items": text}, "cached": {"type": "boolean"}}
+    status = {"type": "string", "enum": ["waiting", "running", "done", "failed", "cancelled"]}
+    return {
+        "Problem": {
+            "type": "object",
+            "description": "RFC 9457.",
+            "required": ["title", "status", "code", "detail"],
+            "properties": {
+                "title": text,
+                "status": {"type": "integer"},
+                "code": {"type": "string", "enum": list(CODES)},
+                "detail": text,
+            },
+        },
+        "Details": {"type": "object", "properties": details},
+        "Job": {
+            "type": "object",
+            "required": ["id", "status", "progress"],
+            "properties": {
+                "id": text,
+                "status": status,
+                "progress": {"type": "number", "minimum": 0, "maximum": 1},
+                "ahead": {"type": "integer", "description": "Pictures that wait before this one."},
+                "details": _ref("Details"),
+                "bytes": {"type": "integer"},
+                "problem": _ref("Problem"),
+            },
+        },
+    }

@@ -1,0 +1,128 @@
+/** The backend that sends pictures to a server of rlfn: see page.js for what a backend is. */
+
+const sleep = (seconds, signal) => new Promise((resolve, reject) => {
+  const stop = () => reject(new DOMException("Cancelled", "AbortError"));
+  if (signal?.aborted) stop();
+  const timer = setTimeout(resolve, seconds * 1000);
+  signal?.addEventListener("abort", () => { clearTimeout(timer); stop(); }, { once: true });
+});
+
+const UNREACHABLE = "The server does not answer. Check that it runs, and try again.";
+const TRIES = 20;
+
+/** Yield { event, data } of a stream of server-sent events. */
+export async function* serverEvents(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text += value;
+    const blocks = text.split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const found = { event: "message", data: "" };
+      for (const line of block.split("\n")) {
+        const [, name, rest] = line.match(/^(\w+): ?(.*)$/) ?? [];
+        if (name === "event" || name === "data") found[name] = rest;
+      }
+      if (found.data) yield found;
+    }
+  }
+}
+
+export class HttpBackend {
+  /** key: () => the visitor's key; keyNeeded: called where the server wants one; offered: called with its offer. */
+  constructor({ key = () => "", keyNeeded = () => {}, offered = () => {}, base = "" } = {}) {
+    Object.assign(this, { key, keyNeeded, offered, base });
+  }
+
+  async offer() {
+    const offer = await (await this.#call("v1/models")).json();
+    this.offered(offer);
+    // while one is worked on, the next is on its way
+    return { families: offer.families, formats: offer.formats, atOnce: offer.limits.at_once + 1, limits: offer.limits };
+  }
+
+  async run(file, options, { onState, signal }) {
+    const job = await this.#submit(file, options, { onState, signal });
+    const address = `v1/jobs/${job.id}`;
+    try {
+      const last = await this.#follow(address, job, { onState, signal });
+      if (last.status !== "done") throw new Error(last.problem?.detail ?? "The server gave the picture up. Send it again.");
+      const answer = await this.#call(`${address}/result`, { signal });
+      return this.#result(last.details, await answer.blob());
+    } catch (error) {
+      if (signal.aborted) {
+        this.#call(address, { method: "DELETE", keepalive: true }).catch(() => {});
+        throw new DOMException("Cancelled", "AbortError");
+      }
+      throw error;
+    }
+  }
+
+  /** Send the picture; where the server has no room, wait as long as it says. */
+  async #submit(file, options, { onState, signal }) {
+    const key = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+    for (let round = 1; ; round++) {
+      const form = new FormData();
+      for (const [name, value] of Object.entries(options)) if (value !== undefined) form.append(name, String(value));
+      form.append("picture", file);
+      onState({ stage: "waiting", share: 0 });
+      try {
+        return await (await this.#call("v1/jobs", { method: "POST", body: form, signal, headers: { "Idempotency-Key": key } })).json();
+      } catch (error) {
+        if (!error.retryAfter || round >= TRIES) throw error;
+        await sleep(error.retryAfter, signal);
+      }
+    }
+  }
+
+  /** Follow a job to its end; where the stream breaks, take it up again. */
+  async #follow(address, job, { onState, signal }) {
+    let last = job;
+    for (let broken = 0; broken < 5; broken++) {
+      if (["done", "failed", "cancelled"].includes(last.status)) return last;
+      try {
+        const answer = await this.#call(address, { signal, headers: { Accept: "text/event-stream" } });
+        for await (const { data } of serverEvents(answer.body)) {
+          last = JSON.parse(data);
+          if (last.status === "waiting" || last.status === "running") {
+            onState({ stage: last.status, share: last.progress, ahead: last.ahead ?? 0 });
+            broken = 0;
+          }
+        }
+      } catch (error) {
+        if (signal.aborted || error.status) throw error;
+      }
+      if (!["done", "failed", "cancelled"].includes(last.status)) await sleep(1, signal);
+    }
+    return ["done", "failed", "cancelled"].includes(last.status) ? last : Promise.reject(new Error(UNREACHABLE));
+  }
+
+  #result(details, blob) {
+    const [width, height] = details.output_size;
+    const facts = [details.cached ? "from the cache" : `${details.seconds.toFixed(details.seconds < 10 ? 1 : 0)} s`,
+      details.model, `${details.engine} ${details.precision}`];
+    if (details.restore > 0) facts.push(`restored ${Math.round(details.restore * 100)}% (${details.restore_reason})`);
+    else if (details.restore_reason) facts.push(`not restored (${details.restore_reason})`);
+    return { blob, format: details.format, width, height, facts, warnings: details.warnings };
+  }
+
+  /** fetch with the key; what is no success becomes an Error with the server's sentence. */
+  async #call(address, options = {}) {
+    const headers = { ...options.headers };
+    if (this.key()) headers.Authorization = `Bearer ${this.key()}`;
+    let answer;
+    try {
+      answer = await fetch(this.base + address, { ...options, headers, cache: "no-store" });
+    } catch (error) {
+      throw error.name === "AbortError" ? error : new Error(UNREACHABLE);
+    }
+    if (answer.ok) return answer;
+    const told = await answer.json().catch(() => ({}));
+    if (answer.status === 401) this.keyNeeded();
+    throw Object.assign(new Error(told.detail ?? `The server answered with ${answer.status}.`),
+      { status: answer.status, retryAfter: Number(answer.headers.get("Retry-After")) || 0 });
+  }
+}

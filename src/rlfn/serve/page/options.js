@@ -1,0 +1,81 @@
+/** The form of options: filled from what the backend offers, read into the options of one picture. */
+
+const find = (id) => document.getElementById(id);
+const chosen = () => document.querySelector('input[name="size"]:checked')?.value;
+
+let offered = { families: [], formats: [] };
+
+function option(value, text) {
+  const element = document.createElement("option");
+  element.value = value;
+  element.textContent = text;
+  return element;
+}
+
+/** Fill the lists of models and formats. What was chosen before stays chosen. */
+export function fillOptions(offer) {
+  offered = offer;
+  const [model, format] = [find("model"), find("format")];
+  const kept = [model.value, format.value];
+  model.replaceChildren(...offer.families.map((family) => option(family.name, family.name)));
+  format.replaceChildren(format.options[0], ...offer.formats.map((row) => option(row.name, row.title)));
+  if (kept[0] && offer.families.some((family) => family.name === kept[0])) model.value = kept[0];
+  format.value = kept[1];
+  changed();
+}
+
+/** Keep the form consistent: sizes that a model has, quality where the format has one. */
+export function watchOptions() {
+  find("options").addEventListener("change", changed);
+  find("options").addEventListener("submit", (event) => event.preventDefault());
+}
+
+function changed() {
+  const family = offered.families.find((row) => row.name === find("model").value);
+  const largest = family ? Math.max(...family.scales) : 4;
+  for (const input of document.querySelectorAll('input[name="size"]')) {
+    if (input.value !== "exact") input.disabled = Number(input.value) > largest;
+  }
+  if (document.querySelector('input[name="size"]:checked')?.disabled) {
+    document.querySelector(`input[name="size"][value="${largest}"]`).checked = true;
+  }
+  find("model-hint").textContent = family?.about ?? "";
+  find("exact")?.toggleAttribute("hidden", chosen() !== "exact");
+  const row = offered.formats.find((each) => each.name === find("format").value);
+  find("quality-field").hidden = !row?.lossy;
+  find("quality").placeholder = row?.quality ? String(row.quality) : "";
+}
+
+function whole(id, name, low, high) {
+  const text = find(id).value.trim();
+  if (text === "" && !find(id).validity.badInput) return undefined;
+  const number = Number(text);
+  if (!Number.isInteger(number) || text === "" || number < low || number > high) {
+    throw new RangeError(`${name}: allowed is a whole number from ${low} to ${high.toLocaleString("en")}.`);
+  }
+  return number;
+}
+
+/** Return { options } for a picture, or { problem }: a sentence on what does not fit. */
+export function readOptions() {
+  const options = {};
+  try {
+    if (chosen() === "exact") {
+      options.width = whole("width", "Width", 1, 1_000_000);
+      options.height = whole("height", "Height", 1, 1_000_000);
+      if (options.width === undefined && options.height === undefined) {
+        return { problem: "Give a width or a height in pixels, or choose a factor." };
+      }
+    } else {
+      options.scale = Number(chosen());
+    }
+    if (!find("quality-field").hidden) options.quality = whole("quality", "Quality", 1, 100);
+  } catch (error) {
+    return { problem: error.message };
+  }
+  options.model = find("model").value || undefined;
+  options.restore = find("restore")?.value;
+  options.format = find("format").value || undefined;
+  for (const name of ["self_ensemble", "wrap", "keep_hidden"]) if (find(name)?.checked) options[name] = true;
+  return { options };
+}

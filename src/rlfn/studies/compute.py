@@ -1,0 +1,163 @@
+"""PSNR against compute for RLFN-S x4: the packaged model's stages, the official weights, and a law fitted to them.
+
+Compute is what the training steps multiply and add: three times a forward pass (one forward, two backward) for every LR
+pixel that was seen. A teacher's passes and validation are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rlfn.evaluation.plots import new_figure, write_figure
+from rlfn.models import catalog
+from rlfn.models.variants import get_variant
+from rlfn.networks import build
+from rlfn.networks.counting import count
+from rlfn.studies.report import Cell, Column, StudyPage, Table
+from rlfn.studies.request import PAPER_ITERATIONS, StudyRequest
+
+SETS = ("Set5", "Set14", "B100")
+MODEL = "rlfn-s-x4"
+
+STAGES: tuple[tuple[float, float, float], ...] = (
+    (31.62, 28.19, 27.32),
+    (31.74, 28.28, 27.38),
+    (31.76, 28.30, 27.39),
+    (31.79, 28.32, 27.41),
+    (31.87, 28.39, 27.45),
+    (31.89, 28.40, 27.46),
+    (31.91, 28.41, 27.47),
+)
+"""PSNR on :data:`SETS` after each stage of the packaged model but the last, whose scores are in the manifest."""
+
+OFFICIAL = (32.239, 28.623, 27.581)
+"""The official weights' PSNR on :data:`SETS`, as ``rlfn study results`` measures it."""
+
+PAPER_PIXELS = 3 * PAPER_ITERATIONS * 64 * 64**2
+"""LR pixels that the paper's training sees: three stages of batches of 64 patches of 64 px."""
+
+_SIDE = 64
+_EXPONENTS = np.linspace(0.02, 2.0, 397)
+
+
+@dataclass(frozen=True)
+class Law:
+    """PSNR = limit - span * (compute / unit) ** -exponent, compute in multiply-adds.
+
+    Attributes:
+        limit: dB that no compute exceeds.
+        span: dB below it at one ``unit`` of compute, 1e15 multiply-adds.
+        exponent: how fast it is approached.
+        error: root mean square of what the points differ from it, in dB.
+    """
+
+    limit: float
+    span: float
+    exponent: float
+    error: float
+
+    def at(self, compute: float) -> float:
+        """Return the PSNR in dB that the law predicts."""
+        return float(self.limit - self.span * (compute / 1e15) ** -self.exponent)
+
+
+def fit(points: Sequence[tuple[float, float]]) -> Law:
+    """Fit the law to (compute, PSNR) by least squares: linear in limit and span, a grid of exponents.
+
+    >>> law = fit([(x * 1e15, 30.0 - 2.0 * x**-0.5) for x in (1.0, 4.0, 9.0, 100.0)])
+    >>> f"{law.limit:.2f} {law.span:.2f} {law.exponent:.3f}"
+    '30.00 2.00 0.500'
+    """
+    x = np.array([compute for compute, _ in points]) / 1e15
+    y = np.array([psnr for _, psnr in points])
+    best: Law | None = None
+    for exponent in _EXPONENTS:
+        columns = np.stack([np.ones_like(x), -(x**-exponent)], axis=1)
+        (limit, span), *_ = np.linalg.lstsq(columns, y, rcond=None)
+        error = float(np.sqrt(np.mean((columns @ (limit, span) - y) ** 2)))
+        if best is None or error < best.error:
+            best = Law(float(limit), float(span), float(exponent), error)
+    assert best is not None
+    return best
+
+
+def multiply_adds(variant: str, scale: int) -> float:
+    """Return those of one forward pass for each LR pixel."""
+    return count(build(get_variant(variant), scale), _SIDE, _SIDE).multiply_adds / _SIDE**2
+
+
+def packaged_points() -> list[tuple[str, float, tuple[float, ...]]]:
+    """Return (name, compute, PSNR by set) after every stage of the packaged model."""
+    model = catalog.get_model(MODEL)
+    each = 3.0 * multiply_adds(model.variant, model.scale)
+    scores = [*STAGES, tuple(model.scores[name]["psnr"] for name in SETS)]
+    pixels = np.cumsum([stage["lr_pixels"] for stage in model.chain])
+    return [
+        (f"stage {number}", each * float(seen), found)
+        for number, (seen, found) in enumerate(zip(pixels, scores, strict=True), 1)
+    ]
+
+
+def run(request: StudyRequest) -> bool:
+    """Write the points, the laws and what they predict."""
+    own = packaged_points()
+    official = 3.0 * multiply_adds("rlfn-s", 4) * PAPER_PIXELS
+    points = [*own, ("official weights", official, OFFICIAL)]
+    rows: tuple[tuple[Cell, ...], ...] = tuple((name, f"{compute:.3g}", *found) for name, compute, found in points)
+    columns = (Column(""), Column("multiply-adds"), *(Column(f"{name}, dB", 3) for name in SETS))
+    laws: list[tuple[Cell, ...]] = []
+    lines: dict[str, Law] = {}
+    for index, name in enumerate(SETS):
+        pairs = [(compute, found[index]) for _, compute, found in points]
+        for label, chosen in (("the stages", pairs[:-1]), ("the stages and the official weights", pairs)):
+            law = lines[f"{name}, {label}"] = fit(chosen)
+            spread = [fit([*chosen[:left], *chosen[left + 1 :]]).at(official) for left in range(len(chosen))]
+            between = f"{min(spread):.2f} to {max(spread):.2f}"
+            numbers = (law.limit, law.span, law.exponent, law.error)
+            laws.append((f"{name}: {label}", *numbers, law.at(official), between, OFFICIAL[index]))
+    heads = ("limit, dB", "span, dB", "exponent", "error, dB", "predicted for the paper's budget, dB")
+    further = (Column("without any one point"), Column("official, dB", 3))
+    page = StudyPage(
+        "PSNR against compute",
+        "RLFN-S x4: PSNR = limit - span * (compute / 1e15) ^ -exponent, compute being the multiply-adds of the "
+        "training steps, three times a forward pass for every LR pixel. The paper's budget is three stages of a "
+        "million steps of 64 patches of 64 px.",
+    )
+    times = official / own[-1][1]
+    page.facts["paper's budget"] = f"{official:.3g} multiply-adds, {times:,.0f} times the packaged model's"
+    page.tables = {
+        "points": Table(columns, rows),
+        "laws": Table((Column(""), *(Column(head, 3) for head in heads), *further), tuple(laws)),
+    }
+    page.remarks.append(
+        "The stages after the first learned from the official weights, so that they are not independent of the last "
+        "point, and they differ in rates, batches and data. A law from them is a description; it was not tested on "
+        "another training."
+    )
+    page.figures["compute.png"] = "PSNR on Set14 against compute"
+    shown = {label: law for label, law in lines.items() if label.startswith("Set14")}
+    _draw(points, shown, request.out / "compute.png")
+    page.write(request.out)
+    request.say("\n".join(page.tables["laws"].markdown()))
+    request.say(f"Written to {request.out / 'README.md'}.")
+    return True
+
+
+def _draw(points: Sequence[tuple[str, float, tuple[float, ...]]], laws: Mapping[str, Law], path: Path) -> None:
+    figure = new_figure(6.4, 3.8)
+    axes = figure.add_subplot()
+    computes = [compute for _, compute, _ in points]
+    axes.scatter(computes, [found[SETS.index("Set14")] for *_, found in points], color="C1", s=24, zorder=3)
+    line = np.geomspace(computes[0] / 2.0, computes[-1] * 2.0, 200)
+    for number, (label, law) in enumerate(laws.items()):
+        axes.plot(line, [law.at(x) for x in line], color=f"C{2 * number}", label=label)
+    axes.set_xscale("log")
+    axes.set_xlabel("multiply-adds of the training steps", fontsize=9)
+    axes.set_ylabel("PSNR on Set14, dB", fontsize=9)
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    write_figure(figure, path)

@@ -1,0 +1,108 @@
+"""Differences between two ways of training, paired by seed, and what they say of a claim; standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal
+
+# Student's t, two-sided 95%, for 1 to 30 degrees of freedom
+_T95 = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+
+HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "cannot be told", "not run"
+"""The verdicts on a claim."""
+
+MARGIN = 0.05
+"""dB within which two qualities count as the same."""
+
+Sense = Literal["above", "same", "apart"]
+"""What a claim says of two rows: the first is better, both are as good, or they differ (which a null row must not)."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence about two rows of a table that the rows' numbers can bear out or not.
+
+    Attributes:
+        row: the label of the row that the sentence is about.
+        against: the label of the row that it is compared with.
+        sense: what is said of ``row`` beside ``against``.
+        source: who says so: "the paper", "null" or "asked here".
+    """
+
+    row: str
+    against: str
+    sense: Sense = "above"
+    source: str = "the paper"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The mean of paired differences, its standard error, and its 95% interval by Student's t, all in dB."""
+
+    count: int
+    mean: float
+    error: float
+    low: float
+    high: float
+
+
+def paired(values: Sequence[float], against: Sequence[float]) -> Paired | None:
+    """Return what the differences of two rows, seed by seed, say; None with fewer than two seeds in both.
+
+    >>> found = paired((2.0, 3.0, 4.0), (1.0, 1.0, 1.0))
+    >>> f"{found.mean:.1f} {found.error:.3f} {found.low:.3f} {found.high:.3f}"
+    '2.0 0.577 -0.484 4.484'
+    """
+    differences = [a - b for a, b in zip(values, against, strict=False)]
+    count = len(differences)
+    if count < 2:
+        return None
+    mean, error = fmean(differences), stdev(differences) / math.sqrt(count)
+    reach = _T95[min(count - 1, len(_T95)) - 1] * error
+    return Paired(count, mean, error, mean - reach, mean + reach)
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Return the standard error of the mean; None with fewer than two values."""
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+def judge(sense: Sense, found: Paired | None, margin: float = MARGIN) -> str:
+    """Return the verdict on a claim.
+
+    *above* holds where the whole interval lies above 0, and does not hold where it lies below. *same* holds where the
+    interval lies within ``margin`` of 0, and does not hold where it lies outside. *apart* holds where the interval
+    leaves out 0; that it does not hold can never be shown. Everything else cannot be told, and what has not two seeds
+    in both rows was not run.
+
+    >>> judge("above", paired((1.1, 1.2, 1.3), (1.0, 1.1, 1.21)))
+    'holds'
+    """
+    if found is None:
+        return NOT_RUN
+    if sense == "above":
+        return HOLDS if found.low > 0.0 else FAILS if found.high < 0.0 else OPEN
+    if sense == "same":
+        inside = -margin < found.low and found.high < margin
+        return HOLDS if inside else FAILS if found.low > margin or found.high < -margin else OPEN
+    return HOLDS if found.low > 0.0 or found.high < 0.0 else OPEN
+
+
+def sentence(claim: Claim, values: Mapping[str, Sequence[float]]) -> str:
+    """Return a claim's verdict in words, with the size of the effect, from the numbers of each row's seeds."""
+    found = paired(values.get(claim.row, ()), values.get(claim.against, ()))
+    said = {"above": "is better than", "same": "is as good as", "apart": "differs from"}[claim.sense]
+    text = f"{claim.row} {said} {claim.against}"
+    if found is None:
+        return f"{text}: not run with two seeds or more."
+    return (
+        f"{text}: {judge(claim.sense, found)} ({found.mean:+.3f} dB, 95% interval {found.low:+.3f} to "
+        f"{found.high:+.3f}, {found.count} seeds)."
+    )

@@ -1,0 +1,45 @@
+"""The other processes of a run on several devices or machines, and what happens when one is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from rlfn.errors import TrainingError, setting
+
+if TYPE_CHECKING:
+    from rlfn.training.run import TrainingRun
+
+_TRANSPORTS = ("gloo/transport", "NCCL", "Connection closed by peer", "Connection reset by peer")
+"""What the messages of backends hold that raise plain runtime errors."""
+
+
+@contextmanager
+def losses_told(run: TrainingRun) -> Iterator[None]:
+    """Turn a backend's error about a process that is gone into a sentence with the way on.
+
+    Raises:
+        TrainingError: another process of the run does not answer any more.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        fabric = run.fabric
+        if fabric.world_size == 1 or not _is_of_a_transport(error):
+            raise
+        newest = run.checkpoints.paths()[-1:]
+        saved = f"The newest checkpoint is {newest[0]}. " if newest else ""
+        raise TrainingError(
+            f"Process {fabric.global_rank + 1} of {fabric.world_size} does not reach the others any more: one ended, "
+            f"or its machine did, or the network between. {saved}Go on with {setting('resume', run.out)}, on one "
+            "machine or on several."
+        ) from error
+
+
+def _is_of_a_transport(error: RuntimeError) -> bool:
+    if isinstance(error, torch.distributed.DistError):
+        return True
+    return any(mark in str(error) for mark in _TRANSPORTS)

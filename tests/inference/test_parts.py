@@ -1,0 +1,80 @@
+"""Parts of an image, computed elsewhere and in any order, make the very same image."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rlfn.inference.engines import ENGINES
+from rlfn.inference.parts import Computed, ImagePart
+from rlfn.inference.upscaler import Upscaler
+
+MODEL = "rlfn-s-x2"
+TILED = [name for name in ("onnxruntime", "openvino") if find_spec(ENGINES[name].module)]
+
+
+def noise(*shape: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+
+
+class Elsewhere:
+    """Computes parts the last one first, each after a journey as bytes, and by an upscaler that made one too."""
+
+    def __init__(self, upscaler: Upscaler) -> None:
+        self.away: Upscaler = pickle.loads(pickle.dumps(upscaler))
+        self.parts = 0
+
+    def __call__(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
+        for part in reversed(list(parts)):
+            self.parts += 1
+            yield from self.away.compute(pickle.loads(pickle.dumps(part)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "how"),
+    [((40, 90), {}), ((40, 90, 3), {"self_ensemble": True}), ((60, 50, 4), {"wrap": True}), ((9, 150, 3), {})],
+)
+def test_the_order_and_the_place_do_not_matter(shape: tuple[int, ...], how: dict[str, Any]) -> None:
+    here = Upscaler("rlfn-xs-x2", TILED[0], 1, tile=60)
+    elsewhere = Elsewhere(here)
+    np.testing.assert_array_equal(here.running(elsewhere)(noise(*shape), **how), here(noise(*shape), **how))
+    assert elsewhere.parts > 1
+
+
+@pytest.mark.parametrize("engine", TILED)
+def test_every_engine_of_tiles_can_be_elsewhere(engine: str) -> None:
+    here = Upscaler(MODEL, engine, 1, tile=96)
+    elsewhere = Elsewhere(here)
+    np.testing.assert_array_equal(here.running(elsewhere)(noise(100, 100, 3)), here(noise(100, 100, 3)))
+    assert elsewhere.parts == 4
+
+
+def test_an_engine_of_columns_can_be_elsewhere() -> None:
+    here = Upscaler(MODEL, "ncnn", 2)
+    elsewhere = Elsewhere(here)
+    np.testing.assert_array_equal(here.running(elsewhere)(noise(30, 1500, 3)), here(noise(30, 1500, 3)))
+    assert elsewhere.parts == 2
+
+
+def test_an_upscaler_that_runs_elsewhere_leaves_the_first_as_it_is() -> None:
+    here = Upscaler(MODEL, TILED[0], 1, tile=90)
+
+    def nowhere(parts: Iterable[ImagePart]) -> Iterator[Computed]:
+        raise AssertionError("not asked for")
+
+    made = here.running(nowhere)
+    assert here(noise(20, 20, 3)).shape == (40, 40, 3)
+    assert (made.model, made.engine, made.precision, made.traits) == (
+        here.model,
+        here.engine,
+        here.precision,
+        here.traits,
+    )
+    with pytest.raises(AssertionError, match="not asked for"):
+        made(noise(20, 20, 3))

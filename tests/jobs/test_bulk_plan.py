@@ -1,0 +1,197 @@
+"""Bulk work before it begins: what a source holds, how outputs are named, and what an earlier run has done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pa = pytest.importorskip("pyarrow")
+pytest.importorskip("fsspec")
+import pyarrow.parquet as parquet  # noqa: E402
+
+from rlfn.errors import OptionError, OutputError, PictureError  # noqa: E402
+from rlfn.inference.enlarge import EnlargeOptions  # noqa: E402
+from rlfn.inference.sizing import Wanted  # noqa: E402
+from rlfn.jobs.bulk.manifest import PictureRow, schema  # noqa: E402
+from rlfn.jobs.bulk.sources import Found, find  # noqa: E402
+from rlfn.jobs.bulk.stores import Store  # noqa: E402
+from rlfn.jobs.bulk.todo import Todo, digest, settings_for  # noqa: E402
+from rlfn.jobs.record import Settings  # noqa: E402
+
+FAST = Settings(EnlargeOptions(model="rlfn-xs"))
+
+
+def keys(found: Found) -> list[str]:
+    return found.table.column("key").to_pylist()
+
+
+def files(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+
+
+def test_a_folder_with_all_below_it(tmp_path: Path) -> None:
+    files(tmp_path, "a.jpg", "sub/b.PNG", "sub/notes.txt", ".hidden/c.png", "sub/.d.png", "e.psd", "out/f.png")
+    found = find(str(tmp_path), Store(tmp_path / "out"))
+    assert sorted(keys(found)) == ["a.jpg", "sub/b.PNG"]
+    assert found.others == 1
+    row = found.table.to_pylist()[keys(found).index("sub/b.PNG")]
+    assert row["path"] == str(tmp_path / "sub" / "b.PNG")
+    assert row["bytes"] == len("sub/b.PNG")
+    assert row["stamp"] == f"{(tmp_path / 'sub' / 'b.PNG').stat().st_mtime_ns:x}"
+
+
+def test_one_picture_and_paths(tmp_path: Path) -> None:
+    files(tmp_path, "a.jpg")
+    assert keys(find(str(tmp_path / "a.jpg"), Store(tmp_path / "out"))) == ["a.jpg"]
+    assert keys(find(["s3://b/x/y.png", "/tmp/z.png"], Store(tmp_path / "out"))) == ["b/x/y.png", "tmp/z.png"]
+
+
+def test_lists_of_all_kinds_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg\n\ns3://b/c.png\n")
+    (tmp_path / "list.csv").write_text("path,scale\na.jpg,\ns3://b/c.png,2\n")
+    table = pa.table({"path": ["a.jpg", "s3://b/c.png"], "scale": [None, 2.0], "caption": ["x", "y"]})
+    parquet.write_table(table, tmp_path / "list.parquet")
+    found = {name: find(str(tmp_path / f"list.{name}"), Store("out")) for name in ("txt", "csv", "parquet")}
+    for one in found.values():
+        assert keys(one) == ["a.jpg", "b/c.png"]
+        assert one.table.column("path").to_pylist() == [f"{tmp_path}/a.jpg", "s3://b/c.png"]
+    assert found["txt"].options == [()]
+    assert found["csv"].options == found["parquet"].options == [(), (("scale", 2.0),)]
+    assert found["parquet"].table.column("options").to_pylist() == [0, 1]
+    assert (found["csv"].ignored, found["parquet"].ignored) == ((), ("caption",))
+
+
+def test_a_list_with_keys_sizes_and_versions(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,key,bytes,stamp,format\n/in/a.jpg,one/b.jpg,77,007,webp\n")
+    found = find(str(tmp_path / "list.csv"), Store("out"))
+    row = found.table.to_pylist()[0]
+    assert (row["key"], row["bytes"], row["stamp"]) == ("one/b.jpg", 77, "007")
+    todo = Todo(found, settings_for(FAST, found.options), Store("out"), keep_suffix=False)
+    assert todo.table.column("output").to_pylist() == ["one/b.webp"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("file,scale\na.png,2\n", r"columns file, scale, and none with the pictures' paths\. Name it path"),
+        ("path,scale\na.png,much\n", r"Row 1 of the list has the scale 'much'\. Allowed: a number"),
+        ("path,width\na.png,1.5\n", r"Row 1 of the list has the width '1.5'\. Allowed: a whole number"),
+        ("path,scale\n,2\n", r"Row 1 of the list has no path"),
+        ("path\n", r"names no picture"),
+    ],
+)
+def test_lists_that_make_no_sense(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises((OptionError, PictureError), match=sentence):
+        find(str(tmp_path / "list.csv"), Store("out"))
+
+
+def test_sources_that_hold_nothing(tmp_path: Path) -> None:
+    (tmp_path / "list.parquet").write_bytes(b"no list")
+    files(tmp_path / "in", "notes.txt", "a.psd")
+    out = Store(tmp_path / "out")
+    with pytest.raises(OptionError, match="cannot be read as a list of pictures"):
+        find(str(tmp_path / "list.parquet"), out)
+    with pytest.raises(PictureError, match=r"There are no pictures in .*in\. There are 1 pictures of other kinds"):
+        find(str(tmp_path / "in"), out)
+    with pytest.raises(PictureError, match=r"There is nothing at .*missing"):
+        find(str(tmp_path / "missing"), out)
+    with pytest.raises(OptionError, match="would be its own output"):
+        find(str(tmp_path / "in"), Store(f"{tmp_path}/in/"))
+
+
+def todo_of(tmp_path: Path, *names: str, settings: Settings = FAST, **how: Any) -> Todo:
+    files(tmp_path / "in", *names)
+    found = find(str(tmp_path / "in"), Store(tmp_path / "out"))
+    how = {"keep_suffix": False, **how}
+    return Todo(found, settings_for(settings, found.options), Store(tmp_path / "out"), **how)
+
+
+def test_two_pictures_never_share_an_output(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"a\.(jpg|png) and a\.(jpg|png) \(a\.png\)\. .*keep_suffix"):
+        todo_of(tmp_path, "a.jpg", "a.png", "b.png")
+    todo = todo_of(tmp_path, keep_suffix=True)
+    assert sorted(todo.table.column("output").to_pylist()) == ["a.jpg.png", "a.png.png", "b.png.png"]
+
+
+def test_an_input_is_never_replaced(tmp_path: Path) -> None:
+    found = find([str(tmp_path / "a.png"), str(tmp_path / "b.png")], Store(tmp_path))
+    found.table = found.table.set_column(0, "key", pa.array(["x.png", "a.png"]))
+    with pytest.raises(OutputError, match=r"a\.png would be replaced by a result"):
+        Todo(found, settings_for(FAST, found.options), Store(tmp_path), keep_suffix=False)
+
+
+def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
+    found = find(["s3://b/../../etc/x.png", "s3://b/y.png"], Store(tmp_path))
+    todo = Todo(found, settings_for(FAST, found.options), Store(tmp_path), keep_suffix=False)
+    assert list(todo.left) == [1]
+    assert "'..'" in str(todo.refused[0])
+    assert todo.refused_entry(0).output == ""
+
+
+def row_of(entry: Any, digest: str, size: int) -> PictureRow:
+    return PictureRow(
+        entry.key, entry.path, entry.output, "done", 2, input_stamp=entry.stamp, output_bytes=size, settings=digest
+    )
+
+
+def manifest_of(*rows: PictureRow) -> Any:
+    return pa.Table.from_pylist([row.as_dict() for row in rows], schema())
+
+
+def sizes_of(**sizes: int) -> Any:
+    return pa.table({"name": pa.array([f"{name}.png" for name in sizes], pa.string()), "bytes": list(sizes.values())})
+
+
+def test_what_is_done_is_skipped_and_everything_else_is_not(tmp_path: Path) -> None:
+    todo = todo_of(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", "g.jpg")
+    entries = {entry.key[0]: entry for entry in todo.entries(todo.left)}
+    rows = {name: row_of(entry, todo.digests[0], 10) for name, entry in entries.items()}
+    rows["b"] = replace(rows["b"], input_stamp="another version")
+    rows["c"] = replace(rows["c"], settings="another model")
+    rows["d"] = replace(rows["d"], status="failed")
+    del rows["g"]
+    todo.skip(manifest_of(*rows.values()), sizes_of(a=10, b=10, c=10, d=10, e=9, g=10))  # e is cut short, f is gone
+    assert [entry.key for entry in todo.entries(todo.done)] == ["a.jpg"]
+    left = {entry.key[0]: entry.attempts for entry in todo.entries(todo.left)}
+    assert left == {"b": 0, "c": 0, "d": 2, "e": 0, "f": 0, "g": 0}
+
+
+def test_large_files_come_first(tmp_path: Path) -> None:
+    todo = todo_of(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "in" / "b.jpg").write_bytes(bytes(100))
+    todo = todo_of(tmp_path)
+    assert [entry.key for entry in todo.entries(todo.left)] == ["b.jpg", "a.jpg"]
+    (tmp_path / "in" / "a.jpg").write_bytes(bytes(200))
+    todo = todo_of(tmp_path)
+    assert [entry.key for entry in todo.entries(todo.left)] == ["a.jpg", "b.jpg"]
+
+
+def test_the_digest_knows_what_results_follow_from() -> None:
+    base, same = (settings_for(FAST, [()])[0] for _ in range(2))
+    assert digest(base) == digest(same)
+    assert digest(replace(base, max_pixels=7, enlarge=replace(base.enlarge, threads=3))) == digest(base)
+    others = [
+        replace(base, format="webp"),
+        replace(base, quality=3),
+        replace(base, enlarge=replace(base.enlarge, model="rlfn-s")),
+        replace(base, enlarge=replace(base.enlarge, restore="off")),
+        replace(base, enlarge=replace(base.enlarge, wanted=Wanted(2.0))),
+    ]
+    assert len({digest(one) for one in (base, *others)}) == 6
+
+
+def test_options_of_a_list_change_only_what_they_say() -> None:
+    base = replace(FAST, quality=70)
+    made = settings_for(base, [(), (("scale", 2.0), ("format", "webp")), (("model", "rlfn-s-x3"), ("quality", 5))])
+    assert [one.enlarge.wanted.scale for one in made] == [None, 2.0, None]
+    assert [one.enlarge.model for one in made] == ["rlfn-xs", "rlfn-xs", "rlfn-s-x3"]
+    assert [(one.format, one.quality) for one in made] == [(None, 70), ("webp", 70), (None, 5)]
+    assert all(one.enlarge.engine != "auto" for one in made)
+    with pytest.raises(OptionError, match=r"The list has pictures with scale 99\.0: No packaged model"):
+        settings_for(FAST, [(("scale", 99.0),)])

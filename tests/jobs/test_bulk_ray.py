@@ -1,0 +1,214 @@
+"""Bulk work on a Ray of this machine's: every output whole and equal to that of a batch, whatever ends meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("fsspec")
+pytest.importorskip("ray")
+
+from rlfn.errors import OutputError
+from rlfn.images.files import Picture, write_picture
+from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.jobs.batch import Batch, Settings
+from rlfn.jobs.bulk import crew
+from rlfn.jobs.bulk.crew import Where, cluster
+from rlfn.jobs.bulk.driver import BulkRequest, BulkRun
+from rlfn.jobs.bulk.manifest import PictureRow, read_manifest
+from rlfn.jobs.bulk.stores import Store
+from rlfn.jobs.plan import Naming, make_plan
+from rlfn.models.traits import Traits
+from synthetic import synthetic
+
+FAST = Settings(EnlargeOptions(model="rlfn-xs-x2", threads=1))
+WHERE = Where(workers=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_here(object_store: str) -> Iterator[None]:
+    """Start a Ray with two cores, whose workers know the object store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crew, "default_threads", lambda: 2)
+        patch.setenv("AWS_ENDPOINT_URL", object_store)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        with cluster(WHERE):
+            crew.import_ray().cloudpickle.register_pickle_by_value(sys.modules[__name__])
+            yield
+
+
+def pictures(folder: Path, count: int) -> Path:
+    for number in range(count):
+        path = folder / ("sub" if number % 3 else "") / f"{number}.{'jpg' if number % 2 else 'png'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(Picture(synthetic(16 + 5 * number, 40, seed=number)), path)
+    return folder
+
+
+def batch_outputs(source: Path, target: Path, settings: Settings = FAST) -> dict[str, bytes]:
+    """Return what ``rlfn upscale`` makes of a folder, by name."""
+    plan = make_plan([str(source)], str(target), Naming("x2", recursive=True))
+    list(Batch(settings).run(plan.jobs))
+    return outputs(str(target))
+
+
+def outputs(place: str) -> dict[str, bytes]:
+    store = Store(place)
+    names = [found.name for found in store.files() if not found.name.startswith("_manifest/")]
+    return {name: store.read(store.path(name)) for name in names}
+
+
+def run(source: Path | str, target: Path | str, **how: Any) -> tuple[BulkRun, list[PictureRow]]:
+    how = {"settings": FAST, "where": WHERE, **how}
+    made = BulkRun(BulkRequest(str(source), str(target), **how))
+    return made, list(made.rows())
+
+
+def statuses(place: str) -> dict[str, str]:
+    table = read_manifest(f"{place}/_manifest")
+    assert len(set(table.column("key").to_pylist())) == table.num_rows
+    return dict(zip(table.column("key").to_pylist(), table.column("status").to_pylist(), strict=True))
+
+
+def test_a_folder_is_done_once_and_a_rerun_does_what_is_missing(tmp_path: Path) -> None:
+    source, target = pictures(tmp_path / "in", 7), tmp_path / "out"
+    (source / "bad.png").write_bytes(b"no")
+    wanted = batch_outputs(source, tmp_path / "batch")
+    first, rows = run(source, target)
+    assert outputs(str(target)) == wanted
+    assert len(rows) == 8
+    assert (first.tally.done, first.tally.failed, first.tally.skipped) == (7, 1, 0)
+    assert statuses(str(target))["bad.png"] == "failed"
+
+    write_picture(Picture(synthetic(30, 30, seed=99)), source / "0.png")
+    (target / "sub" / "1.png").unlink()
+    (target / "sub" / "2.png").write_bytes(b"cut short")
+    again, rows = run(source, target)
+    assert {row.key: (row.status, row.attempts) for row in rows} == {
+        "0.png": ("done", 1),
+        "sub/1.jpg": ("done", 1),
+        "sub/2.png": ("done", 1),
+        "bad.png": ("failed", 2),
+    }
+    assert (again.tally.skipped, again.tally.total) == (4, 8)
+    assert outputs(str(target)) == batch_outputs(source, tmp_path / "again")
+
+
+@pytest.mark.heavy
+def test_verifying_makes_anew_what_is_not_as_recorded(tmp_path: Path) -> None:
+    source, target = pictures(tmp_path / "in", 5), tmp_path / "out"
+    wanted = batch_outputs(source, tmp_path / "batch")
+    run(source, target)
+    damaged = bytearray((target / "3.png").read_bytes())
+    damaged[-20] ^= 1
+    (target / "3.png").write_bytes(damaged)
+    assert run(source, target)[1] == []
+    checked, rows = run(source, target, verify=True)
+    assert [row.key for row in rows] == ["3.jpg"]
+    assert (checked.tally.skipped, checked.tally.done) == (4, 1)
+    assert outputs(str(target)) == wanted
+
+
+def test_from_bucket_to_bucket_with_workers_killed(tmp_path: Path, bucket: str) -> None:
+    local = pictures(tmp_path / "in", 8)
+    source = Store(f"{bucket}/in")
+    for path in local.rglob("*.*"):
+        source.put(path.relative_to(local).as_posix(), path.read_bytes())
+    made = BulkRun(BulkRequest(f"{bucket}/in", f"{bucket}/out", FAST, WHERE))
+    killed = set()
+    rows = []
+    for row in made.rows():
+        rows.append(row.key)
+        pid = int(row.worker.split(":")[1])
+        if len(killed) < 2 and pid not in killed:
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+    assert sorted(rows) == sorted(one.name for one in source.files())
+    assert outputs(f"{bucket}/out") == batch_outputs(local, tmp_path / "batch")
+    assert set(statuses(f"{bucket}/out").values()) == {"done"}
+    assert run(f"{bucket}/in", f"{bucket}/out")[1] == []
+
+
+class DeadlyEngine:
+    """Repeats pixels, and ends its process where a picture is 33 px high."""
+
+    name = "deadly"
+    precision = "fp32"
+    takes_grid = False
+    traits = Traits("deadly", scale=2, min_side=4, margin=12, stride=6)
+
+    def __call__(self, lr: NDArray[np.float32], grid: object = None) -> NDArray[np.float32]:
+        if lr.shape[2] == 33:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return lr.repeat(2, axis=2).repeat(2, axis=3)
+
+
+@pytest.mark.heavy
+def test_a_picture_that_no_worker_survives_is_a_row_and_the_others_are_done(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(30, 37):
+        pixels = random.integers(0, 256, (number, 50, 3), np.uint8)
+        write_picture(Picture(pixels), folder / f"{number}.png")
+    settings = Settings(EnlargeOptions(engine=DeadlyEngine()))
+    made, rows = run(folder, tmp_path / "out", settings=settings)
+    assert (made.tally.done, made.tally.failed) == (6, 1)
+    lost = next(row for row in rows if row.status == "failed")
+    assert (lost.key, lost.attempts) == ("33.png", 3)
+    assert lost.error.startswith("Each of 3 workers that had it ended without a word")
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("ncnn", marks=pytest.mark.heavy)])
+def test_a_giant_by_two_workers_has_the_bits_of_one(tmp_path: Path, engine: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_picture(Picture(synthetic(20, 1500)), folder / "wide.png")
+    model = "rlfn-s-x2" if engine == "ncnn" else "rlfn-xs-x2"
+    settings = replace(FAST, enlarge=replace(FAST.enlarge, model=model, engine=engine))
+    _, rows = run(folder, tmp_path / "out", settings=settings, giant=10_000)
+    assert [row.status for row in rows] == ["done"]
+    assert outputs(str(tmp_path / "out")) == batch_outputs(folder, tmp_path / "batch", settings)
+
+
+def test_the_command_says_what_became_of_it(tmp_path: Path, command: Any) -> None:
+    source, target = pictures(tmp_path / "in", 3), tmp_path / "out"
+    (source / "bad.png").write_bytes(b"no")
+    how = ("bulk", str(source), str(target), "-m", "rlfn-xs-x2", "--workers", "2", "--json")
+    done = command(*how)
+    assert done.status == 1, done.err
+    assert {record["key"]: record["status"] for record in done.records} == {
+        "0.png": "done",
+        "sub/1.jpg": "done",
+        "sub/2.png": "done",
+        "bad.png": "failed",
+    }
+    assert "3 upscaled, 1 failed" in done.err
+    assert outputs(str(target)) == batch_outputs(source, tmp_path / "batch")
+    (source / "bad.png").unlink()
+    done = command(*how)
+    assert done.status == 0
+    assert [record["status"] for record in done.records] == ["skipped"] * 3
+
+
+def test_files_of_somebody_else_are_not_replaced(tmp_path: Path, command: Any) -> None:
+    source = pictures(tmp_path / "in", 1)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "0.png").write_bytes(b"somebody's")
+    with pytest.raises(OutputError, match=r"holds 1 files that results would replace, 0\.png for instance"):
+        BulkRun(BulkRequest(str(source), str(tmp_path / "out"), FAST, WHERE))
+    done = command("bulk", str(source), str(tmp_path / "out"))
+    assert done.status == 2
+    assert "replace them with --overwrite" in done.err
+    BulkRun(BulkRequest(str(source), str(tmp_path / "out"), replace(FAST, overwrite=True), WHERE))

@@ -1,0 +1,136 @@
+"""Stores of files: folders and buckets, what they hold, and what happens when they do not answer."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("fsspec")
+
+from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
+from rlfn.jobs.bulk import stores as module
+from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
+from rlfn.jobs.bulk.stores import Store, UnreachableError, read_place
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return an empty place of each kind."""
+    if request.param == "folder":
+        return str(tmp_path / "store")
+    if request.param == "memory":
+        return f"memory://{tmp_path.name}"
+    return str(request.getfixturevalue("bucket"))
+
+
+def test_files_are_put_listed_read_and_deleted(place: str) -> None:
+    store = Store(place)
+    assert list(store.files()) == []
+    for name in ("a.png", "deep/b c.png", ".hidden/c.png", "deep/.d.png"):
+        store.put(name, name.encode())
+    found = {one.name: one for one in store.files()}
+    assert found.keys() == {"a.png", "deep/b c.png"}
+    assert found["deep/b c.png"].size == len("deep/b c.png")
+    assert store.read(store.path("deep/b c.png")) == b"deep/b c.png"
+    assert read_place(store.shown(store.path("a.png"))) == b"a.png"
+    stamp = found["a.png"].stamp
+    store.put("a.png", b"another")
+    assert next(one for one in store.files() if one.name == "a.png").stamp != stamp
+    store.delete("a.png")
+    store.delete("a.png")
+    assert [one.name for one in store.files()] == ["deep/b c.png"]
+    with pytest.raises(PictureError, match=r"There is no file .*a\.png"):
+        store.read(store.path("a.png"))
+    again = pickle.loads(pickle.dumps(store))
+    assert (again.root, again.protocol) == (store.root, store.protocol)
+    assert store.is_there()
+    assert not store.is_file()
+
+
+def test_what_cannot_be_had() -> None:
+    with pytest.raises(OptionError, match=r"There is no file system s4://\. Allowed: folders, file://, s3://"):
+        Store("s4://bucket")
+    with pytest.raises(MissingExtraError, match="pip install adlfs"):
+        Store("az://container/x")
+
+
+def test_a_store_is_asked_again_before_it_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    store = Store("memory://flaky")
+    store.put("a", b"1")
+    answers: list[Any] = [ConnectionResetError("reset by peer"), TimeoutError(), b"1"]
+
+    def cat(path: str) -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return bytes(answer)
+
+    monkeypatch.setattr(store.system, "cat_file", cat)
+    assert store.read("/flaky/a") == b"1"
+    assert pauses == [0.5, 2.0]
+    answers += [ConnectionResetError("reset by peer")] * 4
+    with pytest.raises(UnreachableError, match=r"memory:///flaky/a cannot be reached \(reset by peer\)\. Run again"):
+        store.read("/flaky/a")
+    assert answers == []
+    answers.append(PermissionError("no"))
+    with pytest.raises(PictureError, match="may not be read by this user"):
+        store.read("/flaky/a")
+
+
+def test_a_file_system_without_whole_puts_gets_a_name_that_is_moved(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.local, store.protocol = False, "sftp"  # the same steps, on a file system that is at hand
+    store.put("deep/a.png", b"1")
+    assert [path.name for path in tmp_path.rglob("*")] == ["deep", "a.png"]
+
+
+def row(key: str, status: str = "done", at: float = 1.0) -> PictureRow:
+    return PictureRow(key, f"in/{key}", f"{key}.png", status, finished=at)
+
+
+def test_the_manifest_can_be_read_at_any_time_and_ends_as_one_file(place: str) -> None:
+    manifest = Manifest(Store(place))
+    assert not manifest.exists()
+    manifest.begin()
+    assert manifest.exists()
+    assert read_manifest(place).num_rows == 0
+    manifest.add(row("a", "failed"))
+    manifest.add(row("b"))
+    manifest.flush()
+    manifest.add(row("c"))
+    assert read_manifest(place).column("key").to_pylist() == ["a", "b"]
+    manifest.flush()
+    later = Manifest(Store(place))
+    later.add(row("a", "done", at=2.0))
+    later.flush()
+    found = read_manifest(place)
+    assert dict(zip(found.column("key").to_pylist(), found.column("status").to_pylist(), strict=True)) == {
+        "a": "done",
+        "b": "done",
+        "c": "done",
+    }
+    assert len(list(Store(place).files())) == 4
+    later.compact()
+    assert len(list(Store(place).files())) == 1
+    assert read_manifest(place).sort_by("key") == found.sort_by("key")
+
+
+def test_rows_are_written_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest(Store(tmp_path))
+    manifest.add(row("a"))
+    assert not manifest.exists()
+    monkeypatch.setattr(Manifest, "due", lambda self: True)
+    manifest.add(row("b"))
+    assert read_manifest(str(tmp_path)).num_rows == 2
+
+
+def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing")
+    with pytest.raises(OutputError, match=r"x\.parquet is no manifest of bulk work, or it is damaged"):
+        read_manifest(str(tmp_path))

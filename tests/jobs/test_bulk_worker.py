@@ -1,0 +1,192 @@
+"""One worker's part of bulk work: the same bytes as a batch, budgets, giants, and helpers that come and go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("fsspec")
+
+from rlfn.errors import ModelError
+from rlfn.images.files import Picture, write_picture
+from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.parts import Computed, ImagePart
+from rlfn.inference.tiling import Span, Tile
+from rlfn.jobs.batch import Batch, Settings
+from rlfn.jobs.bulk import worker as module
+from rlfn.jobs.bulk.scatter import Scatter
+from rlfn.jobs.bulk.todo import BulkEntry
+from rlfn.jobs.bulk.worker import BulkWorker, Duty
+from rlfn.jobs.plan import Job
+from synthetic import synthetic
+
+FAST = EnlargeOptions(model="rlfn-xs-x2", engine="onnxruntime", threads=1, restore="off", tile=60)
+
+
+def pictures(folder: Path, *sizes: tuple[int, int]) -> list[BulkEntry]:
+    folder.mkdir(exist_ok=True)
+    entries = []
+    for number, size in enumerate(sizes):
+        path = folder / f"{number}.png"
+        write_picture(Picture(synthetic(*size, seed=number)), path)
+        entries.append(BulkEntry(path.name, str(path), path.name, 0, path.stat().st_size, "1"))
+    return entries
+
+
+def worker_of(tmp_path: Path, giant: int = 10**9, **settings: Any) -> BulkWorker:
+    return BulkWorker(Duty((Settings(FAST, overwrite=True, **settings),), ("digest",), str(tmp_path / "out"), giant))
+
+
+def test_a_worker_writes_what_a_batch_writes(tmp_path: Path) -> None:
+    entries = pictures(tmp_path / "in", (30, 40), (80, 150))
+    (tmp_path / "in" / "bad.png").write_bytes(b"no")
+    entries.append(replace(entries[0], key="bad.png", path=str(tmp_path / "in" / "bad.png"), output="bad.webp"))
+    outcome = worker_of(tmp_path, format="webp").run(entries, 10**9)
+    jobs = [Job(Path(entry.path), tmp_path / "batch" / entry.output) for entry in entries]
+    list(Batch(Settings(FAST, format="webp")).run(jobs))
+    for name in ("0.png", "1.png"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "batch" / name).read_bytes()
+    first, second, bad = outcome.rows
+    assert (first.status, first.output_width, first.model, first.engine) == ("done", 80, "rlfn-xs-x2", "onnxruntime")
+    assert second.output_bytes == (tmp_path / "out" / "1.png").stat().st_size
+    assert (second.attempts, second.settings, second.input_stamp) == (1, "digest", "1")
+    assert bad.status == "failed"
+    assert bad.error.startswith(f"'{tmp_path}/in/bad.png' is not a picture that rlfn knows")
+    assert (bad.output_bytes, bad.output_sha256) == (0, "")
+    assert [outcome.left, outcome.giants, outcome.unreachable] == [[], [], []]
+
+
+def test_what_is_more_than_the_budget_is_left(tmp_path: Path) -> None:
+    entries = pictures(tmp_path / "in", *[(20, 20)] * 8)
+    outcome = worker_of(tmp_path).run(entries, 500)
+    done = len(outcome.rows)
+    assert 2 <= done <= 4  # pictures are read ahead
+    assert outcome.left == entries[done:]
+    again = worker_of(tmp_path).run(outcome.left, 10**9)
+    assert [row.key for row in (*outcome.rows, *again.rows)] == [entry.key for entry in entries]
+
+
+def test_giants_are_handed_back_and_run_by_several(tmp_path: Path) -> None:
+    entries = pictures(tmp_path / "in", (30, 40), (80, 150))
+    worker, helper = worker_of(tmp_path, giant=10_000), worker_of(tmp_path)
+    outcome = worker.run(entries, 10**9)
+    assert outcome.giants == entries[1:]
+    assert len(outcome.rows) == 1
+    parts = []
+
+    def compute(blob: bytes, part: ImagePart) -> Iterator[Computed]:
+        parts.append(part)
+        for ready in helper.compute(blob, part):
+            yield from ready
+
+    row = worker.run_giant(entries[1], [compute], lambda error: False).rows[0]
+    assert (row.status, row.error, row.engine) == ("done", "", "onnxruntime")
+    whole = worker_of(tmp_path / "whole").run(entries[1:], 10**9).rows[0]
+    same = ("output_sha256", "output_bytes", "model", "precision", "input_sha256", "input_width", "output_width")
+    assert [getattr(row, name) for name in same] == [getattr(whole, name) for name in same]
+    assert parts
+
+
+def test_a_giant_that_cannot_be_read_is_a_row(tmp_path: Path) -> None:
+    entry = replace(pictures(tmp_path / "in", (30, 40))[0], path=str(tmp_path / "gone.png"))
+    outcome = worker_of(tmp_path).run_giant(entry, [], lambda error: False)
+    assert [row.status for row in outcome.rows] == ["failed"]
+    assert "There is no file" in outcome.rows[0].error
+
+
+def test_a_store_that_does_not_answer_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = pictures(tmp_path / "in", (20, 20), (20, 20))
+
+    def put(self: object, name: str, data: bytes) -> None:
+        if name == "0.png":
+            raise module.UnreachableError("s3://out/0.png cannot be reached (reset). Run again when it can.")
+
+    monkeypatch.setattr(module.Store, "put", put)
+    outcome = worker_of(tmp_path).run(entries, 10**9)
+    assert outcome.unreachable == ["0.png"]
+    assert [row.status for row in outcome.rows] == ["failed", "done"]
+
+
+def test_checking_finds_what_changed(tmp_path: Path) -> None:
+    entries = pictures(tmp_path / "in", *[(20, 20)] * 4)
+    worker = worker_of(tmp_path)
+    rows = worker.run(entries, 10**9).rows
+    known = [
+        replace(entry, input_sha256=row.input_sha256, output_sha256=row.output_sha256)
+        for entry, row in zip(entries, rows, strict=True)
+    ]
+    assert worker.check(known) == []
+    (tmp_path / "out" / "0.png").write_bytes(b"another")
+    (tmp_path / "out" / "1.png").unlink()
+    Path(known[2].path).write_bytes(b"another")
+    assert worker.check(known) == known[:3]
+
+
+class Helpers:
+    """Helpers that compute a part in three blocks; the first ends after ``survives`` of them."""
+
+    def __init__(self, survives: int) -> None:
+        self.survives = survives
+        self.given: list[int] = []
+        self.lost = threading.Event()
+
+    def blocks(self, part: ImagePart) -> Iterator[Computed]:
+        start = part.tile.rows.start
+        for number in range(3):
+            rows = Span(start + number, start + number + 1, start + number, start + number + 1)
+            yield Tile(rows, part.tile.columns), np.full((3, 1, 1), start + number, np.float32)
+
+    def here(self, part: ImagePart) -> Iterator[Computed]:
+        assert self.lost.wait(10)
+        yield from self.blocks(part)
+
+    def dying(self, part: ImagePart) -> Iterator[Computed]:
+        for number, block in enumerate(self.blocks(part)):
+            if number == self.survives:
+                self.lost.set()
+                raise ConnectionResetError
+            yield block
+
+
+def some_parts(count: int) -> Sequence[ImagePart]:
+    return [
+        ImagePart(Tile(Span(3 * n, 3 * n + 3, 3 * n, 3 * n + 3), Span(0, 1, 0, 1)), np.zeros((3, 1, 3)), (3 * count, 1))
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("survives", [0, 2])
+def test_a_lost_helper_s_part_is_computed_by_another_and_nothing_twice(survives: int) -> None:
+    helpers = Helpers(survives)
+    scatter = Scatter([helpers.here, helpers.dying], lambda error: isinstance(error, ConnectionResetError))
+    values = [float(block[0, 0, 0]) for _, block in scatter(some_parts(5))]
+    assert sorted(values) == list(range(15))
+
+
+def test_what_goes_wrong_with_a_part_is_raised() -> None:
+    def failing(part: ImagePart) -> Iterator[Computed]:
+        raise ModelError("its weights are damaged")
+        yield
+
+    with pytest.raises(ModelError, match="damaged"):
+        list(Scatter([failing], lambda error: False)(some_parts(2)))
+    with pytest.raises(ModelError, match="damaged"):
+        list(Scatter([Helpers(9).blocks, failing], lambda error: False)(some_parts(500)))
+
+
+def test_an_assembly_that_stops_lets_its_helpers_go() -> None:
+    helpers = Helpers(9)
+    run = Scatter([helpers.blocks, helpers.blocks], lambda error: False)(some_parts(500))
+    next(run)
+    run.close()
+    for thread in threading.enumerate():
+        if thread.name == "rlfn-helper":
+            thread.join(10)
+            assert not thread.is_alive()

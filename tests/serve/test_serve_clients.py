@@ -1,0 +1,95 @@
+"""Slow and silent clients, and the orderly end, with a server that listens."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from rlfn.serve import server as server_module
+from rlfn.serve.answers import Sent
+from rlfn.serve.work import Delivery, Details
+from serving import picture_bytes, until
+
+
+def connected(address: str) -> socket.socket:
+    place = urlsplit(address)
+    return socket.create_connection((str(place.hostname), int(place.port or 0)), 10)
+
+
+def test_a_body_that_stops_coming_is_given_up(listening: Any) -> None:
+    address = listening(patience=0.2)
+
+    def slow() -> Iterator[bytes]:
+        yield picture_bytes()[:50]
+        time.sleep(1)
+        yield picture_bytes()[50:]
+
+    answer = httpx.post(f"{address}/v1/upscale", content=slow())
+    assert (answer.status_code, answer.json()["code"]) == (408, "timeout")
+    assert httpx.get(f"{address}/healthz").json()["status"] == "ok"
+
+
+def test_a_connection_without_a_request_is_closed(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_HEAD_SECONDS", 0.2)
+    with connected(listening()) as silent:
+        silent.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+        silent.settimeout(10)
+        try:
+            left = silent.recv(100)
+        except ConnectionResetError:
+            left = b""
+        assert left == b""
+
+
+def test_a_client_that_takes_nothing_is_given_up() -> None:
+    facts = Details((1, 1), (4, 4), "png", "m", "e", "fp32", 0.0, "", (), 0.1)
+    answer = Sent(Delivery(bytes(1_000_000), facts), mixed=False, cached=False, patience=0.1)
+    taken = []
+
+    async def send(message: Any) -> None:
+        taken.append(message)
+        if len(taken) > 2:
+            await asyncio.Event().wait()  # the network takes no more
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    asyncio.run(answer({"type": "http"}, never, send))
+    assert not answer.sent
+    assert len(taken) == 3
+
+
+def test_the_end_gives_back_what_waits_and_finishes_what_runs(listening: Any, workshop: Any) -> None:
+    address = listening(cache=0)
+    workshop.gate.clear()
+    answers: dict[str, httpx.Response] = {}
+
+    def ask(name: str, width: int) -> None:
+        answers[name] = httpx.post(f"{address}/v1/upscale?width={width}", content=picture_bytes(), timeout=20)
+
+    threads = [threading.Thread(target=ask, args=row) for row in (("running", 30), ("waiting", 31))]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.2)
+    health = httpx.Client()
+    assert health.get(f"{address}/healthz").json() == {"status": "ok", "waiting": 1, "running": 1}
+    ending = next(server for server in workshop.servers if server.started)
+    ending.handle_exit(15, None)
+    threads[1].join(10)
+    assert (answers["waiting"].status_code, answers["waiting"].json()["code"]) == (503, "going_down")
+    assert "retry-after" in answers["waiting"].headers
+    assert health.get(f"{address}/healthz").status_code == 503
+    refused = health.post(f"{address}/v1/upscale", content=picture_bytes())
+    assert (refused.status_code, refused.json()["code"]) == (503, "going_down")
+    workshop.gate.set()
+    threads[0].join(10)
+    assert answers["running"].status_code == 200
+    until(lambda: ending.should_exit)

@@ -1,0 +1,156 @@
+"""Jobs: the queue, progress, cancelling, keys against doubles, and what is held in between."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from serving import numbers, picture_bytes, size_of, until
+
+
+def test_a_job_from_the_upload_to_the_delivery(serving: Any) -> None:
+    client = serving()
+    answer = client.post("/v1/jobs?scale=3", content=picture_bytes())
+    assert answer.status_code == 202
+    place = answer.headers["location"]
+    assert place == f"/v1/jobs/{answer.json()['id']}"
+    until(lambda: client.get(place).json()["status"] == "done")
+    found = client.get(place).json()
+    assert found["progress"] == 1
+    assert found["details"]["output_size"] == [60, 48]
+    result = client.get(f"{place}/result", headers={"Accept": "image/png"})
+    assert len(result.content) == found["bytes"]
+    assert size_of(result.content) == (60, 48)
+    assert client.get(place).status_code == 404
+    assert client.app.state.desk.results == 0
+
+
+def test_ids_cannot_be_guessed(serving: Any) -> None:
+    client = serving()
+    ids = {client.post("/v1/jobs", content=picture_bytes()).json()["id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert min(map(len, ids)) >= 24
+
+
+def test_states_come_as_events(serving: Any, workshop: Any) -> None:
+    client = serving()
+    place = client.post("/v1/jobs", content=picture_bytes(60, 60)).headers["location"]
+    answer = client.get(place, headers={"Accept": "text/event-stream"})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    blocks = [block.split("\n") for block in answer.text.strip().split("\n\n")]
+    states = [json.loads(lines[1].removeprefix("data: ")) for lines in blocks]
+    assert [f"event: {state['status']}" for state in states] == [lines[0] for lines in blocks]
+    assert states[-1]["status"] == "done"
+    shares = [state["progress"] for state in states]
+    assert shares == sorted(shares)
+
+
+def test_a_failed_job_says_why(serving: Any) -> None:
+    client = serving()
+    place = client.post("/v1/jobs", content=b"nonsense").headers["location"]
+    until(lambda: client.get(place).json()["status"] == "failed")
+    found = client.get(place).json()["problem"]
+    assert found["code"] == "picture"
+    answer = client.get(f"{place}/result")
+    assert answer.status_code == 422
+    assert answer.json() == found
+
+
+def test_waiting_and_cancelling(serving: Any, workshop: Any) -> None:
+    client = serving()
+    workshop.gate.clear()
+    places = [client.post(f"/v1/jobs?width={30 + i}", content=picture_bytes()).headers["location"] for i in range(3)]
+    states = [client.get(place).json() for place in places]
+    assert [state["status"] for state in states] == ["running", "waiting", "waiting"]
+    assert [state.get("ahead") for state in states] == [None, 0, 1]
+    assert client.get(f"{places[1]}/result").status_code == 409
+    assert client.delete(places[1]).status_code == 204
+    assert client.get(places[1]).status_code == 404
+    assert client.get(places[2]).json()["ahead"] == 0
+    assert client.delete(places[0]).status_code == 204  # in the middle of its work
+    until(lambda: client.get(places[2]).json()["status"] == "running")
+    assert client.app.state.desk.uploads == len(picture_bytes())
+    workshop.gate.set()
+    until(lambda: client.get(places[2]).json()["status"] == "done")
+    assert numbers(client.get("/metrics"))['rlfn_pictures_total{status="cancelled"}'] == 2
+
+
+def test_a_full_queue_sends_away_with_the_time_to_come_back(serving: Any, workshop: Any) -> None:
+    client = serving(queue=1)
+    workshop.gate.clear()
+    for width in (30, 31):
+        assert client.post(f"/v1/jobs?width={width}", content=picture_bytes()).status_code == 202
+    answer = client.post("/v1/upscale?width=32", content=picture_bytes())
+    assert (answer.status_code, answer.json()["code"]) == (429, "busy")
+    assert 1 <= int(answer.headers["retry-after"]) <= 120
+    assert client.get("/healthz").json() == {"status": "ok", "waiting": 1, "running": 1}
+
+
+def test_uploads_are_held_in_so_many_bytes_alone(serving: Any, workshop: Any) -> None:
+    data = picture_bytes()
+    client = serving(max_body=len(data), memory=2 * len(data) + 2)
+    workshop.gate.clear()
+    assert client.post("/v1/jobs", content=data).status_code == 202
+    answer = client.post("/v1/jobs?width=31", content=data)
+    assert (answer.status_code, answer.json()["code"]) == (503, "memory")
+    assert "retry-after" in answer.headers
+
+
+def test_no_work_begins_while_too_many_results_wait(serving: Any, workshop: Any) -> None:
+    data = picture_bytes(8, 8)
+    client = serving(max_body=len(data), memory=2 * len(data), cache=0)
+    first = client.post("/v1/jobs", content=data).headers["location"]
+    until(lambda: client.get(first).json()["status"] == "done")
+    assert client.get(first).json()["bytes"] > len(data)
+    second = client.post("/v1/jobs?width=31", content=data).headers["location"]
+    time.sleep(0.1)
+    assert client.get(second).json()["status"] == "waiting"
+    assert client.get(f"{first}/result").status_code == 200
+    until(lambda: client.get(second).json()["status"] == "done")
+
+
+def test_what_nobody_fetches_is_forgotten(serving: Any) -> None:
+    client = serving(keep=0.2)
+    place = client.post("/v1/jobs", content=picture_bytes()).headers["location"]
+    until(lambda: client.get(place).status_code == 404)
+    assert client.app.state.desk.results == 0
+
+
+def test_a_picture_that_takes_too_long_is_given_up(serving: Any, workshop: Any) -> None:
+    client = serving(seconds=0.1)
+    workshop.gate.clear()
+    answer = client.post("/v1/upscale", content=picture_bytes())
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_slow")
+    workshop.gate.set()
+    assert client.post("/v1/upscale", content=picture_bytes()).status_code == 200
+
+
+def test_the_same_idempotency_key_is_the_same_job(serving: Any, workshop: Any) -> None:
+    client = serving()
+    workshop.gate.clear()
+    headers = {"Idempotency-Key": "once"}
+    first, second = (client.post("/v1/jobs", content=picture_bytes(), headers=headers) for _ in range(2))
+    assert first.json()["id"] == second.json()["id"]
+    other = client.post("/v1/jobs?width=31", content=picture_bytes(), headers=headers)
+    assert other.status_code == 422
+    assert "Take a new one" in other.json()["detail"]
+    wrong = client.post("/v1/jobs", content=picture_bytes(), headers={"Idempotency-Key": "with space"})
+    assert wrong.status_code == 400
+    workshop.gate.set()
+    until(lambda: client.get(first.headers["location"]).json()["status"] == "done")
+    assert workshop.done == 1
+
+
+def test_a_client_that_leaves_ends_its_work(listening: Any, workshop: Any) -> None:
+    address = listening(cache=0)
+    workshop.gate.clear()
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{address}/v1/upscale", content=picture_bytes(), timeout=0.3)
+    until(lambda: httpx.get(f"{address}/healthz").json()["running"] == 0)
+    found = numbers(httpx.get(f"{address}/metrics"))
+    assert found['rlfn_pictures_total{status="cancelled"}'] == 1
+    assert found["rlfn_upload_bytes"] == 0

@@ -1,0 +1,213 @@
+"""What is refused, with which status and which sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlfn.cli.upscale import upscale
+from rlfn.errors import OptionError
+from rlfn.serve.fields import FIELDS, as_field
+from rlfn.serve.settings import ServeSettings
+from serving import picture_bytes
+
+KEY = "0123456789abcdef0123"
+
+
+def refused(answer: Any, status: int, code: str) -> str:
+    """Check an answer that is a problem; return its sentence."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert (found["status"], found["code"]) == (status, code)
+    detail: str = found["detail"]
+    assert detail.endswith((".", "?", "hex 24"))
+    return detail
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("scale=x", "The field 'scale' was given as 'x'. Allowed: a number, such as 2 or 2.5."),
+        ("scale=9", "No packaged model upscales x9."),
+        ("scale=nan", "A scale of nan was asked for."),
+        ("scale=2&width=3", "Give either 'scale', or 'width' and 'height'."),
+        ("scale=2&scale=3", "The field 'scale' was given twice."),
+        ("width=0", "A width of 0 px was asked for."),
+        ("scal=2", "There is no field 'scal'."),
+        ("scal=2", "Did you mean 'scale'?"),
+        ("model=rlfn-m", "There is no packaged model or family 'rlfn-m'."),
+        ("model=/etc/passwd", "There is no packaged model or family '/etc/passwd'."),
+        ("model=../mine.onnx", "There is no packaged model or family '../mine.onnx'."),
+        ("model=http://127.0.0.1/a.onnx", "There is no packaged model or family"),
+        ("precision=fp8", "There is no precision 'fp8'."),
+        ("restore=2", "'restore' was given as '2'. Allowed: auto, off, or a number from 0 (off) to 1 (full)."),
+        ("wrap=perhaps", "The field 'wrap' was given as 'perhaps'. Allowed: true or false."),
+        ("quality=0", "There is no quality 0. Allowed: 1 to 100."),
+        ("format=gif", "There is no output format 'gif'."),
+        ("tile=64", "There is no field 'tile'."),
+        ("picture=/etc/passwd", "There is no field 'picture'."),
+    ],
+)
+def test_fields_that_are_not_allowed(serving: Any, query: str, sentence: str) -> None:
+    answer = serving().post(f"/v1/upscale?{query}", content=picture_bytes())
+    assert sentence in refused(answer, 422, "option")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"no picture", "not a picture that rlfn knows"),
+        (picture_bytes(300, 300)[:-4000], "a PNG file that is damaged or cut short"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+    ],
+)
+def test_pictures_that_cannot_be_read(serving: Any, data: bytes, sentence: str) -> None:
+    assert sentence in refused(serving().post("/v1/upscale", content=data), 422, "picture")
+
+
+def test_a_request_without_a_picture(serving: Any) -> None:
+    client = serving()
+    assert "no picture in the request" in refused(client.post("/v1/upscale"), 400, "bad_request")
+    only_fields = client.post("/v1/upscale", files={"scale": (None, "2")})
+    assert "Send it as the body, or as 'picture'" in refused(only_fields, 400, "bad_request")
+    misnamed = client.post("/v1/upscale", files={"file": ("a.png", picture_bytes())})
+    assert "Send the picture as 'picture'" in refused(misnamed, 422, "option")
+    two = client.post("/v1/upscale", files=[("picture", ("a.png", b"1")), ("picture", ("b.png", b"2"))])
+    assert "Too many files" in refused(two, 400, "bad_request")
+
+
+def test_a_form_that_is_no_form(serving: Any) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+    refused(serving().post("/v1/upscale", content=b"x", headers=headers), 400, "bad_request")
+
+
+def test_a_body_that_is_no_picture_by_its_type(serving: Any) -> None:
+    answer = serving().post("/v1/upscale", json={"url": "http://127.0.0.1/a.png"})
+    assert "application/json" in refused(answer, 415, "media_type")
+
+
+def test_too_many_bytes(serving: Any) -> None:
+    client = serving(max_body=1000)
+    assert "the 0.001 MB" in refused(client.post("/v1/upscale", content=bytes(1001)), 413, "too_large")
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(3):
+            yield bytes(500)
+
+    refused(client.post("/v1/upscale", content=pieces()), 413, "too_large")
+    assert client.app.state.desk.uploads == 0
+
+
+def test_too_many_pixels_in_or_out(serving: Any) -> None:
+    client = serving(max_pixels=400, max_result_pixels=5000)
+    told = refused(client.post("/v1/upscale", content=picture_bytes(21, 20)), 413, "too_large")
+    assert told.startswith("The picture has 21 x 20 = 420 pixels; this server takes at most 400.")
+    told = refused(client.post("/v1/upscale", content=picture_bytes(20, 20)), 413, "too_large")
+    assert told.startswith("The result would have 80 x 80 = 6,400 pixels; this server takes at most 5,000.")
+
+
+def test_addresses_and_methods_that_there_are_not(serving: Any) -> None:
+    client = serving()
+    refused(client.get("/v1/nothing"), 404, "not_found")
+    refused(client.get("/page/../settings.py"), 404, "not_found")
+    refused(client.get("/page/%2e%2e/settings.py"), 404, "not_found")
+    assert "Allowed: POST" in refused(client.get("/v1/upscale"), 405, "method")
+    refused(client.get("/v1/jobs/unknown"), 404, "not_found")
+
+
+def test_keys(serving: Any) -> None:
+    client = serving(keys=(KEY, "f" * 20))
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"X-API-Key": b"\xfc"}):
+        answer = client.post("/v1/upscale", content=picture_bytes(), headers=headers)
+        assert "have a key" in refused(answer, 401, "key_needed")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    refused(client.get("/metrics"), 401, "key_needed")
+    for headers in ({"Authorization": f"Bearer {KEY}"}, {"X-API-Key": "f" * 20}):
+        assert client.post("/v1/upscale", content=picture_bytes(), headers=headers).status_code == 200
+    for path in ("/", "/page/style.css", "/healthz", "/v1/openapi.json"):
+        assert client.get(path).status_code == 200
+
+
+def test_pages_of_other_sites(serving: Any) -> None:
+    foreign = {"Origin": "https://other.example", "Sec-Fetch-Site": "cross-site"}
+    client = serving()
+    refused(client.post("/v1/upscale", content=picture_bytes(), headers=foreign), 403, "forbidden")
+    answer = client.get("/v1/models", headers=foreign)
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+    client = serving(origins=("https://other.example",))
+    answer = client.post("/v1/upscale", content=picture_bytes(), headers=foreign)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://other.example"
+    assert "Rlfn-Details" in answer.headers["access-control-expose-headers"]
+    another = {"Origin": "https://third.example", "Sec-Fetch-Site": "cross-site"}
+    refused(client.post("/v1/upscale", content=picture_bytes(), headers=another), 403, "forbidden")
+
+
+def test_names_of_hosts(serving: Any) -> None:
+    client = serving(hosts=("127.0.0.1", "::1", "pictures.example"))
+    for host in ("127.0.0.1:8000", "[::1]:8000", "Pictures.Example"):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+    for host in ("evil.example", "", "127.0.0.1.evil.example"):
+        refused(client.get("/healthz", headers={"Host": host}), 403, "forbidden")
+
+
+def test_headers_of_every_answer(serving: Any) -> None:
+    client = serving()
+    for answer in (client.get("/"), client.get("/page/page.js"), client.get("/v1/models"), client.get("/none")):
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in answer.headers
+    assert client.get("/v1/models").headers["cache-control"] == "no-store"
+
+
+def test_the_app_is_isolated_so_that_it_may_use_threads(serving: Any, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>the app</p>")
+    client = serving(app=tmp_path)
+    answer = client.get("/app/")
+    assert answer.text == "<p>the app</p>"
+    assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert "'wasm-unsafe-eval'" in answer.headers["content-security-policy"]
+    assert client.get("/v1/models").json()["app"]
+    refused(serving().get("/app/"), 404, "not_found")
+
+
+def test_settings_are_worded_for_who_can_change_them() -> None:
+    assert as_field("width", None) == "'width'"
+    assert as_field("precision", "fp32") == "precision=fp32"
+    assert as_field("max_pixels", None) == "the server's --max-pixels"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"workers": 0},
+        {"queue": 0},
+        {"seconds": 0},
+        {"seconds": float("nan")},
+        {"cache": -1},
+        {"memory": 100, "max_body": 100},
+        {"keys": ("short",)},
+        {"origins": ("example.org",)},
+        {"origins": ("https://example.org/",)},
+    ],
+)
+def test_settings_that_no_server_could_work_with(wrong: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        ServeSettings(**wrong)
+
+
+def test_clients_may_ask_for_what_the_command_takes_or_the_operator_decides_it() -> None:
+    on_files = {"inputs", "output", "recursive", "overwrite", "keep_suffix", "keep_dates", "watch", "as_json"}
+    operators = {row.name for row in dataclasses.fields(ServeSettings)}
+    command = {str(row.name) for row in upscale.params} - on_files
+    assert set(FIELDS) == command - operators
+    assert command & operators == {"engine", "threads", "tile", "max_pixels"}

@@ -1,0 +1,51 @@
+"""PSNR against compute: where the points come from, and what the law says of them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from rlfn.models import catalog
+from rlfn.studies.compute import MODEL, OFFICIAL, STAGES, fit, multiply_adds, packaged_points, run
+from rlfn.studies.request import StudyRequest
+
+LOG = Path(__file__).parents[2] / "docs" / "reports" / "training-log.md"
+
+
+def test_every_stage_of_the_model_is_a_point() -> None:
+    points = packaged_points()
+    assert len(points) == len(catalog.get_model(MODEL).chain) == len(STAGES) + 1
+    computes = [compute for _, compute, _ in points]
+    assert computes == sorted(computes)
+    assert computes[0] == pytest.approx(3 * 100.7e6 * multiply_adds("rlfn-s", 4))
+
+
+def test_the_stages_scores_are_those_of_the_training_log() -> None:
+    section = LOG.read_text().split("## rlfn-s-x4")[1].split("##")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    for line, scores in zip(lines, STAGES, strict=False):
+        assert line.split("|")[-2].strip() == ", ".join(f"{psnr:.2f}" for psnr in scores)
+
+
+def test_multiply_adds_are_those_of_the_facts() -> None:
+    assert multiply_adds("rlfn-s", 4) * 256**2 / 1e9 == pytest.approx(29.12, abs=0.2)  # ESA's map depends on the size
+
+
+def test_a_law_is_found_again_and_predicts() -> None:
+    law = fit([(x * 1e15, 32.0 - 0.5 * x**-0.4) for x in (1.0, 2.0, 5.0, 40.0, 1000.0)])
+    assert (law.limit, law.span, law.exponent) == pytest.approx((32.0, 0.5, 0.4), abs=1e-6)
+    assert law.error < 1e-6
+    assert law.at(1e19) == pytest.approx(32.0 - 0.5 * 1e4**-0.4)
+
+
+def test_the_page_has_points_laws_and_a_figure(tmp_path: Path) -> None:
+    assert run(StudyRequest(tmp_path, say=lambda text: None))
+    points = list(csv.DictReader((tmp_path / "points.csv").read_text().splitlines()))
+    assert [float(points[-1][f"{name}, dB"]) for name in ("Set5", "Set14", "B100")] == list(OFFICIAL)
+    laws = list(csv.DictReader((tmp_path / "laws.csv").read_text().splitlines()))
+    assert len(laws) == 6
+    for law in laws:
+        assert float(law["limit, dB"]) >= float(law["predicted for the paper's budget, dB"])
+    assert (tmp_path / "compute.png").read_bytes().startswith(b"\x89PNG")

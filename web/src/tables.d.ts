@@ -1,0 +1,4 @@
+declare module "models:table" {
+  const table: readonly import("./models.js").Model[];
+  export default table;
+}
