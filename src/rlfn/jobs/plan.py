@@ -90,7 +90,7 @@ class Naming:
         video = self.moves(source)
         label = f"_{self.video_label if video else self.label}" if labelled else ""
         suffix = video_suffix(source) if video else f".{self.suffix}"
-        return Job(source, folder / f"{self.stem(source)}{label}{suffix}", video)
+        return Job(source, folder / f"{self.stem(source)}{label}{suffix}", video=video)
 
 
 def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan:
@@ -119,7 +119,7 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
             _check_video_name(output)
         else:
             _check_file_name(output, naming.format)
-        plan.jobs.append(Job(files[0], Path(output), video))
+        plan.jobs.append(Job(files[0], Path(output), video=video))
     else:
         _check_folder_name(output)
         _name_outputs(plan, files, folders, output, naming)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from rlfn.errors import listing
-from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_chapter_track, plain_metadata, stream_name
+from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_made_anew, plain_metadata, stream_name
 from rlfn.jobs.video.probe import open_video
 
 
@@ -17,7 +17,7 @@ def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
         kept = [
             one
             for one in source.streams
-            if not any(f"(stream {one.index})" in text for text in done.warnings) and not is_chapter_track(one, source)
+            if not any(f"(stream {one.index})" in text for text in done.warnings) and not is_made_anew(one, source)
         ]
         for before, after in zip(kept, output.streams, strict=False):
             lost = _lost_keys(before.metadata, after.metadata)

@@ -76,11 +76,11 @@ def stream_name(stream: Any) -> str:
     return " ".join([*(word for word in words if word), f"(stream {stream.index})"])
 
 
-def is_chapter_track(stream: Any, source: Any) -> bool:
-    """Tell whether a stream is the text of chapters, as QuickTime has them."""
-    return (
-        stream.type == "data" and stream.name == "bin_data" and "mov" in source.format.name and bool(source.chapters())
-    )
+def is_made_anew(stream: Any, source: Any) -> bool:
+    """Tell whether a stream of a QuickTime file is one that the container makes of its own: chapters, a timecode."""
+    if stream.type != "data" or "mov" not in source.format.name:
+        return False
+    return "timecode" in stream.metadata or (stream.name == "bin_data" and bool(source.chapters()))
 
 
 def plain_metadata(given: dict[str, str]) -> dict[str, str]:

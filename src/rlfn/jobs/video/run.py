@@ -43,7 +43,7 @@ _WAITING = 3
 
 _IDENTIFYING = 1 << 20
 
-Report = Callable[[VideoProgress], None]
+VideoReport = Callable[[VideoProgress], None]
 
 
 class _Made(NamedTuple):
@@ -94,7 +94,7 @@ class VideoRun:
         """The result's (width, height)."""
         return self.plan.size
 
-    def run(self, report: Report | None = None, cancel: Event | None = None) -> None:
+    def run(self, report: VideoReport | None = None, cancel: Event | None = None) -> None:
         """Do the work, or what is left of it, and write the file.
 
         Args:
@@ -150,7 +150,7 @@ class VideoRun:
         )
 
     def _continue(
-        self, store: SegmentStore, segments: list[Segment], report: Report | None, cancel: Event | None
+        self, store: SegmentStore, segments: list[Segment], report: VideoReport | None, cancel: Event | None
     ) -> None:
         """Make the segments that are missing."""
         done = sum(len(segment.frames) for segment in segments)
@@ -270,7 +270,7 @@ class VideoRun:
 class _Reporter:
     """Counts frames and reports them."""
 
-    def __init__(self, run: VideoRun, done: int, report: Report | None) -> None:
+    def __init__(self, run: VideoRun, done: int, report: VideoReport | None) -> None:
         self._run, self._done, self._report = run, done, report
         self._clock = FrameClock()
 

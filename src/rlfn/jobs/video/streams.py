@@ -13,7 +13,7 @@ from rlfn.errors import OutputError
 from rlfn.jobs.video.encoding import describe, set_up
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.losses import tell_losses
-from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_chapter_track, plain_metadata, stream_name
+from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_made_anew, plain_metadata, stream_name
 from rlfn.jobs.video.probe import open_video
 
 
@@ -75,8 +75,8 @@ class _Muxing:
             if stream.index == self._plan.clip.stream:
                 made = self._video_stream(stream)
                 self._done.kept.append(f"video {self._plan.encode.codec}: enlarged")
-            elif is_chapter_track(stream, self._source):
-                continue  # which is written anew with the chapters
+            elif is_made_anew(stream, self._source):
+                continue  # of the chapters, or of the timecode in the metadata
             elif reason := _refusal(stream, self._plan.muxer):
                 self._done.warnings.append(f"{stream_name(stream)} dropped: {reason}")
                 continue
@@ -86,6 +86,8 @@ class _Muxing:
                     _keep_tag(made, stream)
                 self._done.kept.append(f"{stream_name(stream)}: copied")
             made.metadata.update(plain_metadata(stream.metadata))
+            if self._plan.trimmed and made.metadata.pop("timecode", None) is not None:
+                self._done.warnings.append("the timecode is dropped: it is of the whole video's beginning")
             made.disposition = stream.disposition
             if self._plan.muxer == "mpegts":
                 made.id = stream.id
