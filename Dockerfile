@@ -6,7 +6,8 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY examples/astronaut.png examples/
 COPY src src
-RUN python -m venv /opt/rlfn && /opt/rlfn/bin/pip install --no-cache-dir '.[serve,openvino,jxl,heic]'
+ARG EXTRAS=serve,openvino,jxl,heic
+RUN python -m venv /opt/rlfn && /opt/rlfn/bin/pip install --no-cache-dir ".[$EXTRAS]"
 
 FROM python:3.13-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* \

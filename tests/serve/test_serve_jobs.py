@@ -22,6 +22,7 @@ def test_a_job_from_the_upload_to_the_delivery(serving: Any) -> None:
     found = client.get(place).json()
     assert found["progress"] == 1
     assert found["details"]["output_size"] == [60, 48]
+    assert client.head(f"{place}/result").headers["content-length"] == str(found["bytes"])
     result = client.get(f"{place}/result", headers={"Accept": "image/png"})
     assert len(result.content) == found["bytes"]
     assert size_of(result.content) == (60, 48)
@@ -138,6 +139,9 @@ def test_the_same_idempotency_key_is_the_same_job(serving: Any, workshop: Any) -
     other = client.post("/v1/jobs?width=31", content=picture_bytes(), headers=headers)
     assert other.status_code == 422
     assert "Take a new one" in other.json()["detail"]
+    another = client.post("/v1/jobs?width=31", content=picture_bytes(), headers=headers | {"X-API-Key": "else"})
+    assert another.status_code == 202
+    assert client.delete(another.headers["location"]).status_code == 204
     wrong = client.post("/v1/jobs", content=picture_bytes(), headers={"Idempotency-Key": "with space"})
     assert wrong.status_code == 400
     workshop.gate.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -355,3 +356,17 @@ def test_a_key_is_asked_for_where_one_is_needed(opened: Any) -> None:
     expect(page.get_by_role("alert")).to_be_hidden()
     give(page, ("a.png", picture_bytes()))
     expect(row(page, "a.png")).to_have_attribute("data-status", "done")
+
+
+APP = Path(__file__).parents[2] / "web" / "dist"
+
+
+@pytest.mark.skipif(not (APP / "index.html").is_file(), reason="needs the built browser app: npm run build, in web/")
+def test_the_browser_app_runs_beside_the_page(opened: Any) -> None:
+    page = opened({"app": APP})
+    page.get_by_role("link", name="On your device").click()
+    expect(page).to_have_url(re.compile("/app/$"))
+    expect(page.locator("#model option").first).to_be_attached()
+    assert page.evaluate("crossOriginIsolated")
+    give(page, ("a.png", picture_bytes(40, 30)))
+    expect(row(page, "a.png")).to_have_attribute("data-status", "done", timeout=60_000)

@@ -16,8 +16,8 @@ from rlfn.errors import MissingExtraError, OptionError, setting
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MEGABYTE = 1_000_000
-_APP = Path(__file__).parents[1] / "serve" / "app"
-"""Where a build of the browser app lies if it was packaged."""
+_APPS = (Path(__file__).parents[1] / "serve" / "built_app", Path(__file__).parents[3] / "web" / "dist")
+"""Where a build of the browser app may lie: in the package, or in the checkout that this runs from."""
 
 _MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 
@@ -65,7 +65,12 @@ KEY_VARIABLE = "RLFN_API_KEY"
     help="A name under which the server may be called, besides this machine's own.",
     show_default="any, unless it listens on the loopback",
 )
-@options.option("--app", type=options.FOLDER, help="The built browser app, to be offered at /app/.")
+@options.option(
+    "--app",
+    type=options.FOLDER,
+    help="The built browser app, to be offered at /app/.",
+    show_default="a checkout's web/dist",
+)
 def serve(
     host: str,
     port: int,
@@ -127,9 +132,9 @@ def _hosts(host: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _app_folder(given: Path | None) -> Path | None:
-    folder = given if given is not None else _APP
-    if (folder / "index.html").is_file():
-        return folder
+    for folder in _APPS if given is None else (given,):
+        if (folder / "index.html").is_file():
+            return folder
     if given is not None:
         raise OptionError(f"There is no built app in {given}: index.html is missing. Build it first: npm run build")
     return None

@@ -202,7 +202,8 @@ class _Handing:
             self._begun = True
             answer = self._answer(delivery)
             await answer(scope, receive, send)
-        if answer.sent and self._ticket.job and not self._ticket.waiters:
+        taken = answer.sent and scope["method"] != "HEAD"
+        if taken and self._ticket.job and not self._ticket.waiters:
             self._desk.forget(self._ticket)
 
     def _answer(self, delivery: Delivery) -> Sent:

@@ -111,7 +111,7 @@ class ProcessHand:
         self._given_up = self._number
         with contextlib.suppress(OSError, ValueError):
             self._ends.send(self._number)
-        asyncio.get_running_loop().call_later(_END_PATIENCE, self._enforce, self._number, self._process)
+        asyncio.get_running_loop().call_later(_END_PATIENCE, self._enforce, self._number)
 
     def close(self) -> None:
         """End the process, and with it what it is doing."""
@@ -156,8 +156,9 @@ class ProcessHand:
         finally:
             self._active = 0
 
-    def _enforce(self, number: int, process: Any) -> None:
-        if self._active == number and process is not None and process is self._process:
+    def _enforce(self, number: int) -> None:
+        process = self._process
+        if self._active == number and process is not None:
             process.kill()
 
 
