@@ -26,12 +26,12 @@ from rlfn.images.files import Picture, write_picture
 from rlfn.images.resize import resize
 
 
-def make(folder: Path, count: int) -> int:
+def make(folder: Path, count: int, largest: int) -> int:
     """Write pictures with detail of all sizes, and return their pixels."""
     folder.mkdir(parents=True, exist_ok=True)
     random, pixels = np.random.default_rng(0), 0
     for number in range(count):
-        height, width = np.exp2(random.uniform(5, 10, 2)).astype(int)
+        height, width = np.exp2(random.uniform(5, np.log2(largest), 2)).astype(int)
         coarse = random.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), np.uint8)
         image = resize(coarse, size=(int(height), int(width)))
         write_picture(Picture(image), folder / f"{number:06d}.{'jpg' if number % 2 else 'png'}")
@@ -109,15 +109,17 @@ def differing(one: Path, other: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--largest", type=int, default=1024, help="longest side")
     parser.add_argument("--model", default="rlfn-xs")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("bulk-bench"))
     given = parser.parse_args()
     source = given.folder / "in"
     shutil.rmtree(given.folder, ignore_errors=True)
-    pixels = make(source, given.pictures)
+    pixels = make(source, given.pictures, given.largest)
     for _ in range(given.rounds):
         row: dict[str, object] = {"pictures": given.pictures, "mpx": round(pixels / 1e6, 1), "model": given.model}
+        row["largest"] = given.largest
         for name in ("upscale", "bulk"):
             target = given.folder / name
             shutil.rmtree(target, ignore_errors=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from rlfn.images.files import read_picture, write_picture
 from rlfn.inference.engines import ENGINES
 
 ROOT = Path(__file__).parents[1]
@@ -51,3 +53,47 @@ def test_nothing_but_the_output_is_written_and_nothing_is_sent(tmp_path: Path, e
     assert len(done.stdout.splitlines()) == 1, done.stdout
     assert done.stderr == ""
     assert files_of(tmp_path) == {"work/out/large.png"}
+
+
+BULK = """
+import socket, sys
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo") and "AF_UNIX" not in str(arguments):
+        print("SENT", event, arguments)
+sys.addaudithook(watch)
+sys.argv = ["rlfn", "bulk", {folder!r}, "out", "-m", "rlfn-xs-x2", "--workers", "1"]
+from rlfn.cli import main
+main()
+"""
+
+
+def test_bulk_work_leaves_its_output_alone_and_ray_reports_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    for name in ("home", "work", "in"):
+        (tmp_path / name).mkdir()
+    picture = read_picture(ROOT / "examples" / "astronaut.png")
+    write_picture(replace(picture, pixels=picture.pixels[:20, :30]), tmp_path / "in" / "a.png")
+    mine = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "RAY_"))}
+    mine |= {"HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+    before = left_by_ray()
+    done = subprocess.run(
+        [sys.executable, "-c", BULK.format(folder=str(tmp_path / "in"))],
+        cwd=tmp_path / "work",
+        env=mine,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("1 upscaled; ")
+    assert len(done.stderr.splitlines()) == 1
+    found = files_of(tmp_path) - {"in/a.png"}
+    assert {name for name in found if not name.endswith(".parquet")} == {"work/out/a.png"}
+    assert len(found) == 2
+    assert left_by_ray() <= before
+
+
+def left_by_ray() -> set[str]:
+    """Return the folders of Ray's sessions and of its shared memory that are there."""
+    return {str(path) for pattern in ("rlfn-*/session_*", "ray/session_*") for path in Path("/tmp").glob(pattern)}

@@ -87,6 +87,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
+def upscale_script() -> str:
+    return UPSCALE
+
+
+@pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """Open a page in a context of its own; what it writes to the console as an error fails the test."""
     contexts, complaints = [], []

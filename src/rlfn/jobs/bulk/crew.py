@@ -126,7 +126,7 @@ def cluster(where: Where) -> Iterator[int]:
 
 
 def _start(ray: Any, folder: str, cores: int) -> None:
-    # without a token Ray writes one into the home folder
+    # who has no token may not use this Ray; where none is given, it writes one into the home folder
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(
@@ -137,6 +137,7 @@ def _start(ray: Any, folder: str, cores: int) -> None:
         object_store_memory=_STORE_BYTES,
         log_to_driver=False,
         logging_level=logging.ERROR,
+        _node_ip_address="127.0.0.1",  # nobody else is to reach it
         _temp_dir=folder,
     )
 

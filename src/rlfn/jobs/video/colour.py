@@ -7,7 +7,7 @@ the same numbers: an engine that changes nothing gives the source's colours with
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,13 +52,30 @@ def assumed_matrix(width: int, height: int) -> int:
     return _BT709 if width >= _SD_WIDTH or height > _SD_HEIGHT else _BT601
 
 
-def stated_matrix(colour: ClipColour, before: tuple[int, int], after: tuple[int, int]) -> int:
-    """Return the matrix to state: the source's; where it states none, the one that its size means, if the size after
-    means another (or players would show other colours).
+def stated_colour(
+    colour: ClipColour, source: PixelFormat, target: PixelFormat, before: tuple[int, int], after: tuple[int, int]
+) -> tuple[ClipColour, tuple[str, ...]]:
+    """Return what is stated of the encoded frames, and what is to be told of it: the source's own, save where
+
+    - the source states no matrix and players would take another for the size after: then the one it had is stated;
+    - RGB becomes YUV, which has a matrix and a range of its own;
+    - the format of pixels stands for a range.
+
+    Args:
+        colour, source: of the source; ``target``: the format to encode.
+        before, after: (width, height).
     """
-    if colour.matrix != UNSPECIFIED or assumed_matrix(*before) == assumed_matrix(*after):
-        return colour.matrix
-    return assumed_matrix(*before)
+    told: tuple[str, ...] = ()
+    if target.rgb:
+        return replace(colour, matrix=0), told
+    if source.rgb:
+        return replace(colour, matrix=assumed_matrix(*after), range=LIMITED, siting=""), told
+    if not source.gray and colour.matrix == UNSPECIFIED and assumed_matrix(*before) != assumed_matrix(*after):
+        colour = replace(colour, matrix=assumed_matrix(*before))
+        told = ("the matrix, which the source leaves open, is stated: players guess another by size",)
+    elif not source.gray and colour.matrix != UNSPECIFIED and colour.matrix not in _SWSCALE:
+        told = (f"matrix {colour.matrix} is treated as BT.2020: the colours come back as they were",)
+    return replace(colour, range=FULL) if target.name.startswith("yuvj") else colour, told
 
 
 class ColourWay:
@@ -69,9 +86,17 @@ class ColourWay:
         source: the source's format.
         target: the format to encode.
         size: (width, height) of the source.
+        stated: of the frames to encode, where they are others.
     """
 
-    def __init__(self, colour: ClipColour, source: PixelFormat, target: PixelFormat, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        colour: ClipColour,
+        source: PixelFormat,
+        target: PixelFormat,
+        size: tuple[int, int],
+        stated: ClipColour | None = None,
+    ) -> None:
         av = import_av()
         flags = av.video.reformatter.Interpolation
         self._flags = int(flags.BICUBIC | flags.ACCURATE_RND | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP)
@@ -79,9 +104,10 @@ class ColourWay:
         self._source, self._target = source, target
         matrix = colour.matrix if colour.matrix != UNSPECIFIED else assumed_matrix(*size)
         self._matrix = _SWSCALE.get(matrix, _STAND_IN)
-        self.exact_matrix = source.rgb or source.gray or matrix in _SWSCALE
         self._full = colour.range == FULL or source.name.startswith("yuvj")
         self._target_full = self._full or target.name.startswith("yuvj")
+        if source.rgb and stated is not None:
+            self._matrix, self._target_full = _SWSCALE.get(stated.matrix, _STAND_IN), stated.range == FULL
         self._gray_limited = source.gray and colour.range == LIMITED
         self._reader, self._writer, self._shaper = (av.video.reformatter.VideoReformatter() for _ in range(3))
         self._canvas: Any = None

@@ -14,6 +14,9 @@ from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.pixels import PixelFormat
 from rlfn.jobs.video.probe import HdrFacts
 
+_PROGRESSIVE = 1
+"""FFmpeg's number of frames without fields."""
+
 _CHROMATICITY, _LUMINANCE = 50_000, 10_000
 """The units of H.265's message on the mastering display: 0.00002, and 0.0001 cd/m²."""
 
@@ -32,6 +35,7 @@ class EncodePlan:
         colour: what is stated.
         aspect: the shape of a pixel; None where not stated.
         hdr: what is stated of it.
+        progressive: whether it is stated that frames are whole.
         threads: of the encoder.
     """
 
@@ -45,6 +49,7 @@ class EncodePlan:
     colour: ClipColour
     aspect: Fraction | None
     hdr: HdrFacts
+    progressive: bool
     threads: int
 
     @property
@@ -87,6 +92,9 @@ class FrameEncoder:
         """Encode one frame; return the packets that are ready."""
         frame.pts, frame.time_base = pts, self._plan.time_base
         frame.pict_type = 0
+        colour = self._plan.colour
+        frame.colorspace, frame.color_range = colour.matrix, colour.range
+        frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
         return self._packets(frame)
 
     def finish(self) -> Iterable[Any]:
@@ -123,6 +131,8 @@ def describe(context: Any, plan: EncodePlan) -> None:
     context.framerate = plan.rate
     context.colorspace, context.color_range = plan.colour.matrix, plan.colour.range
     context.color_primaries, context.color_trc = plan.colour.primaries, plan.colour.transfer
+    if plan.progressive:
+        context.field_order = _PROGRESSIVE
     if plan.aspect:
         context.sample_aspect_ratio = plan.aspect
 

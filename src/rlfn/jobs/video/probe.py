@@ -68,6 +68,7 @@ class Clip:
         duration: in seconds, about; 0 where nothing tells.
         aspect: the shape of a pixel; None where not stated.
         matrix: FFmpeg's display matrix, nine numbers; empty where there is none.
+        progressive: whether the stream states that its frames are whole.
         interlaced: whether the first frame consists of two fields.
         described: whether its stream's description says what only a copy of it keeps: HDR, 3D, a sphere.
         lost: what its frames carry that is not kept, by name.
@@ -89,6 +90,7 @@ class Clip:
     colour: ClipColour
     hdr: HdrFacts
     matrix: tuple[int, ...]
+    progressive: bool
     interlaced: bool
     described: bool
     lost: tuple[str, ...]
@@ -168,6 +170,7 @@ def probe(path: Path) -> Clip:
             ),
             hdr=_hdr(sides),
             matrix=_matrix(sides),
+            progressive=context.field_order == 1,
             interlaced=bool(frame.interlaced_frame),
             described=bool(_DESCRIBED & set(sides)) and "DOVI_METADATA" not in sides,
             lost=tuple(dict.fromkeys(text for name, text in _LOST_SIDE_DATA.items() if name in sides)),

@@ -40,6 +40,7 @@ class VideoSettings:
         frames_format: of pictures that are written in place of a video; None for a video.
         frames_quality: of these, 1 to 100; None for the format's own.
         deinterlace: join the fields of interlaced frames; else they are refused.
+        reuse: take what does not change from the frame before; without it, all is computed, and the result is the same.
         overwrite: replace outputs that exist.
         keep_dates: give outputs the inputs' time of change.
         max_pixels: the largest frame accepted.
@@ -57,6 +58,7 @@ class VideoSettings:
     frames_format: str | None = None
     frames_quality: int | None = None
     deinterlace: bool = False
+    reuse: bool = True
     overwrite: bool = False
     keep_dates: bool = False
     max_pixels: int | None = DEFAULT_MAX_PIXELS

@@ -5,67 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import OutputError, listing
-from rlfn.jobs.video.encoding import EncodePlan, describe, set_up
+from rlfn.errors import OutputError
+from rlfn.jobs.video.encoding import describe, set_up
 from rlfn.jobs.video.library import import_av
-from rlfn.jobs.video.probe import Clip, open_video
-from rlfn.jobs.video.segments import Segment
-
-TURNING = frozenset(("mp4", "mov", "3gp", "matroska"))
-"""Containers that keep a display matrix."""
-
-_OF_CONTAINERS = frozenset(
-    (
-        *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "number_of_bytes"),
-        *("number_of_frames", "_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"),
-        *("bps", "vendor_id", "handler_name"),
-    )
-)
-"""Metadata that tell of the file and not of the work."""
-
-
-@dataclass
-class Muxed:
-    """What became of the streams.
-
-    Attributes:
-        kept: a few words on each stream that is in the output.
-        warnings: what is lost or changed, by name.
-    """
-
-    kept: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class MuxPlan:
-    """What is put together.
-
-    Attributes:
-        clip: the source.
-        encode: how the frames were encoded.
-        segments: where they lie.
-        muxer: FFmpeg's name of the container.
-        turned: whether the display matrix was applied to the frames.
-        trimmed: whether a stretch was cut out; its first frame then has the time 0.
-    """
-
-    clip: Clip
-    encode: EncodePlan
-    segments: Sequence[Segment]
-    muxer: str
-    turned: bool
-    trimmed: bool
-
-    @property
-    def times(self) -> list[tuple[int, int]]:
-        """Timestamp and duration of each frame."""
-        return [frame for segment in self.segments for frame in segment.frames]
+from rlfn.jobs.video.losses import tell_losses
+from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_made_anew, plain_metadata, stream_name
+from rlfn.jobs.video.probe import open_video
 
 
 def mux(plan: MuxPlan, path: Path) -> Muxed:
@@ -90,7 +39,7 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
             f"FFmpeg could not write the file ({str(error)[:200]}). Choose another name, for instance one that ends in "
             ".mkv."
         ) from error
-    _compare(plan, path, done)
+    tell_losses(plan, path, done)
     return done
 
 
@@ -102,11 +51,11 @@ class _Muxing:
         self._ways: dict[int, Any] = {}
         self._times = plan.times
         self._origin = self._times[0][0] * plan.clip.time_base if plan.trimmed else Fraction(0)
-        self._end = (self._times[-1][0] + _last_duration(plan)) * plan.clip.time_base
+        self._end = (self._times[-1][0] + plan.last_duration) * plan.clip.time_base
 
     def run(self) -> None:
         self._add_streams()
-        self._output.metadata.update(_metadata(self._source.metadata))
+        self._output.metadata.update(plain_metadata(self._source.metadata))
         self._add_chapters()
         self._output.start_encoding()
         frames = self._encoded()
@@ -126,8 +75,8 @@ class _Muxing:
             if stream.index == self._plan.clip.stream:
                 made = self._video_stream(stream)
                 self._done.kept.append(f"video {self._plan.encode.codec}: enlarged")
-            elif _is_chapter_track(stream, self._source):
-                continue  # which is written anew with the chapters
+            elif is_made_anew(stream, self._source):
+                continue  # of the chapters, or of the timecode in the metadata
             elif reason := _refusal(stream, self._plan.muxer):
                 self._done.warnings.append(f"{stream_name(stream)} dropped: {reason}")
                 continue
@@ -136,7 +85,9 @@ class _Muxing:
                 if made.codec_context is not None and _same_family(self._plan):
                     _keep_tag(made, stream)
                 self._done.kept.append(f"{stream_name(stream)}: copied")
-            made.metadata.update(_metadata(stream.metadata))
+            made.metadata.update(plain_metadata(stream.metadata))
+            if self._plan.trimmed and made.metadata.pop("timecode", None) is not None:
+                self._done.warnings.append("the timecode is dropped: it is of the whole video's beginning")
             made.disposition = stream.disposition
             if self._plan.muxer == "mpegts":
                 made.id = stream.id
@@ -212,7 +163,7 @@ class _Muxing:
         """Yield the packets of the enlarged stream, with decoding times for the whole made anew."""
         av, stream, base = import_av(), self._ways[self._plan.clip.stream], self._plan.clip.time_base
         move = self._times[0][0] if self._plan.trimmed else 0
-        durations = frame_durations(self._times, _last_duration(self._plan))
+        durations = frame_durations(self._times, self._plan.last_duration)
         shown = sorted(durations)
         decode = decode_times([row.pts for segment in self._plan.segments for row in segment.packets], shown)
         for segment in self._plan.segments:
@@ -247,26 +198,6 @@ def frame_durations(times: Sequence[tuple[int, int]], last: int) -> dict[int, in
     return {pts: after - pts for pts, after in zip(stamps, [*stamps[1:], stamps[-1] + last], strict=True)}
 
 
-def stream_name(stream: Any) -> str:
-    """Name a stream: its kind, codec, language and number."""
-    codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
-    name = stream.metadata.get("filename", "") if stream.type == "attachment" else ""
-    words = [stream.type, codec, stream.metadata.get("language", ""), name]
-    return " ".join([*(word for word in words if word), f"(stream {stream.index})"])
-
-
-def _is_chapter_track(stream: Any, source: Any) -> bool:
-    """Tell whether a stream is the text of chapters, as QuickTime has them."""
-    return (
-        stream.type == "data" and stream.name == "bin_data" and "mov" in source.format.name and bool(source.chapters())
-    )
-
-
-def _last_duration(plan: MuxPlan) -> int:
-    stated = plan.times[-1][1]
-    return stated if stated > 0 else max(1, round(1 / (plan.clip.rate * plan.clip.time_base)))
-
-
 def _container_options(plan: MuxPlan) -> dict[str, str]:
     if plan.muxer in ("mp4", "mov", "3gp"):
         base = plan.clip.time_base
@@ -290,15 +221,6 @@ def _refusal(stream: Any, muxer: str) -> str:
     return ""
 
 
-def _metadata(given: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in given.items() if _plain(key) not in _OF_CONTAINERS or key == "handler_name"}
-
-
-def _plain(key: str) -> str:
-    """Return a key without the language that Matroska adds: ``BPS-eng``."""
-    return key.lower().split("-")[0]
-
-
 def _is_hevc_tag(stream: Any) -> bool:
     return stream.codec_context is not None and stream.codec_context.codec_tag in ("hvc1", "hev1")
 
@@ -312,38 +234,3 @@ def _keep_tag(made: Any, stream: Any) -> None:
     tag = stream.codec_context.codec_tag
     if tag and tag.isprintable() and "\0" not in tag:
         made.codec_context.codec_tag = tag
-
-
-def _compare(plan: MuxPlan, path: Path, done: Muxed) -> None:
-    """Read the output's header, and name what the container did not take."""
-    with closing(open_video(plan.clip.path)) as source, closing(open_video(path)) as output:
-        kept = [
-            one
-            for one in source.streams
-            if not any(f"(stream {one.index})" in text for text in done.warnings) and not _is_chapter_track(one, source)
-        ]
-        for before, after in zip(kept, output.streams, strict=False):
-            lost = _lost_keys(before.metadata, after.metadata)
-            if lost:
-                done.warnings.append(f"metadata of {stream_name(before)} dropped: {listing(lost)}")
-            if before.disposition & ~after.disposition & ~1:
-                done.warnings.append(f"disposition of {stream_name(before)} dropped")
-            if before.index == plan.clip.stream and after.time_base != before.time_base:
-                _tell_rounding(plan, after.time_base, done)
-        lost = _lost_keys(source.metadata, output.metadata)
-        if lost:
-            done.warnings.append(f"metadata dropped: {listing(lost)}")
-        if len(source.chapters()) > len(output.chapters()) and not plan.trimmed:
-            done.warnings.append("chapters dropped")
-    if plan.clip.matrix and not plan.turned and plan.muxer not in TURNING:
-        done.warnings.append("the display matrix is dropped")
-
-
-def _lost_keys(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    have = {key.lower() for key in after}
-    return [key for key in _metadata(before) if key.lower() not in have and key != "handler_name"]
-
-
-def _tell_rounding(plan: MuxPlan, base: Fraction, done: Muxed) -> None:
-    if any((pts * plan.clip.time_base / base).denominator != 1 for pts, _ in plan.times):
-        done.warnings.append(f"timestamps are rounded to the container's unit of {base} s")

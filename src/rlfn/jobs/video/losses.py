@@ -1,0 +1,46 @@
+"""What a finished file does not hold of what its source did."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+from rlfn.errors import listing
+from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_made_anew, plain_metadata, stream_name
+from rlfn.jobs.video.probe import open_video
+
+
+def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
+    """Read the output's header, and add to ``done`` what the container did not take, by name."""
+    with closing(open_video(plan.clip.path)) as source, closing(open_video(path)) as output:
+        kept = [
+            one
+            for one in source.streams
+            if not any(f"(stream {one.index})" in text for text in done.warnings) and not is_made_anew(one, source)
+        ]
+        for before, after in zip(kept, output.streams, strict=False):
+            lost = _lost_keys(before.metadata, after.metadata)
+            if lost:
+                done.warnings.append(f"metadata of {stream_name(before)} dropped: {listing(lost)}")
+            if before.disposition & ~after.disposition & ~1:
+                done.warnings.append(f"disposition of {stream_name(before)} dropped")
+            if before.index == plan.clip.stream and after.time_base != before.time_base:
+                _tell_rounding(plan, after.time_base, done)
+        lost = _lost_keys(source.metadata, output.metadata)
+        if lost:
+            done.warnings.append(f"metadata dropped: {listing(lost)}")
+        if len(source.chapters()) > len(output.chapters()) and not plan.trimmed:
+            done.warnings.append("chapters dropped")
+    if plan.clip.matrix and not plan.turned and plan.muxer not in TURNING:
+        done.warnings.append("the display matrix is dropped")
+
+
+def _lost_keys(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    have = {key.lower() for key in after}
+    return [key for key in plain_metadata(before) if key.lower() not in have and key != "handler_name"]
+
+
+def _tell_rounding(plan: MuxPlan, base: Fraction, done: Muxed) -> None:
+    if any((pts * plan.clip.time_base / base).denominator != 1 for pts, _ in plan.times):
+        done.warnings.append(f"timestamps are rounded to the container's unit of {base} s")

@@ -1,0 +1,127 @@
+"""What is decided before a video is enlarged: size, model, codec, format of pixels, and what is stated of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rlfn.atomic import check_path
+from rlfn.errors import OptionError, PictureError, listing, setting
+from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.inference.processor import default_threads
+from rlfn.inference.sizing import Wanted
+from rlfn.jobs.video.codecs import choose_codec, encoder_options, row_formats
+from rlfn.jobs.video.colour import ColourWay, stated_colour
+from rlfn.jobs.video.encoding import EncodePlan
+from rlfn.jobs.video.kinds import CONTAINERS
+from rlfn.jobs.video.muxing import TURNING
+from rlfn.jobs.video.pixels import fitting_format
+from rlfn.jobs.video.probe import Clip, probe
+from rlfn.jobs.video.settings import VideoSettings, for_frames
+from rlfn.jobs.video.turning import is_upright
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """How one video is enlarged.
+
+    Attributes:
+        clip: the source.
+        target: the file to write, and ``muxer``, FFmpeg's name of its container.
+        settings: what was asked for.
+        turned: whether the display matrix is applied to the frames.
+        enlarger: makes the images larger.
+        size: (width, height) of the result.
+        encode: how its frames are encoded.
+        warnings: what is lost or changed, as far as that is known.
+    """
+
+    clip: Clip
+    target: Path
+    muxer: str
+    settings: VideoSettings
+    turned: bool
+    enlarger: Enlarger
+    size: tuple[int, int]
+    encode: EncodePlan
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def frames(self) -> int:
+        """How many frames there will be, about; 0 where nothing tells."""
+        clip, stretch = self.clip, self.settings.stretch
+        if stretch.whole:
+            return clip.frames
+        left = max(0.0, clip.duration - float(stretch.start))
+        taken = left if stretch.duration is None else min(left, float(stretch.duration))
+        return round(taken * float(clip.rate))
+
+    def colour_way(self) -> ColourWay:
+        """Return the way of frames to images and back."""
+        clip = self.clip
+        return ColourWay(clip.colour, clip.format, self.encode.format, (clip.width, clip.height), self.encode.colour)
+
+
+def plan_video(source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool | None = None) -> VideoPlan:
+    """Decide how a video is enlarged.
+
+    Raises:
+        PictureError, OptionError, OutputError, ModelError, MissingExtraError: it cannot be read, enlarged or written.
+    """
+    muxer = CONTAINERS.get(target.suffix.lower())
+    if muxer is None:
+        raise OptionError(
+            f"The name {target} does not say a container that can be written. End it with {listing(CONTAINERS)}."
+        )
+    check_path(target)
+    clip = probe(source)
+    if settings.max_pixels is not None and clip.width * clip.height > settings.max_pixels:
+        raise PictureError(
+            f"'{source}' has frames of {clip.width} x {clip.height} pixels; the limit is {settings.max_pixels:,}. "
+            f"Raise {setting('max_pixels')} if you trust the file."
+        )
+    warnings = [f"{what} dropped" for what in clip.lost]
+    codec = choose_codec(settings.codec, clip.codec, muxer)
+    if settings.codec is None and codec != clip.codec:
+        warnings.append(f"the source's codec, {clip.codec}, is not written to {muxer} files: {codec} instead")
+    format, told = fitting_format(clip.format, row_formats(codec, clip.format.rgb and codec == clip.codec), codec)
+    warnings += told
+    turned = bool(clip.matrix) and muxer not in TURNING and is_upright(clip.matrix)
+    swapped = turned and clip.matrix[0] == 0
+    before = (clip.height, clip.width) if swapped else (clip.width, clip.height)
+    enlarger = _suited(for_frames(settings.enlarge, *before), before, format.chroma, pool, warnings)
+    size = enlarger.size(*before)
+    colour, told = stated_colour(clip.colour, clip.format, format, before, size)
+    warnings += told
+    encode = EncodePlan(
+        codec,
+        encoder_options(codec, settings.crf, settings.preset, muxer),
+        format,
+        *size,
+        clip.time_base,
+        clip.rate,
+        colour,
+        1 / clip.aspect if clip.aspect and swapped else clip.aspect,
+        clip.hdr,
+        clip.progressive or settings.deinterlace,
+        default_threads(),
+    )
+    return VideoPlan(clip, target, muxer, settings, turned, enlarger, size, encode, warnings)
+
+
+def _suited(
+    options: EnlargeOptions,
+    before: tuple[int, int],
+    chroma: tuple[int, int],
+    pool: UpscalerPool | None,
+    warnings: list[str],
+) -> Enlarger:
+    """Return an enlarger whose results have sides that the format of the frames can have."""
+    enlarger = Enlarger(options, pool).suited(None)
+    width, height = enlarger.size(*before)
+    across, down = 64 // chroma[0], 64 // chroma[1]
+    even = max(across, width // across * across), max(down, height // down * down)
+    if even == (width, height):
+        return enlarger
+    warnings.append(f"the result is {even[0]}x{even[1]}, not {width}x{height}: colour has a lower resolution")
+    return Enlarger(replace(enlarger.options, wanted=Wanted(width=even[0], height=even[1])), pool)
