@@ -5,8 +5,9 @@
 The clips are drawn here, 640x360 in H.264, from the example photograph: a screen recording (text is typed into a
 window), a talk (a head moves a little in front of a still room, with the camera's noise) and a film (the camera moves,
 with grain). All become 1280x720 in H.264, preset veryfast. Ways are run in turn, round by round; the numbers are
-medians. ``--peer`` is a folder with ``realesr-animevideov3-x2.param`` and ``.bin``: the network runs in ncnn on the
-CPU, inside the same pipeline.
+medians. Beside the rate stands what a frame takes of the processor, all threads together: on a busy machine that number
+is the steadier one, and its ratio is that of the work. ``--peer`` is a folder with ``realesr-animevideov3-x2.param``
+and ``.bin``: the network runs in ncnn on the CPU, inside the same pipeline.
 """
 
 from __future__ import annotations
@@ -113,12 +114,13 @@ class PeerEngine:
         return np.array(call.extract("output")[1])[None] * np.float32(255)
 
 
-def measured(source: Path, settings: VideoSettings, pool: UpscalerPool) -> tuple[float, dict[str, int]]:
-    """Return frames a second and what was saved."""
+def measured(source: Path, settings: VideoSettings, pool: UpscalerPool) -> tuple[float, float, dict[str, int]]:
+    """Return frames a second, the processor's milliseconds a frame, and what was saved."""
     run = VideoRun(source, source.with_name("out.mp4"), settings, pool)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     run.run()
-    return run.facts["frames"] / (time.perf_counter() - began), run.facts
+    frames = run.facts["frames"]
+    return frames / (time.perf_counter() - began), 1000 * (time.process_time() - used) / frames, run.facts
 
 
 def ways(given: argparse.Namespace, threads: int) -> dict[str, VideoSettings]:
@@ -148,12 +150,15 @@ def main() -> None:
     pool = UpscalerPool(8)
     with tempfile.TemporaryDirectory() as place:
         print(f"{given.threads} threads, {given.frames} frames, {given.rounds} rounds, frames a second")
-        print(f"{'clip':8} {'way':24} {'reuse':>8} {'without':>8} {'ratio':>6}  tiles reused, frames repeated")
+        print(f"{'':33} {'frames a second':>24}  {'processor, ms a frame':>24}")
+        head = f"{'reuse':>8} {'without':>8} {'ratio':>6}"
+        print(f"{'clip':8} {'way':24} {head}  {head}  tiles reused, frames repeated")
         for name in given.clips:
             source = write(Path(place) / f"{name}.mp4", CLIPS[name], given.frames)
             short = write(Path(place) / f"{name}-short.mp4", CLIPS[name], given.peer_frames)
             todo = ways(given, given.threads)
             rates: dict[tuple[str, bool], list[float]] = {}
+            costs: dict[tuple[str, bool], list[float]] = {}
             facts = {}
             for settings in todo.values():  # models are loaded
                 measured(short, replace(settings, duration=0.05), pool)
@@ -162,15 +167,18 @@ def main() -> None:
                     peer = way == "animevideov3"
                     for reuse in (True, False):
                         clip = short if peer else source
-                        rate, facts[way, reuse] = measured(clip, replace(settings, reuse=reuse), pool)
+                        rate, cost, facts[way, reuse] = measured(clip, replace(settings, reuse=reuse), pool)
                         rates.setdefault((way, reuse), []).append(rate)
+                        costs.setdefault((way, reuse), []).append(cost)
             for way in todo:
                 fast, slow = median(rates[way, True]), median(rates[way, False])
+                cheap, dear = median(costs[way, True]), median(costs[way, False])
                 saved = facts[way, True]
                 tiles = saved["computed_tiles"] + saved["reused_tiles"]
                 share = saved["reused_tiles"] / tiles if tiles else 0.0
                 print(
                     f"{name:8} {way:24} {fast:8.2f} {slow:8.2f} {fast / slow:6.2f}  "
+                    f"{cheap:8.0f} {dear:8.0f} {dear / cheap:6.2f}  "
                     f"{share:.0%}, {saved['repeated']} of {saved['frames']}",
                     flush=True,
                 )

@@ -74,6 +74,11 @@ def test_a_gif_becomes_a_video(tmp_path: Path) -> None:
     enlarged(animation(tmp_path / "a.gif"), tmp_path / "b.mp4")
     times = [time for time, _ in frames_of(tmp_path / "b.mp4")]
     assert [float(time) for time in times] == [0, 0.05, 0.12, 0.22]
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert (container.streams.video[0].codec_context.colorspace, container.streams.video[0].color_range) == (6, 1)
+        found = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for have, want in zip(found, tones(False), strict=True):
+        assert np.abs(have[4:12, 4:12].astype(int) - want[2, 2, :3]).max() <= 8
 
 
 def test_an_animated_png(tmp_path: Path) -> None:
