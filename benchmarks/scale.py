@@ -24,23 +24,21 @@ import numpy as np
 
 from rlfn.jobs.bulk import schedule
 
-LARGEST_BATCH, MOST = schedule._BUDGET[1] / 1e6, schedule._MOST
-
 
 @dataclass(frozen=True)
 class Costs:
     """Numbers of the simulation: CPU seconds of one core, megapixels, bytes."""
 
-    # measured (see docs/reports/scale.md)
-    decode: float = 0.0  # s per input Mpx, JPEG
-    engine: float = 0.0  # s per input Mpx
-    encode: float = 0.0  # s per output Mpx
-    picture: float = 0.0  # s per picture beside these
-    row: float = 0.0  # s of the driver per picture
-    task: float = 0.0  # s of the driver per batch
-    bytes_in: float = 0.0  # per input Mpx
-    bytes_out: float = 0.0  # per output Mpx
-    driver_bytes: float = 0.0  # memory of the driver per picture
+    # measured, rlfn-s-x4 to PNG (see docs/reports/scale.md)
+    decode: float = 0.019  # s per input Mpx, JPEG
+    engine: float = 15.5  # s per input Mpx
+    encode: float = 0.044  # s per output Mpx
+    picture: float = 0.021  # s per picture beside these
+    row: float = 0.000085  # s of the driver per picture
+    task: float = 0.0014  # s of the driver per batch
+    bytes_in: float = 606_000  # per input Mpx
+    bytes_out: float = 1_090_000  # per output Mpx
+    driver_bytes: float = 800  # memory of the driver per picture
     # what is asked for
     scale: int = 4
     pictures: int = 1_000_000
@@ -105,9 +103,9 @@ def batches(costs: Costs, cores: int) -> list[tuple[int, float]]:
     found, start, left = [], 0, float(sizes.sum())
     total = np.concatenate([[0.0], np.cumsum(sizes)])
     while start < len(sizes):
-        budget = min(max(left / (3 * cores), schedule._BUDGET[0] / 1e6), LARGEST_BATCH)
+        budget = schedule.budget(int(1e6 * left), cores) / 1e6
         stop = int(np.searchsorted(total, total[start] + budget))
-        stop = min(max(stop, start + 1), start + MOST, len(sizes))
+        stop = min(max(stop, start + 1), start + schedule._MOST, len(sizes))
         found.append((stop - start, float(total[stop] - total[start])))
         left -= found[-1][1]
         start = stop

@@ -27,7 +27,7 @@ from rlfn.studies.proof import HELD_OUT, read_values
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "reports" / "proof.md"
 FOLDER = ROOT / "docs" / "reports" / "measurements" / "proof"
-FACTS = ("protocol", "optimiser", "seeds", "time in training steps, shared stages counted again")
+FACTS = ("protocol", "optimiser", "seeds")
 
 
 def take(folder: Path) -> None:

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from rlfn.images.files import Picture, read_picture, write_picture
 from rlfn.inference.enlarge import UpscalerPool
 from rlfn.serve.app import make_app
-from rlfn.serve.crew import CancelledWork, Report
+from rlfn.serve.crew import CancelledWork, ShareReport
 from rlfn.serve.settings import ServeSettings
 from rlfn.serve.work import Commission, Delivery, carry_out
 
@@ -34,7 +34,7 @@ class ThreadHand:
     async def start(self) -> None:
         """There is nothing to start."""
 
-    async def carry_out(self, commission: Commission, report: Report, seconds: float) -> Delivery:
+    async def carry_out(self, commission: Commission, report: ShareReport, seconds: float) -> Delivery:
         self.cancelled = False
         loop = asyncio.get_running_loop()
         deadline = time.monotonic() + seconds

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rlfn.cli.upscale import upscale
+from rlfn.api import UpscaleOptions
 from rlfn.errors import OptionError
 from rlfn.serve.fields import FIELDS, as_field
 from rlfn.serve.settings import ServeSettings
@@ -205,9 +205,8 @@ def test_settings_that_no_server_could_work_with(wrong: dict[str, Any]) -> None:
         ServeSettings(**wrong)
 
 
-def test_clients_may_ask_for_what_the_command_takes_or_the_operator_decides_it() -> None:
-    on_files = {"inputs", "output", "recursive", "overwrite", "keep_suffix", "keep_dates", "watch", "as_json"}
+def test_clients_may_ask_for_what_python_takes_or_the_operator_decides_it() -> None:
     operators = {row.name for row in dataclasses.fields(ServeSettings)}
-    command = {str(row.name) for row in upscale.params} - on_files
-    assert set(FIELDS) == command - operators
-    assert command & operators == {"engine", "threads", "tile", "max_pixels"}
+    options = {*UpscaleOptions.__optional_keys__, *UpscaleOptions.__required_keys__} - {"output"}
+    assert set(FIELDS) == options - operators
+    assert options & operators == {"engine", "threads", "tile", "max_pixels"}

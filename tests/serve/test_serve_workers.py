@@ -110,6 +110,20 @@ def test_a_lost_process_is_told_and_begun_anew() -> None:
     with_a_hand(work)
 
 
+def test_a_process_is_renewed_after_so_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.serve.crew._RENEW_AFTER", 2)
+
+    async def work(hand: ProcessHand) -> list[int]:
+        found = []
+        for _ in range(5):
+            await hand.carry_out(commission(picture_bytes()), lambda share: None, 60)
+            found.append(hand._process.pid)
+        return found
+
+    first, second, third, fourth, fifth = with_a_hand(work)
+    assert first == second != third == fourth != fifth
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_the_command_serves_and_ends_in_order_on_sigterm(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rlfn", "serve", "--port", "0", "--engine", "onnxruntime"]

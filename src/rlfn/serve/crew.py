@@ -18,13 +18,16 @@ from rlfn.jobs.record import explain
 from rlfn.serve.settings import ServeSettings
 from rlfn.serve.work import Commission, Delivery, TooLargeError, carry_out
 
-Report = Callable[[float], None]
+ShareReport = Callable[[float], None]
 """Called with the finished share of a picture, 0 to 1."""
 
 _END_PATIENCE = 3.0
 """Seconds in which a worker is to notice that its work is not wanted any more, before its process is ended."""
 
 _REPORT_EVERY = 0.1
+
+_RENEW_AFTER = 500
+"""So many pictures does a process work on: engines and libraries never give back all memory that they once took."""
 
 
 class CancelledWork(Exception):  # noqa: N818 - nobody's fault
@@ -50,7 +53,7 @@ class Hand(Protocol):
     async def start(self) -> None:
         """Make ready."""
 
-    async def carry_out(self, commission: Commission, report: Report, seconds: float) -> Delivery:
+    async def carry_out(self, commission: Commission, report: ShareReport, seconds: float) -> Delivery:
         """Do the work, within so many seconds."""
 
     def cancel(self) -> None:
@@ -75,6 +78,7 @@ class ProcessHand:
         self._pipe: Any = None
         self._ends: Any = None
         self._number = 0
+        self._begun_at = 0
         self._active = 0
         self._given_up = 0
         self._closed = False
@@ -83,7 +87,7 @@ class ProcessHand:
         """Begin the process, which loads the first model."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._begin)
 
-    async def carry_out(self, commission: Commission, report: Report, seconds: float) -> Delivery:
+    async def carry_out(self, commission: Commission, report: ShareReport, seconds: float) -> Delivery:
         """Have the process do the work; what takes longer than ``seconds`` is ended.
 
         Raises:
@@ -130,11 +134,15 @@ class ProcessHand:
         theirs.close()
         ended.close()
 
-    def _do(self, number: int, commission: Commission, report: Report) -> Delivery:
+    def _do(self, number: int, commission: Commission, report: ShareReport) -> Delivery:
         """Send the work and wait for what comes of it, in this hand's own thread."""
         if self._closed or self._given_up >= number:
             raise CancelledWork
+        if number - self._begun_at > _RENEW_AFTER and self._process is not None:
+            self._pipe.close()  # it ends by itself
+            self._process = None
         if self._process is None or not self._process.is_alive():
+            self._begun_at = number - 1
             self._begin()
         self._active = number
         try:
@@ -193,7 +201,7 @@ def work_on_commissions(pipe: Any, ended: Any, settings: ServeSettings) -> None:
             return
 
 
-def _attempt(commission: Commission, pool: UpscalerPool, progress: Report) -> tuple[str, Any]:
+def _attempt(commission: Commission, pool: UpscalerPool, progress: ShareReport) -> tuple[str, Any]:
     """Do one work; return what to tell of it."""
     try:
         return "done", carry_out(commission, pool, progress)

@@ -28,6 +28,21 @@ _HELPERS = 15
 _CHECKED_BYTES = 64 << 20
 
 
+_WORKERS = 500
+"""For each so many workers a batch has the least pixels once more: the driver has to keep up with all of them."""
+
+
+def budget(left: int, workers: int) -> int:
+    """Return the pixels of a batch: less towards the end, so that all workers end together.
+
+    Args:
+        left: pixels that nobody has yet.
+        workers: how many there are.
+    """
+    least, most = _BUDGET
+    return min(max(left // (3 * workers), least * max(1, workers // _WORKERS)), most)
+
+
 @dataclass
 class Taken:
     """What came of a task: rows, the keys of those that failed as a store did not answer, and how many were sound."""
@@ -94,8 +109,7 @@ class Work:
         crew.give(member, "giant", [entry], helpers=helpers)
 
     def _budget(self, crew: Crew) -> int:
-        left = self._bytes_left * self._seen[0] // self._seen[1]
-        return int(min(max(left // (3 * crew.count), _BUDGET[0]), _BUDGET[1]))
+        return budget(self._bytes_left * self._seen[0] // self._seen[1], crew.count)
 
     def _batch(self, budget: int) -> list[BulkEntry]:
         """Take pictures with the same options, of about ``budget`` pixels."""
