@@ -11,11 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from rlfn.models.traits import Traits
+
+# a busy machine is not an error
+hypothesis.settings.register_profile("rlfn", deadline=None)
+hypothesis.settings.load_profile("rlfn")
 
 
 @pytest.fixture(autouse=True)

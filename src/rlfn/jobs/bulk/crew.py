@@ -149,7 +149,7 @@ def _join(ray: Any, address: str) -> None:
         said = " ".join(str(error).split())[:200].rstrip(". ")
         raise OptionError(
             f"There is no Ray that answers at {setting('address', address)} ({said}). Start it with "
-            "'ray start --head', or leave the address out for one on this machine."
+            "'ray start' on its first machine, or leave the address out for one on this machine."
         ) from error
 
 
