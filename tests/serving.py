@@ -81,7 +81,7 @@ class Workshop:
         return sum(hand.done for hand in self.hands)
 
 
-def until(true: Callable[[], Any], seconds: float = 10.0) -> None:
+def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until something is true; fail where it does not become so."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -162,6 +162,7 @@ def test_the_public_names() -> None:
         "Upscaler",
         "__version__",
         "upscale",
+        "upscale_video",
         "upscale_with_details",
     }
     assert dir(rlfn) == sorted(rlfn.__all__)

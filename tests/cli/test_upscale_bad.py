@@ -264,9 +264,9 @@ class TestFilesOfPosix:
     def test_waiting_for_input_can_be_ended(self, tmp_path: Path, number: int, name: str) -> None:
         """Standard input, and a named pipe that nobody writes to."""
         os.mkfifo(tmp_path / "pipe.png")
-        code = "import sys, rlfn.jobs.batch as b\nfrom rlfn.cli import main\n"
+        code = "import sys, rlfn.jobs.batch as b, rlfn.jobs.files as f\nfrom rlfn.cli import main\n"
         code += "load = b.Enlarger.load\nb.Enlarger.load = lambda self: (print('up', flush=True), load(self))\n"
-        code += "b._standard_input = lambda read=b._standard_input: (print('up', flush=True), read())[1]\nmain()"
+        code += "f._standard_input = lambda read=f._standard_input: (print('up', flush=True), read())[1]\nmain()"
         source = name if name == "-" else str(tmp_path / name)
         options = ["upscale", source, "-o", str(tmp_path / "o.png"), "--engine", "onnxruntime"]
         command = [sys.executable, "-c", code, *options]

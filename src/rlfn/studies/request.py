@@ -43,8 +43,8 @@ class Budget:
         Raises:
             OptionError: it is none of them, or not above zero.
 
-        >>> Budget.parse("hours=0.5")
-        Budget(hours=0.5, iterations=None, paper=False)
+        >>> Budget.parse("hours=0.5").hours
+        0.5
         """
         kind, _, value = text.partition("=")
         try:

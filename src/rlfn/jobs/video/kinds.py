@@ -65,22 +65,28 @@ _MAGIC: tuple[tuple[int, bytes], ...] = (
 
 
 def is_video(path: str | os.PathLike[str]) -> bool:
-    """Tell by its content whether a file is a video, or a picture that moves; False where it cannot be read."""
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(_HEAD_BYTES)
-    except OSError:
-        return False
+    """Tell by its content whether a file is a video, or a picture that moves; False where it cannot be read.
+
+    A pipe is none: what is read from it is gone.
+    """
+    head = _head(Path(path))
     return _is_container(head) or (_may_move(head) and _moves(Path(path)))
 
 
 def is_animation(path: str | os.PathLike[str]) -> bool:
     """Tell by its content whether a file that :func:`is_video` is of a format that pictures have too."""
+    return not _is_container(_head(Path(path)))
+
+
+def _head(path: Path) -> bytes:
+    """Return how a file begins; nothing of what is no file, or cannot be read."""
     try:
+        if not path.is_file():
+            return b""
         with open(path, "rb") as stream:
-            return not _is_container(stream.read(_HEAD_BYTES))
+            return stream.read(_HEAD_BYTES)
     except OSError:
-        return False
+        return b""
 
 
 def video_suffix(path: Path) -> str:
@@ -104,7 +110,9 @@ def _is_container(head: bytes) -> bool:
 
 
 def _may_move(head: bytes) -> bool:
-    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP" and head[12:16] == b"VP8X" and bool(head[20] & 2)
+    webp = (
+        head[:4] == b"RIFF" and head[8:12] == b"WEBP" and head[12:16] == b"VP8X" and bool(head[20:21] and head[20] & 2)
+    )
     return head[:6] in (b"GIF87a", b"GIF89a") or webp or (head[:8] == b"\x89PNG\r\n\x1a\n" and b"acTL" in head)
 
 
