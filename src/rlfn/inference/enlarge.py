@@ -97,6 +97,21 @@ class EnlargePlan:
     upscaler: Upscaler
     restore: Choice
 
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.upscaler.model
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        return self.upscaler.engine
+
+    @property
+    def precision(self) -> str:
+        """How the model is computed."""
+        return self.upscaler.precision
+
 
 class UpscalerPool:
     """Loaded upscalers, kept by all that matters; threads may share it.

@@ -156,15 +156,10 @@ class Batch:
             took = time.perf_counter() - began
             result = replace(picture, pixels=made.image)
             record = replace(
-                record,
+                record.made_by(made),
                 output_size=(result.width, result.height),
                 seconds=reading + took,
                 engine_seconds=took,
-                model=made.model,
-                engine=made.engine,
-                precision=made.precision,
-                restore=made.restore.strength,
-                restore_reason=made.restore.reason,
                 warnings=made.warnings,
             )
             return int(result.pixels.nbytes), writers.submit(self._write, job, result, record)

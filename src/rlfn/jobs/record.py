@@ -8,7 +8,7 @@ from typing import Any, Self
 from rlfn.errors import OptionError, RlfnError, Wording, as_argument, setting, worded
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.formats import check_quality, format_for
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge import Enlarged, EnlargeOptions, EnlargePlan
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,17 @@ class Record:
         facts["warnings"] = [worded(text, wording) for text in self.warnings]
         facts["error"] = None if self.error is None else worded(self.error, wording)
         return {name: round(fact, 4) if isinstance(fact, float) else fact for name, fact in facts.items()}
+
+    def made_by(self, made: Enlarged | EnlargePlan) -> Self:
+        """Return the record with what computed the picture."""
+        return replace(
+            self,
+            model=made.model,
+            engine=made.engine,
+            precision=made.precision,
+            restore=made.restore.strength,
+            restore_reason=made.restore.reason,
+        )
 
     def failed(self, error: BaseException) -> Self:
         """Return the record of a failure."""

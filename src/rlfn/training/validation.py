@@ -86,8 +86,6 @@ def upscale(network: nn.Module, lr: NDArray[np.uint8], device: torch.device) -> 
 def make_validator(recipe: Recipe, pictures: PictureStore) -> Validator | None:
     """Choose the fixed pictures that a recipe's ``validation`` asks for; None where it asks for none.
 
-    Held-out pictures are degraded as those that are trained on, a picture the same way in every run.
-
     Held-out pictures are degraded as the recipe degrades those that are trained on, each the same way in every run.
 
     Raises:

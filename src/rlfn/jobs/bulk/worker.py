@@ -172,17 +172,12 @@ class BulkWorker:
             keep_dates=False,
         )
         return replace(
-            record,
+            record.made_by(made),
             status="done",
             input_size=(picture.width, picture.height),
             output_size=(result.width, result.height),
             seconds=time.perf_counter() - began,
             engine_seconds=took,
-            model=made.model,
-            engine=made.engine,
-            precision=made.precision,
-            restore=made.restore.strength,
-            restore_reason=made.restore.reason,
             warnings=(*picture.warnings, *made.warnings, *warnings),
         )
 

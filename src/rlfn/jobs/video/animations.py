@@ -101,19 +101,14 @@ class AnimationRun:
             self._enlarged(report, cancel), self._target, self._animation, self._settings.frames_quality
         )
         assert self._plan is not None
-        upscaler, seconds = self._plan.upscaler, time.perf_counter() - began
+        seconds = time.perf_counter() - began
         tiles = self._memory.computed + self._memory.reused
         return replace(
-            record,
+            record.made_by(self._plan),
             status="done",
             input_size=(self._animation.width, self._animation.height),
             output_size=size,
             seconds=seconds,
-            model=upscaler.model,
-            engine=upscaler.engine,
-            precision=upscaler.precision,
-            restore=self._plan.restore.strength,
-            restore_reason=self._plan.restore.reason,
             reused=self._memory.reused / tiles if tiles else 0.0,
             frames_per_second=self._counts["frames"] / seconds,
             codec=self._target.suffix.lower().removeprefix("."),

@@ -104,7 +104,7 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
         1 / clip.aspect if clip.aspect and swapped else clip.aspect,
         clip.hdr,
         clip.progressive or settings.deinterlace,
-        default_threads(),
+        settings.enlarge.threads or default_threads(),
     )
     return VideoPlan(clip, target, muxer, settings, turned, enlarger, size, encode, warnings)
 

@@ -126,20 +126,15 @@ class VideoRun:
     def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
         """Return the record of what was done in so many seconds."""
         assert self._enlarge_plan is not None
-        upscaler, choice, facts = self._enlarge_plan.upscaler, self._enlarge_plan.restore, self.facts
+        facts = self.facts
         tiles = facts["computed_tiles"] + facts["reused_tiles"]
         return replace(
-            record,
+            record.made_by(self._enlarge_plan),
             status="done",
             input_size=(self.clip.width, self.clip.height),
             output_size=self.size,
             seconds=seconds,
             engine_seconds=self._engine_seconds,
-            model=upscaler.model,
-            engine=upscaler.engine,
-            precision=upscaler.precision,
-            restore=choice.strength,
-            restore_reason=choice.reason,
             warnings=tuple(dict.fromkeys(self.warnings)),
             frames=facts["frames"],
             repeated=facts["repeated"],
@@ -252,7 +247,16 @@ class VideoRun:
             "turned": plan.turned,
             "encode": repr(plan.encode),
             "model": [upscaler.model, upscaler.engine, upscaler.precision, _model_stamp(options.model)],
-            "enlarge": repr((options.threads, options.tile, options.self_ensemble, options.wrap, options.wanted)),
+            "enlarge": repr(
+                (
+                    options.threads,
+                    options.tile,
+                    options.self_ensemble,
+                    options.wrap,
+                    options.keep_hidden,
+                    options.wanted,
+                )
+            ),
         }
 
     def _tell(self) -> None:

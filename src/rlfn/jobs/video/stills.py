@@ -76,16 +76,11 @@ def write_frames(
         raise PictureError(f"No frame of '{source}' lies in the stretch that was asked for.")
     seconds, tiles = time.perf_counter() - began, memory.computed + memory.reused
     return replace(
-        record,
+        record.made_by(plan),
         status="done",
         input_size=(clip.width, clip.height),
         output_size=enlarger.size(*size),
         seconds=seconds,
-        model=plan.upscaler.model,
-        engine=plan.upscaler.engine,
-        precision=plan.upscaler.precision,
-        restore=plan.restore.strength,
-        restore_reason=plan.restore.reason,
         frames=number,
         reused=memory.reused / tiles if tiles else 0.0,
         frames_per_second=made / seconds,
