@@ -73,3 +73,29 @@ def test_pictures_with_alpha_are_computed_whole() -> None:
     for _ in range(2):
         np.testing.assert_array_equal(upscaler(image, memory=memory), upscaler(image))
     assert memory.computed == memory.reused == 0
+
+
+def test_neighbours_that_changed_are_computed_together() -> None:
+    """Of a local network; what is put together is cut again where it is large."""
+    parts: list[tuple[int, int]] = []
+    upscaler = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 128)
+
+    def watched(found: Any) -> Any:
+        for part in found:
+            parts.append(part.pixels.shape[:2])
+            yield from upscaler.compute(part)
+
+    watching, memory = upscaler.running(watched), TileMemory()
+    first = np.random.default_rng(0).integers(0, 200, (300, 310, 3), np.uint8)
+    spot, band = first.copy(), first.copy()
+    spot[100:120, 150:160] += 30
+    band[130:] += 30
+    for image in (first, spot, spot, band):
+        parts.clear()
+        np.testing.assert_array_equal(watching(image, memory=memory), upscaler(image))
+        assert all(max(shape) <= 128 for shape in parts)
+        if image is spot:
+            assert len(parts) <= 1
+            assert sum(height * width for height, width in parts) < 128 * 128
+        else:
+            assert len(parts) >= 6

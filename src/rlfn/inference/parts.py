@@ -28,6 +28,12 @@ class ImagePart:
     pixels: NDArray[Any]
     size: tuple[int, int]
 
+    @classmethod
+    def of(cls, image: NDArray[Any], tile: Tile) -> ImagePart:
+        """Return what a tile of ``image`` (H, W, 3) reads; a view."""
+        pixels = image[tile.rows.start : tile.rows.stop, tile.columns.start : tile.columns.stop]
+        return cls(tile, pixels, (image.shape[0], image.shape[1]))
+
 
 Computed = tuple[Tile, Array]
 """Where a result lies in the image, as the cores of a tile, and the result itself: (3, s h, s w) in levels of 255."""
@@ -51,8 +57,7 @@ def cut(engine: Engine, image: NDArray[Any], side: int) -> Iterator[ImagePart]:
     else:
         found = tiles(height, width, side, engine.traits.margin, engine.traits.stride)
     for tile in found:
-        pixels = image[tile.rows.start : tile.rows.stop, tile.columns.start : tile.columns.stop]
-        yield ImagePart(tile, pixels, (height, width))
+        yield ImagePart.of(image, tile)
 
 
 def compute(engine: Engine, part: ImagePart, model: str) -> Iterator[Computed]:

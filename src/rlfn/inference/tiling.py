@@ -16,7 +16,7 @@ What remains is the influence of pixels beyond the margin. docs/guide/upscaling.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rlfn.errors import OptionError
@@ -77,6 +77,65 @@ def tiles(height: int, width: int, tile: int, margin: int, stride: int) -> Itera
     for row in spans(height, tile, margin, stride):
         for column in columns:
             yield Tile(row, column)
+
+
+def joined(found: Sequence[Tile], tile: int, margin: int) -> list[Tile]:
+    """Return fewer and larger tiles whose cores are those of ``found``: neighbours are put together.
+
+    It is for networks that are :attr:`~rlfn.models.traits.Traits.local`, whose tiles may lie anywhere.
+
+    Args:
+        found: tiles of one picture, as :func:`tiles` yields them, or some of these.
+        tile: the largest side in px.
+        margin: the network's.
+    """
+    boxes: list[tuple[Span, Span]] = []
+    for row, column in _runs(found):
+        for number, (above, beside) in enumerate(boxes):
+            if beside == column and above.core_stop == row.core_start:
+                boxes[number] = (_both(above, row), beside)
+                break
+        else:
+            boxes.append((row, column))
+    return [
+        Tile(down, across)
+        for rows, columns in boxes
+        for down in _pieces(rows, tile, margin)
+        for across in _pieces(columns, tile, margin)
+    ]
+
+
+def _runs(found: Sequence[Tile]) -> list[tuple[Span, Span]]:
+    """Put neighbours of a row together."""
+    runs: list[tuple[Span, Span]] = []
+    for tile in found:
+        if runs and runs[-1][0] == tile.rows and runs[-1][1].core_stop == tile.columns.core_start:
+            runs[-1] = (tile.rows, _both(runs[-1][1], tile.columns))
+        else:
+            runs.append((tile.rows, tile.columns))
+    return runs
+
+
+def _both(first: Span, second: Span) -> Span:
+    return Span(first.start, second.stop, first.core_start, second.core_stop)
+
+
+def _pieces(span: Span, tile: int, margin: int) -> list[Span]:
+    """Cut a span into equal ones of at most ``tile`` px with their margins."""
+    length = span.core_stop - span.core_start
+    if span.stop - span.start <= tile:
+        return [span]
+    step = math.ceil(length / math.ceil(length / (tile - 2 * margin)))
+    starts = range(span.core_start, span.core_stop, step)
+    return [
+        Span(
+            max(start - margin, span.start),
+            min(start + step + margin, span.stop),
+            start,
+            min(start + step, span.core_stop),
+        )
+        for start in starts
+    ]
 
 
 def check_tile(tile: int | str) -> None:

@@ -20,7 +20,7 @@ from rlfn.inference.frame import frame
 from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
 from rlfn.inference.processor import available_memory
 from rlfn.inference.reuse import TileMemory
-from rlfn.inference.tiling import Span, check_tile, spans
+from rlfn.inference.tiling import Span, check_tile, joined, spans
 from rlfn.models import catalog
 from rlfn.models.reference import Reference
 from rlfn.models.traits import Traits
@@ -31,6 +31,12 @@ TileProgress = Callable[[float], None]
 _LARGEST_TILE = 384
 _SMALLEST_TILE = 96
 _MEMORY_SHARE = 0.25
+
+_CELL = 44
+"""Cores of this side are looked at one by one for what changed, where what did can be put together again."""
+
+_REUSED_TILE = 192
+"""Else tiles of this side are: smaller ones are mostly margin."""
 
 # the eight symmetries of the square: (quarter turns, mirrored)
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
@@ -263,13 +269,9 @@ class Upscaler:
         """Run the network part by part; yield where each result lies and (3, sh, sw) in levels of 255."""
         scale, (height, width), done = self.scale, image.shape[:2], 0
         grown = _grow(image, self.traits.min_side)
-        run, parts = self._run or self._run_here, cut(self._engine, grown, self._tile_side(grown))
-        pixels = grown.shape[0] * grown.shape[1]
-        if memory is not None:
-            found = list(parts)
-            changed = memory.changed(grown, [part.tile for part in found])
-            parts = (part for part in found if part.tile in changed)
-            pixels = sum(_core(tile.rows) * _core(tile.columns) for tile in changed)
+        run = self._run or self._run_here
+        parts = self._parts(grown) if memory is None else self._changed_parts(grown, memory)
+        pixels = sum(_core(part.tile.rows) * _core(part.tile.columns) for part in parts)
         for tile, block in run(parts):
             done += block.shape[1] * block.shape[2]
             # the padding of an image below the smallest size is cropped off
@@ -278,6 +280,19 @@ class Upscaler:
                 yield tile, block[:, : rows * scale, : columns * scale]
             if progress:
                 progress(done / (pixels * scale**2))
+
+    def _parts(self, image: NDArray[Any]) -> list[ImagePart]:
+        return list(cut(self._engine, image, self._tile_side(image)))
+
+    def _changed_parts(self, image: NDArray[Any], memory: TileMemory) -> list[ImagePart]:
+        """Return what must be computed of an image where it differs from the one before."""
+        traits, side = self.traits, self._tile_side(image)
+        small = min(side, 2 * traits.margin + _CELL) if traits.local else min(side, _REUSED_TILE)
+        found = {part.tile: part for part in cut(self._engine, image, small)}
+        changed = memory.changed(image, list(found))
+        if not traits.local:
+            return [found[tile] for tile in changed]
+        return [ImagePart.of(image, tile) for tile in joined(changed, side, traits.margin)]
 
     def _run_here(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
         for part in parts:

@@ -43,6 +43,11 @@ class Traits:
     value_range: float = 255.0
     exact: bool = True
 
+    @property
+    def local(self) -> bool:
+        """Whether an output pixel depends on ``margin`` px around it and on nothing else: tiles may lie anywhere."""
+        return self.exact and self.stride == 1
+
     def to_metadata(self) -> dict[str, str]:
         """Return the traits as strings."""
         return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in asdict(self).items()}

@@ -61,7 +61,7 @@ def upscale_video(
         width, height: the size wanted in px, in place of ``scale``; one side keeps the proportions.
         model: a packaged model, a family, or the path of a model file; None for the fastest family for photographs.
         engine, precision, threads: see :class:`rlfn.Upscaler`.
-        tile: the largest tile side in px; ``"auto"`` for small ones, of which those that do not change are reused.
+        tile: the largest tile side in px; ``"auto"`` chooses by the free memory.
         self_ensemble: average over the eight flips and rotations.
         restore: how strongly traces of lossy coding are removed, see :func:`rlfn.upscale`; chosen once for a video.
         codec: ``"h264"``, ``"hevc"``, ``"av1"``, ``"vp9"``, ``"ffv1"`` or ``"prores"``; None for the source's where it

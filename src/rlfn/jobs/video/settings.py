@@ -19,9 +19,6 @@ from rlfn.models.reference import Reference
 SCALE = 2
 """What a video is enlarged by where nothing is asked for."""
 
-TILE = 192
-"""The largest side of a tile in px: small, so that much of a frame that changes little need not be computed."""
-
 _SEGMENT_SECONDS, _MACS_A_SECOND = 6, 30e9
 _SEGMENT_FRAMES = (12, 120)
 _UNKNOWN_PARAMETERS = 500_000
@@ -92,7 +89,7 @@ def video_label(options: EnlargeOptions) -> str:
 
 def for_frames(options: EnlargeOptions, width: int, height: int) -> EnlargeOptions:
     """Fill in what was left open, for frames of ``width`` x ``height`` px: twice as large, by the fastest family."""
-    options = replace(options, wanted=_wanted(options), tile=TILE if options.tile == "auto" else options.tile)
+    options = replace(options, wanted=_wanted(options))
     if options.model is None and isinstance(options.engine, str):
         options = replace(options, model=_family(options.restore, options.wanted.factor(width, height, SCALE)))
     return options
