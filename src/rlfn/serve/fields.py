@@ -165,7 +165,7 @@ def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> As
     format, quality = found.pop("format", None), found.pop("quality", None)
     check_quality(quality)
     wanted = Wanted(found.pop("scale", None), found.pop("width", None), found.pop("height", None))
-    options = EnlargeOptions(wanted, engine=settings.engine, threads=settings.threads, tile=settings.tile, **found)
+    options = EnlargeOptions(wanted, **settings.computing, **found)
     Enlarger(options)  # refuses what no picture could be enlarged with
     return Asked(options, None if format is None else format_for(f".{format.removeprefix('.')}").name, quality)
 
