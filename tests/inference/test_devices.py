@@ -6,6 +6,7 @@ import json
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_an_engine_by_name_falls_back_to_one_that_runs_the_model(monkeypatch: py
     assert other.name != "ncnn"
 
 
-def test_a_graph_of_ones_own_runs_on_the_processor(tmp_path) -> None:
+def test_a_graph_of_ones_own_runs_on_the_processor(tmp_path: Path) -> None:
     path = tmp_path / "own.onnx"
     path.write_bytes(Reference("rlfn-xs-x2").graph())
     engine, told = load_on("gpu", "auto", Reference(path), find=lambda: CARDS)
@@ -191,6 +192,38 @@ def test_the_command_names_the_device_and_words_the_reason(
     record = json.loads(done.out)
     assert (record["status"], record["device"]) == ("done", "cpu")
     assert len(record["warnings"]) == 1
+
+
+def test_a_video_says_it_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from clips import moving, write_clip
+
+    no_gpus(monkeypatch)
+    monkeypatch.setattr("rlfn.jobs.video.call._POOL", UpscalerPool())
+    source = write_clip(tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264", times=(0,))
+    with pytest.warns(PictureWarning, match="the CPU did the work, not a GPU"):
+        record = rlfn.upscale_video(source, tmp_path / "b.mp4", 2, device="gpu")
+    assert (record.device, len(record.warnings)) == ("cpu", 1)
+
+
+def test_a_bulk_job_has_no_gpu() -> None:
+    pytest.importorskip("pyarrow")
+    from rlfn.jobs.batch import Settings
+    from rlfn.jobs.bulk.todo import settings_for
+
+    with pytest.raises(OptionError, match=r"device=gpu was given\. The machines of a bulk job compute alike"):
+        settings_for(Settings(EnlargeOptions(device="gpu")), [()])
+
+
+def test_a_server_hands_its_device_on(command) -> None:
+    pytest.importorskip("starlette")
+    from rlfn.serve.fields import read_fields
+    from rlfn.serve.settings import ServeSettings
+
+    assert read_fields([], ServeSettings(device="gpu:1")).enlarge.device == "gpu:1"
+    done = command("serve", "--device", "gpx")
+    assert done.status == 2
+    assert "There is no device 'gpx'" in done.err
 
 
 def test_the_doctor_lists_gpus(command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,9 +24,11 @@ from rlfn.inference.devices import load_on
 from rlfn.inference.engines import load_engine, vulkan
 from rlfn.inference.engines.vulkan import VulkanEngine
 from rlfn.inference.upscaler import Upscaler
+from rlfn.inference.vulkan import gpus
 from rlfn.inference.vulkan.gpus import Gpu, NoGpuError, find_gpus
 from rlfn.inference.vulkan.graphs import grid_blobs, whole_graph
 from rlfn.models import catalog
+from rlfn.models.blend import Blend
 from rlfn.models.grid import axis_grid
 from rlfn.models.reference import Reference
 from rlfn.models.variants import VARIANTS
@@ -42,10 +44,9 @@ def families() -> Iterator[Any]:
     """Yield the families; those whose network another has too are heavy."""
     seen = set()
     for family, name in FAMILIES.items():
-        model = catalog.models()[name]
-        known = (model.variant, model.scale) in seen
-        seen.add((model.variant, model.scale))
-        yield pytest.param(family, marks=[pytest.mark.heavy] if known else [])
+        variant = catalog.models()[name].variant
+        yield pytest.param(family, marks=[pytest.mark.heavy] if variant in seen else [])
+        seen.add(variant)
 
 
 def noise(height: int, width: int) -> NDArray[np.uint8]:
@@ -147,6 +148,37 @@ class _EmptyNet:
 
     def set_vulkan_device(self, number: int) -> None:
         assert number == CARD.number
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"), [("import os; os.abort()", "crashes"), ("import time; time.sleep(60)", "hangs")]
+)
+def test_a_driver_that_crashes_does_so_in_another_process(
+    monkeypatch: pytest.MonkeyPatch, trial: str, said: str
+) -> None:
+    monkeypatch.setattr(gpus, "_TRIAL", trial)
+    monkeypatch.setattr(gpus, "_TRIAL_SECONDS", 2.0)
+    monkeypatch.setattr(gpus, "try_apart", gpus.try_apart.__wrapped__)
+    engine, told = load_on("gpu", "auto", Reference("rlfn-xs-x2"))
+    assert engine.name != "ncnn"
+    assert f"not a GPU: Vulkan's driver {said}" in told
+
+
+def test_blended_weights_run_too(on_processor: None) -> None:
+    blend = Blend(Reference("rlfn-xs-x2"), Reference("rlfn-xs-photo-x2"), 0.5)
+    lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 20, 31)).astype(np.float32)
+    whole = load_engine("onnxruntime", blend, 1)(lr)
+    np.testing.assert_allclose(VulkanEngine(blend, 1, CARD)(lr), whole, atol=0.01)
+
+
+def test_memory_that_others_took_meanwhile_is_no_error(on_processor: None) -> None:
+    free = [8 << 30]
+    engine = VulkanEngine(Reference("rlfn-s-x2"), 1, Gpu(0, "Card", "discrete", lambda: free[0]))
+    assert engine.largest_tile() == 384
+    free[0] = 100 << 20
+    assert 78 < engine.largest_tile() < 384
+    free[0] = 0
+    assert engine.largest_tile() == 78
 
 
 def test_without_a_driver_there_is_no_gpu() -> None:

@@ -150,7 +150,7 @@ def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> As
 
     Args:
         given: (name, text) from the query and the form.
-        settings: the operator's, which decide about engine, threads and tiles.
+        settings: the operator's, which decide about engine, threads, tiles and device.
 
     Raises:
         OptionError: a field that there is not, one that was given twice, or a value that is not allowed.

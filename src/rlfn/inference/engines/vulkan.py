@@ -20,6 +20,7 @@ from rlfn.inference.vulkan.gpus import Gpu, NoGpuError, no_gpu
 from rlfn.inference.vulkan.graphs import grid_blobs, whole_graph
 from rlfn.models.grid import Grid, axis_grid
 from rlfn.models.reference import Reference
+from rlfn.models.traits import Traits
 
 LARGEST_TILE = 384
 """The largest side of a tile: Vulkan warrants arrays of 128 MiB, and Winograd's for 48 channels then have 64 MiB."""
@@ -71,7 +72,9 @@ class VulkanEngine:
 
     def largest_tile(self) -> int:
         """Return the largest side of a tile for the memory that is free now."""
-        return min(LARGEST_TILE, self._affordable())
+        if self.device == CPU:
+            return LARGEST_TILE
+        return min(LARGEST_TILE, max(smallest_tile(self.traits), self._affordable()))
 
     def _one(self, tile: Array, beside: dict[str, Array]) -> Array:
         try:
@@ -87,7 +90,7 @@ class VulkanEngine:
         return math.isqrt(int(self._gpu.free_memory() * _MEMORY_SHARE / bytes_per_pixel("vulkan", self.traits.variant)))
 
     def _check_memory(self) -> None:
-        least = smallest_tile(self.traits.margin, self.traits.stride)
+        least = smallest_tile(self.traits)
         if self._affordable() < least:
             free = self._gpu.free_memory() / 2**20
             raise NoGpuError(
@@ -143,9 +146,9 @@ class _GraphNet:
         return np.array(made)
 
 
-def smallest_tile(margin: int, stride: int) -> int:
+def smallest_tile(traits: Traits) -> int:
     """Return the smallest side of a tile that has a core between its margins."""
-    return 2 * math.ceil(margin / stride) * stride + stride
+    return 2 * math.ceil(traits.margin / traits.stride) * traits.stride + traits.stride
 
 
 def _whole_grid(lr: Array) -> Grid:

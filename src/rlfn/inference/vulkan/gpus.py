@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from rlfn.errors import RlfnError, setting
 from rlfn.forked import Threads
@@ -15,6 +18,9 @@ _KINDS = ("discrete", "integrated", "virtual", SOFTWARE)
 """What ncnn's numbers for kinds of device mean, the fastest first."""
 
 _THREADS = Threads("Vulkan", "use a GPU")
+
+_TRIAL = "import ncnn; ncnn.get_gpu_count()"
+_TRIAL_SECONDS = 60.0
 
 
 class NoGpuError(RlfnError):
@@ -44,17 +50,41 @@ def find_gpus() -> list[Gpu]:
     Raises:
         MissingExtraError: ncnn is not installed.
         ForkedError: this process was forked from one that uses Vulkan.
+        NoGpuError: a driver crashes or hangs.
     """
     ncnn = import_ncnn()
     if not hasattr(ncnn, "get_gpu_count"):
         return []
     _THREADS.enter()
+    try_apart()
     found = []
     for number in range(ncnn.get_gpu_count()):
         about = ncnn.get_gpu_info(number)
         kind = _KINDS[min(about.type(), len(_KINDS) - 1)]
         found.append(Gpu(number, about.device_name(), kind, _budget_of(number)))
     return found
+
+
+@cache
+def try_apart() -> None:
+    """Start Vulkan in a process of its own first, because a driver that crashes takes its process with it.
+
+    Raises:
+        NoGpuError: it crashes there, or takes longer than a minute.
+    """
+    if getattr(sys, "frozen", False) or not sys.executable:  # then it is no Python that could be told to try
+        return
+    command = [sys.executable, "-c", _TRIAL]
+    try:
+        status = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TRIAL_SECONDS, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        raise NoGpuError("Vulkan's driver hangs. A newer one may help") from None
+    except OSError:
+        return
+    if status not in (0, 1):  # 1: an exception, which comes again here if it is no matter of that process
+        raise NoGpuError(f"Vulkan's driver crashes (status {status}). A newer one may help")
 
 
 def pick_gpu(device: str, gpus: Sequence[Gpu]) -> Gpu:
