@@ -23,6 +23,7 @@ from rlfn.errors import RlfnError
 from rlfn.inference.devices import load_on
 from rlfn.inference.engines import load_engine, vulkan
 from rlfn.inference.engines.vulkan import VulkanEngine
+from rlfn.inference.loading import tensors_of
 from rlfn.inference.upscaler import Upscaler
 from rlfn.inference.vulkan import gpus
 from rlfn.inference.vulkan.gpus import Gpu, NoGpuError, find_gpus
@@ -171,6 +172,23 @@ def test_blended_weights_run_too(on_processor: None) -> None:
     np.testing.assert_allclose(VulkanEngine(blend, 1, CARD)(lr), whole, atol=0.01)
 
 
+def test_wide_networks_have_smaller_tiles(on_processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vulkan, "_LARGEST_ARRAY", 9 * 48 * 100**2)
+    assert VulkanEngine(Reference("rlfn-s-x4"), 1, CARD).largest_tile() == 100
+
+
+def test_a_result_that_is_no_number_is_left() -> None:
+    variant, scale, tensors = tensors_of(Reference("rlfn-xs-x2"))
+    made = whole_graph(variant, scale, {name: tensor * np.nan for name, tensor in tensors.items()})
+    assert made is not None
+    net = vulkan._GraphNet(made[0], 1, None)
+    lr = np.zeros((3, 9, 9), np.float32)
+    assert not np.isfinite(net(lr=lr)).all()
+    net._on_gpu, net._where = True, "Card"
+    with pytest.raises(NoGpuError, match="Card returned values that are no numbers"):
+        net(lr=lr)
+
+
 def test_memory_that_others_took_meanwhile_is_no_error(on_processor: None) -> None:
     free = [8 << 30]
     engine = VulkanEngine(Reference("rlfn-s-x2"), 1, Gpu(0, "Card", "discrete", lambda: free[0]))
@@ -217,6 +235,14 @@ def test_vulkan_and_processor_agree(device: str, family: str) -> None:
 def test_tiles_on_vulkan_are_the_whole_picture(device: str, name: str, tile: int, size: tuple[int, int]) -> None:
     image, ours = noise(*size), Upscaler(name, device=device, tile=tile)
     assert len(ours._parts(image)) > 1
+    assert np.abs(ours(image).astype(int) - Upscaler(name, "onnxruntime", tile=0)(image)).max() <= 1
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["rlfn-xs-x4", "rlfn-s-x2"])
+def test_a_tile_of_the_largest_side(device: str, name: str) -> None:
+    image, ours = noise(vulkan.LARGEST_TILE, vulkan.LARGEST_TILE), Upscaler(name, device=device)
+    assert len(ours._parts(image)) == 1
     assert np.abs(ours(image).astype(int) - Upscaler(name, "onnxruntime", tile=0)(image)).max() <= 1
 
 

@@ -23,7 +23,11 @@ from rlfn.models.reference import Reference
 from rlfn.models.traits import Traits
 
 LARGEST_TILE = 384
-"""The largest side of a tile: Vulkan warrants arrays of 128 MiB, and Winograd's for 48 channels then have 64 MiB."""
+"""The largest side of a tile in px, for networks of up to 101 channels."""
+
+_LARGEST_ARRAY = 128 << 20
+_ARRAY_BYTES = 9
+"""Vulkan warrants arrays of 128 MiB, and Winograd's, the largest, have 9 bytes a pixel and channel."""
 
 _MEMORY_SHARE = 0.5
 """Of a GPU's free memory, for the work on a tile."""
@@ -58,6 +62,8 @@ class VulkanEngine:
             )
         self._graph, self.traits = made
         self.takes_grid = len(self._graph.inputs) > 1
+        widest = max(tensor.shape[0] for tensor in tensors.values())
+        self._most = min(LARGEST_TILE, math.isqrt(_LARGEST_ARRAY // (_ARRAY_BYTES * widest)))
         self._threads, self._gpu = threads, gpu
         self.device, self.told = gpu.name, ""
         self._check_memory()
@@ -72,9 +78,8 @@ class VulkanEngine:
 
     def largest_tile(self) -> int:
         """Return the largest side of a tile for the memory that is free now."""
-        if self.device == CPU:
-            return LARGEST_TILE
-        return min(LARGEST_TILE, max(smallest_tile(self.traits), self._affordable()))
+        affordable = self._most if self.device == CPU else self._affordable()
+        return max(smallest_tile(self.traits), min(self._most, affordable))
 
     def _one(self, tile: Array, beside: dict[str, Array]) -> Array:
         try:
@@ -127,7 +132,7 @@ class _GraphNet:
             if gpu is None:
                 raise
             raise NoGpuError(f"{gpu.name} cannot load the network. A newer driver may help") from error
-        self._where = "the processor" if gpu is None else gpu.name
+        self._on_gpu, self._where = gpu is not None, "the processor" if gpu is None else gpu.name
 
     def __call__(self, **given: NDArray[np.float32]) -> Array:
         """Return a copy of the output.
@@ -143,7 +148,10 @@ class _GraphNet:
         failed, made = extractor.extract(self._output)
         if failed:
             raise NoGpuError(f"{self._where} failed at a tile; its memory may be used by other programs")
-        return np.array(made)
+        sr: Array = np.array(made)
+        if self._on_gpu and not np.isfinite(sr.sum()):
+            raise NoGpuError(f"{self._where} returned values that are no numbers")
+        return sr
 
 
 def smallest_tile(traits: Traits) -> int:
