@@ -55,6 +55,17 @@ def test_every_engine_of_tiles_can_be_elsewhere(engine: str) -> None:
     assert elsewhere.parts == 4
 
 
+@pytest.mark.parametrize("engine", TILED)
+def test_results_stay_when_the_next_part_is_computed(engine: str) -> None:
+    """Several processes compute an image, and it is put together behind them."""
+    upscaler = Upscaler("rlfn-xs-x2", engine, 1, tile=60)
+
+    def late(parts: Iterable[ImagePart]) -> Iterator[Computed]:
+        yield from [computed for part in parts for computed in upscaler.compute(part)]
+
+    np.testing.assert_array_equal(upscaler.running(late)(noise(40, 150, 3)), upscaler(noise(40, 150, 3)))
+
+
 def test_an_engine_of_columns_can_be_elsewhere() -> None:
     here = Upscaler(MODEL, "ncnn", 2)
     elsewhere = Elsewhere(here)

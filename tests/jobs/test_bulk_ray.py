@@ -170,15 +170,18 @@ def test_a_picture_that_no_worker_survives_is_a_row_and_the_others_are_done(tmp_
     assert lost.error.startswith("Each of 3 workers that had it ended without a word")
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("ncnn", marks=pytest.mark.heavy)])
+@pytest.mark.parametrize(
+    "engine", ["onnxruntime", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("openvino", "ncnn"))]
+)
 def test_a_giant_by_two_workers_has_the_bits_of_one(tmp_path: Path, engine: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     write_picture(Picture(synthetic(20, 1500)), folder / "wide.png")
     model = "rlfn-s-x2" if engine == "ncnn" else "rlfn-xs-x2"
     settings = replace(FAST, enlarge=replace(FAST.enlarge, model=model, engine=engine))
-    _, rows = run(folder, tmp_path / "out", settings=settings, giant=10_000)
+    made, rows = run(folder, tmp_path / "out", settings=settings, giant=10_000)
     assert [row.status for row in rows] == ["done"]
+    assert made.tally.workers == 2
     assert outputs(str(tmp_path / "out")) == batch_outputs(folder, tmp_path / "batch", settings)
 
 

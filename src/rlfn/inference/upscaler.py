@@ -186,11 +186,14 @@ class Upscaler:
     def compute(self, part: ImagePart) -> Iterator[Computed]:
         """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
 
+        Results stay as they are when the next part is computed: whoever puts them together may come later.
+
         Raises:
             ModelError: the engine failed, or returned what is no picture.
         """
         with self._lock:
-            yield from compute(self._engine, part, self.model)
+            for tile, block in compute(self._engine, part, self.model):
+                yield tile, block.copy()  # engines write the next result over the last one
 
     def running(self, run: PartRunner) -> Upscaler:
         """Return this upscaler, save that ``run`` has the parts of its images computed.

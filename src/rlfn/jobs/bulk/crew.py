@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,9 @@ _STORE_BYTES = 256 << 20
 
 _AHEAD = 2
 """Tasks that a worker has at a time: one at work and one that waits, so that it never waits itself."""
+
+_ON_THE_WAY = 30.0
+"""Seconds for which a giant waits for somebody who could help with it."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +217,7 @@ class Crew:
     members: list[Member] = field(default_factory=list)
     _tasks: dict[Any, Task] = field(default_factory=dict)
     _losses: int = 0
+    _hired: float = 0.0
 
     def __post_init__(self) -> None:
         """Start them."""
@@ -225,6 +230,11 @@ class Crew:
     def busy(self) -> bool:
         """Whether somebody works on pictures."""
         return any(task.kind != "hello" for task in self._tasks.values())
+
+    @property
+    def settling(self) -> bool:
+        """Whether somebody who was hired a short while ago is still on the way."""
+        return time.monotonic() - self._hired < _ON_THE_WAY and not all(one.ready for one in self.members)
 
     def free(self) -> list[Member]:
         """Return those that may have another task, the idlest first."""
@@ -272,6 +282,7 @@ class Crew:
         return Ended(task, result)
 
     def _hire(self) -> None:
+        self._hired = time.monotonic()
         member = Member(self._kind.remote(self.duty))
         self.members.append(member)
         self._note(member, Task(member, "hello"))

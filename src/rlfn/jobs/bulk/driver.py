@@ -133,8 +133,8 @@ class BulkRun:
         if work.left:
             try:
                 with cluster(self.request.where) as room:
-                    least = min(room, max(1, len(todo.left) + (len(todo.done) if self.request.verify else 0)))
-                    yield from self._run(work, Crew(self._duty, least, self.request.where.threads))
+                    crew = Crew(self._duty, min(room, work.hands), self.request.where.threads)
+                    yield from self._run(work, crew)
             finally:
                 self.manifest.flush()
         self.manifest.compact()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from rlfn.jobs.bulk.crew import Crew, Ended, Member, Task
 from rlfn.jobs.bulk.manifest import PictureRow
 from rlfn.jobs.bulk.todo import BulkEntry, Todo
@@ -25,8 +27,10 @@ _BLAMED = 3
 _HELPERS = 15
 """Workers that help with a giant."""
 
-_CHECKED_BYTES = 64 << 20
+_PIXELS_A_BYTE = 16
+"""A file that holds a giant has at least one byte for so many pixels, save a drawing of few colours."""
 
+_CHECKED_BYTES = 64 << 20
 
 _WORKERS = 500
 """For each so many workers a batch has the least pixels once more: the driver has to keep up with all of them."""
@@ -56,7 +60,7 @@ class Work:
     """What is not done yet, and who gets which part of it."""
 
     def __init__(self, todo: Todo, duty: Duty, *, verify: bool) -> None:
-        self._duty = duty
+        self._todo, self._duty = todo, duty
         self._fresh = todo.entries(todo.left)
         self._next = next(self._fresh, None)
         self._checks = todo.entries(todo.done, check=True) if verify else iter(())
@@ -73,6 +77,13 @@ class Work:
         """Whether anything is to be given out."""
         return bool(self._next or self._check or self._again or self._suspects or self._giants)
 
+    @property
+    def hands(self) -> int:
+        """How many workers have something to do: one for each picture, more for those that may be giants."""
+        sizes = self._todo.table.column("bytes").to_numpy()[self._todo.left]
+        hands = np.where(sizes > 0, np.maximum(1, sizes // max(1, self._duty.giant // _PIXELS_A_BYTE)), _HELPERS + 1)
+        return int(hands.sum()) + (len(self._todo.done) if self._check is not None else 0)
+
     def give(self, crew: Crew) -> None:
         """Give everybody something to do who has nothing, or too little."""
         while self.left:
@@ -86,8 +97,8 @@ class Work:
             crew.give(member, "run", self._suspects.popleft(), _BUDGET[1])
             return True
         if self._giants and not member.group:
-            if member.tasks:
-                return False  # it will be free soon
+            if member.tasks or (crew.settling and crew.count > 1 and not _helpers(crew, member)):
+                return False  # it will be free soon, or somebody will be there to help
             self._give_giant(crew, member)
             return True
         if member.alone:
@@ -102,7 +113,7 @@ class Work:
 
     def _give_giant(self, crew: Crew, member: Member) -> None:
         entry = self._giants.popleft()
-        helpers = [one for one in crew.members if one.ready and not one.group and one is not member][:_HELPERS]
+        helpers = _helpers(crew, member)
         for one in (member, *helpers):
             one.group = entry.key
         member.alone = True
@@ -178,3 +189,8 @@ class Work:
             "out: give workers more of it, or leave the picture out."
         )
         return [failed_row(entry, self._duty.digests[entry.options], said)]
+
+
+def _helpers(crew: Crew, member: Member) -> list[Member]:
+    """Return those who can help one with a giant."""
+    return [one for one in crew.members if one.ready and not one.group and one is not member][:_HELPERS]

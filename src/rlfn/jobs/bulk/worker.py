@@ -133,8 +133,8 @@ class BulkWorker:
             self._sent.clear()
             self._sent[name] = pickle.loads(upscaler)
         ready: list[Computed] = []
-        for tile, block in self._sent[name].compute(part):
-            ready.append((tile, block.copy()))
+        for computed in self._sent[name].compute(part):
+            ready.append(computed)
             if sum(each.nbytes for _, each in ready) >= _SENT:
                 yield ready
                 ready = []
