@@ -1,9 +1,11 @@
 """Bytes that an engine takes for each input pixel: what :data:`rlfn.inference.footprint.BYTES_PER_PIXEL` is made of.
 
     python benchmarks/memory.py [--models rlfn-s-x4 rlfn-xs-x4] [--engines onnxruntime openvino torch ncnn]
+    python benchmarks/memory.py --engines ncnn --device gpu:0
 
 Each cell is a fresh process: the high-water mark while a picture of 384x384 px is run in one piece (ncnn: 1280x720 px,
 in its strips), less the memory before it (model loaded, a small picture upscaled), a pixel. The result is included.
+With a device it is 160x160 px; that tells something only of a Vulkan in software, whose memory is the process's.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 
 SIZES = {"ncnn": (720, 1280)}
 TILE = (384, 384)
+ON_DEVICE = (160, 160)
 
 
 def memory_field(name: str) -> int:
@@ -28,13 +31,14 @@ def memory_field(name: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {name}")
 
 
-def child(model: str, engine: str) -> None:
+def child(model: str, engine: str, device: str) -> None:
     from rlfn.inference.upscaler import Upscaler
 
-    upscaler = Upscaler(model, engine, 2, tile=0, precision="fp32")
-    height, width = SIZES.get(engine, TILE)
+    upscaler = Upscaler(model, engine, 2, tile=0, precision="fp32", device=device)
+    height, width = SIZES.get(engine, TILE) if device == "cpu" else ON_DEVICE
+    small = 64 if device == "cpu" else 16
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    upscaler(image[:64, :64])
+    upscaler(image[:small, :small])
     before = memory_field("VmRSS")
     upscaler(image)
     print((memory_field("VmHWM") - before) / (height * width))
@@ -47,16 +51,18 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["rlfn-s-x4", "rlfn-s-x2", "rlfn-xs-x4", "rlfn-xs-x2"])
     installed = [name for name, row in ENGINES.items() if find_spec(row.module)]
     parser.add_argument("--engines", nargs="+", default=installed)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        child(given.models[0], given.engines[0])
+        child(given.models[0], given.engines[0], given.device)
         return
     print(f"| model | {' | '.join(given.engines)} |\n|---{'|---' * len(given.engines)}|")
     for model in given.models:
         cells = []
         for engine in given.engines:
             command = [sys.executable, __file__, "--child", "--models", model, "--engines", engine]
+            command += ["--device", given.device]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             cells.append(f"{float(done.stdout):.0f}" if done.returncode == 0 else "-")
         print(f"| {model} | {' | '.join(cells)} |", flush=True)

@@ -25,7 +25,7 @@ from rlfn.images.files import (
 )
 from rlfn.images.formats import check_quality
 from rlfn.images.pillow import check_pillow_can, from_pillow, is_pillow, require_pillow, to_pillow
-from rlfn.inference.engines import AUTO, Engine
+from rlfn.inference.engines import AUTO, CPU, Engine
 from rlfn.inference.enlarge import Enlarged, EnlargeOptions, Enlarger, UpscalerPool
 from rlfn.inference.sizing import Wanted
 
@@ -50,6 +50,7 @@ class _Options(TypedDict, total=False):
     wrap: bool
     restore: float | str
     keep_hidden: bool
+    device: str
     format: str | None
     quality: int | None
     max_pixels: int | None
@@ -69,7 +70,7 @@ class Upscaled:
     Attributes:
         picture: what :func:`upscale` returns.
         size: its (width, height) in px.
-        model, engine, precision: what computed it.
+        model, engine, precision, device: what computed it; the device is ``"cpu"``, or the GPU's name.
         restore, restore_reason: how strongly it was restored, 0 to 1, and why.
         warnings: what was changed or lost on the way, a sentence each.
     """
@@ -81,6 +82,7 @@ class Upscaled:
     precision: str
     restore: float
     restore_reason: str
+    device: str
     warnings: tuple[str, ...]
 
 
@@ -126,6 +128,7 @@ def upscale(
     wrap: bool = False,
     restore: float | str = AUTO,
     keep_hidden: bool = False,
+    device: str = CPU,
     format: str | None = None,
     quality: int | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
@@ -149,6 +152,8 @@ def upscale(
         restore: how strongly noise and traces of lossy coding are removed, from 0 or ``"off"`` to 1, in steps of a
             quarter; ``"auto"`` chooses by the picture. It takes a family with weights for photographs.
         keep_hidden: colours under transparent pixels are upscaled as they are, as game textures need it.
+        device: ``"cpu"``; ``"gpu"`` for the first GPU that Vulkan has, ``"gpu:1"`` for the one of that number. Where
+            none can do the work, the processor does it, and a warning says why.
         format: of what is written, such as ``"png"``; None for what the path says, else the input's own, else PNG.
         quality: 1 to 100, of lossy formats.
         max_pixels: larger picture files are refused; None for no limit.
@@ -176,6 +181,7 @@ def upscale(
         wrap=wrap,
         restore=restore,
         keep_hidden=keep_hidden,
+        device=device,
         format=format,
         quality=quality,
         max_pixels=max_pixels,
@@ -213,6 +219,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
             options.get("wrap", False),
             options.get("restore", AUTO),
             options.get("keep_hidden", False),
+            options.get("device", CPU),
         ),
         _POOL,
     )
@@ -247,6 +254,7 @@ def _details(given_back: Any, result: Picture, made: Enlarged, lost: tuple[str, 
         made.precision,
         restore.strength,
         restore.reason,
+        made.device,
         told,
     )
 

@@ -223,6 +223,7 @@ def test_a_json_record(command) -> None:
         "precision": "fp32",
         "restore": 0.0,
         "restore_reason": "no traces of coding or noise",
+        "device": "cpu",
         "warnings": ["quality 90 ignored: PNG keeps every pixel"],
         "error": None,
     }

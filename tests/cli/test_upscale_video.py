@@ -98,6 +98,7 @@ def test_a_json_record(command) -> None:
         "precision": "fp32",
         "restore": 1.0,
         "restore_reason": "weights for photographs",
+        "device": "cpu",
         "warnings": [],
         "error": None,
         "frames": 4,

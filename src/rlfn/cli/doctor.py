@@ -12,7 +12,7 @@ from rlfn.cli import options
 from rlfn.cli.commands import command
 from rlfn.cli.messages import explain, say, warn
 from rlfn.cli.progress import progress
-from rlfn.errors import ModelError, RlfnError, listing
+from rlfn.errors import MissingExtraError, ModelError, RlfnError, listing
 
 _PACKAGES = ("numpy", "pyvips", "pillow", "pillow-heif", "safetensors")
 _SECONDS = 10.0
@@ -43,6 +43,7 @@ def doctor(quick: bool, speed: bool) -> None:
     say(f"formats: read {listing(FORMATS)}; written {listing(WRITABLE)}")
     default = next(iter(catalog.models()))
     _engines(default)
+    _gpus()
     say(f"models: {listing(catalog.models())}")
     damaged = _check_files()
     if speed:
@@ -84,6 +85,21 @@ def _engines(model: str) -> None:
             say(f"  {name} is not installed")
     chosen = choose_engine(Reference(model))
     say(f"  auto, for {model}: {chosen} in {choose_precision(chosen, Reference(model))}")
+
+
+def _gpus() -> None:
+    """Print the Vulkan devices, and which one 'gpu' is or why it is none."""
+    from rlfn.inference.devices import GPU
+    from rlfn.inference.vulkan.gpus import NoGpuError, find_gpus, pick_gpu
+
+    say("GPUs:")
+    try:
+        found = find_gpus()
+        for gpu in found:
+            say(f"  {GPU}:{gpu.number} {gpu.name}: {gpu.kind}, {gpu.free_memory() / 2**30:.1f} GiB free")
+        say(f"  {GPU}: {pick_gpu(GPU, found).name}")
+    except (NoGpuError, MissingExtraError) as error:
+        say(f"  {GPU}: {explain(error)}")
 
 
 def _check_files() -> bool:

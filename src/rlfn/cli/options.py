@@ -106,6 +106,13 @@ def _engines() -> Iterable[str]:
     return ("auto", *ENGINES)
 
 
+def _devices() -> Iterable[str]:
+    from rlfn.inference.devices import GPU
+    from rlfn.inference.engines import CPU
+
+    return (CPU, GPU, f"{GPU}:0", f"{GPU}:1")
+
+
 def _precisions() -> Iterable[str]:
     from rlfn.models.catalog import PRECISIONS
 
@@ -181,6 +188,7 @@ def _codecs() -> Iterable[str]:
 MODEL = Names("model", _models, files=True)
 MODEL_OR_SET = Names("model", lambda: (*_models(), *_sets(), *_spoils()), files=True)
 ENGINE = Names("engine", _engines)
+DEVICE = Names("device", _devices)
 PRECISION = Names("precision", _precisions, listed=True)
 FORMAT = Names("format", _writable)
 CODEC = Names("codec", _codecs)
@@ -250,6 +258,12 @@ measured_precision = option(
     "--precision", type=PRECISION, default="fp32", help="How the models are computed; fp32, as scores are compared."
 )
 engine = option("--engine", type=ENGINE, default="auto", help="What runs the model; 'rlfn doctor' lists them.")
+device = option(
+    "--device",
+    type=DEVICE,
+    default="cpu",
+    help="cpu; gpu: the first GPU that Vulkan has; gpu:1: that one; 'rlfn doctor' lists them.",
+)
 threads = option("--threads", type=WHOLE, help="CPU threads.", show_default="all cores")
 tile = option(
     "--tile",

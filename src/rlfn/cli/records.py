@@ -79,7 +79,8 @@ class Shown:
         elif record.output_size is not None:
             wide, high = record.output_size
             restored = f"; restored {record.restore:g}: {record.restore_reason}" if record.restore else ""
-            how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {record.engine}{restored}{record.note})"
+            engine = record.engine if record.device in (None, "cpu") else f"{record.engine} on {record.device}"
+            how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {engine}{restored}{record.note})"
             say(f"{record.input} -> {record.output}  {how}", err=self._to_stdout)
 
     def summary(self) -> bool:

@@ -38,6 +38,7 @@ KEY_VARIABLE = "RLFN_API_KEY"
 @options.option("--workers", type=options.COUNT, default=1, help="Processes, each with one picture at a time.")
 @options.option("--threads", type=options.COUNT, help="CPU threads of a worker.", show_default="the cores, shared out")
 @options.engine
+@options.device
 @options.tile
 @options.option("--max-body", type=options.NUMBER, default=32, help="Largest request in MB.")
 @options.option("--max-pixels", type=options.COUNT, default=16_000_000, help="Largest picture in px.")
@@ -144,4 +145,4 @@ def _check_engine(settings: Any) -> None:
     """Refuse an engine or a tile with which no picture could be enlarged, before anything listens."""
     from rlfn.inference.enlarge import EnlargeOptions
 
-    EnlargeOptions(engine=settings.engine, threads=settings.threads, tile=settings.tile)
+    EnlargeOptions(**settings.computing)

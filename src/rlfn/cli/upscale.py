@@ -36,6 +36,7 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
         "rlfn upscale holiday/ -r -m rlfn-xs --format jpg --quality 90",
         "rlfn upscale incoming/ --watch -o large/",
         "rlfn upscale clip.mp4 --crf 20 --preset veryfast",
+        "rlfn upscale photo.jpg --device gpu",
         "cat photo.jpg | rlfn upscale - -o - > large.png",
     ),
 )
@@ -48,6 +49,7 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
 @options.height
 @options.model
 @options.engine
+@options.device
 @options.precision
 @options.threads
 @options.tile

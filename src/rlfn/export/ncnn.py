@@ -117,9 +117,9 @@ def _loaded(path: Path, *, fp32: bool) -> LoadedExport:
         raise ModelError(f"ncnn cannot load {path.name}. The versions of pnnx and ncnn may not fit each other.")
 
     def run(pictures: NDArray[Any]) -> NDArray[Any]:
-        (picture,) = pictures
+        picture = np.ascontiguousarray(pictures[0])  # held: a Mat of it does not copy it
         extractor = net.create_extractor()
-        extractor.input("in0", ncnn.Mat(np.ascontiguousarray(picture)).clone())
+        extractor.input("in0", ncnn.Mat(picture).clone())
         failed, found = extractor.extract("out0")
         if failed:
             raise ModelError(f"ncnn cannot run {path.name} on {picture.shape[2]}x{picture.shape[1]} px.")

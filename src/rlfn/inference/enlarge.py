@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from rlfn.errors import PictureError, setting
 from rlfn.images.resize import resize
 from rlfn.images.traces import UNTOLD, Traces
-from rlfn.inference.engines import AUTO, Engine, check_engine, choose_engine
+from rlfn.inference.devices import check_device
+from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, choose_engine
 from rlfn.inference.lineage import check_strength, is_photo, photo_model, restoring
 from rlfn.inference.processor import available_memory
 from rlfn.inference.restore import UNASKED, Choice, check_restore, choose
@@ -48,6 +49,7 @@ class EnlargeOptions:
         restore: how strongly noise and traces of lossy coding are removed: 0 or ``"off"`` to 1, to the nearest quarter;
             ``"auto"`` lets each picture decide.
         keep_hidden: colours under transparent pixels are enlarged as they are: alpha is a mask of another meaning.
+        device: ``"cpu"``, ``"gpu"`` or a numbered GPU, ``"gpu:1"``.
 
     Raises:
         OptionError, MissingExtraError: a value that is not allowed, or an engine that is not installed.
@@ -63,11 +65,13 @@ class EnlargeOptions:
     wrap: bool = False
     restore: float | str = AUTO
     keep_hidden: bool = False
+    device: str = CPU
 
     def __post_init__(self) -> None:
         """Refuse what no image could be enlarged with."""
         object.__setattr__(self, "restore", check_restore(self.restore))
         check_engine(self.engine if isinstance(self.engine, str) else AUTO, self.threads, self.precision)
+        check_device(self.device, self.engine, self.precision)
         check_tile(self.tile)
 
 
@@ -80,6 +84,7 @@ class Enlarged:
         model, engine, precision: what computed it.
         restore: how strongly it was restored, 0 to 1, and why.
         warnings: what falls short in the result, a sentence each (:func:`rlfn.errors.worded`).
+        device: where it was computed: ``"cpu"``, or the GPU's name.
     """
 
     image: NDArray[Any]
@@ -88,6 +93,7 @@ class Enlarged:
     precision: str
     restore: Choice = UNASKED
     warnings: tuple[str, ...] = ()
+    device: str = CPU
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,16 @@ class EnlargePlan:
         """How the model is computed."""
         return self.upscaler.precision
 
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return self.upscaler.device
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What falls short whatever the image, a sentence each."""
+        return (self.upscaler.told,) if self.upscaler.told else ()
+
 
 class UpscalerPool:
     """Loaded upscalers, kept by all that matters; threads may share it.
@@ -127,18 +143,18 @@ class UpscalerPool:
         self._process = os.getpid()
 
     def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | Reference) -> Upscaler:
-        """Return the upscaler of ``model`` with the engine, precision, threads and tile of ``options``."""
+        """Return the upscaler of ``model`` with the engine, precision, threads, tile and device of ``options``."""
         if not isinstance(options.engine, str):
             return Upscaler(model, options.engine, tile=options.tile)
         how = (options.engine, options.threads, options.tile)
         reference = model if isinstance(model, Reference) else Reference(model)
-        key = (reference.stamp, how, options.precision)
+        key = (reference.stamp, how, options.precision, options.device)
         if self._process != os.getpid():  # forked: the lock may be held by a thread of the parent
             self._lock, self._process = Lock(), os.getpid()
             self._kept.clear()
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = Upscaler(model, *how, precision=options.precision)
+                self._kept[key] = Upscaler(model, *how, precision=options.precision, device=options.device)
                 while len(self._kept) > self._size:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
@@ -178,7 +194,7 @@ class Enlarger:
 
     def suited(self, pixels: int | None) -> Enlarger:
         """Return one whose engine suits the work: ``pixels`` of input in all, None where that is not known."""
-        if self.options.engine != AUTO:
+        if self.options.engine != AUTO or self.options.device != CPU:
             return self
         engine = choose_engine(Reference(self.first), pixels, self.options.precision)
         return Enlarger(replace(self.options, engine=engine), self._pool)
@@ -231,8 +247,8 @@ class Enlarger:
         wide, high = self.size(width, height)
         if made.shape[:2] != (high, wide):
             made = _reduced(made, (high, wide), wrap=self.options.wrap)
-        told = (_inexact(upscaler.model),) if upscaler.cuts_inexactly(image) else ()
-        return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore, told)
+        told = plan.warnings + ((_inexact(upscaler.model),) if upscaler.cuts_inexactly(image) else ())
+        return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore, told, upscaler.device)
 
     def plan(self, image: NDArray[Any], traces: Traces = UNTOLD) -> EnlargePlan:
         """Return what an image is enlarged with: the model follows from its size, the strength from what it shows."""

@@ -9,8 +9,13 @@ BYTES_PER_PIXEL = {
     ("openvino", "rlfn-xs"): 1000,
     ("torch", "rlfn-s"): 2650,
     ("torch", "rlfn-xs"): 1000,
+    ("vulkan", "rlfn-s"): 1950,
+    ("vulkan", "rlfn-xs"): 1700,
 }
-"""By engine and variant: the most of the scales 2 and 4, fp32, the result included."""
+"""By engine and variant: the most of the scales 2 and 4, fp32, the result included.
+
+``vulkan`` is ncnn on a GPU, measured on a Vulkan in software, whose memory is the process's.
+"""
 
 UNKNOWN = 2700
 """For what was not measured."""

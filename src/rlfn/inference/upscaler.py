@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
-from rlfn.inference.engines import AUTO, Engine, WholeEngine, load_engine
+from rlfn.inference.devices import check_device, load_on
+from rlfn.inference.engines import AUTO, CPU, Engine, GpuEngine, WholeEngine
 from rlfn.inference.footprint import bytes_per_pixel
 from rlfn.inference.frame import frame
 from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
@@ -61,9 +62,11 @@ class Upscaler:
         tile: the largest tile side in LR px; ``"auto"`` chooses by the free memory; 0 for the whole picture at once.
         precision: how to compute: ``"fp32"``, ``"bf16"``, ``"int8"``, or ``"auto"`` for the fastest that this processor
             has and that loses at most 0.03 dB.
+        device: ``"cpu"``; ``"gpu"`` for the first GPU that Vulkan has, ``"gpu:1"`` for the one of that number. Where
+            none can do the work, the processor does it, and ``told`` says why.
 
     Raises:
-        OptionError, ModelError, MissingExtraError: see :func:`rlfn.inference.engines.load_engine`.
+        OptionError, ModelError, MissingExtraError: see :func:`rlfn.inference.devices.load_on`.
 
     >>> import numpy as np
     >>> Upscaler("rlfn-s-x4")(np.zeros((20, 30, 3), np.uint8)).shape
@@ -78,22 +81,25 @@ class Upscaler:
         tile: int | Literal["auto"] = "auto",
         *,
         precision: str = AUTO,
+        device: str = CPU,
     ) -> None:
         check_tile(tile)
-        self._arguments = (model, engine, threads, tile, precision)
+        self._arguments = (model, engine, threads, tile, precision, device)
         self._load()
         self._tile = tile
         if tile != "auto" and tile != 0:
             spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
 
     def _load(self) -> None:
-        model, engine, threads, _, precision = self._arguments
+        model, engine, threads, _, precision, device = self._arguments
+        self._told = ""
         if isinstance(engine, str):
             first = model if model is not None else next(iter(catalog.models()))
             reference = first if isinstance(first, Reference) else Reference(first)
-            self._engine = load_engine(engine, reference, threads, precision)
+            self._engine, self._told = load_on(device, engine, reference, threads, precision)
             self.model = reference.name
         else:
+            check_device(device, engine)
             self._engine, self.model = engine, engine.traits.variant
         self._run: PartRunner | None = None
         self._lock = Lock()
@@ -119,15 +125,26 @@ class Upscaler:
         """How the model is computed."""
         return self._engine.precision
 
+    @property
+    def device(self) -> str:
+        """Where it runs: ``"cpu"``, or the GPU's name."""
+        found: str = getattr(self._engine, "device", CPU)
+        return found
+
+    @property
+    def told(self) -> str:
+        """Why it runs on the processor though a GPU was asked for: a sentence, or nothing."""
+        return self._told or (self._engine.told if isinstance(self._engine, GpuEngine) else "")
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what this was made from: another process loads the model again."""
-        model, engine, threads, tile, precision = self._arguments
+        model, engine, threads, tile, precision, device = self._arguments
         if not isinstance(engine, str):
             raise OptionError(
                 "An Upscaler with an engine that was handed in cannot be pickled. "
                 f"Give {setting('engine')} by its name."
             )
-        return _again, (type(self), model, engine, threads, tile, precision)
+        return _again, (type(self), model, engine, threads, tile, precision, device)
 
     def __call__(
         self,
@@ -302,7 +319,10 @@ class Upscaler:
             yield from compute(self._engine, part, self.model)
 
     def _tile_side(self, image: NDArray[Any]) -> int:
-        """Return the largest tile side for this picture."""
+        """Return the largest tile side for this picture; a GPU has a limit of its own."""
+        if isinstance(self._engine, GpuEngine):
+            most = self._engine.largest_tile()
+            return most if self._tile == "auto" or self._tile == 0 else min(most, self._tile)
         if self._tile == 0:
             return int(max(image.shape[:2]))
         if self._tile != "auto":
@@ -315,8 +335,8 @@ class Upscaler:
 
 
 def _again(kind: type[Upscaler], *arguments: Any) -> Upscaler:
-    *rest, precision = arguments
-    return kind(*rest, precision=precision)
+    *rest, precision, device = arguments
+    return kind(*rest, precision=precision, device=device)
 
 
 def check_image(image: NDArray[Any]) -> None:

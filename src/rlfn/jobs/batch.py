@@ -160,7 +160,6 @@ class Batch:
                 output_size=(result.width, result.height),
                 seconds=reading + took,
                 engine_seconds=took,
-                warnings=made.warnings,
             )
             return int(result.pixels.nbytes), writers.submit(self._write, job, result, record)
         except Exception as error:  # engines raise what they like; one picture must not stop the rest

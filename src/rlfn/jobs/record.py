@@ -40,6 +40,7 @@ class Record:
     precision: str | None = None
     restore: float | None = None
     restore_reason: str | None = None
+    device: str | None = None
     error: str | None = None
     cause: BaseException | None = field(default=None, repr=False, compare=False)
 
@@ -56,7 +57,7 @@ class Record:
         return {name: round(fact, 4) if isinstance(fact, float) else fact for name, fact in facts.items()}
 
     def made_by(self, made: Enlarged | EnlargePlan) -> Self:
-        """Return the record with what computed the picture."""
+        """Return the record with what computed the picture, and what that says."""
         return replace(
             self,
             model=made.model,
@@ -64,6 +65,8 @@ class Record:
             precision=made.precision,
             restore=made.restore.strength,
             restore_reason=made.restore.reason,
+            device=made.device,
+            warnings=(*self.warnings, *made.warnings),
         )
 
     def failed(self, error: BaseException) -> Self:

@@ -190,7 +190,7 @@ def work_on_commissions(pipe: Any, ended: Any, settings: ServeSettings) -> None:
         file.write("500")  # where memory runs out, a worker goes and not the server
     pool = UpscalerPool()
     with contextlib.suppress(RlfnError):
-        options = EnlargeOptions(engine=settings.engine, threads=settings.threads, tile=settings.tile)
+        options = EnlargeOptions(**settings.computing)
         Enlarger(options, pool).suited(None).load()
     while True:
         try:

@@ -150,7 +150,7 @@ def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> As
 
     Args:
         given: (name, text) from the query and the form.
-        settings: the operator's, which decide about engine, threads and tiles.
+        settings: the operator's, which decide about engine, threads, tiles and device.
 
     Raises:
         OptionError: a field that there is not, one that was given twice, or a value that is not allowed.
@@ -165,7 +165,7 @@ def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> As
     format, quality = found.pop("format", None), found.pop("quality", None)
     check_quality(quality)
     wanted = Wanted(found.pop("scale", None), found.pop("width", None), found.pop("height", None))
-    options = EnlargeOptions(wanted, engine=settings.engine, threads=settings.threads, tile=settings.tile, **found)
+    options = EnlargeOptions(wanted, **settings.computing, **found)
     Enlarger(options)  # refuses what no picture could be enlarged with
     return Asked(options, None if format is None else format_for(f".{format.removeprefix('.')}").name, quality)
 

@@ -20,6 +20,7 @@ _EXAMPLE_DETAILS = {
     "model": "rlfn-xs-x2",
     "engine": "onnxruntime",
     "precision": "fp32",
+    "device": "cpu",
     "restore": 0.0,
     "restore_reason": "no traces of coding or noise",
     "warnings": ["EXIF of 70,000 bytes dropped: WebP holds 65,533"],
@@ -188,7 +189,8 @@ def _schemas() -> dict[str, Any]:
     size: dict[str, Any] = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
     size["description"] = "Width and height in px."
     text, number = {"type": "string"}, {"type": "number"}
-    details: dict[str, Any] = dict.fromkeys(("format", "model", "engine", "precision", "restore_reason"), text)
+    details: dict[str, Any] = dict.fromkeys(("format", "model", "engine", "precision", "device"), text)
+    details["restore_reason"] = text
     details |= {"input_size": size, "output_size": size, "restore": number, "seconds": number}
     details |= {"warnings": {"type": "array", "items": text}, "cached": {"type": "boolean"}}
     status = {"type": "string", "enum": ["waiting", "running", "done", "failed", "cancelled"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rlfn.errors import OptionError, setting
 
@@ -15,7 +16,7 @@ class ServeSettings:
     """How a server works.
 
     Attributes:
-        engine, threads, tile: of every worker, as in :class:`rlfn.inference.enlarge.EnlargeOptions`.
+        engine, threads, tile, device: of every worker, as in :class:`rlfn.inference.enlarge.EnlargeOptions`.
         workers: processes that enlarge pictures, each one picture at a time.
         max_body: largest request in bytes.
         max_pixels: largest picture in px.
@@ -41,6 +42,7 @@ class ServeSettings:
     engine: str = "auto"
     threads: int | None = None
     tile: int | str = "auto"
+    device: str = "cpu"
     workers: int = 1
     max_body: int = 32 * MEGABYTE
     max_pixels: int = 16_000_000
@@ -58,6 +60,11 @@ class ServeSettings:
     hosts: tuple[str, ...] = ()
     app: Path | None = None
     nice: int = 5
+
+    @property
+    def computing(self) -> dict[str, Any]:
+        """What the operator decides of :class:`rlfn.inference.enlarge.EnlargeOptions`, by name."""
+        return {name: getattr(self, name) for name in ("engine", "threads", "tile", "device")}
 
     def __post_init__(self) -> None:
         """Refuse what no server could work with."""

@@ -45,6 +45,7 @@ class Details:
     precision: str
     restore: float
     restore_reason: str
+    device: str
     warnings: tuple[str, ...]
     seconds: float
 
@@ -93,6 +94,7 @@ def carry_out(commission: Commission, pool: UpscalerPool, progress: Callable[[fl
         made.precision,
         made.restore.strength,
         made.restore.reason,
+        made.device,
         (*result.warnings, *made.warnings, *lost),
         time.perf_counter() - began,
     )

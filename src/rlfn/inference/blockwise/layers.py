@@ -67,6 +67,27 @@ class Graph:
         """Take the largest value of each window, no window reaching over the border."""
         return self._add("Pooling", name, (source,), f"0=0 1={size} 2={stride} 5=1")
 
+    def repeat_border(self, name: str, source: str) -> str:
+        """Grow by one px on each side, with the nearest value."""
+        return self._add("Padding", name, (source,), "0=1 1=1 2=1 3=1 4=1")
+
+    def stretch(self, name: str, source: str, rows: str, columns: str, channels: int) -> str:
+        """Return ``rows`` (H, h) times each of ``channels`` planes (h, w) times the transpose of ``columns`` (W, w).
+
+        ncnn multiplies two matrices, not many: the planes stand below one another, are multiplied along one axis, and
+        turned, twice.
+        """
+        for axis, matrix in (("columns", columns), ("rows", rows)):
+            flat = self._add("Reshape", f"{name}_{axis}_flat", (source,), "0=0 1=-1")
+            product = self._add("Gemm", f"{name}_{axis}_product", (flat, matrix), "3=1")
+            planes = self._add("Reshape", f"{name}_{axis}_planes", (product,), f"0=0 1=-1 2={channels}")
+            source = self._add("Permute", f"{name}_{axis}_turned" if axis == "columns" else name, (planes,), "0=1")
+        return source
+
+    def pixel_shuffle(self, name: str, source: str, scale: int) -> str:
+        """Turn (C s s, h, w) into (C, s h, s w)."""
+        return self._add("PixelShuffle", name, (source,), f"0={scale}")
+
     def text(self) -> str:
         """Return the layers as ncnn reads them."""
         readers = Counter(source for _, _, sources, _, _ in self._layers for source in sources)

@@ -72,25 +72,40 @@ class Memory:
         self.blobs, self.scratch = ncnn.PoolAllocator(), ncnn.PoolAllocator()
 
 
+def new_net(threads: int) -> Any:
+    """Return an empty net of ncnn's that computes in fp32 on so many threads of the processor."""
+    net = import_ncnn().Net()
+    net.opt.num_threads = threads
+    for option in _OFF:
+        if hasattr(net.opt, option):  # older versions have fewer
+            setattr(net.opt, option, False)
+    return net
+
+
+def fill_net(net: Any, graph: Graph) -> None:
+    """Load a graph into an empty net, whose options are settled.
+
+    Raises:
+        RlfnError: ncnn cannot load it.
+    """
+    failed = net.load_param_mem(graph.text())
+    with tempfile.TemporaryDirectory(prefix="rlfn-") as folder:
+        path = Path(folder) / "weights.bin"  # the binding reads weights from files alone
+        path.write_bytes(graph.weights())
+        failed = failed or net.load_model(os.fspath(path))
+    if failed:
+        raise RlfnError("ncnn cannot load a graph of rlfn's own. Please report this with its version.")
+
+
 class Net:
     """A graph that ncnn has loaded, computing in fp32 on the thread that runs it."""
 
     def __init__(self, graph: Graph, memory: Memory) -> None:
         self._ncnn, self._memory = import_ncnn(), memory
         self._inputs, self._outputs = frozenset(graph.inputs), frozenset(graph.outputs)
-        self._net = self._ncnn.Net()
-        self._net.opt.num_threads = 1
-        for option in _OFF:
-            if hasattr(self._net.opt, option):  # older versions have fewer
-                setattr(self._net.opt, option, False)
+        self._net = new_net(1)
         self._net.opt.blob_allocator, self._net.opt.workspace_allocator = memory.blobs, memory.scratch
-        failed = self._net.load_param_mem(graph.text())
-        with tempfile.TemporaryDirectory(prefix="rlfn-") as folder:
-            path = Path(folder) / "weights.bin"  # the binding reads weights from files alone
-            path.write_bytes(graph.weights())
-            failed = failed or self._net.load_model(os.fspath(path))
-        if failed:
-            raise RlfnError("ncnn cannot load a graph of rlfn's own. Please report this with its version.")
+        fill_net(self._net, graph)
 
     def __call__(self, **given: NDArray[np.float32]) -> Call:
         """Begin a computation on arrays (C, H, W) or packed ones, both as :func:`aligned` makes them."""

@@ -14,22 +14,26 @@ from importlib.util import find_spec
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
 from rlfn.inference.choice import order
-from rlfn.inference.engines.base import Array, Engine, WholeEngine
+from rlfn.inference.engines.base import CPU, Array, Engine, GpuEngine, WholeEngine
 from rlfn.inference.engines.ncnn import NcnnEngine, is_packaged_rlfn
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.engines.openvino import OpenVinoEngine
 from rlfn.inference.engines.torch import TorchEngine
+from rlfn.inference.engines.vulkan import VulkanEngine
 from rlfn.inference.loading import checkpoint_of, graph_of
 from rlfn.inference.processor import BF16_FEATURES, INT8_FEATURES, features
+from rlfn.inference.vulkan.gpus import Gpu
 from rlfn.models.catalog import PRECISIONS
 from rlfn.models.reference import Reference
 
 __all__ = [
     "AUTO",
+    "CPU",
     "ENGINES",
     "Array",
     "Engine",
     "EngineRow",
+    "GpuEngine",
     "WholeEngine",
     "check_engine",
     "choose_engine",
@@ -57,6 +61,7 @@ class EngineRow:
         precisions: those in which it can compute on this processor.
         native: those of them that this processor computes faster than fp32.
         takes: whether it runs a model; 'auto' leaves it alone where it does not.
+        gpu: makes it on a GPU; None for an engine that is not told where to compute.
     """
 
     load: Callable[[Reference, int | None, str], Engine]
@@ -64,6 +69,7 @@ class EngineRow:
     precisions: Callable[[], tuple[str, ...]]
     native: Callable[[], tuple[str, ...]]
     takes: Callable[[Reference], bool] = lambda model: True
+    gpu: Callable[[Reference, int | None, Gpu], Engine] | None = None
 
 
 def _is_x86() -> bool:
@@ -91,7 +97,7 @@ ENGINES: dict[str, EngineRow] = {
         lambda: ("fp32", "int8"),
         _fast_int8,
     ),
-    "ncnn": EngineRow(NcnnEngine, "ncnn", lambda: ("fp32",), lambda: (), is_packaged_rlfn),
+    "ncnn": EngineRow(NcnnEngine, "ncnn", lambda: ("fp32",), lambda: (), is_packaged_rlfn, VulkanEngine),
     "torch": EngineRow(
         lambda model, threads, precision: TorchEngine(checkpoint_of(model), threads, precision),
         "torch",

@@ -16,6 +16,9 @@ from rlfn.models.traits import GRID_INPUTS, Traits
 
 Array = NDArray[np.float32]
 
+CPU = "cpu"
+"""The processor's name as a device."""
+
 
 class Engine(Protocol):
     """A loaded network."""
@@ -27,6 +30,23 @@ class Engine(Protocol):
 
     def __call__(self, lr: Array, grid: Grid | None = None) -> Array:
         """Upscale ``lr`` (N, 3, H, W) float32 in [0, 255]."""
+        ...
+
+
+@runtime_checkable
+class GpuEngine(Protocol):
+    """An engine that computes on a GPU.
+
+    Attributes:
+        device: the GPU's name, or ``"cpu"`` after the GPU has failed.
+        told: why it is the processor, as a sentence; else empty.
+    """
+
+    device: str
+    told: str
+
+    def largest_tile(self) -> int:
+        """Return the largest side of a tile that the GPU can compute now."""
         ...
 
 

@@ -32,8 +32,8 @@ class TorchEngine:
         if threads:
             torch.set_num_threads(threads)
         mps = getattr(torch.backends, "mps", None)
-        kind = "cuda" if torch.cuda.is_available() else "mps" if mps and mps.is_available() else "cpu"
-        self._device = torch.device(kind)
+        self.device = "cuda" if torch.cuda.is_available() else "mps" if mps and mps.is_available() else "cpu"
+        self._device = torch.device(self.device)
         self._network = checkpoint.network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.takes_grid = ARCHITECTURES[checkpoint.variant.architecture].takes_grid
         self.traits = traits_of(checkpoint, grid=self.takes_grid)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rlfn.errors import OptionError, OutputError, listing, setting
 from rlfn.images.formats import format_for
+from rlfn.inference.engines import CPU
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.inference.sizing import Wanted, picks
 from rlfn.jobs.bulk.manifest import import_arrow, schema
@@ -168,6 +169,11 @@ def settings_for(base: Settings, options: Sequence[Options]) -> list[Settings]:
     Raises:
         OptionError, ModelError, MissingExtraError: no picture could be enlarged with them.
     """
+    if base.enlarge.device != CPU:
+        raise OptionError(
+            f"{setting('device', base.enlarge.device)} was given. The machines of a bulk job compute alike, on their "
+            "processors. Leave it out."
+        )
     made, pool = [], UpscalerPool()
     for own in options:
         asked = dict(own)
@@ -197,7 +203,7 @@ def digest(settings: Settings) -> str:
         "options": {
             name: str(value)
             for name, value in sorted(vars(enlarge).items())
-            if name not in ("wanted", "model", "engine", "threads")
+            if name not in ("wanted", "model", "engine", "threads", "device")
         },
         "format": settings.format or "png",
         "quality": settings.quality,

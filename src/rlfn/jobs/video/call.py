@@ -11,7 +11,7 @@ from typing import Literal
 
 from rlfn.errors import OptionError, PictureWarning, as_argument, worded
 from rlfn.images.files import DEFAULT_MAX_PIXELS
-from rlfn.inference.engines import AUTO, Engine
+from rlfn.inference.engines import AUTO, CPU, Engine
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.video.batch import upscale_one
@@ -37,6 +37,7 @@ def upscale_video(
     tile: int | Literal["auto"] = "auto",
     self_ensemble: bool = False,
     restore: float | str = AUTO,
+    device: str = CPU,
     codec: str | None = None,
     crf: int | None = None,
     preset: str | None = None,
@@ -60,7 +61,7 @@ def upscale_video(
         scale: any factor up to the model's; None for 2.
         width, height: the size wanted in px, in place of ``scale``; one side keeps the proportions.
         model: a packaged model, a family, or the path of a model file; None for the fastest family for photographs.
-        engine, precision, threads: see :class:`rlfn.Upscaler`.
+        engine, precision, threads, device: see :class:`rlfn.Upscaler`.
         tile: the largest tile side in px; ``"auto"`` chooses by the free memory.
         self_ensemble: average over the eight flips and rotations.
         restore: how strongly traces of lossy coding are removed, see :func:`rlfn.upscale`; chosen once for a video.
@@ -85,7 +86,15 @@ def upscale_video(
         raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
     settings = VideoSettings(
         EnlargeOptions(
-            Wanted(scale, width, height), model, engine, precision, threads, tile, self_ensemble, restore=restore
+            Wanted(scale, width, height),
+            model,
+            engine,
+            precision,
+            threads,
+            tile,
+            self_ensemble,
+            restore=restore,
+            device=device,
         ),
         codec=codec,
         crf=crf,

@@ -135,7 +135,7 @@ class VideoRun:
             output_size=self.size,
             seconds=seconds,
             engine_seconds=self._engine_seconds,
-            warnings=tuple(dict.fromkeys(self.warnings)),
+            warnings=tuple(dict.fromkeys([*self.warnings, *self._enlarge_plan.warnings])),
             frames=facts["frames"],
             repeated=facts["repeated"],
             reused=facts["reused_tiles"] / tiles if tiles else 0.0,
@@ -246,7 +246,13 @@ class VideoRun:
             "deinterlace": plan.settings.deinterlace,
             "turned": plan.turned,
             "encode": repr(plan.encode),
-            "model": [upscaler.model, upscaler.engine, upscaler.precision, _model_stamp(options.model)],
+            "model": [
+                upscaler.model,
+                upscaler.engine,
+                upscaler.precision,
+                upscaler.device,
+                _model_stamp(options.model),
+            ],
             "enlarge": repr(
                 (
                     options.threads,

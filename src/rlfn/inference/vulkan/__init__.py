@@ -1,0 +1,1 @@
+"""Running whole tiles on a GPU of any maker, through ncnn's Vulkan."""
