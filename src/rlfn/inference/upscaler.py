@@ -307,10 +307,12 @@ class Upscaler:
     def _changed_parts(self, image: NDArray[Any], memory: TileMemory) -> list[ImagePart]:
         """Return what must be computed of an image where it differs from the one before."""
         traits, side = self.traits, self._tile_side(image)
-        small = min(side, 2 * traits.margin + _CELL) if traits.local else min(side, _REUSED_TILE)
+        # the last bits of what a GPU computes may depend on where a tile lies
+        local = traits.local and not isinstance(self._engine, GpuEngine)
+        small = min(side, 2 * traits.margin + _CELL) if local else min(side, _REUSED_TILE)
         found = {part.tile: part for part in cut(self._engine, image, small)}
         changed = memory.changed(image, list(found))
-        if not traits.local:
+        if not local:
             return [found[tile] for tile in changed]
         return [ImagePart.of(image, tile) for tile in joined(changed, side, traits.margin)]
 
