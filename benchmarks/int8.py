@@ -2,10 +2,12 @@
 
     python benchmarks/int8.py [--models rlfn-s-x4] [--engines onnxruntime openvino] [--size 128x128] [--threads 1]
     python benchmarks/int8.py --profile
+    python benchmarks/int8.py --flat
 
 Times are medians of warm calls; the ratio is of the two medians. With --cpu they are processor time instead of time on
 the clock, which a machine that is busy with something else disturbs less; it is meant for one thread. With --profile
-the kernels' times are summed by kind of node, as ONNX Runtime's own profiler records them.
+the kernels' times are summed by kind of node, as ONNX Runtime's own profiler records them. With --flat nothing is
+timed; the table says by how many levels flat colours differ from fp32 in every packaged int8 file.
 """
 
 from __future__ import annotations
@@ -23,17 +25,32 @@ import numpy as np
 
 from rlfn.evaluation.profile import runner
 from rlfn.inference.engines import load_engine
+from rlfn.inference.upscaler import Upscaler
+from rlfn.models import catalog
 from rlfn.models.grid import axis_grid, grid_matrices
 from rlfn.models.reference import Reference
 from rlfn.models.traits import GRID_INPUTS
 
 PRECISIONS = ("fp32", "int8")
 
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "cyan": (0, 255, 255),
+    "magenta": (255, 0, 255),
+    "yellow": (255, 255, 0),
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+    "grays": (64, 128, 192),
+}
+"""Flat colours, and the levels of the grays."""
+
 
 def times(model: str, engine: str, size: tuple[int, int], threads: int, rounds: int, cpu: bool) -> list[float]:
     """Return the median milliseconds of both precisions."""
     clock = time.process_time if cpu else time.perf_counter
-    runs = [runner(load_engine(engine, Reference(model, precision), threads), *size) for precision in PRECISIONS]
+    runs = [runner(load_engine(engine, Reference(model), threads, precision), *size) for precision in PRECISIONS]
     for run in runs:
         run()
         run()
@@ -58,7 +75,7 @@ def profile(model: str, precision: str, size: tuple[int, int], threads: int, rou
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(
-            Reference(model, precision).graph(), options, providers=["CPUExecutionProvider"]
+            Reference(model).graph(precision), options, providers=["CPUExecutionProvider"]
         )
         if len(session.get_inputs()) > 1:
             grid = (axis_grid(0, height, height), axis_grid(0, width, width))
@@ -78,6 +95,25 @@ def profile(model: str, precision: str, size: tuple[int, int], threads: int, rou
         print(f"{nodes[kind] // rounds:>5} {kind:<20} {microseconds / rounds / 1e3:8.2f} ms")
 
 
+def flat(engine: str) -> None:
+    """Print a table: the most levels by which int8 differs from fp32 on flat pictures of 64x64 px, whole picture."""
+    print(f"| model, {engine} | {' | '.join(COLOURS)} |\n|{'---|' * (len(COLOURS) + 1)}")
+    for name, model in catalog.models().items():
+        if not model.scores_in("int8"):
+            continue
+        full, small = (Upscaler(name, engine, 1, precision=precision) for precision in PRECISIONS)
+
+        def off(colour: tuple[int, ...], full: Upscaler = full, small: Upscaler = small) -> int:
+            picture = np.full((64, 64, 3), colour, np.uint8)
+            return int(np.abs(small(picture).astype(int) - full(picture)).max())
+
+        cells = [
+            max(off((level,) * 3) for level in colour) if title == "grays" else off(colour)
+            for title, colour in COLOURS.items()
+        ]
+        print(f"| `{name}` | {' | '.join(map(str, cells))} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["rlfn-s-x4", "rlfn-s-x2"])
@@ -87,7 +123,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--cpu", action="store_true", help="processor time instead of time on the clock")
     parser.add_argument("--profile", action="store_true", help="print ONNX Runtime's times by kind of node instead")
+    parser.add_argument("--flat", action="store_true", help="print how far flat colours are from fp32 instead")
     given = parser.parse_args()
+    if given.flat:
+        for engine in given.engines:
+            flat(engine)
+        return
     width, height = map(int, given.size.split("x"))
     if given.profile:
         for model in given.models:
