@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
 from rlfn.export.int8 import calibration_pictures, float_layers, quantize_onnx
+from rlfn.export.ranges import flat_colours, ranges
 from rlfn.images.photograph import photograph
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
@@ -74,6 +75,42 @@ def test_skies_stay_smooth(name: str) -> None:
             for axis in (0, 1):
                 assert np.abs(np.diff(difference.mean(axis=axis), axis=0)).max() <= 1.25, case
     assert np.mean(steps) <= 1.0
+
+
+@pytest.mark.parametrize("name", QUANTISED)
+def test_flat_colours_stay(name: str) -> None:
+    """Screenshots and drawings are full of them: what was rounded on the long skip was 7 levels off."""
+    full, small = (Upscaler(name, "onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
+    for picture in flat_colours():
+        difference = small(picture).astype(int) - full(picture).astype(int)
+        assert np.abs(difference).max() <= 2, picture[0, 0]
+
+
+@pytest.mark.parametrize("name", [name for name in QUANTISED if name.startswith("rlfn-s-")])
+def test_the_long_skip_is_not_rounded(name: str) -> None:
+    import onnx
+
+    graph = onnx.load_from_string(catalog.get_model(name).file(catalog.GRAPH, "int8").read()).graph
+    makers = {output: node for node in graph.node for output in node.output}
+    last = [node for node in graph.node if node.op_type == "Conv"][-1]
+    both = sorted(makers[value].op_type for value in makers[last.input[0]].input)
+    assert both == ["Conv", "DequantizeLinear"]  # the first layer's own result, and the integers of the body
+
+
+def test_ranges_lie_between_the_mean_and_the_furthest_extremes_and_cover_flat_colours() -> None:
+    from onnx import TensorProto, helper
+
+    sizes = (1, 3, "height", "width")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negative", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+    def feed(*values: float) -> dict[str, NDArray[np.float32]]:
+        return {"x": np.resize(np.array(values, np.float32), (1, 3, 2, len(values)))}
+
+    found = ranges(model, ["y", "x"], [feed(4.0, -10.0), feed(8.0, -2.0)], [feed(1.0)])
+    assert found == {"y": (-6.5, 7.0), "x": (-7.0, 6.5)}  # means -6 and 6, furthest -8 and 10
+    assert ranges(model, ["y"], [feed(4.0), feed(8.0)], [feed(100.0)]) == {"y": (-85.0, 0.0)}
 
 
 def test_a_calibrated_file_keeps_bright_borders_and_flat_colours() -> None:

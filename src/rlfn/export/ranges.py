@@ -31,7 +31,7 @@ def flat_colours() -> list[NDArray[np.uint8]]:
     """Return flat pictures (H, W, 3) of black, white, the six pure colours and three grays.
 
     A screenshot or a drawing is full of such areas, photographs never are: on a saturated colour the first layers
-    answer with up to three times what they answer to photographs.
+    answer with several times what they answer to photographs.
     """
     colours = [*product((0, 255), repeat=3), *((gray,) * 3 for gray in _GRAYS)]
     return [np.full((_FLAT_SIDE, _FLAT_SIDE, 3), colour, np.uint8) for colour in colours]
