@@ -148,7 +148,7 @@ def test_tiles_equal_the_whole_picture(name: str) -> None:
     image = photograph()[:150, :140]
     whole, tiled = (Upscaler(name, "onnxruntime", tile=tile, precision="int8")(image).astype(int) for tile in (0, 96))
     # in fp32 less than a level: here a value between two int8 steps may fall on the other one, everywhere alike
-    assert np.abs(whole - tiled).mean() <= 0.3
+    assert np.abs(whole - tiled).mean() <= 0.4
     assert np.abs(whole - tiled).max() <= 5
 
 
