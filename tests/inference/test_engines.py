@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -195,3 +197,25 @@ def test_int8_of_a_file_of_one_s_own_is_refused(tmp_path: Path) -> None:
     path.write_bytes(catalog.get_model("rlfn-xs-x2").file(catalog.GRAPH).read())
     with pytest.raises(OptionError, match="int8 was asked for"):
         load_engine("onnxruntime", Reference(str(path)), precision="int8")
+
+
+def test_openvino_keeps_little_of_the_shapes_that_it_has_seen() -> None:
+    """A folder of pictures of a thousand sizes took 0.9 GB."""
+    pytest.importorskip("openvino")
+    status = Path("/proc/self/statm")
+    if not status.is_file():
+        pytest.skip("the memory of a process is read from Linux's /proc")
+    code = """
+import numpy as np
+from rlfn.inference.engines import load_engine
+from rlfn.models.reference import Reference
+engine = load_engine("openvino", Reference("rlfn-xxs-photo-x2"), 1)
+found = []
+for number in range(400):
+    engine(np.zeros((1, 3, 32 + number % 140, 150 - number % 130), np.float32))
+    if number in (100, 399):
+        found.append(int(open("/proc/self/statm").read().split()[1]) * 4096)
+print(found[1] - found[0])
+"""
+    grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert grown < 50_000_000
