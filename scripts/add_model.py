@@ -101,7 +101,10 @@ def main() -> None:
         "files": [*files, *int8_rows(checkpoint, WEIGHTS / f"{name}-int8.onnx", given.sets_dir, scores)],
     }
     put(name, entry, first=given.first)
-    print(f"{name}: {len(chain)} stages, {scores}. Renew the tables with python scripts/model_tables.py.")
+    print(f"{name}: {len(chain)} stages, {scores}.")
+    print(
+        "Renew the tables with python scripts/model_tables.py, and the browser's tests with python web/tests/golden.py."
+    )
 
 
 if __name__ == "__main__":
