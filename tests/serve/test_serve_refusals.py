@@ -209,4 +209,4 @@ def test_clients_may_ask_for_what_python_takes_or_the_operator_decides_it() -> N
     operators = {row.name for row in dataclasses.fields(ServeSettings)}
     options = {*UpscaleOptions.__optional_keys__, *UpscaleOptions.__required_keys__} - {"output"}
     assert set(FIELDS) == options - operators
-    assert options & operators == {"engine", "threads", "tile", "max_pixels"}
+    assert options & operators == {"engine", "threads", "tile", "max_pixels", "device"}
