@@ -290,7 +290,10 @@ class Upscaler:
         scale, (height, width), done = self.scale, image.shape[:2], 0
         grown = _grow(image, self.traits.min_side)
         run = self._run or self._run_here
-        parts = self._parts(grown) if memory is None else self._changed_parts(grown, memory)
+        if memory is None:
+            parts = list(cut(self._engine, grown, self._tile_side(grown)))
+        else:
+            parts = self._changed_parts(grown, memory)
         pixels = sum(_core(part.tile.rows) * _core(part.tile.columns) for part in parts)
         for tile, block in run(parts):
             done += block.shape[1] * block.shape[2]
@@ -300,9 +303,6 @@ class Upscaler:
                 yield tile, block[:, : rows * scale, : columns * scale]
             if progress:
                 progress(done / (pixels * scale**2))
-
-    def _parts(self, image: NDArray[Any]) -> list[ImagePart]:
-        return list(cut(self._engine, image, self._tile_side(image)))
 
     def _changed_parts(self, image: NDArray[Any], memory: TileMemory) -> list[ImagePart]:
         """Return what must be computed of an image where it differs from the one before."""
