@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,7 @@ from rlfn.inference.devices import load_on
 from rlfn.inference.engines import load_engine, vulkan
 from rlfn.inference.engines.vulkan import VulkanEngine
 from rlfn.inference.loading import tensors_of
+from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
 from rlfn.inference.vulkan import gpus
 from rlfn.inference.vulkan.gpus import Gpu, NoGpuError, find_gpus
@@ -231,24 +232,37 @@ def test_vulkan_and_processor_agree(device: str, family: str) -> None:
         assert np.abs(ours(image).astype(int) - whole(image)).max() <= 1, size
 
 
+def watched(upscaler: Upscaler) -> tuple[Upscaler, list[ImagePart]]:
+    """Return an upscaler, and a list that fills with the parts that it computes."""
+    seen: list[ImagePart] = []
+
+    def run(parts: Iterable[ImagePart]) -> Iterator[Computed]:
+        for part in parts:
+            seen.append(part)
+            yield from upscaler.compute(part)
+
+    return upscaler.running(run), seen
+
+
 @pytest.mark.parametrize(("name", "tile", "size"), [("rlfn-s-x2", 78, (15, 84)), ("rlfn-xs-x4", 36, (50, 70))])
 def test_tiles_on_vulkan_are_the_whole_picture(device: str, name: str, tile: int, size: tuple[int, int]) -> None:
-    image, ours = noise(*size), Upscaler(name, device=device, tile=tile)
-    assert len(ours._parts(image)) > 1
+    image, (ours, parts) = noise(*size), watched(Upscaler(name, device=device, tile=tile))
     assert np.abs(ours(image).astype(int) - Upscaler(name, "onnxruntime", tile=0)(image)).max() <= 1
+    assert len(parts) > 1
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", ["rlfn-xs-x4", "rlfn-s-x2"])
 def test_a_tile_of_the_largest_side(device: str, name: str) -> None:
-    image, ours = noise(vulkan.LARGEST_TILE, vulkan.LARGEST_TILE), Upscaler(name, device=device)
-    assert len(ours._parts(image)) == 1
+    image, (ours, parts) = noise(vulkan.LARGEST_TILE, vulkan.LARGEST_TILE), watched(Upscaler(name, device=device))
     assert np.abs(ours(image).astype(int) - Upscaler(name, "onnxruntime", tile=0)(image)).max() <= 1
+    assert len(parts) == 1
 
 
 def test_a_forked_process_leaves_the_gpu_alone(device: str) -> None:
     code = f"""
 import os, numpy as np
+from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
 image = np.full((20, 20, 3), 9, np.uint8)
 ours = Upscaler("rlfn-xs-x2", device={device!r}, engine="auto", threads=1)
