@@ -1,5 +1,5 @@
 """``python -m rlfn`` is the ``rlfn`` command."""
 
-from rlfn.cli import main
+from rlfn.cli import program
 
-main()
+program()

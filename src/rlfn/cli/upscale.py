@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rlfn.jobs.batch import Settings
     from rlfn.jobs.mixed import MixedBatch
     from rlfn.jobs.plan import Naming, Plan
+    from rlfn.jobs.video.batch import VideoBatch
     from rlfn.jobs.video.settings import VideoSettings
 
 
@@ -92,7 +93,6 @@ def upscale(
     from rlfn.jobs.batch import Batch
     from rlfn.jobs.mixed import MixedBatch
     from rlfn.jobs.plan import Naming, make_plan
-    from rlfn.jobs.video.batch import VideoBatch
     from rlfn.jobs.video.settings import video_label
 
     of_videos = {name: asked.pop(name) for name in _OF_VIDEOS}
@@ -100,7 +100,13 @@ def upscale(
     videos = _video_settings(settings, **of_videos)
     shown, pool = Shown(as_json), UpscalerPool()
     pictures = Batch(settings, shown.progress, pool)
-    batch = MixedBatch(pictures, VideoBatch(videos, shown.video_progress, pool))
+
+    def video_batch() -> VideoBatch:
+        from rlfn.jobs.video.batch import VideoBatch
+
+        return VideoBatch(videos, shown.video_progress, pool)
+
+    batch = MixedBatch(pictures, video_batch)
     naming = Naming(
         settings.enlarge.wanted.label(pictures.model_scale),
         settings.format,

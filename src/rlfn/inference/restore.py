@@ -124,13 +124,13 @@ def measure(image: NDArray[Any]) -> Signs:
     if not windows:
         return Signs()
     bright = [window if window.ndim == 2 else np.asarray(luminance(window)) for window in windows]
-    grain = np.percentile(np.concatenate([_rough(plane) for plane in bright]), 2)
+    grain = _percentile([_rough(plane) for plane in bright], 2)
     noise = 0.0
     if windows[0].ndim == 3:
         # detail is alike in all colours, noise is not: a difference of colours shows noise and little else
         colours = [(window @ (-0.5, 1.0, -0.5)) / np.sqrt(1.5) for window in windows]
         # of noise alone, the 25th percentile of the blocks shows nine tenths
-        noise = np.percentile(np.concatenate([_rough(plane) for plane in colours]), 25) / 0.9
+        noise = _percentile([_rough(plane) for plane in colours], 25) / 0.9
     return Signs(float(noise), float(grain), _blocks(bright))
 
 
@@ -155,6 +155,18 @@ def _windows(image: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
                     continue
                 window = window[..., :3]
             yield window * levels
+
+
+def _percentile(parts: list[NDArray[np.float64]], percent: float) -> float:
+    """Return what NumPy's ``percentile`` does, which loads ``numpy.ma`` on its first call: 15 ms of a command's start.
+
+    >>> _percentile([np.array([3.0, 1.0]), np.array([2.0])], 25)
+    1.5
+    """
+    values = np.sort(np.concatenate(parts))
+    below, share = divmod((len(values) - 1) * percent / 100.0, 1.0)
+    low = values[int(below)]
+    return float(low + share * (values[min(int(below) + 1, len(values) - 1)] - low))
 
 
 def _rough(plane: NDArray[np.float64]) -> NDArray[np.float64]:

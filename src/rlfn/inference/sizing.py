@@ -98,7 +98,7 @@ def pick_model(factor: float | None, family: str | None = None) -> catalog.Model
     have = listing(f"x{model.scale} ({model.name})" for model in models)
     raise OptionError(
         f"No packaged model upscales x{factor:.4g}. Packaged: {have}. "
-        f"Ask for at most x{max(model.scale for model in models)}, or give weights of your own with {setting('model')}."
+        f"Ask for at most x{max(model.scale for model in models)}, or upscale the result once more."
     )
 
 

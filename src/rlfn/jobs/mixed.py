@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from rlfn.jobs.batch import Batch
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record
-from rlfn.jobs.video.batch import VideoBatch
+
+if TYPE_CHECKING:
+    from rlfn.jobs.video.batch import VideoBatch
 
 
 class MixedBatch:
@@ -17,10 +20,10 @@ class MixedBatch:
 
     Args:
         pictures: runs those of pictures.
-        videos: runs those of videos.
+        videos: makes what runs those of videos, when the first one comes: its modules take time to load.
     """
 
-    def __init__(self, pictures: Batch, videos: VideoBatch) -> None:
+    def __init__(self, pictures: Batch, videos: Callable[[], VideoBatch]) -> None:
         self._pictures, self._videos = pictures, videos
 
     def run(self, jobs: list[Job]) -> Generator[Record, None, None]:
@@ -31,7 +34,7 @@ class MixedBatch:
         """
         for video, group in groupby(jobs, lambda job: job.video):
             if video:
-                yield from self._videos.run(list(group))
+                yield from self._videos().run(list(group))
             else:
                 with closing(self._pictures.run(list(group))) as records:
                     yield from records

@@ -22,12 +22,13 @@ from rlfn.images.traces import Traces
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.colour import ColourWay
-from rlfn.jobs.video.frames import FrameSource, Stretch
+from rlfn.jobs.video.frames import FrameSource
 from rlfn.jobs.video.kinds import is_animation
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
+from rlfn.jobs.video.stretch import Stretch
 
 _HEAD_BYTES = 4096
 

@@ -5,25 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from rlfn.errors import PictureError, setting
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """What is taken of a video: from ``start`` seconds on, for ``duration`` seconds, or to its end."""
-
-    start: Fraction = Fraction(0)
-    duration: Fraction | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Whether that is all of it."""
-        return not self.start and self.duration is None
+from rlfn.jobs.video.stretch import Stretch
 
 
 @dataclass(frozen=True)

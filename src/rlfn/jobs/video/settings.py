@@ -12,7 +12,7 @@ from rlfn.inference.lineage import is_photo
 from rlfn.inference.restore import AUTO
 from rlfn.inference.sizing import Wanted, picks, reaches
 from rlfn.jobs.video.codecs import check_codec
-from rlfn.jobs.video.frames import Stretch
+from rlfn.jobs.video.stretch import Stretch
 from rlfn.models import catalog
 from rlfn.models.reference import Reference
 

@@ -1,0 +1,19 @@
+"""The part of a video that is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What is taken of a video: from ``start`` seconds on, for ``duration`` seconds, or to its end."""
+
+    start: Fraction = Fraction(0)
+    duration: Fraction | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is all of it."""
+        return not self.start and self.duration is None
