@@ -2,7 +2,8 @@
 
     python benchmarks/command.py [--engine auto] [--large]
 
-The engine's own time is warmed inference, measured alone in a process with the same threads. Printed are the whole
+The engine's own time is warmed inference, measured alone in a process with the same threads, by the engine that the
+command takes for that picture (a single small one has another than many). Printed are the whole
 command's seconds beyond it for a 256x256 picture; a folder of 20 pictures of 640x360 as a multiple of the sum of the
 engine's times; and with --large the peak memory of the command on a 3840x2160 picture.
 """
@@ -10,6 +11,7 @@ engine's times; and with --large the peak memory of the command on a 3840x2160 p
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +26,14 @@ from upscale import MODEL, picture
 
 PICTURES = 20
 ROUNDS = 5
+
+
+def engine_of(*arguments: str) -> str:
+    """Return the engine that ``rlfn upscale`` takes for one picture."""
+    said = subprocess.run(
+        [sys.executable, "-m", "rlfn", "upscale", *arguments, "--json"], stdout=subprocess.PIPE, check=True
+    )
+    return str(json.loads(said.stdout.splitlines()[0])["engine"])
 
 
 def command(*arguments: str) -> tuple[float, float]:
@@ -54,12 +64,12 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="also upscale a 3840x2160 picture")
     given = parser.parse_args()
     engine = ("--engine", given.engine)
-    upscaler = Upscaler(MODEL, given.engine)
-    print(f"{MODEL} on {upscaler.engine}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         single = folder / "one.png"
         write_picture(Picture(picture("256x256")), single)
+        upscaler = Upscaler(MODEL, engine_of(str(single), "--overwrite", *engine))
+        print(f"{MODEL}; one picture on {upscaler.engine}", end="; ")
         wholes, alones = [], []
         for _ in range(ROUNDS):
             alones.append(engine_seconds(upscaler, "256x256", 1))
@@ -70,10 +80,11 @@ def main() -> None:
         many.mkdir()
         for number in range(PICTURES):
             write_picture(Picture(picture("640x360")), many / f"{number:02}.png")
+        upscaler = Upscaler(MODEL, given.engine)
         before = engine_seconds(upscaler, "640x360", 3)
         whole, _ = command(str(many), *engine)
         alone = PICTURES * (before + engine_seconds(upscaler, "640x360", 3)) / 2
-        print(f"{PICTURES} of 640x360: command {whole:.1f} s, engine {alone:.1f} s, {whole / alone:.2f} times")
+        print(f"{PICTURES} of 640x360 on {upscaler.engine}: command {whole:.1f} s, engine {alone:.1f} s, {whole / alone:.2f} times")
         if given.large:
             large = folder / "large.png"
             write_picture(Picture(picture("3840x2160")), large)
