@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -110,8 +111,9 @@ def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
     if colour is not None and fate(row, "hdr" if colour.hdr else "colour") == "converted":
         icc = _made_profile(colour, gray and row.gray, row, icc, warnings)
         colour = None
-    if exif is None and metadata.resolution is not None and fate(row, "resolution") == "converted":
-        exif = exif_block.from_resolution(metadata.resolution)
+    if metadata.resolution is not None and fate(row, "resolution") == "converted":
+        with contextlib.suppress(exif_block.DamagedExif):
+            exif = exif_block.with_resolution(exif, metadata.resolution)
     if exif is not None and row.exif_max is not None and len(exif) > row.exif_max:
         warnings.append(f"EXIF of {len(exif):,} bytes dropped: {row.title} holds {row.exif_max:,}")
         exif = None
