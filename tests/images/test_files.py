@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
+from rlfn.images.codecs.boxes import items
 from rlfn.images.files import FORMATS, WRITABLE, Picture, picture_size, read_picture, write_picture
 
 KINDS = ("gray", "gray+alpha", "rgb", "rgba")
@@ -329,6 +330,19 @@ def test_heic_is_read_by_the_extra(deep: bool) -> None:
     assert picture_size(stream.getvalue()) == (48, 64)
     again = opened(encoded(back, "png")[0]).getexif()
     assert (again.get(0x010F), again.get(0x0112, 1)) == ("Maker", 1)
+
+
+def test_alpha_of_heic_is_no_further_picture_and_depth_is() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pixels = np.dstack([smooth("rgb").pixels, np.full((48, 64), 99, np.uint8)])
+    stream = io.BytesIO()
+    pillow_heif.from_bytes(mode="RGBA", size=(64, 48), data=pixels.tobytes()).save(stream, quality=95)
+    back = read_picture(stream.getvalue())
+    assert back.pixels.shape == pixels.shape
+    assert back.warnings == ()
+    name = b"urn:mpeg:hevc:2015:auxid:"
+    assert stream.getvalue().count(name + b"1") == 1
+    assert list(items(stream.getvalue().replace(name + b"1", name + b"2")).lost) == ["further pictures (depth map)"]
 
 
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:

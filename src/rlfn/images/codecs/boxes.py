@@ -110,11 +110,11 @@ def _properties(data: bytes, store: tuple[int, int], links: tuple[int, int], pri
     for kind, a, b in properties:
         if kind == b"auxC":
             name = data[a + 4 : b].partition(b"\0")[0].lower()
-            if b"depth" in name or b"disparity" in name:
+            if b"depth" in name or b"disparity" in name or name == b"urn:mpeg:hevc:2015:auxid:2":
                 found.lost["further pictures (depth map)"] = None
             elif b"hdrgainmap" in name or b"gainmap" in name:
                 found.lost["further pictures (HDR gain map)"] = None
-            elif b"alpha" not in name:
+            elif b"alpha" not in name and name != b"urn:mpeg:hevc:2015:auxid:1":  # HEVC's names are numbers
                 found.lost["further pictures (auxiliary)"] = None
     for index in _linked(data, *links, primary):
         if 0 < index <= len(properties):
