@@ -12,6 +12,7 @@ import pyvips
 from PIL import Image, ImageCms
 
 from rlfn.images.files import WRITABLE, Metadata, Picture, read_picture, write_picture
+from rlfn.images.pillow import from_pillow
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = (
@@ -313,3 +314,42 @@ def test_maker_notes_keep_their_place() -> None:
         data = encoded(Picture(pixels("rgb"), Metadata(exif=exif)), format)
         at = data.find(b"notes of the maker") - data.rfind(exif[:8])
         assert at == exif.find(b"notes of the maker")
+
+
+def changed_profile(kind: str) -> bytes:
+    """A sound header on a profile that cannot be used, or only by some formats."""
+    profile = bytearray(ICC)
+    if kind in ("link", "nmcl"):
+        profile[12:16] = kind.encode()
+    elif kind == "version":
+        profile[8] = 9
+    else:
+        profile = bytearray(ICC.replace(b"rTRC", b"zzzz").replace(b"rXYZ", b"zzzz"))
+    return bytes(profile)
+
+
+@pytest.mark.parametrize("format", WRITABLE)
+@pytest.mark.parametrize("kind", ["link", "nmcl", "version", "a tag twice"])
+def test_a_profile_that_a_file_does_not_hold_is_told(kind: str, format: str) -> None:
+    stream = io.BytesIO()
+    picture = Picture(pixels("rgb"), Metadata(icc=changed_profile(kind)))
+    warnings = write_picture(picture, stream, format=format)
+    kept = read_picture(stream.getvalue()).metadata.icc is not None
+    assert [text.startswith("colour profile dropped: it") for text in warnings] == [True] * (not kept)
+    assert kept <= (kind in ("link", "nmcl"))
+    if format == "png":
+        np.testing.assert_array_equal(read_picture(stream.getvalue()).pixels, picture.pixels)
+
+
+@pytest.mark.parametrize("by_pillow", [False, True])
+def test_inks_whose_profile_cannot_be_used_are_taken_away_from_white(by_pillow: bool) -> None:
+    profile = bytearray(ICC)
+    profile[16:20], profile[132:136] = b"CMYK", b"A2B0"
+    inks, stream = Image.new("CMYK", (8, 8), (255, 0, 0, 128)), io.BytesIO()
+    inks.save(stream, "TIFF", icc_profile=bytes(profile))
+    picture = from_pillow(opened(stream.getvalue()), upright=True) if by_pillow else read_picture(stream.getvalue())
+    assert (picture.pixels == (0, 127, 127)).all()
+    assert picture.warnings == (
+        "CMYK converted to sRGB",
+        "colour profile dropped: it does not say how inks look",
+    )

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pyvips
 
 from rlfn.images.picture import Pixels, Unreadable
 
@@ -30,8 +31,23 @@ def as_srgb(image: Any, bits: int, warnings: list[str]) -> Any:
         warnings.append("Lab converted to sRGB")
         return image.colourspace("lab").icc_export(output_profile="srgb", pcs="lab", depth=depth)
     warnings.append("CMYK converted to sRGB")
-    if not image.get_typeof("icc-profile-data") or not _tells_inks(image.get("icc-profile-data")):
-        return _plain_rgb(image)
+    profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
+    if profile is not None and _tells_inks(profile):
+        pixel = pyvips.Image.black(1, 1, bands=4).cast(image.format).copy(interpretation="cmyk")
+        pixel.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        try:
+            _inks_converted(pixel, depth).write_to_memory()
+        except pyvips.Error:
+            pass
+        else:
+            return _inks_converted(image, depth)
+    if profile is not None:
+        warnings.append("colour profile dropped: it does not say how inks look")
+    return _plain_rgb(image)
+
+
+def _inks_converted(image: Any, depth: int) -> Any:
+    """Convert CMYK to sRGB with the profile that came with it."""
     ways = {"pcs": "lab", "intent": "relative", "black_point_compensation": True}
     return image.icc_import(embedded=True, **ways).icc_export(output_profile="srgb", depth=depth, **ways)
 

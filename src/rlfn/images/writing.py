@@ -20,6 +20,7 @@ from rlfn.images.codecs.codec import Codec, Encoding
 from rlfn.images.exif import Turn
 from rlfn.images.formats import check_quality, check_writable_size, format_for
 from rlfn.images.picture import Metadata, Picture, Text, fitting_profile
+from rlfn.images.profiles import as_srgb, is_convertible, is_held
 from rlfn.images.stated import StatedColour
 
 
@@ -97,13 +98,13 @@ def _is_gray(picture: Picture) -> bool:
 def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
     """Make metadata fit the pixels and the format."""
     metadata = _without(_for_size(picture, warnings), row, warnings)
-    gray = _is_gray(picture)
+    gray, converted = _is_gray(picture), fate(row, "icc") == "converted"
     icc, exif = metadata.icc, metadata.exif
     if icc is not None:
         icc, problem = fitting_profile(icc, gray)
         if icc is None:
             warnings.append(f"colour profile dropped: {problem}")
-    if icc is not None and gray and (not row.gray or fate(row, "icc") == "converted"):
+    if icc is not None and gray and (not row.gray or converted):
         reason = "stores gray as RGB" if not row.gray else "is written as sRGB"
         warnings.append(f"gray colour profile dropped: {row.title} {reason}")
         icc = None
@@ -111,6 +112,10 @@ def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
     if colour is not None and fate(row, "hdr" if colour.hdr else "colour") == "converted":
         icc = _made_profile(colour, gray and row.gray, row, icc, warnings)
         colour = None
+    if icc is not None and not (is_convertible(icc) if converted else is_held(row.name, icc, gray)):
+        reason = "it cannot be used" if converted else f"it is damaged, or of a kind that {row.title} does not hold"
+        warnings.append(f"colour profile dropped: {reason}")
+        icc = None
     if metadata.resolution is not None and fate(row, "resolution") == "converted":
         with contextlib.suppress(exif_block.DamagedExif):
             exif = exif_block.with_resolution(exif, metadata.resolution)
@@ -198,7 +203,7 @@ def _fitting_pixels(picture: Picture, row: Codec, icc: bytes | None, warnings: l
     depth = row.depth_for(bits)
     if icc is not None and fate(row, "icc") == "converted":
         warnings.append(f"colours converted from their profile to sRGB: {row.title} is written in no other")
-        image = _as_srgb(image, icc, deep)
+        image = as_srgb(image, icc, deep)
     top = 65_535 if deep else 255
     flat = image.bands in (2, 4) and not row.alpha
     if flat:
@@ -215,13 +220,3 @@ def _fitting_pixels(picture: Picture, row: Codec, icc: bytes | None, warnings: l
         image = (image + 0.5).floor().cast("ushort" if deep else "uchar")
     kinds = ("b-w", "srgb") if depth == 8 else ("grey16", "rgb16")
     return image.copy(interpretation=kinds[image.bands >= 3]), depth
-
-
-def _as_srgb(image: Any, icc: bytes, deep: bool) -> Any:
-    """Convert RGB pixels from a profile; alpha stays as it is."""
-    colours = image.extract_band(0, n=3).copy(interpretation="rgb16" if deep else "srgb")
-    colours.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
-    ways = {"intent": "relative", "black_point_compensation": True, "depth": 16 if deep else 8}
-    converted = colours.icc_transform("srgb", embedded=True, **ways)
-    converted.remove("icc-profile-data")
-    return converted.bandjoin(image.extract_band(3)) if image.bands == 4 else converted
