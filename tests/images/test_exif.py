@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rlfn.images import exif
-from rlfn.images.files import read_picture
+from rlfn.images import exif, exif_tiff
+from rlfn.images.files import Metadata, Picture, read_picture, write_picture
 from rlfn.images.ifd import layout
 
 
@@ -59,7 +59,7 @@ def test_resolution_is_read_in_both_units(endian: str) -> None:
 def test_a_block_goes_into_a_tiff_file_and_out(endian: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     stream = io.BytesIO(pyvips.Image.new_from_array(pixels).tiffsave_buffer())
-    exif.into_tiff(stream, exif.for_tiff(block(endian)))
+    exif_tiff.into_tiff(stream, exif_tiff.for_tiff(block(endian)))
     image = Image.open(stream)
     np.testing.assert_array_equal(np.asarray(image), pixels)
     for made in (image.getexif(), loaded(from_tiff(stream.getvalue()) or b"")):
@@ -70,7 +70,7 @@ def test_a_block_goes_into_a_tiff_file_and_out(endian: str) -> None:
 
 def from_tiff(data: bytes) -> bytes | None:
     order = layout(data)
-    return exif.from_tiff(data, order, order.first(data))
+    return exif_tiff.from_tiff(data, order, order.first(data))
 
 
 def test_a_tiff_file_that_says_nothing_gives_no_block() -> None:
@@ -108,7 +108,7 @@ def test_a_damaged_block_raises_nothing_else(endian: str, at: int, change: bytes
     for action in (
         lambda: exif.reset(bytes(data), exif.Turn((3, 4), (5, 6), 6)),
         lambda: from_tiff(bytes(data)),
-        lambda: exif.for_tiff(bytes(data)),
+        lambda: exif_tiff.for_tiff(bytes(data)),
         lambda: exif.with_comment(bytes(data), "text"),
     ):
         try:
@@ -116,3 +116,32 @@ def test_a_damaged_block_raises_nothing_else(endian: str, at: int, change: bytes
         except exif.DamagedExif:
             continue
     exif.resolution(bytes(data))
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_a_reduced_first_page_speaks_of_the_photograph(below: bool) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pixels, stream = np.zeros((16, 20, 3), np.uint8), io.BytesIO()
+    packet = b"<x:xmpmeta/>"
+    tags = [(271, "s", 0, "A maker", True), (700, "B", len(packet), packet, True)]
+    with tifffile.TiffWriter(stream) as writer:
+        writer.write(
+            pixels[::2, ::2].copy(), photometric="rgb", metadata=None, subfiletype=1, subifds=int(below),
+            extratags=tags, resolution=(300, 300), resolutionunit=2, software="of the first",
+        )  # fmt: skip
+        writer.write(pixels, photometric="rgb", metadata=None, software="its own")
+    found = read_picture(stream.getvalue())
+    said = loaded(found.metadata.exif or b"")
+    assert (found.height, said[271], said[305]) == (16, "A maker", "its own")
+    assert (found.metadata.xmp, found.metadata.resolution, found.warnings) == (packet, None, ())
+
+
+def test_tags_that_a_tiff_file_does_not_get_are_named() -> None:
+    made = Image.Exif()
+    made[0x010F], made[0x5110], made[0xC4A5], made[0xEA1C] = "Maker", 1, b"PrintIM\x000300", bytes(20)
+    picture = Picture(np.zeros((3, 4), np.uint8), Metadata(exif=made.tobytes().removeprefix(exif.PREFIX)))
+    stream = io.BytesIO()
+    assert write_picture(picture, stream, format="tiff") == ("dropped: EXIF tag 0x5110",)
+    back = read_picture(stream.getvalue())
+    said = loaded(back.metadata.exif or b"")
+    assert (said[0x010F], said[0xC4A5], back.warnings) == ("Maker", b"PrintIM\x000300", ())

@@ -1,4 +1,4 @@
-"""EXIF blocks as plain bytes: reset what an upscaled picture changes, and move them in and out of TIFF files.
+"""EXIF blocks as plain bytes: reset what an upscaled picture changes.
 
 An EXIF block is a small TIFF file (``II*`` or ``MM*``, then tables of tags), here always without the ``Exif\\0\\0``
 prefix that JPEG puts before it. Source: Exif 2.32 (CIPA DC-008), TIFF 6.0.
@@ -7,13 +7,11 @@ prefix that JPEG puts before it. Source: Exif 2.32 (CIPA DC-008), TIFF 6.0.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from rlfn.images.ifd import (
     EXIF_IFD,
-    GPS_IFD,
     LONG,
     RATIONAL,
     SHORT,
@@ -38,15 +36,10 @@ _XRES, _YRES, _RES_UNIT = 0x011A, 0x011B, 0x0128
 _FOCAL_X, _FOCAL_Y = 0xA20E, 0xA20F
 _SUBJECT = (0x9214, 0xA214)  # area and location, in pixels
 _USER_COMMENT = 0x9286
-_PHOTOMETRIC, _RGB, _CIELAB = 0x0106, 2, 8
 _THUMBNAIL, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 
-# What a TIFF file says about the photograph, as against how its pixels are stored: document, description, maker, model,
-# software, date, artist, host, copyright, rating (two), Windows' title, comment, author, keywords and subject.
-_ABOUT = frozenset((0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298, 0x4746, 0x4749))
-CARRIED = _ABOUT | frozenset(range(0x9C9B, 0x9CA0)) | {EXIF_IFD, GPS_IFD}
-"""Tags of a first table that go from TIFF to EXIF and back."""
-_RESOLUTION = frozenset((_XRES, _YRES, _RES_UNIT))
+RESOLUTION = frozenset((_XRES, _YRES, _RES_UNIT))
+"""Tags of a first table that state a resolution."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,7 @@ def reset(exif: bytes, turn: Turn) -> bytes:
         DamagedExif: the block cannot be followed.
     """
     data = bytearray(exif.removeprefix(PREFIX))
-    order = _classic(data)
+    order = classic(data)
     first = order.first(data)
     tables = [first]
     for table in tables:
@@ -128,7 +121,12 @@ def reset(exif: bytes, turn: Turn) -> bytes:
     return bytes(data)
 
 
-def _classic(data: bytes | bytearray) -> Layout:
+def classic(data: bytes | bytearray) -> Layout:
+    """Return how a block is laid out.
+
+    Raises:
+        DamagedExif: it is none.
+    """
     order = layout(data)
     if order.big:
         raise DamagedExif("a BigTIFF header")
@@ -193,7 +191,7 @@ def _drop_thumbnail(data: bytearray, order: Layout, first: int) -> None:
 def orientation(exif: bytes) -> int:
     """Return the stated orientation (1 to 8); 1 when there is none, or the block is damaged."""
     try:
-        order = _classic(exif)
+        order = classic(exif)
         for record in order.records(exif, order.first(exif)):
             if record.tag == _ORIENTATION:
                 value = order.numbers(exif, record, 1)
@@ -207,7 +205,7 @@ def resolution(exif: bytes) -> tuple[float, float] | None:
     """Return the stated horizontal and vertical pixels per millimetre; ``None`` when there are none, or damaged."""
     try:
         order = layout(exif)
-        return stated_resolution(parse(exif, order, order.first(exif), _RESOLUTION))
+        return stated_resolution(parse(exif, order, order.first(exif), RESOLUTION))
     except DamagedExif:
         return None
 
@@ -238,7 +236,7 @@ def with_resolution(exif: bytes | None, per_millimetre: tuple[float, float]) -> 
     if exif is None:
         return HEADER + built(entries, "<", 8)
     data = bytearray(exif)
-    order = _classic(data)
+    order = classic(data)
     start = _appended(data, order, order.first(data), *entries)
     struct.pack_into(order.order + "I", data, 4, start)
     return bytes(data)
@@ -253,7 +251,7 @@ def with_comment(exif: bytes | None, text: str) -> bytes | None:
         DamagedExif: the block cannot be followed.
     """
     data = bytearray(HEADER + built((), "<", 8) if exif is None else exif)
-    order = _classic(data)
+    order = classic(data)
     first = order.first(data)
     below = {r.tag: order.offset(data, r.field) for r in order.records(data, first)}.get(EXIF_IFD)
     for record in order.records(data, below) if below else ():
@@ -295,61 +293,3 @@ def ratio(entries: Iterable[Entry]) -> tuple[int, int] | None:
         return None
     shape = across[0] * down[1], down[0] * across[1]
     return shape if min(shape) > 0 else None
-
-
-def tiff_lab_as_rgb(data: bytes, order: Layout, records: Mapping[int, TagRecord]) -> bytes | None:
-    """Relabel a TIFF file's page of Lab pixels as RGB, for a decoder that cannot open it; ``None`` for any other."""
-    record = records.get(_PHOTOMETRIC)
-    if record is None or record.kind != SHORT or order.numbers(data, record, 1) != (_CIELAB,):
-        return None
-    return data[: record.field] + struct.pack(order.order + "H", _RGB) + data[record.field + 2 :]
-
-
-def from_tiff(data: bytes | memoryview, order: Layout, table: int) -> bytes | None:
-    """Collect what a TIFF file's table says about the photograph as an EXIF block; ``None`` when it says nothing.
-
-    Raises:
-        DamagedExif: the file is damaged.
-    """
-    found = parse(data, order, table, CARRIED | _RESOLUTION)
-    return HEADER + built(found, "<", 8) if any(entry.tag in CARRIED for entry in found) else None
-
-
-def for_tiff(exif: bytes) -> tuple[Entry, ...]:
-    """Return the entries of a block that a TIFF file's table can have.
-
-    Raises:
-        DamagedExif: the block is damaged.
-    """
-    order = _classic(exif)
-    return parse(exif, order, order.first(exif), CARRIED)
-
-
-def into_tiff(stream: BinaryIO, entries: Iterable[Entry]) -> None:
-    """Add entries to the first table of the TIFF file in ``stream`` (open for reading and writing).
-
-    A new first table is appended and the file's header pointed at it. Makers' notes are carried as they are: positions
-    inside them that count from the start of the block lose their meaning.
-
-    Raises:
-        DamagedExif: the file is a BigTIFF.
-    """
-    entries = tuple(entries)
-    stream.seek(0)
-    head = stream.read(8)
-    order = _classic(head)
-    at = order.first(head)
-    stream.seek(at)
-    count = order.unpack("H", stream.read(2), 0)
-    table = stream.read(12 * count)
-    new = {entry.tag for entry in entries}
-    stored = [
-        (tag, table[here : here + 12])
-        for here in range(0, 12 * count, 12)
-        if (tag := order.unpack("H", table, here)) not in new
-    ]
-    end = stream.seek(0, 2)
-    base = end + end % 2
-    stream.write(b"\0" * (base - end) + built(entries, order.order, base, stored))
-    stream.seek(4)
-    stream.write(struct.pack(order.order + "I", base))

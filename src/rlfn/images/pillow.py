@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.images.convert import as_srgb, from_float, lab_of
-from rlfn.images.exif import HEADER, DamagedExif, for_tiff
+from rlfn.images.exif import HEADER, DamagedExif
 from rlfn.images.exif import PREFIX as EXIF_PREFIX
 from rlfn.images.exif import orientation as exif_orientation
+from rlfn.images.exif_tiff import for_tiff
 from rlfn.images.ifd import built
 from rlfn.images.picture import Metadata, Picture, Text, Unreadable
 from rlfn.images.stated import StatedColour

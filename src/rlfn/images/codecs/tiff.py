@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import BinaryIO
 
-from rlfn.images import exif as exif_block
-from rlfn.images import geo
+from rlfn.images import exif_tiff, geo
 from rlfn.images.codecs import tiff_pages, tiff_samples, vips
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, starts_with, tell_aspect, tell_lost
 from rlfn.images.ifd import UNDEFINED, DamagedExif, Entry
@@ -29,7 +28,7 @@ def _open(data: bytes) -> Opened:
         resolution, aspect = tiff_pages.resolution(found)
         tell_aspect(aspect, warnings)
         blocks = vips.metadata(image)
-        metadata = replace(stated, icc=blocks.icc, xmp=blocks.xmp, resolution=resolution)
+        metadata = replace(stated, icc=blocks.icc, xmp=blocks.xmp or stated.xmp, resolution=resolution)
         return vips.content(image, metadata, warnings, channels=found.alpha(int(image.bands)))
 
     return Opened(image.width, image.height, decode, found.count, vips.orientation(image))
@@ -50,14 +49,17 @@ def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
         bigtiff=size > _CLASSIC_MAX,
     )
     try:
-        entries = list(exif_block.for_tiff(metadata.exif)) if metadata.exif is not None else []
+        entries: list[Entry] = []
+        if metadata.exif is not None:
+            entries += exif_tiff.for_tiff(metadata.exif)
+            tell_lost(exif_tiff.not_for_tiff(metadata.exif), warnings)
         if metadata.geo is not None and metadata.size is not None:
             across, down = image.width / metadata.size[0], image.height / metadata.size[1]
             entries += geo.scaled(metadata.geo, across, down)
         if metadata.iptc is not None:
             entries.append(Entry(_IPTC, UNDEFINED, metadata.iptc))
         if entries:
-            exif_block.into_tiff(stream, entries)
+            exif_tiff.into_tiff(stream, entries)
     except DamagedExif:
         warnings.append("EXIF, IPTC and GeoTIFF dropped: they are damaged, or the TIFF file is over 4 GB")
 

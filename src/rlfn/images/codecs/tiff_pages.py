@@ -9,7 +9,7 @@ import contextlib
 from dataclasses import dataclass, field
 
 from rlfn.images import exif as exif_block
-from rlfn.images import geo, photoshop
+from rlfn.images import exif_tiff, geo, photoshop
 from rlfn.images.ifd import SIZES, DamagedExif, Layout, TagRecord, layout
 from rlfn.images.picture import Metadata, Unreadable
 
@@ -43,12 +43,8 @@ _COMPRESSIONS = {
 }
 """Compressions that the decoder has not built in, by their numbers."""
 
-# Tags that say how the pixels are stored, or that are read elsewhere.
-_STORAGE = frozenset(
-    {*range(254, 260), *range(262, 267), 269, 273, 274, *range(277, 294), 296, 297, 317, *range(320, 329), 330, 332}
-    | {334, *range(338, 343), 347, *range(512, 516), *range(517, 522), *range(529, 533), 559, *range(32995, 32998)}
-    | {33421, 33422, 50341, _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS, _C2PA}
-)
+_STORAGE = exif_tiff.OF_PIXELS | {_XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS, _C2PA}
+"""Tags that say how the pixels are stored, or that are read elsewhere."""
 _NAMES = {301: "TransferFunction", 318: "WhitePoint", 319: "PrimaryChromaticities", 333: "InkNames", 33628: "MetaMorph"}
 _NAMES |= {50838: "ImageJ", 50839: "ImageJ", 33629: "MetaMorph", 34412: "Zeiss LSM", 50844: "RPC", 33550: "GeoTIFF"}
 
@@ -179,12 +175,16 @@ def _maker(data: bytes, order: Layout, page: Page) -> str:
 
 
 def metadata(found: Pages, warnings: list[str], lost: list[str]) -> Metadata:
-    """Return what the page says, save profile, XMP and what the codec reads; ``lost`` gets the names of the rest."""
+    """Return what the page says, save profile and what the codec reads; ``lost`` gets the names of the rest.
+
+    What it does not say itself is taken from the first page, which speaks of the photograph in files that begin with a
+    reduced one.
+    """
     page, data, order = found.page, found.data, found.order
     assert page is not None
     exif = place = None
     try:
-        exif = exif_block.from_tiff(data, order, page.at)
+        exif = exif_tiff.from_tiff(data, order, page.at, None if page is found.pages[0] else found.pages[0].at)
         place = geo.from_tiff(data, order, page.at)
     except DamagedExif:
         warnings.append("EXIF of this TIFF file, if it has any, is lost: its tables are damaged")
@@ -197,12 +197,12 @@ def metadata(found: Pages, warnings: list[str], lost: list[str]) -> Metadata:
         lost.append("Photoshop layers")
     if _C2PA in page.records:
         lost.append("content credentials (C2PA)")
-    known = _STORAGE | exif_block.CARRIED | geo.TAGS
+    known = _STORAGE | exif_tiff.CARRIED | geo.TAGS
     odd = [tag for tag, record in page.records.items() if tag not in known and record.kind in SIZES]
     lost += [f"TIFF tag {_NAMES.get(tag, tag)}" for tag in sorted(odd)[:8]]
     if len(odd) > 8:
         lost.append(f"{len(odd) - 8} more TIFF tags")
-    return Metadata(exif=exif, iptc=iptc, geo=place)
+    return Metadata(exif=exif, xmp=_bytes(found, _XMP), iptc=iptc, geo=place)
 
 
 def resolution(found: Pages) -> tuple[tuple[float, float] | None, tuple[int, int] | None]:
@@ -221,8 +221,9 @@ def resolution(found: Pages) -> tuple[tuple[float, float] | None, tuple[int, int
 
 
 def _bytes(found: Pages, tag: int) -> bytes | None:
-    page = found.page
-    if page is None or tag not in page.records:
+    """Return the value of a tag of the picture, or else of the first page."""
+    page = next((page for page in (found.page, found.pages[0]) if page is not None and tag in page.records), None)
+    if page is None:
         return None
     try:
         start, size = found.order.value_at(found.data, page.records[tag])

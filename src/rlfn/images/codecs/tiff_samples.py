@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from rlfn.images import exif as exif_block
+from rlfn.images import exif_tiff
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.tiff_pages import LAB, Page, Pages
 from rlfn.images.convert import icc_lab_of, lab_of
@@ -72,7 +72,7 @@ def load(found: Pages) -> Any:
     assert page is not None
     options: dict[str, Any] = {"page": found.number} if found.sub is None else {"subifd": found.sub}
     if page.photometric == LAB:
-        relabelled = exif_block.tiff_lab_as_rgb(data, found.order, page.records)
+        relabelled = exif_tiff.tiff_lab_as_rgb(data, found.order, page.records)
         if relabelled and (image := lab_of(vips.load("tiff", relabelled, **options))) is not None:
             return image
     image = vips.load("tiff", data, **options)
