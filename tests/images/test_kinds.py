@@ -208,6 +208,22 @@ def test_frames_beyond_the_first_of_a_webp_cost_nothing() -> None:
     assert picture.metadata.xmp == b"<x/>"
 
 
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("clear", [False, True])
+def test_transparency_of_later_frames_is_not_the_first_one_s(clear: bool, gray: bool) -> None:
+    first = Image.new("RGBA", (40, 30), (9, 9, 9, 255) if gray else (200, 90, 9, 255))
+    later = Image.new("RGBA", (40, 30))
+    later.paste((99, 99, 99, 255), (3, 3, 9, 9))
+    frames, stream = (later, first) if clear else (first, later), io.BytesIO()
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=50, disposal=2)
+    back = read_picture(stream.getvalue())
+    expected = np.asarray(frames[0])
+    np.testing.assert_array_equal(back.pixels, expected if clear else expected[..., :3])
+    assert write_picture(back, io.BytesIO(), format="jpg") == (
+        ("transparency flattened over white: JPEG has none",) if clear else ()
+    )
+
+
 # Colours
 
 

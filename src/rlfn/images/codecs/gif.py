@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+
+import numpy as np
 
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Codec, Content, Opened, starts_with, tell_lost
@@ -17,19 +20,29 @@ def _open(data: bytes) -> Opened:
     image = vips.load("gif", data)
 
     def decode(warnings: list[str]) -> Content:
-        metadata, lost = _extensions(data)
+        metadata, lost, clear = _extensions(data)
         tell_lost(lost, warnings)
-        return vips.content(image, metadata, warnings)
+        content = vips.content(image, metadata, warnings)
+        return content if clear else _without_alpha(content)
 
     return Opened(image.width, image.height, decode, vips.field(image, "n-pages") or 1)
 
 
-def _extensions(data: bytes) -> tuple[Metadata, dict[str, None]]:
-    """Return comments and XMP that stand before the second frame, and the names of what is lost."""
+def _without_alpha(content: Content) -> Content:
+    """Take away alpha that only later frames need: the decoder gives it to all of them."""
+    pixels = content.pixels
+    if pixels.ndim == 2 or pixels.shape[2] != 4 or pixels[..., 3].min() < 255:
+        return content
+    return replace(content, pixels=np.ascontiguousarray(pixels[..., 0] if content.gray else pixels[..., :3]))
+
+
+def _extensions(data: bytes) -> tuple[Metadata, dict[str, None], bool]:
+    """Return comments and XMP, the names of what is lost, and whether the first frame has a transparent colour."""
     texts: list[Text] = []
     xmp = icc = None
     lost: dict[str, None] = {}
     frames = 0
+    clear = False
     at = 13 + _colours(data, 10)
     for _ in range(_MAX_BLOCKS):
         kind = data[at : at + 1]
@@ -42,6 +55,8 @@ def _extensions(data: bytes) -> tuple[Metadata, dict[str, None]]:
             at = _skip(data, start)
             if label == b"\xfe":
                 texts.append(Text("Comment", _joined(data, start, at).decode("utf-8", "replace")))
+            elif label == b"\xf9" and not frames:
+                clear = bool(int.from_bytes(data[start + 1 : start + 2], "big") & 1)
             elif label == b"\x01":
                 lost["GIF plain text"] = None
             elif label == b"\xff":
@@ -55,7 +70,7 @@ def _extensions(data: bytes) -> tuple[Metadata, dict[str, None]]:
                     lost[f"GIF extension {name[:8].decode('latin-1').strip()}"] = None
         else:
             break
-    return Metadata(icc=icc, xmp=xmp, texts=tuple(texts)), lost
+    return Metadata(icc=icc, xmp=xmp, texts=tuple(texts)), lost, clear
 
 
 def _colours(data: bytes, at: int) -> int:
