@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zlib
 from dataclasses import replace
@@ -16,7 +17,8 @@ from PIL import Image, ImageCms
 from test_carried import avif, need, run, slopes, tags_of, told, wide_gamut, with_chunks
 
 from rlfn.errors import PictureError
-from rlfn.images.exif import PREFIX
+from rlfn.images import xmp
+from rlfn.images.exif import PREFIX, Turn
 from rlfn.images.files import Metadata, Picture, read_picture, write_picture
 from rlfn.images.picture import Text
 from rlfn.images.stated import StatedColour
@@ -179,6 +181,43 @@ def test_sizes_and_panoramas_in_xmp_fit_the_new_picture(tmp_path: Path) -> None:
     found = tags_of(tmp_path / "b.jpg")[0]
     names = ("ExifImageWidth", "ImageHeight", "FullPanoWidthPixels", "CroppedAreaTopPixels", "PoseHeadingDegrees")
     assert [found[f"XMP:{name}"] for name in names] == [120, 90, 240, 18, 40]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_faces_in_xmp_turn_with_the_picture(orientation: int, tmp_path: Path) -> None:
+    """Where a face is said to be there is the one dark block, in the file as it is stored and in the upright one."""
+    image = slopes().convert("L").point(lambda _: 255)
+    image.paste(0, (4, 6, 12, 10))
+    path = told(
+        tmp_path, "a.png", f"-Orientation#={orientation}", "-XMP-mwg-rs:RegionInfo={AppliedToDimensions={W=40,H=30,"
+        "Unit=pixel},RegionList=[{Area={X=0.2,Y=0.26666667,W=0.2,H=0.13333333,Unit=normalized},Type=Face}]}",
+        image=image,
+    )  # fmt: skip
+    picture = read_picture(path)
+    larger = replace(picture, pixels=np.ascontiguousarray(picture.pixels.repeat(2, 0).repeat(2, 1)))
+    write_picture(larger, tmp_path / "b.png")
+    found = json.loads(run(need("exiftool", "libimage-exiftool-perl"), "-j", "-n", "-struct", tmp_path / "b.png"))[0]
+    applied = found["RegionInfo"]["AppliedToDimensions"]
+    area = found["RegionInfo"]["RegionList"][0]["Area"]
+    high, wide = larger.pixels.shape
+    assert (applied["W"], applied["H"]) == (wide, high)
+    rows, columns = np.nonzero(larger.pixels == 0)
+    dark = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    sides = area["W"] * wide, area["H"] * high
+    left, top = area["X"] * wide - sides[0] / 2, area["Y"] * high - sides[1] / 2
+    assert (left, top, left + sides[0], top + sides[1]) == pytest.approx(dark, abs=0.01)
+
+
+def test_faces_that_are_written_as_attributes_turn_too() -> None:
+    packet = (
+        b"<mwg-rs:AppliedToDimensions stDim:w='40' stDim:h='30'/><mwg-rs:Area stArea:x='0.25' stArea:y=\"0.5\""
+        b" stArea:w='0.1' stArea:h='0.2'/><mwg-rs:Area stArea:d='1'/>"
+    )
+    turned = xmp.reset(packet, Turn((40, 30), (60, 80), 6))
+    assert turned == (
+        b"<mwg-rs:AppliedToDimensions stDim:w='60' stDim:h='80'/><mwg-rs:Area stArea:x='0.5' stArea:y=\"0.25\""
+        b" stArea:w='0.2' stArea:h='0.1'/><mwg-rs:Area stArea:d='1'/>"
+    )
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])

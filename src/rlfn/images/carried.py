@@ -18,7 +18,11 @@ KEPT_SOMEWHERE: dict[str, tuple[str, str]] = {
         "camera, place, times, makers' notes. Orientation is applied and reset; sizes, subject and sensor resolution "
         "become those of the new picture; the thumbnail of the old one goes",
     ),
-    "xmp": ("XMP", "of any length; a JPEG's extended XMP becomes one packet. Orientation, sizes, panorama are updated"),
+    "xmp": (
+        "XMP",
+        "of any length; a JPEG's extended XMP becomes one packet. Orientation, sizes, panorama, regions (faces) are "
+        "updated",
+    ),
     "iptc": ("IPTC", "IPTC-IIM records, from Photoshop's resources, TIFF's own tag or PNG's raw profile"),
     "resolution": ("resolution", "pixels per inch or centimetre; where no unit is stated there is none"),
     "texts": ("texts", "PNG's text chunks (prompts, authors, ...), comments of JPEG and GIF"),

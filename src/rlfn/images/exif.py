@@ -73,6 +73,14 @@ class Turn:
         across, down = self.ratios
         return round(x * across), round(y * down)
 
+    def share(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a point lies in the new picture; both count in shares (0 to 1) of the sides."""
+        if self.orientation in (2, 3, 7, 8):
+            x = 1 - x
+        if self.orientation in (3, 4, 6, 7):
+            y = 1 - y
+        return (y, x) if self.turned else (x, y)
+
 
 def reset_or_dropped(exif: bytes, turn: Turn, warnings: list[str]) -> bytes | None:
     """Return the block as :func:`reset` does; None where it cannot be followed, which ``warnings`` then tell."""
