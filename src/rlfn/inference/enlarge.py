@@ -125,8 +125,8 @@ class EnlargePlan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What falls short whatever the image, a sentence each."""
-        return (self.upscaler.told,) if self.upscaler.told else ()
+        """What falls short, a sentence each."""
+        return tuple(told for told in (self.upscaler.told, self.restore.missed) if told)
 
 
 class UpscalerPool:

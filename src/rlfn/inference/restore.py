@@ -60,10 +60,14 @@ class Signs:
 
 @dataclass(frozen=True)
 class Choice:
-    """A strength from 0 to 1, and why, in a few words."""
+    """A strength from 0 to 1, and why, in a few words.
+
+    ``missed`` is empty, or a sentence on why a picture does not get the strength that it calls for.
+    """
 
     strength: float
     reason: str
+    missed: str = ""
 
 
 UNASKED = Choice(0.0, "")
