@@ -193,3 +193,26 @@ def test_links_out_of_the_output_folder_are_noted(here: Path) -> None:
     assert plan.elsewhere == [Path("out/sub")]
     Path("linked").symlink_to(here / "out/other")
     assert make_plan(["in"], "linked", Naming("x4", recursive=True)).elsewhere == []  # the output itself was asked for
+
+
+@pytest.mark.parametrize("output", [".", "photos", "{here}"])
+def test_a_folder_above_the_input_takes_the_outputs(here: Path, output: str) -> None:
+    touch("photos/raw/a.png", "photos/raw/deep/b.png")
+    target = output.format(here=here)
+    plan = make_plan(["photos/raw"], target, Naming("x4", recursive=True))
+    assert pairs(plan) == [
+        ("photos/raw/a.png", f"{Path(target)}/a.png".removeprefix("./")),
+        ("photos/raw/deep/b.png", f"{Path(target)}/deep/b.png".removeprefix("./")),
+    ]
+
+
+def test_a_sub_folder_that_can_be_listed_but_not_entered_stops_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch("d/a.png", "d/shut/b.png")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "shut")  # the superuser may enter any
+    plan = make_plan(["d"], None, Naming("x4", recursive=True))
+    assert [job.source for job in plan.jobs] == [Path("d/a.png")]
+    ((folder, sentence),) = plan.unreadable
+    assert folder == Path("d/shut")
+    assert "permission denied" in sentence

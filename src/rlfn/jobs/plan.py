@@ -225,16 +225,17 @@ def _check_folder_name(output: str | None) -> None:
 
 
 def _add_folder(plan: Plan, folder: Path, root: Path, output: Path, naming: Naming) -> None:
-    """Mirror the pictures of ``folder`` in ``root``; what lies in ``output`` is no input."""
+    """Mirror the pictures of ``folder`` in ``root``; what lies in an ``output`` inside of it is no input."""
     if root.is_file():
         raise OptionError(f"{root} is a file, but a folder's pictures are to be written. Give a folder with {_OUTPUT}.")
     if file_key(output) == file_key(folder):
         raise OutputError(f"{folder} would be its own output. Give another folder with {_OUTPUT}, or leave it out.")
     excluded = Path(file_key(output))
+    inside = excluded.is_relative_to(file_key(folder))
     found = folder_content(folder, recursive=naming.recursive, videos=naming.video_label is not None)
     jobs = []
     for path in found.pictures:
-        if not Path(file_key(path)).is_relative_to(excluded):
+        if not (inside and Path(file_key(path)).is_relative_to(excluded)):
             jobs.append(naming.job(path, root / path.relative_to(folder).parent, labelled=False))
     if not jobs:
         deeper = "" if naming.recursive else f" Its sub-folders are searched with {setting('recursive')}."
