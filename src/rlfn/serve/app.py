@@ -99,8 +99,7 @@ class _Api:
             Mount("/page", StaticFiles(directory=PAGE)),
             Route("/v1/upscale", self.upscale, methods=["POST"]),
             Route("/v1/jobs", self.add_job, methods=["POST"]),
-            Route("/v1/jobs/{id}", self.job, methods=["GET"]),
-            Route("/v1/jobs/{id}", self.drop_job, methods=["DELETE"]),
+            Route("/v1/jobs/{id}", self.job, methods=["GET", "DELETE"]),
             Route("/v1/jobs/{id}/result", self.result, methods=["GET"]),
             Route("/v1/models", self.models),
             Route("/v1/openapi.json", self.openapi),
@@ -127,14 +126,15 @@ class _Api:
 
     async def job(self, request: Request) -> Response:
         ticket = self._ticket(request)
+        if request.method == "DELETE":
+            return self._drop(ticket)
         if "text/event-stream" in request.headers.get("accept", ""):
             kind = "text/event-stream"
             headers = {"X-Accel-Buffering": "no"}  # a proxy that collects would hold progress back
             return StreamingResponse(events(ticket, self.desk), 200, headers, kind)
         return JSONResponse(ticket_facts(ticket, self.desk))
 
-    async def drop_job(self, request: Request) -> Response:
-        ticket = self._ticket(request)
+    def _drop(self, ticket: Ticket) -> Response:
         self.desk.cancel(ticket)
         self.desk.forget(ticket)
         return Response(status_code=204)
