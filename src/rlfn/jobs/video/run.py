@@ -313,6 +313,8 @@ def _same(one: Any, other: Any) -> bool:
 
 def _rows(plane: Any) -> NDArray[np.uint8]:
     """Return a plane's bytes without the padding of its lines, as far as that is known."""
+    if not plane.line_size:  # a palette
+        return np.frombuffer(plane, np.uint8)
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
     return rows[:, : min(plane.width, plane.line_size)] if plane.line_size < 2 * plane.width else rows
 
