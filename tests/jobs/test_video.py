@@ -148,6 +148,34 @@ def test_still_frames_take_no_inference_and_unchanged_tiles_neither(tmp_path: Pa
         assert np.abs(found[0].astype(int) - planes(number)[0].repeat(2, axis=0).repeat(2, axis=1)).max() <= 1
 
 
+def test_a_palette_belongs_to_what_a_frame_shows(tmp_path: Path) -> None:
+    source = tmp_path / "a.avi"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("zmbv", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "pal8"
+        for number, tone in enumerate((40, 40, 90)):
+            frame = av.VideoFrame(64, 48, "pal8")
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.planes[1].update(bytes((tone, 120, 200, 255)) * 256)
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    run = enlarged(source, tmp_path / "b.mkv")
+    assert run.facts["repeated"] == 1
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        found = np.array([frame.to_ndarray(format="rgb24")[10, 10] for frame in container.decode(video=0)])
+    assert np.abs(found - np.array([(200, 120, 40), (200, 120, 40), (200, 120, 90)])).max() <= 1
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0, 40)).rename(tmp_path / "12:30.mkv")
+    Path("x:y").mkdir()
+    enlarged(Path("12:30.mkv"), Path("x:y/b:c.mkv"))
+    assert len(frames_of(tmp_path / "x:y" / "b:c.mkv")) == 2
+
+
 def test_a_damaged_video_is_enlarged_as_far_as_it_goes(tmp_path: Path) -> None:
     source = write_clip(
         tmp_path / "a.mkv",

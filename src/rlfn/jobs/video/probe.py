@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from contextlib import closing
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def open_video(path: Path) -> Any:
     """
     av = import_av()
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(os.path.abspath(path), metadata_errors="replace")  # "12:30.mp4" alone would be a protocol
     except FileNotFoundError:
         raise PictureError(f"There is no file '{path}'. Check the spelling and the folder.") from None
     except PermissionError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -25,11 +26,11 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
         OSError: of the file system.
     """
     av = import_av()
-    done = Muxed()
+    done, whole = Muxed(), os.path.abspath(path)
     try:
         with (
             closing(open_video(plan.clip.path)) as source,
-            av.open(str(path), "w", format=plan.muxer, container_options=_container_options(plan)) as output,
+            av.open(whole, "w", format=plan.muxer, container_options=_container_options(plan)) as output,
         ):
             _Muxing(plan, source, output, done).run()
     except av.error.FFmpegError as error:
