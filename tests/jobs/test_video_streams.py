@@ -132,6 +132,17 @@ def test_what_the_container_cannot_hold_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_a_transport_stream_keeps_what_its_readers_know_again(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.mkv", moving("yuv420p", 64, 48), codec="libx264", times=range(0, 960, 40), more=everything
+    )
+    run = enlarged(source, tmp_path / "b.ts")
+    dropped = {text.split(" (")[0] for text in run.warnings if "mpegts cannot hold it" in text}
+    assert dropped == {"audio flac fra", "subtitle subrip deu", "attachment font.ttf"}
+    with av.open(str(tmp_path / "b.ts")) as container:
+        assert [(one.type, one.name) for one in container.streams] == [("video", "h264"), ("audio", "aac")]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 def test_sound_and_chapters_of_mp4(tmp_path: Path, suffix: str) -> None:
     def more(container: Any) -> Callable[[], None]:

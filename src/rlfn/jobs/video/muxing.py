@@ -68,9 +68,14 @@ class MuxPlan:
         return [frame for segment in self.segments for frame in segment.frames]
 
 
+def codec_name(stream: Any) -> str:
+    """Return FFmpeg's name of a stream's codec; empty where it is not known."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+
+
 def stream_name(stream: Any) -> str:
     """Name a stream: its kind, codec, language and number."""
-    codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+    codec = codec_name(stream)
     name = stream.metadata.get("filename", "") if stream.type == "attachment" else ""
     words = [stream.type, codec, stream.metadata.get("language", ""), name]
     return " ".join([*(word for word in words if word), f"(stream {stream.index})"])

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import OutputError
+from rlfn.jobs.video.codecs import is_carried
 from rlfn.jobs.video.encoding import describe, set_up
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.losses import tell_losses
-from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_made_anew, plain_metadata, stream_name
+from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, codec_name, is_made_anew, plain_metadata, stream_name
 from rlfn.jobs.video.probe import open_video
 
 
@@ -212,13 +213,15 @@ def _container_options(plan: MuxPlan) -> dict[str, str]:
 
 def _refusal(stream: Any, muxer: str) -> str:
     """Return why a container does not take a stream; empty where it does, which a header made of it shows."""
-    av = import_av()
+    av, reason = import_av(), f"a file of the kind {muxer} cannot hold it"
+    if not is_carried(muxer, stream.type, codec_name(stream)):
+        return reason
     try:
         with av.open(io.BytesIO(), "w", format=muxer) as trial:
             trial.add_stream_from_template(stream, opaque=True)
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError):
-        return f"a file of the kind {muxer} cannot hold it"
+        return reason
     return ""
 
 
