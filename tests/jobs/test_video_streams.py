@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,44 @@ def test_hdr_is_kept(tmp_path: Path, suffix: str) -> None:
     other = enlarged(source, tmp_path / "c.mkv", replace(FAST, codec="h264"))
     assert probe(tmp_path / "c.mkv").format.name == "yuv420p10le"
     assert other.clip.codec == "hevc"
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_what_follows_a_jump_back_goes_on_behind_it(tmp_path: Path, suffix: str) -> None:
+    base, step = Fraction(1, 90000), 3600
+    part = write_clip(
+        tmp_path / "part.ts", moving("yuv420p", 64, 48), codec="libx264", options={"bf": "0"}, base=base,
+        times=range(0, 30 * step, step), more=lambda container: sound(container, "aac", "eng", 0),
+    )  # fmt: skip
+    source = tmp_path / "a.ts"
+    source.write_bytes(part.read_bytes() * 2)
+    run = enlarged(source, tmp_path / f"b{suffix}")
+    assert any("jump back (1 times)" in text for text in run.warnings)
+    times = [time for time, _ in frames_of(tmp_path / f"b{suffix}")]
+    assert len(times) == 60
+    assert {after - before for before, after in pairwise(times)} == {step * base}
+    heard = [time for _, time, _ in packets_of(tmp_path / f"b{suffix}", "audio")]
+    assert len(heard) == len(packets_of(source, "audio"))
+    assert heard[-1] - heard[0] == pytest.approx(float(times[-1] - times[0]) + 1 - 30 * 0.04, abs=0.09)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_copied_stream_whose_times_fall_is_set_right(tmp_path: Path, suffix: str) -> None:
+    source = write_clip(
+        tmp_path / "a.ts", moving("yuv420p", 64, 48), codec="libx264", options={"bf": "0"}, base=Fraction(1, 90000),
+        times=range(0, 36000, 3600), more=lambda container: sound(container, "mp2", "eng", 0),
+    )  # fmt: skip
+    good = enlarged(source, tmp_path / f"good{suffix}")
+    assert not any("did not grow" in text for text in good.warnings)
+    data = source.read_bytes()
+    starts = [at for at in range(len(data)) if data.startswith(b"\0\0\1\xc0", at)]  # each packet's time is 9 bytes on
+    early = data[starts[1] + 9 : starts[1] + 14]
+    source.write_bytes(data[: starts[3] + 9] + early + data[starts[3] + 14 :])
+    run = enlarged(source, tmp_path / f"b{suffix}")
+    assert any("timestamps of audio mp2" in text and "did not grow" in text for text in run.warnings)
+    assert [one[2] for one in packets_of(tmp_path / f"b{suffix}", "audio")] == [
+        one[2] for one in packets_of(source, "audio")
+    ]
 
 
 def test_an_attached_picture_is_no_video_and_is_copied(tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ _CARRIED = {
     "mpegts": frozenset(
         (
             *("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "cavs", "dirac", "vc1"),
-            *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
-            *("dvb_subtitle", "hdmv_pgs_subtitle", "klv", "timed_id3", "scte_35", "bin_data"),
+            *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "opus", "s302m"),
+            *("dvb_subtitle", "klv", "timed_id3", "scte_35", "bin_data"),
         )
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from rlfn.jobs.video.encoding import EncodePlan
@@ -47,6 +48,7 @@ class MuxPlan:
         muxer: FFmpeg's name of the container.
         turned: whether the display matrix was applied to the frames.
         trimmed: whether a stretch was cut out; its first frame then has the time 0.
+        jumps: where the source's times jump back, see :class:`~rlfn.jobs.video.timeline.Timeline`.
     """
 
     clip: Clip
@@ -55,6 +57,7 @@ class MuxPlan:
     muxer: str
     turned: bool
     trimmed: bool
+    jumps: tuple[Fraction, ...] = ()
 
     @property
     def last_duration(self) -> int:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.losses import tell_losses
 from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, codec_name, is_made_anew, plain_metadata, stream_name
 from rlfn.jobs.video.probe import open_video
+from rlfn.jobs.video.timeline import Timeline
+
+_EQUAL_TIMES = 0x20000
+"""FFmpeg's flag of containers where two packets may have the same time of decoding."""
 
 
 def mux(plan: MuxPlan, path: Path) -> Muxed:
@@ -52,6 +57,7 @@ class _Muxing:
         self._plan, self._source, self._output, self._done = plan, source, output, done
         self._ways: dict[int, Any] = {}
         self._times = plan.times
+        self._equal_times = bool(output.format.flags & _EQUAL_TIMES)
         self._origin = self._times[0][0] * plan.clip.time_base if plan.trimmed else Fraction(0)
         self._end = (self._times[-1][0] + plan.last_duration) * plan.clip.time_base
 
@@ -127,14 +133,21 @@ class _Muxing:
 
     def _copied(self) -> Iterator[Any]:
         """Yield the packets of the other streams."""
-        av = import_av()
         streams = [
             one for one in self._source.streams if one.index in self._ways and one.index != self._plan.clip.stream
         ]
         streams = [one for one in streams if one.type != "attachment"]
         if not streams:
             return
-        packets = self._source.demux(*streams)
+        lines = {one.index: Timeline(one.time_base, self._plan.jumps) for one in streams}
+        yield from self._in_time(streams, lines)
+        for one in streams:
+            if moved := lines[one.index].moved:
+                self._done.warnings.append(f"{moved} timestamps of {stream_name(one)} did not grow, and were set")
+
+    def _in_time(self, streams: Sequence[Any], lines: dict[int, Timeline]) -> Iterator[Any]:
+        """Yield packets at times that grow."""
+        av, packets = import_av(), self._source.demux(*streams)
         while True:
             try:
                 packet = next(packets)
@@ -145,10 +158,25 @@ class _Muxing:
                 return
             if packet.pts is None and packet.dts is None and not packet.size:
                 continue  # what flushes a decoder
+            self._set_times(packet, lines[packet.stream_index])
             if self._plan.trimmed and not self._shifted(packet):
                 continue
             packet.stream = self._ways[packet.stream_index]
             yield packet
+
+    def _set_times(self, packet: Any, line: Timeline) -> None:
+        """Let a packet's times grow; those that do stay as they are."""
+        stated = packet.dts if packet.dts is not None else packet.pts
+        if stated is None:
+            return
+        steady = packet.stream.type in ("audio", "video")
+        least = ceil(self._ways[packet.stream_index].time_base / packet.time_base)
+        least = least if steady and not self._equal_times else 0
+        dts = line(stated, packet.duration or 1, sure=steady, least=least)
+        if dts == stated:
+            return
+        packet.pts = None if packet.pts is None else max(dts, packet.pts + line.offset)
+        packet.dts = None if packet.dts is None else dts
 
     def _shifted(self, packet: Any) -> bool:
         """Move a packet as the first frame is moved; tell whether it lies in the stretch."""
