@@ -265,14 +265,22 @@ def test_a_copied_stream_whose_times_fall_is_set_right(tmp_path: Path, suffix: s
     ]
 
 
-def test_an_attached_picture_is_no_video_and_is_copied(tmp_path: Path) -> None:
+def picture(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(container.streams.video[1]) if packet.size]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("codec", ["png", "mjpeg"])
+def test_an_attached_picture_is_no_video_and_is_copied(tmp_path: Path, codec: str, suffix: str) -> None:
     def more(container: Any) -> Callable[[], None]:
-        cover = container.add_stream("png", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 20, 20, "rgb24"
+        cover = container.add_stream(codec, rate=1)
+        cover.width, cover.height, cover.pix_fmt = 20, 20, "rgb24" if codec == "png" else "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
 
         def write() -> None:
             frame = av.VideoFrame.from_ndarray(np.full((20, 20, 3), 90, np.uint8))
+            frame = frame.reformat(format=cover.pix_fmt)
             frame.pts = 0
             container.mux(cover.encode(frame))
             container.mux(cover.encode(None))
@@ -280,11 +288,13 @@ def test_an_attached_picture_is_no_video_and_is_copied(tmp_path: Path) -> None:
         return write
 
     source = write_clip(tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264", times=(0, 40, 80), more=more)
-    run = enlarged(source, tmp_path / "b.mp4")
-    assert run.warnings == []
-    with av.open(str(tmp_path / "b.mp4")) as container:
-        sizes = [(one.width, one.height, bool(one.disposition & 1024)) for one in container.streams.video]
-    assert sizes == [(128, 96, False), (20, 20, True)]
+    for number, settings in enumerate((FAST, replace(FAST, start=0.04))):
+        target = tmp_path / f"{number}{suffix}"
+        assert enlarged(source, target, settings).warnings == []
+        with av.open(str(target)) as container:
+            sizes = [(one.width, one.height, bool(one.disposition & 1024)) for one in container.streams.video]
+        assert sizes == [(128, 96, False), (20, 20, True)]
+        assert picture(target) == picture(source) != []
 
 
 def test_what_is_said_where_players_would_guess_another_matrix(tmp_path: Path) -> None:

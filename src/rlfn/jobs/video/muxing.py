@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from rlfn.jobs.video.encoding import EncodePlan
+from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip
 from rlfn.jobs.video.segments import Segment
 
@@ -74,6 +75,11 @@ class MuxPlan:
 def codec_name(stream: Any) -> str:
     """Return FFmpeg's name of a stream's codec; empty where it is not known."""
     return stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+
+
+def is_attached(stream: Any) -> bool:
+    """Tell whether a stream is a picture that is attached to the file, such as a cover."""
+    return bool(stream.type == "video" and stream.disposition & import_av().stream.Disposition.attached_pic)
 
 
 def stream_name(stream: Any) -> str:

@@ -16,7 +16,16 @@ from rlfn.jobs.video.codecs import is_carried
 from rlfn.jobs.video.encoding import describe, set_up
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.losses import tell_losses
-from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, codec_name, is_made_anew, plain_metadata, stream_name
+from rlfn.jobs.video.muxing import (
+    TURNING,
+    Muxed,
+    MuxPlan,
+    codec_name,
+    is_attached,
+    is_made_anew,
+    plain_metadata,
+    stream_name,
+)
 from rlfn.jobs.video.probe import open_video
 from rlfn.jobs.video.timeline import Timeline
 
@@ -85,6 +94,9 @@ class _Muxing:
                 self._done.kept.append(f"video {self._plan.encode.codec}: enlarged")
             elif is_made_anew(stream, self._source):
                 continue  # of the chapters, or of the timecode in the metadata
+            elif self._plan.muxer == "matroska" and is_attached(stream):
+                self._attach(stream)
+                continue
             elif reason := _refusal(stream, self._plan.muxer):
                 self._done.warnings.append(f"{stream_name(stream)} dropped: {reason}")
                 continue
@@ -100,6 +112,17 @@ class _Muxing:
             if self._plan.muxer == "mpegts":
                 made.id = stream.id
             self._ways[stream.index] = made
+
+    def _attach(self, stream: Any) -> None:
+        """Add an attached picture as Matroska has it: as a file."""
+        with closing(open_video(self._plan.clip.path)) as source:
+            packets = source.demux(source.streams[stream.index])
+            data = next((bytes(packet) for packet in packets if packet.size), b"")
+        kind = codec_name(stream)
+        mime, suffix = ("image/jpeg", "jpg") if kind == "mjpeg" else (f"image/{kind}", kind)
+        made = self._output.add_attachment(stream.metadata.get("filename", f"cover.{suffix}"), mime, data)
+        made.metadata.update({key: text for key, text in stream.metadata.items() if key.lower() == "title"})
+        self._done.kept.append(f"{stream_name(stream)}: copied")
 
     def _video_stream(self, stream: Any) -> Any:
         plan, encode = self._plan, self._plan.encode
@@ -158,6 +181,10 @@ class _Muxing:
                 return
             if packet.pts is None and packet.dts is None and not packet.size:
                 continue  # what flushes a decoder
+            if is_attached(packet.stream):  # it has no time
+                packet.stream = self._ways[packet.stream_index]
+                yield packet
+                continue
             self._set_times(packet, lines[packet.stream_index])
             if self._plan.trimmed and not self._shifted(packet):
                 continue
