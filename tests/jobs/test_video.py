@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from clips import Doubled, av, frames_of, moving, packets_of, write_clip
-from rlfn.errors import OptionError, OutputError, PictureError, StoppedError
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.errors import OptionError, OutputError, PictureError, StoppedError, as_argument, worded
+from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.inference.sizing import Wanted
+from rlfn.jobs.video.batch import upscale_one
+from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
 from rlfn.jobs.video.timeline import Timeline
@@ -274,6 +276,28 @@ def test_fields_are_refused_or_joined(tmp_path: Path) -> None:
         enlarged(source, tmp_path / "b.mkv")
     enlarged(source, tmp_path / "b.mkv", replace(LOSSLESS, deinterlace=True))
     assert [time for time, _ in frames_of(tmp_path / "b.mkv")] == [time for time, _ in frames_of(source)]
+
+
+def test_frames_that_exist_are_left_and_counted(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=range(0, 160, 40))
+    settings, folder = replace(LOSSLESS, frames_format="png"), tmp_path / "frames"
+
+    def written(settings: VideoSettings) -> VideoRecord:
+        record = VideoRecord("", "", "failed")
+        return upscale_one(source, folder, settings, UpscalerPool(), None, None, record)
+
+    assert written(settings).warnings == ()
+    names = [f"{number:06}.png" for number in range(1, 5)]
+    whole = [(folder / name).read_bytes() for name in names]
+    (folder / names[0]).write_bytes(b"of another video")
+    (folder / names[2]).unlink()
+    record = written(settings)
+    told = "3 frames existed and were left as they are: overwrite writes them anew"
+    assert [worded(text, as_argument) for text in record.warnings] == [told]
+    assert record.frames == 4
+    assert [(folder / name).read_bytes() for name in names] == [b"of another video", *whole[1:]]
+    assert written(replace(settings, overwrite=True)).warnings == ()
+    assert [(folder / name).read_bytes() for name in names] == whole
 
 
 def test_cancelling_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
