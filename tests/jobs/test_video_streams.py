@@ -297,6 +297,18 @@ def test_an_attached_picture_is_no_video_and_is_copied(tmp_path: Path, codec: st
         assert picture(target) == picture(source) != []
 
 
+@pytest.mark.parametrize("suffix", [".webm", ".mp4"])
+def test_transparency_beside_the_frames_is_named(tmp_path: Path, suffix: str) -> None:
+    def more(container: Any) -> None:
+        container.streams.video[0].metadata["alpha_mode"] = "1"
+
+    source = write_clip(tmp_path / "a.webm", moving("yuv420p", 64, 48), codec="libvpx-vp9", times=(0, 40), more=more)
+    run = enlarged(source, tmp_path / f"b{suffix}", replace(FAST, preset=None, codec="vp9"))
+    assert run.warnings == ["transparency dropped"]
+    with av.open(str(tmp_path / f"b{suffix}")) as container:
+        assert "alpha_mode" not in {key.lower() for key in container.streams.video[0].metadata}
+
+
 def test_what_is_said_where_players_would_guess_another_matrix(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 640, 360), codec="libx264", times=(0, 40))
     run = enlarged(source, tmp_path / "b.mkv")

@@ -22,7 +22,8 @@ def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
         if plan.muxer == "matroska":
             kept.sort(key=lambda one: one.type == "attachment" or is_attached(one))  # where its readers find files
         for before, after in zip(kept, output.streams, strict=False):
-            lost = _lost_keys(before.metadata, after.metadata)
+            stated = plain_metadata(before.metadata, enlarged=before.index == plan.clip.stream)
+            lost = _lost_keys(stated, after.metadata)
             if lost:
                 done.warnings.append(f"metadata of {stream_name(before)} dropped: {listing(lost)}")
             if before.disposition & ~after.disposition & ~1:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlfn.jobs.video.encoding import EncodePlan
 from rlfn.jobs.video.library import import_av
-from rlfn.jobs.video.probe import Clip
+from rlfn.jobs.video.probe import ALPHA, Clip
 from rlfn.jobs.video.segments import Segment
 
 TURNING = frozenset(("mp4", "mov", "3gp", "matroska"))
@@ -97,9 +97,10 @@ def is_made_anew(stream: Any, source: Any) -> bool:
     return "timecode" in stream.metadata or (stream.name == "bin_data" and bool(source.chapters()))
 
 
-def plain_metadata(given: dict[str, str]) -> dict[str, str]:
-    """Return metadata without what tells of the file and not of the work."""
-    return {key: value for key, value in given.items() if _plain(key) not in _OF_CONTAINERS or key == "handler_name"}
+def plain_metadata(given: dict[str, str], *, enlarged: bool = False) -> dict[str, str]:
+    """Return metadata without what tells of the file and not of the work, nor of what an enlarged stream has not."""
+    without = _OF_CONTAINERS | {ALPHA} if enlarged else _OF_CONTAINERS
+    return {key: value for key, value in given.items() if _plain(key) not in without or key == "handler_name"}
 
 
 def _plain(key: str) -> str:

@@ -39,6 +39,9 @@ _LOST_SIDE_DATA = {
     "ICC_PROFILE": "the ICC profile",
 }
 
+ALPHA = "alpha_mode"
+"""What Matroska's metadata say of a stream whose transparency lies beside its frames."""
+
 
 @dataclass(frozen=True)
 class HdrFacts:
@@ -174,11 +177,20 @@ def probe(path: Path) -> Clip:
             progressive=context.field_order == 1,
             interlaced=bool(frame.interlaced_frame),
             described=bool(_DESCRIBED & set(sides)) and "DOVI_METADATA" not in sides,
-            lost=tuple(dict.fromkeys(text for name, text in _LOST_SIDE_DATA.items() if name in sides)),
+            lost=tuple(
+                dict.fromkeys(
+                    [text for name, text in _LOST_SIDE_DATA.items() if name in sides]
+                    + ["transparency"] * (_metadata(stream, ALPHA) == "1" and not format.alpha)
+                )
+            ),
             traces=Traces(
                 lossy=context.codec.canonical_name not in _LOSSLESS, halved=not format.rgb and format.chroma != (64, 64)
             ),
         )
+
+
+def _metadata(stream: Any, key: str) -> str:
+    return next((text for name, text in stream.metadata.items() if name.lower() == key), "")
 
 
 def _first_frame(container: Any, stream: Any, path: Path) -> Any:

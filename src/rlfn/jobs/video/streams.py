@@ -105,7 +105,7 @@ class _Muxing:
                 if made.codec_context is not None and _same_family(self._plan):
                     _keep_tag(made, stream)
                 self._done.kept.append(f"{stream_name(stream)}: copied")
-            made.metadata.update(plain_metadata(stream.metadata))
+            made.metadata.update(plain_metadata(stream.metadata, enlarged=stream.index == self._plan.clip.stream))
             if self._plan.trimmed and made.metadata.pop("timecode", None) is not None:
                 self._done.warnings.append("the timecode is dropped: it is of the whole video's beginning")
             made.disposition = stream.disposition
