@@ -201,6 +201,22 @@ def test_other_streams_jump_as_far_as_the_video() -> None:
     assert [read(time, 2, least=0) for time in (900, 600, 1000)] == [900, 900, 1000]
 
 
+@pytest.mark.parametrize("name", ["monob", "monow"])
+def test_one_bit_a_pixel(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "a.nut"
+    picture = np.zeros((48, 64), np.uint8)
+    picture[8:24, 16:48] = 255
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("rawvideo", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, name
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "gray").reformat(format=name)))
+        container.mux(stream.encode(None))
+    enlarged(source, tmp_path / "b.mkv", replace(LOSSLESS, codec="ffv1"))
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        found = next(container.decode(video=0)).to_ndarray(format="gray")
+    assert np.abs(found.astype(int) - picture.repeat(2, axis=0).repeat(2, axis=1)).max() <= 2
+
+
 def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0, 40)).rename(tmp_path / "12:30.mkv")
@@ -256,6 +272,11 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
         VideoSettings(preset="fastest")
     with pytest.raises(OptionError, match="more than 0 seconds"):
         VideoSettings(duration=0)
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(OptionError, match="0 or more seconds"):
+            VideoSettings(start=value)
+        with pytest.raises(OptionError, match="more than 0 seconds"):
+            VideoSettings(duration=value)
     with pytest.raises(OptionError, match="cannot hold ProRes"):
         VideoRun(source, tmp_path / "b.mp4", replace(LOSSLESS, codec="prores"))
     with pytest.raises(OptionError, match="does not say a container"):
