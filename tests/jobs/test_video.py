@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from clips import Doubled, av, frames_of, moving, packets_of, write_clip
-from rlfn.errors import OptionError, OutputError, PictureError, StoppedError
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.errors import OptionError, OutputError, PictureError, StoppedError, as_argument, worded
+from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.inference.sizing import Wanted
+from rlfn.jobs.video.batch import upscale_one
+from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
+from rlfn.jobs.video.timeline import Timeline
 
 LOSSLESS = VideoSettings(EnlargeOptions(engine=Doubled()))
 
@@ -148,6 +151,80 @@ def test_still_frames_take_no_inference_and_unchanged_tiles_neither(tmp_path: Pa
         assert np.abs(found[0].astype(int) - planes(number)[0].repeat(2, axis=0).repeat(2, axis=1)).max() <= 1
 
 
+def test_a_palette_belongs_to_what_a_frame_shows(tmp_path: Path) -> None:
+    source = tmp_path / "a.avi"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("zmbv", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "pal8"
+        for number, tone in enumerate((40, 40, 90)):
+            frame = av.VideoFrame(64, 48, "pal8")
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.planes[1].update(bytes((tone, 120, 200, 255)) * 256)
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    run = enlarged(source, tmp_path / "b.mkv")
+    assert run.facts["repeated"] == 1
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        found = np.array([frame.to_ndarray(format="rgb24")[10, 10] for frame in container.decode(video=0)])
+    assert np.abs(found - np.array([(200, 120, 40), (200, 120, 40), (200, 120, 90)])).max() <= 1
+
+
+def test_an_avi_whose_frames_were_reordered_runs_evenly(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.avi",
+        moving("yuv420p", 64, 48),
+        codec="libx264",
+        base=Fraction(1, 10),
+        times=range(20),
+        options={"bf": "3", "x264-params": "b-adapt=0:scenecut=0:keyint=8"},
+    )
+    shown = [time for time, _ in frames_of(source)]
+    assert shown != sorted(shown)
+    enlarged(source, tmp_path / "b.mkv")
+    times = [time for time, _ in frames_of(tmp_path / "b.mkv")]
+    assert times == [times[0] + Fraction(number, 10) for number in range(20)]
+
+
+def test_one_wrong_time_is_no_jump() -> None:
+    timeline = Timeline(Fraction(1, 100))
+    assert [timeline(time, 4) for time in (5000, 5004, 8, 5012, 5016)] == [5000, 5004, 5008, 5012, 5016]
+
+
+def test_other_streams_jump_as_far_as_the_video() -> None:
+    leading = Timeline(Fraction(1, 100))
+    assert [leading(time, 4) for time in (0, 400, 0, 400, 0)][-2:] == [804, 808]
+    heard = Timeline(Fraction(1, 100), leading.jumps)
+    assert [heard(time, 2, sure=True) for time in (0, 390, 0, 390, 0, 2)] == [0, 390, 404, 794, 808, 810]
+    read = Timeline(Fraction(1, 100), [])
+    assert [read(time, 2, least=0) for time in (900, 600, 1000)] == [900, 900, 1000]
+
+
+@pytest.mark.parametrize("name", ["monob", "monow"])
+def test_one_bit_a_pixel(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "a.nut"
+    picture = np.zeros((48, 64), np.uint8)
+    picture[8:24, 16:48] = 255
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("rawvideo", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, name
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "gray").reformat(format=name)))
+        container.mux(stream.encode(None))
+    enlarged(source, tmp_path / "b.mkv", replace(LOSSLESS, codec="ffv1"))
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        found = next(container.decode(video=0)).to_ndarray(format="gray")
+    assert np.abs(found.astype(int) - picture.repeat(2, axis=0).repeat(2, axis=1)).max() <= 2
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0, 40)).rename(tmp_path / "12:30.mkv")
+    Path("x:y").mkdir()
+    enlarged(Path("12:30.mkv"), Path("x:y/b:c.mkv"))
+    assert len(frames_of(tmp_path / "x:y" / "b:c.mkv")) == 2
+
+
 def test_a_damaged_video_is_enlarged_as_far_as_it_goes(tmp_path: Path) -> None:
     source = write_clip(
         tmp_path / "a.mkv",
@@ -195,6 +272,11 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
         VideoSettings(preset="fastest")
     with pytest.raises(OptionError, match="more than 0 seconds"):
         VideoSettings(duration=0)
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(OptionError, match="0 or more seconds"):
+            VideoSettings(start=value)
+        with pytest.raises(OptionError, match="more than 0 seconds"):
+            VideoSettings(duration=value)
     with pytest.raises(OptionError, match="cannot hold ProRes"):
         VideoRun(source, tmp_path / "b.mp4", replace(LOSSLESS, codec="prores"))
     with pytest.raises(OptionError, match="does not say a container"):
@@ -215,6 +297,28 @@ def test_fields_are_refused_or_joined(tmp_path: Path) -> None:
         enlarged(source, tmp_path / "b.mkv")
     enlarged(source, tmp_path / "b.mkv", replace(LOSSLESS, deinterlace=True))
     assert [time for time, _ in frames_of(tmp_path / "b.mkv")] == [time for time, _ in frames_of(source)]
+
+
+def test_frames_that_exist_are_left_and_counted(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=range(0, 160, 40))
+    settings, folder = replace(LOSSLESS, frames_format="png"), tmp_path / "frames"
+
+    def written(settings: VideoSettings) -> VideoRecord:
+        record = VideoRecord("", "", "failed")
+        return upscale_one(source, folder, settings, UpscalerPool(), None, None, record)
+
+    assert written(settings).warnings == ()
+    names = [f"{number:06}.png" for number in range(1, 5)]
+    whole = [(folder / name).read_bytes() for name in names]
+    (folder / names[0]).write_bytes(b"of another video")
+    (folder / names[2]).unlink()
+    record = written(settings)
+    told = "3 frames existed and were left as they are: overwrite writes them anew"
+    assert [worded(text, as_argument) for text in record.warnings] == [told]
+    assert record.frames == 4
+    assert [(folder / name).read_bytes() for name in names] == [b"of another video", *whole[1:]]
+    assert written(replace(settings, overwrite=True)).warnings == ()
+    assert [(folder / name).read_bytes() for name in names] == whole
 
 
 def test_cancelling_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

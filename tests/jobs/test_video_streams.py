@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,17 @@ def test_what_the_container_cannot_hold_is_named(tmp_path: Path) -> None:
     ]
 
 
+def test_a_transport_stream_keeps_what_its_readers_know_again(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.mkv", moving("yuv420p", 64, 48), codec="libx264", times=range(0, 960, 40), more=everything
+    )
+    run = enlarged(source, tmp_path / "b.ts")
+    dropped = {text.split(" (")[0] for text in run.warnings if "mpegts cannot hold it" in text}
+    assert dropped == {"audio flac fra", "subtitle subrip deu", "attachment font.ttf"}
+    with av.open(str(tmp_path / "b.ts")) as container:
+        assert [(one.type, one.name) for one in container.streams] == [("video", "h264"), ("audio", "aac")]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 def test_sound_and_chapters_of_mp4(tmp_path: Path, suffix: str) -> None:
     def more(container: Any) -> Callable[[], None]:
@@ -215,14 +227,60 @@ def test_hdr_is_kept(tmp_path: Path, suffix: str) -> None:
     assert other.clip.codec == "hevc"
 
 
-def test_an_attached_picture_is_no_video_and_is_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+def test_what_follows_a_jump_back_goes_on_behind_it(tmp_path: Path, suffix: str) -> None:
+    base, step = Fraction(1, 90000), 3600
+    part = write_clip(
+        tmp_path / "part.ts", moving("yuv420p", 64, 48), codec="libx264", options={"bf": "0"}, base=base,
+        times=range(0, 30 * step, step), more=lambda container: sound(container, "aac", "eng", 0),
+    )  # fmt: skip
+    source = tmp_path / "a.ts"
+    source.write_bytes(part.read_bytes() * 2)
+    run = enlarged(source, tmp_path / f"b{suffix}")
+    assert any("jump back (1 times)" in text for text in run.warnings)
+    times = [time for time, _ in frames_of(tmp_path / f"b{suffix}")]
+    assert len(times) == 60
+    assert {after - before for before, after in pairwise(times)} == {step * base}
+    heard = [time for _, time, _ in packets_of(tmp_path / f"b{suffix}", "audio")]
+    assert len(heard) == len(packets_of(source, "audio"))
+    assert heard[-1] - heard[0] == pytest.approx(float(times[-1] - times[0]) + 1 - 30 * 0.04, abs=0.09)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_copied_stream_whose_times_fall_is_set_right(tmp_path: Path, suffix: str) -> None:
+    source = write_clip(
+        tmp_path / "a.ts", moving("yuv420p", 64, 48), codec="libx264", options={"bf": "0"}, base=Fraction(1, 90000),
+        times=range(0, 36000, 3600), more=lambda container: sound(container, "mp2", "eng", 0),
+    )  # fmt: skip
+    good = enlarged(source, tmp_path / f"good{suffix}")
+    assert not any("did not grow" in text for text in good.warnings)
+    data = source.read_bytes()
+    starts = [at for at in range(len(data)) if data.startswith(b"\0\0\1\xc0", at)]  # each packet's time is 9 bytes on
+    early = data[starts[1] + 9 : starts[1] + 14]
+    source.write_bytes(data[: starts[3] + 9] + early + data[starts[3] + 14 :])
+    run = enlarged(source, tmp_path / f"b{suffix}")
+    assert any("timestamps of audio mp2" in text and "did not grow" in text for text in run.warnings)
+    assert [one[2] for one in packets_of(tmp_path / f"b{suffix}", "audio")] == [
+        one[2] for one in packets_of(source, "audio")
+    ]
+
+
+def picture(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(container.streams.video[1]) if packet.size]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("codec", ["png", "mjpeg"])
+def test_an_attached_picture_is_no_video_and_is_copied(tmp_path: Path, codec: str, suffix: str) -> None:
     def more(container: Any) -> Callable[[], None]:
-        cover = container.add_stream("png", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 20, 20, "rgb24"
+        cover = container.add_stream(codec, rate=1)
+        cover.width, cover.height, cover.pix_fmt = 20, 20, "rgb24" if codec == "png" else "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
 
         def write() -> None:
             frame = av.VideoFrame.from_ndarray(np.full((20, 20, 3), 90, np.uint8))
+            frame = frame.reformat(format=cover.pix_fmt)
             frame.pts = 0
             container.mux(cover.encode(frame))
             container.mux(cover.encode(None))
@@ -230,11 +288,25 @@ def test_an_attached_picture_is_no_video_and_is_copied(tmp_path: Path) -> None:
         return write
 
     source = write_clip(tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264", times=(0, 40, 80), more=more)
-    run = enlarged(source, tmp_path / "b.mp4")
-    assert run.warnings == []
-    with av.open(str(tmp_path / "b.mp4")) as container:
-        sizes = [(one.width, one.height, bool(one.disposition & 1024)) for one in container.streams.video]
-    assert sizes == [(128, 96, False), (20, 20, True)]
+    for number, settings in enumerate((FAST, replace(FAST, start=0.04))):
+        target = tmp_path / f"{number}{suffix}"
+        assert enlarged(source, target, settings).warnings == []
+        with av.open(str(target)) as container:
+            sizes = [(one.width, one.height, bool(one.disposition & 1024)) for one in container.streams.video]
+        assert sizes == [(128, 96, False), (20, 20, True)]
+        assert picture(target) == picture(source) != []
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mp4"])
+def test_transparency_beside_the_frames_is_named(tmp_path: Path, suffix: str) -> None:
+    def more(container: Any) -> None:
+        container.streams.video[0].metadata["alpha_mode"] = "1"
+
+    source = write_clip(tmp_path / "a.webm", moving("yuv420p", 64, 48), codec="libvpx-vp9", times=(0, 40), more=more)
+    run = enlarged(source, tmp_path / f"b{suffix}", replace(FAST, preset=None, codec="vp9"))
+    assert run.warnings == ["transparency dropped"]
+    with av.open(str(tmp_path / f"b{suffix}")) as container:
+        assert "alpha_mode" not in {key.lower() for key in container.streams.video[0].metadata}
 
 
 def test_what_is_said_where_players_would_guess_another_matrix(tmp_path: Path) -> None:

@@ -57,6 +57,17 @@ CODECS: dict[str, EncoderRow] = {
 _UNASKED = {"mpegts": ("h264", "hevc")}
 """What containers hold that FFmpeg does not answer for."""
 
+_CARRIED = {
+    "mpegts": frozenset(
+        (
+            *("mpeg1video", "mpeg2video", "mpeg4", "h264", "hevc", "cavs", "dirac", "vc1"),
+            *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "opus", "s302m"),
+            *("dvb_subtitle", "klv", "timed_id3", "scte_35", "bin_data"),
+        )
+    )
+}
+"""What containers carry of other streams, where FFmpeg writes any codec and no reader knows it again."""
+
 
 def available() -> tuple[str, ...]:
     """Return the codecs that the installed FFmpeg can write."""
@@ -135,6 +146,11 @@ def row_formats(codec: str, rgb: bool) -> tuple[str, ...]:
     av, row = import_av(), CODECS[codec]
     name = row.rgb if rgb and row.rgb in av.codecs_available else row.encoder
     return tuple(format.name for format in av.codec.Codec(name, "w").video_formats or ())
+
+
+def is_carried(muxer: str, kind: str, codec: str) -> bool:
+    """Tell whether a container may keep another stream of a kind and a codec; a codec without a name is tried."""
+    return muxer not in _CARRIED or codec in _CARRIED[muxer] or (not codec and kind != "attachment")
 
 
 def _holds(muxer: str, codec: str) -> bool:

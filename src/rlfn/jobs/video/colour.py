@@ -121,7 +121,7 @@ class ColourWay:
             self._pattern = frame
         if source.gray and not source.alpha:
             image = self._reader.reformat(frame, format=_deep_gray(source)).to_ndarray()
-            return _gray_in(image, source.bits, self._gray_limited)
+            return _gray_in(image, max(8, source.bits), self._gray_limited)
         if source.rgb:
             return np.asarray(self._reader.reformat(frame, format=source.image_format).to_ndarray())
         full = self._full
@@ -141,7 +141,7 @@ class ColourWay:
         """Return an image as a frame to encode; it has no timestamp yet."""
         source, target = self._source, self._target
         if source.gray and not source.alpha:
-            image = _gray_out(image, source.bits, self._gray_limited)
+            image = _gray_out(image, max(8, source.bits), self._gray_limited)
             canvas = self._filled(image, _deep_gray(source))
             return self._writer.reformat(canvas, format=target.name) if target.gray else self._yuv(canvas)
         canvas = self._filled(image, source.image_format)

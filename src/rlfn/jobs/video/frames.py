@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from rlfn.errors import PictureError, setting
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
 from rlfn.jobs.video.stretch import Stretch
+from rlfn.jobs.video.timeline import Timeline
+
+_LOOK = 8
+"""So many frames show whether an AVI's frames were reordered."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,14 @@ class FrameSource:
     Attributes:
         damaged: packets that could not be decoded, so far.
         moved: timestamps that were missing or did not grow, and were set.
+        timeline: where the times jump back.
         resized: frames of another size or format than the first.
     """
 
     def __init__(self, clip: Clip, stretch: Stretch, deinterlace: bool) -> None:
         self._clip, self._stretch, self._deinterlace = clip, stretch, deinterlace
         self.damaged = self.moved = self.resized = 0
+        self.timeline = Timeline(clip.time_base)
 
     def __iter__(self) -> Iterator[TimedFrame]:
         """Yield the frames.
@@ -46,13 +53,16 @@ class FrameSource:
         Raises:
             PictureError: the file cannot be read, or its frames are fields and shall not be joined.
         """
-        clip, origin, last = self._clip, None, None
+        clip, origin, last, decoded = self._clip, None, None, None
         step = max(1, round(1 / (clip.rate * clip.time_base)))
-        for frame in self._even(self._decoded()):
-            pts = self._timestamp(frame, last, step)
+        self.timeline = Timeline(clip.time_base)
+        for frame in self._even(self._ordered(self._decoded())):
+            fell = decoded is not None and frame.dts is not None and frame.dts < decoded
+            decoded = decoded if frame.dts is None else frame.dts
+            last = self._timestamp(frame, last, step, fell)
+            pts = last
             if origin is None:
                 origin = pts
-            last = pts
             seconds = (pts - origin) * clip.time_base - self._stretch.start
             if seconds < 0:
                 continue
@@ -60,14 +70,28 @@ class FrameSource:
                 return
             yield TimedFrame(frame, pts, int(frame.duration or 0))
 
-    def _timestamp(self, frame: Any, last: int | None, step: int) -> int:
+    def _timestamp(self, frame: Any, last: int | None, step: int, fell: bool) -> int:
         pts = frame.pts
         if pts is not None and frame.time_base and frame.time_base != self._clip.time_base:
             pts = round(pts * frame.time_base / self._clip.time_base)
-        if pts is None or (last is not None and pts <= last):
+        if pts is None:
             self.moved += 1
-            pts = 0 if last is None else last + (step if pts is None else 1)
-        return int(pts)
+            pts = 0 if last is None else last + step - self.timeline.offset
+        return self.timeline(int(pts), step, sure=fell)
+
+    def _ordered(self, frames: Iterator[Any]) -> Iterator[Any]:
+        """Yield frames; those of an AVI, which states no such times, at those of decoding where these prove wrong."""
+        if self._clip.container != "avi":
+            yield from frames
+            return
+        head = list(islice(frames, _LOOK))
+        stamps = [(frame.pts, frame.dts) for frame in head if frame.pts is not None and frame.dts is not None]
+        shown, decoded = ([stamp[place] for stamp in stamps] for place in (0, 1))
+        faulty = shown != sorted(shown) and decoded == sorted(decoded)
+        for frame in chain(head, frames):
+            if faulty:
+                frame.pts = None if frame.dts is None else frame.dts + shown[0] - decoded[0]
+            yield frame
 
     def _decoded(self) -> Iterator[Any]:
         av, path = import_av(), self._clip.path

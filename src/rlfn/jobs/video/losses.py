@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from rlfn.errors import listing
-from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_made_anew, plain_metadata, stream_name
+from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_made_anew, plain_metadata, stream_name
 from rlfn.jobs.video.probe import open_video
 
 
@@ -19,8 +19,11 @@ def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
             for one in source.streams
             if not any(f"(stream {one.index})" in text for text in done.warnings) and not is_made_anew(one, source)
         ]
+        if plan.muxer == "matroska":
+            kept.sort(key=lambda one: one.type == "attachment" or is_attached(one))  # where its readers find files
         for before, after in zip(kept, output.streams, strict=False):
-            lost = _lost_keys(before.metadata, after.metadata)
+            stated = plain_metadata(before.metadata, enlarged=before.index == plan.clip.stream)
+            lost = _lost_keys(stated, after.metadata)
             if lost:
                 done.warnings.append(f"metadata of {stream_name(before)} dropped: {listing(lost)}")
             if before.disposition & ~after.disposition & ~1:
@@ -38,7 +41,8 @@ def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
 
 def _lost_keys(before: dict[str, str], after: dict[str, str]) -> list[str]:
     have = {key.lower() for key in after}
-    return [key for key in plain_metadata(before) if key.lower() not in have and key != "handler_name"]
+    lost = [key for key in plain_metadata(before) if key.lower() not in have and key != "handler_name"]
+    return [key for key in lost if (key, before[key]) != ("language", "und")]  # not determined
 
 
 def _tell_rounding(plan: MuxPlan, base: Fraction, done: Muxed) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from rlfn.jobs.video.encoding import EncodePlan
-from rlfn.jobs.video.probe import Clip
+from rlfn.jobs.video.library import import_av
+from rlfn.jobs.video.probe import ALPHA, Clip
 from rlfn.jobs.video.segments import Segment
 
 TURNING = frozenset(("mp4", "mov", "3gp", "matroska"))
@@ -47,6 +49,7 @@ class MuxPlan:
         muxer: FFmpeg's name of the container.
         turned: whether the display matrix was applied to the frames.
         trimmed: whether a stretch was cut out; its first frame then has the time 0.
+        jumps: where the source's times jump back, see :class:`~rlfn.jobs.video.timeline.Timeline`.
     """
 
     clip: Clip
@@ -55,6 +58,7 @@ class MuxPlan:
     muxer: str
     turned: bool
     trimmed: bool
+    jumps: tuple[Fraction, ...] = ()
 
     @property
     def last_duration(self) -> int:
@@ -68,9 +72,19 @@ class MuxPlan:
         return [frame for segment in self.segments for frame in segment.frames]
 
 
+def codec_name(stream: Any) -> str:
+    """Return FFmpeg's name of a stream's codec; empty where it is not known."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+
+
+def is_attached(stream: Any) -> bool:
+    """Tell whether a stream is a picture that is attached to the file, such as a cover."""
+    return bool(stream.type == "video" and stream.disposition & import_av().stream.Disposition.attached_pic)
+
+
 def stream_name(stream: Any) -> str:
     """Name a stream: its kind, codec, language and number."""
-    codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else ""
+    codec = codec_name(stream)
     name = stream.metadata.get("filename", "") if stream.type == "attachment" else ""
     words = [stream.type, codec, stream.metadata.get("language", ""), name]
     return " ".join([*(word for word in words if word), f"(stream {stream.index})"])
@@ -83,9 +97,10 @@ def is_made_anew(stream: Any, source: Any) -> bool:
     return "timecode" in stream.metadata or (stream.name == "bin_data" and bool(source.chapters()))
 
 
-def plain_metadata(given: dict[str, str]) -> dict[str, str]:
-    """Return metadata without what tells of the file and not of the work."""
-    return {key: value for key, value in given.items() if _plain(key) not in _OF_CONTAINERS or key == "handler_name"}
+def plain_metadata(given: dict[str, str], *, enlarged: bool = False) -> dict[str, str]:
+    """Return metadata without what tells of the file and not of the work, nor of what an enlarged stream has not."""
+    without = _OF_CONTAINERS | {ALPHA} if enlarged else _OF_CONTAINERS
+    return {key: value for key, value in given.items() if _plain(key) not in without or key == "handler_name"}
 
 
 def _plain(key: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ _LOST_SIDE_DATA = {
     "S12M_TIMECODE": "timecodes of frames",
     "ICC_PROFILE": "the ICC profile",
 }
+
+ALPHA = "alpha_mode"
+"""What Matroska's metadata say of a stream whose transparency lies beside its frames."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def open_video(path: Path) -> Any:
     """
     av = import_av()
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(os.path.abspath(path), metadata_errors="replace")  # "12:30.mp4" alone would be a protocol
     except FileNotFoundError:
         raise PictureError(f"There is no file '{path}'. Check the spelling and the folder.") from None
     except PermissionError:
@@ -173,11 +177,20 @@ def probe(path: Path) -> Clip:
             progressive=context.field_order == 1,
             interlaced=bool(frame.interlaced_frame),
             described=bool(_DESCRIBED & set(sides)) and "DOVI_METADATA" not in sides,
-            lost=tuple(dict.fromkeys(text for name, text in _LOST_SIDE_DATA.items() if name in sides)),
+            lost=tuple(
+                dict.fromkeys(
+                    [text for name, text in _LOST_SIDE_DATA.items() if name in sides]
+                    + ["transparency"] * (_metadata(stream, ALPHA) == "1" and not format.alpha)
+                )
+            ),
             traces=Traces(
                 lossy=context.codec.canonical_name not in _LOSSLESS, halved=not format.rgb and format.chroma != (64, 64)
             ),
         )
+
+
+def _metadata(stream: Any, key: str) -> str:
+    return next((text for name, text in stream.metadata.items() if name.lower() == key), "")
 
 
 def _first_frame(container: Any, stream: Any, path: Path) -> Any:

@@ -117,9 +117,8 @@ class VideoRun:
             for segment in segments:
                 for name, count in segment.facts.items():
                     self.facts[name] = self.facts.get(name, 0) + count
-            streams = MuxPlan(
-                plan.clip, plan.encode, segments, plan.muxer, plan.turned, not plan.settings.stretch.whole
-            )
+            trimmed, jumps = not plan.settings.stretch.whole, tuple(self._source.timeline.jumps)
+            streams = MuxPlan(plan.clip, plan.encode, segments, plan.muxer, plan.turned, trimmed, jumps)
             store.finish(lambda path: self._mux(streams, path))
         self._tell()
 
@@ -271,8 +270,10 @@ class VideoRun:
         self.warnings += self.muxed.warnings
         if source.damaged:
             self.warnings.append(f"{source.damaged} damaged packets or frames: what could not be decoded is missing")
-        if source.moved:
-            self.warnings.append(f"{source.moved} timestamps were missing or did not grow, and were set")
+        if moved := source.moved + source.timeline.moved:
+            self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
+        if jumps := len(source.timeline.jumps):
+            self.warnings.append(f"the timestamps jump back ({jumps} times): what follows goes on behind what was")
         if source.resized:
             self.warnings.append(f"{source.resized} frames of another size were brought to the first one's")
 
@@ -313,6 +314,8 @@ def _same(one: Any, other: Any) -> bool:
 
 def _rows(plane: Any) -> NDArray[np.uint8]:
     """Return a plane's bytes without the padding of its lines, as far as that is known."""
+    if not plane.line_size:  # a palette
+        return np.frombuffer(plane, np.uint8)
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
     return rows[:, : min(plane.width, plane.line_size)] if plane.line_size < 2 * plane.width else rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import inf
 
 from rlfn.errors import OptionError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
@@ -64,7 +65,7 @@ class VideoSettings:
         """Refuse what no video could be written with."""
         check_codec(self.codec, self.crf, self.preset)
         for name, value, least in (("start", self.start, 0.0), ("duration", self.duration, 1e-6)):
-            if value is not None and not value >= least:
+            if value is not None and not least <= value < inf:
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}.")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 
 from rlfn.atomic import make_folder
-from rlfn.errors import PictureError, StoppedError
+from rlfn.errors import PictureError, StoppedError, setting
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileMemory
@@ -60,9 +60,11 @@ def write_frames(
             if cancel is not None and cancel.is_set():
                 raise StoppedError(f"The work on '{source}' was cancelled. Frames that are finished stay.")
             target = folder / f"{number:0{_DIGITS}}.{format}"
-            if plan is None or settings.overwrite or not os.path.exists(target):
+            write_it = settings.overwrite or not os.path.exists(target)
+            if plan is None or write_it:
                 image = turn(way.image(timed.frame), clip.matrix) if turned else way.image(timed.frame)
                 plan = plan or enlarger.plan(image, clip.traces)
+            if write_it:
                 result = enlarger(image, plan=plan, memory=memory).image
                 writing.append(writers.submit(write, Picture(result, bits=clip.format.bits), target))
                 made += 1
@@ -75,8 +77,12 @@ def write_frames(
     if plan is None:
         raise PictureError(f"No frame of '{source}' lies in the stretch that was asked for.")
     seconds, tiles = time.perf_counter() - began, memory.computed + memory.reused
+    made_record = record.made_by(plan)
+    if left := number - made:
+        text = f"{left} frames existed and were left as they are: {setting('overwrite')} writes them anew"
+        made_record = replace(made_record, warnings=(*made_record.warnings, text))
     return replace(
-        record.made_by(plan),
+        made_record,
         status="done",
         input_size=(clip.width, clip.height),
         output_size=enlarger.size(*size),

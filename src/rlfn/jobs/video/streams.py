@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from rlfn.errors import OutputError
+from rlfn.jobs.video.codecs import is_carried
 from rlfn.jobs.video.encoding import describe, set_up
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.losses import tell_losses
-from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_made_anew, plain_metadata, stream_name
+from rlfn.jobs.video.muxing import (
+    TURNING,
+    Muxed,
+    MuxPlan,
+    codec_name,
+    is_attached,
+    is_made_anew,
+    plain_metadata,
+    stream_name,
+)
 from rlfn.jobs.video.probe import open_video
+from rlfn.jobs.video.timeline import Timeline
+
+_EQUAL_TIMES = 0x20000
+"""FFmpeg's flag of containers where two packets may have the same time of decoding."""
 
 
 def mux(plan: MuxPlan, path: Path) -> Muxed:
@@ -25,11 +41,11 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
         OSError: of the file system.
     """
     av = import_av()
-    done = Muxed()
+    done, whole = Muxed(), os.path.abspath(path)
     try:
         with (
             closing(open_video(plan.clip.path)) as source,
-            av.open(str(path), "w", format=plan.muxer, container_options=_container_options(plan)) as output,
+            av.open(whole, "w", format=plan.muxer, container_options=_container_options(plan)) as output,
         ):
             _Muxing(plan, source, output, done).run()
     except av.error.FFmpegError as error:
@@ -50,6 +66,7 @@ class _Muxing:
         self._plan, self._source, self._output, self._done = plan, source, output, done
         self._ways: dict[int, Any] = {}
         self._times = plan.times
+        self._equal_times = bool(output.format.flags & _EQUAL_TIMES)
         self._origin = self._times[0][0] * plan.clip.time_base if plan.trimmed else Fraction(0)
         self._end = (self._times[-1][0] + plan.last_duration) * plan.clip.time_base
 
@@ -77,6 +94,9 @@ class _Muxing:
                 self._done.kept.append(f"video {self._plan.encode.codec}: enlarged")
             elif is_made_anew(stream, self._source):
                 continue  # of the chapters, or of the timecode in the metadata
+            elif self._plan.muxer == "matroska" and is_attached(stream):
+                self._attach(stream)
+                continue
             elif reason := _refusal(stream, self._plan.muxer):
                 self._done.warnings.append(f"{stream_name(stream)} dropped: {reason}")
                 continue
@@ -85,13 +105,24 @@ class _Muxing:
                 if made.codec_context is not None and _same_family(self._plan):
                     _keep_tag(made, stream)
                 self._done.kept.append(f"{stream_name(stream)}: copied")
-            made.metadata.update(plain_metadata(stream.metadata))
+            made.metadata.update(plain_metadata(stream.metadata, enlarged=stream.index == self._plan.clip.stream))
             if self._plan.trimmed and made.metadata.pop("timecode", None) is not None:
                 self._done.warnings.append("the timecode is dropped: it is of the whole video's beginning")
             made.disposition = stream.disposition
             if self._plan.muxer == "mpegts":
                 made.id = stream.id
             self._ways[stream.index] = made
+
+    def _attach(self, stream: Any) -> None:
+        """Add an attached picture as Matroska has it: as a file."""
+        with closing(open_video(self._plan.clip.path)) as source:
+            packets = source.demux(source.streams[stream.index])
+            data = next((bytes(packet) for packet in packets if packet.size), b"")
+        kind = codec_name(stream)
+        mime, suffix = ("image/jpeg", "jpg") if kind == "mjpeg" else (f"image/{kind}", kind)
+        made = self._output.add_attachment(stream.metadata.get("filename", f"cover.{suffix}"), mime, data)
+        made.metadata.update({key: text for key, text in stream.metadata.items() if key.lower() == "title"})
+        self._done.kept.append(f"{stream_name(stream)}: copied")
 
     def _video_stream(self, stream: Any) -> Any:
         plan, encode = self._plan, self._plan.encode
@@ -125,14 +156,21 @@ class _Muxing:
 
     def _copied(self) -> Iterator[Any]:
         """Yield the packets of the other streams."""
-        av = import_av()
         streams = [
             one for one in self._source.streams if one.index in self._ways and one.index != self._plan.clip.stream
         ]
         streams = [one for one in streams if one.type != "attachment"]
         if not streams:
             return
-        packets = self._source.demux(*streams)
+        lines = {one.index: Timeline(one.time_base, self._plan.jumps) for one in streams}
+        yield from self._in_time(streams, lines)
+        for one in streams:
+            if moved := lines[one.index].moved:
+                self._done.warnings.append(f"{moved} timestamps of {stream_name(one)} did not grow, and were set")
+
+    def _in_time(self, streams: Sequence[Any], lines: dict[int, Timeline]) -> Iterator[Any]:
+        """Yield packets at times that grow."""
+        av, packets = import_av(), self._source.demux(*streams)
         while True:
             try:
                 packet = next(packets)
@@ -143,10 +181,29 @@ class _Muxing:
                 return
             if packet.pts is None and packet.dts is None and not packet.size:
                 continue  # what flushes a decoder
+            if is_attached(packet.stream):  # it has no time
+                packet.stream = self._ways[packet.stream_index]
+                yield packet
+                continue
+            self._set_times(packet, lines[packet.stream_index])
             if self._plan.trimmed and not self._shifted(packet):
                 continue
             packet.stream = self._ways[packet.stream_index]
             yield packet
+
+    def _set_times(self, packet: Any, line: Timeline) -> None:
+        """Let a packet's times grow; those that do stay as they are."""
+        stated = packet.dts if packet.dts is not None else packet.pts
+        if stated is None:
+            return
+        steady = packet.stream.type in ("audio", "video")
+        least = ceil(self._ways[packet.stream_index].time_base / packet.time_base)
+        least = least if steady and not self._equal_times else 0
+        dts = line(stated, packet.duration or 1, sure=steady, least=least)
+        if dts == stated:
+            return
+        packet.pts = None if packet.pts is None else max(dts, packet.pts + line.offset)
+        packet.dts = None if packet.dts is None else dts
 
     def _shifted(self, packet: Any) -> bool:
         """Move a packet as the first frame is moved; tell whether it lies in the stretch."""
@@ -211,13 +268,15 @@ def _container_options(plan: MuxPlan) -> dict[str, str]:
 
 def _refusal(stream: Any, muxer: str) -> str:
     """Return why a container does not take a stream; empty where it does, which a header made of it shows."""
-    av = import_av()
+    av, reason = import_av(), f"a file of the kind {muxer} cannot hold it"
+    if not is_carried(muxer, stream.type, codec_name(stream)):
+        return reason
     try:
         with av.open(io.BytesIO(), "w", format=muxer) as trial:
             trial.add_stream_from_template(stream, opaque=True)
             trial.start_encoding()
     except (av.error.FFmpegError, ValueError):
-        return f"a file of the kind {muxer} cannot hold it"
+        return reason
     return ""
 
 
