@@ -130,6 +130,9 @@ REFUSED = {
         tiff(WITH_ALPHA, photometric="rgb", extrasamples=["unassalpha"]), 262, 8
     ),
     "ITU Lab": lambda: patched(tiff(PIXELS, photometric="rgb"), 262, 10),
+    "LogL colours": lambda: patched(tiff(DEEP[..., 0], photometric="minisblack"), 262, 32_844),
+    "LogLuv colours": lambda: patched(tiff(DEEP, photometric="rgb"), 262, 32_845),
+    "3 channels of 4 bits": lambda: patched(tiff(PIXELS, photometric="rgb"), 258, 4, 4, 4),
     "ICC Lab colours of 16": lambda: patched(tiff(DEEP, photometric="rgb"), 262, 9),
     "YCbCr colours of 16": lambda: patched(tiff(DEEP, photometric="rgb"), 262, 6),
 }

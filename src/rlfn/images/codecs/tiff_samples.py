@@ -16,7 +16,8 @@ from rlfn.images.ifd import BYTE, LONG, RATIONAL, SHORT, DamagedExif
 from rlfn.images.picture import Unreadable
 
 _WHITE_IS_ZERO, _YCBCR, _ICC_LAB = 0, 6, 9
-_KINDS = {_YCBCR: "YCbCr", LAB: "Lab", _ICC_LAB: "ICC Lab", 10: "ITU Lab"}
+_KINDS = {_YCBCR: "YCbCr", LAB: "Lab", _ICC_LAB: "ICC Lab"}
+_FOREIGN = {10: "ITU Lab", 32844: "LogL", 32845: "LogLuv"}
 _JPEG = 7
 _TILE = 322
 _WEIGHTS, _RANGE = 529, 532
@@ -43,9 +44,14 @@ def check(page: Page) -> None:
         )
     if page.planes == 2 and page.samples > 1 and _TILE in page.records:
         raise Unreadable("holds tiles with separate planes, which rlfn has no decoder for. Save it with strips first.")
+    if deepest < 8 and page.samples > 1 and page.compression != _JPEG:
+        raise Unreadable(
+            f"holds {page.samples} channels of {deepest} bits; allowed are 8 or more where there are several. "
+            "Convert it to 8 bit first."
+        )
+    if (foreign := _FOREIGN.get(page.photometric)) is not None:
+        raise Unreadable(f"holds {foreign} colours, which rlfn cannot convert. Convert it to RGB first.")
     kind = _KINDS.get(page.photometric)
-    if page.photometric == 10:
-        raise Unreadable(f"holds {kind} colours, which rlfn cannot convert. Convert it to RGB first.")
     if page.photometric in (LAB, _ICC_LAB) and page.samples != 3:
         raise Unreadable(f"holds {kind} colours with further channels. Convert it to RGB first.")
     if page.photometric in (_YCBCR, _ICC_LAB) and page.compression != _JPEG and deepest != 8:
