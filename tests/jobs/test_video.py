@@ -115,6 +115,16 @@ def test_sizes(tmp_path: Path, size: tuple[int, int], wanted: Wanted, result: tu
     assert any("colour has a lower resolution" in text for text in run.warnings) == odd
 
 
+def test_av1_of_more_frames_a_second_than_its_encoder_is_told(tmp_path: Path) -> None:
+    base = Fraction(1, 90000)
+    source = write_clip(
+        tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264", base=base, times=range(0, 30000, 300)
+    )
+    run = enlarged(source, tmp_path / "b.mp4", replace(LOSSLESS, codec="av1", preset="13"))
+    assert run.clip.rate > 240
+    assert [time for time, _ in frames_of(tmp_path / "b.mp4")] == [time * base for time in range(0, 30000, 300)]
+
+
 def test_one_frame(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264", times=(0,))
     enlarged(source, tmp_path / "b.mp4")
