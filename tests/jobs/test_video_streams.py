@@ -169,6 +169,22 @@ def test_sound_and_chapters_of_mp4(tmp_path: Path, suffix: str) -> None:
     assert packets_of(tmp_path / f"b{suffix}", "audio") == packets_of(source, "audio")
 
 
+def test_sound_that_begins_before_zero_in_nut(tmp_path: Path) -> None:
+    source = write_clip(
+        tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264", base=Fraction(1, 12800), options={"bf": "2"},
+        times=range(0, 24 * 512, 512), more=lambda container: sound(container, "aac", "eng", 0),
+    )  # fmt: skip
+    before = packets_of(source, "audio")
+    assert before[0][1] < 0
+    run = enlarged(source, tmp_path / "b.nut")
+    assert any("NUT holds no times before 0" in text for text in run.warnings)
+    after = packets_of(tmp_path / "b.nut", "audio")
+    assert [data for _, _, data in after] == [data for _, _, data in before]
+    late = frames_of(tmp_path / "b.nut")[0][0] - frames_of(source)[0][0]
+    assert after[0][1] - before[0][1] == pytest.approx(float(late), abs=0.001)
+    assert late > 0
+
+
 def test_a_stretch_of_all_streams(tmp_path: Path) -> None:
     source = write_clip(
         tmp_path / "a.mkv", moving("yuv420p", 64, 48), codec="libx264", times=range(0, 960, 40), more=everything
