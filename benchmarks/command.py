@@ -84,7 +84,8 @@ def main() -> None:
         before = engine_seconds(upscaler, "640x360", 3)
         whole, _ = command(str(many), *engine)
         alone = PICTURES * (before + engine_seconds(upscaler, "640x360", 3)) / 2
-        print(f"{PICTURES} of 640x360 on {upscaler.engine}: command {whole:.1f} s, engine {alone:.1f} s, {whole / alone:.2f} times")
+        print(f"{PICTURES} of 640x360 on {upscaler.engine}: command {whole:.1f} s, engine {alone:.1f} s,", end=" ")
+        print(f"{whole / alone:.2f} times")
         if given.large:
             large = folder / "large.png"
             write_picture(Picture(picture("3840x2160")), large)

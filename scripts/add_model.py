@@ -20,6 +20,7 @@ from rlfn.evaluation.benchmark import evaluate
 from rlfn.evaluation.contenders import load_contenders
 from rlfn.export.formats import export
 from rlfn.export.request import ExportRequest
+from rlfn.inference.lineage import PHOTO
 from rlfn.models.catalog import GRAPH, TENSORS, WEIGHTS
 from rlfn.models.manifest import entries, file_row, put, stage_of
 from rlfn.networks import Checkpoint, load_checkpoint, save_checkpoint
@@ -69,6 +70,13 @@ def chain_of(checkpoint: Checkpoint, name: str, continues: str | None, chain: Pa
     return [*earlier, own]
 
 
+def clean_end(family: str, checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the manifest's line on the clean model with which one for photographs is blended, if it has one."""
+    name = f"{family.removesuffix(PHOTO)}-x{checkpoint.scale}"
+    found = entries().get(name) if family.endswith(PHOTO) else None
+    return {"clean": name} if found is not None and found["variant"] == checkpoint.variant.name else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
@@ -96,6 +104,7 @@ def main() -> None:
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
         "licence": "Apache-2.0",
         "training": training,
+        **clean_end(given.family, checkpoint),
         "chain": chain,
         "scores": scores,
         "files": [*files, *int8_rows(checkpoint, WEIGHTS / f"{name}-int8.onnx", given.sets_dir, scores)],

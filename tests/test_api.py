@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -279,3 +280,43 @@ def test_a_changed_model_file_is_loaded_again(tmp_path: Path) -> None:
     for name in ("rlfn-xs-x2", "rlfn-xs-x3"):
         path.write_bytes(catalog.get_model(name).file(catalog.GRAPH).read())
         assert rlfn.upscale(RGB, model=path).shape[0] == 17 * catalog.get_model(name).scale
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"quality": "90"}, r"There is no quality '90'\. Allowed: 1 to 100"),
+        ({"max_pixels": "5"}, r"max_pixels was given as '5'\. Allowed: a whole number above 0, or None"),
+        ({"max_pixels": float("nan")}, r"max_pixels was given as nan"),
+        ({"format": 5}, r"format was given as 5\. Allowed: a name such as 'png'"),
+        ({"engine": None}, r"engine was given as None\. Allowed: auto, "),
+        ({"engine": 5}, r"engine was given as 5\. Allowed: auto, "),
+        ({"restore": np.array([1, 2])}, r"restore was given as array"),
+        ({"scale": 10**400}, r"A scale of 1000.* was asked for\. Allowed: a number above 0"),
+        ({"tile": np.float32(1)}, r"A tile of "),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(options: dict[str, object], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        rlfn.upscale(np.zeros((20, 20), np.uint8), **options)  # type: ignore[call-overload]
+
+
+def test_a_name_with_a_zero_byte_and_a_closed_file_are_refused() -> None:
+    with pytest.raises(OutputError, match="holds a zero byte"):
+        rlfn.upscale(np.zeros((20, 20), np.uint8), output="a\0b.png")
+    closed = io.BytesIO(b"")
+    closed.close()
+    with pytest.raises(OptionError, match=r"cannot be read: .*closed file.* Give one that is open"):
+        rlfn.upscale(closed)
+
+
+def test_subclasses_of_arrays_and_whole_numbers_are_taken_as_such() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 24), np.uint8)
+    plain = rlfn.upscale(image, 2, model="rlfn-xs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        matrix = np.matrix(image)
+    assert type(rlfn.upscale(matrix, 2, model="rlfn-xs")) is np.ndarray
+    np.testing.assert_array_equal(rlfn.upscale(matrix, 2, model="rlfn-xs"), plain)
+    np.testing.assert_array_equal(rlfn.Upscaler("rlfn-xs-x2")(matrix), plain)
+    np.testing.assert_array_equal(rlfn.upscale(image, 2, model="rlfn-xs", tile=np.int64(128)), plain)

@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack, overload
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path
-from rlfn.errors import OptionError, PictureWarning, as_argument, setting, worded
+from rlfn.errors import OptionError, OutputError, PictureWarning, as_argument, setting, worded
 from rlfn.images.files import (
     DEFAULT_MAX_PIXELS,
     FORMATS,
@@ -207,6 +208,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
     """
     output, format = options.get("output"), options.get("format")
     check_quality(options.get("quality"))
+    _check_limit(options.get("max_pixels"))
     enlarger = Enlarger(
         EnlargeOptions(
             Wanted(options.get("scale"), options.get("width"), options.get("height")),
@@ -269,6 +271,14 @@ def _handed_back(picture: Any, output: Any, target: Any) -> Any:
     return target
 
 
+def _check_limit(pixels: Any) -> None:
+    """Refuse what is no limit of pixels."""
+    if pixels is not None and not (isinstance(pixels, Integral) and int(pixels) > 0):
+        raise OptionError(
+            f"{setting('max_pixels')} was given as {pixels!r}. Allowed: a whole number above 0, or None for no limit."
+        )
+
+
 def _check_given(picture: Any) -> None:
     """Refuse what is no kind of picture."""
     if isinstance(picture, io.TextIOBase):
@@ -281,6 +291,8 @@ def _check_given(picture: Any) -> None:
 def _check_output(picture: Any, output: Any, format: str | None) -> None:
     """Refuse an output that cannot be written or would replace the input, before the work."""
     if format is not None:
+        if not isinstance(format, str):
+            raise OptionError(f"{setting('format')} was given as {format!r}. Allowed: a name such as 'png', or None.")
         format_for(format)
     if output is None:
         if isinstance(picture, str | os.PathLike):
@@ -296,6 +308,8 @@ def _check_output(picture: Any, output: Any, format: str | None) -> None:
             )
         return
     path = Path(output)
+    if "\0" in str(path):
+        raise OutputError(f"{str(path)!r} cannot be a file's name: it holds a zero byte.")
     if format is None:
         format_for(path)
     if isinstance(picture, str | os.PathLike):
@@ -317,12 +331,15 @@ def _format(loaded: Picture, output: Any, format: str | None) -> str:
 def _load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:
     """Return pixels and metadata; ``upright``: a Pillow picture is turned as a file is to hold it."""
     if isinstance(picture, np.ndarray):
-        return Picture(picture)
+        return Picture(np.asarray(picture))  # a subclass, such as a matrix, may mean other things by shape and product
     if is_pillow(picture):
         return from_pillow(picture, upright=upright)
     if not hasattr(picture, "read"):
         return read_picture(picture, max_pixels=max_pixels)
-    data = picture.read()
+    try:
+        data = picture.read()
+    except ValueError as error:
+        raise OptionError(f"The file object cannot be read: {error}. Give one that is open.") from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise OptionError(
             f"The file object gave {type(data).__name__}, not bytes. Open the file in binary mode ('rb')."

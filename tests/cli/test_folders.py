@@ -128,6 +128,31 @@ def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
+def test_watch_makes_what_arrived_during_a_clash_of_names_once_it_is_over(tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    make(tmp_path / "in" / "a.png")
+    options = ["upscale", "in", "--watch", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
+    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("in/a.png -> ")
+        assert process.stderr.readline() == "Watching in. Ctrl-C ends it.\n"
+        make(tmp_path / "in" / "a.jpg")
+        make(tmp_path / "in" / "b.png")
+        assert "would be written to one file" in process.stderr.readline()
+        (tmp_path / "in" / "a.jpg").unlink()
+        make(tmp_path / "in" / "c.png")
+        made = sorted(process.stdout.readline().split(" ")[0] for _ in range(2))
+        assert made == ["in/b.png", "in/c.png"]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+
+
+@pytest.mark.skipif(not POSIX, reason="signals work otherwise")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_storm_of_signals_leaves_no_traceback_and_nothing_partial(tmp_path: Path, number: int) -> None:
     for one in range(40):

@@ -51,7 +51,7 @@ def test_reset_changes_orientation_and_sizes_and_nothing_else(endian: str, prefi
 @pytest.mark.parametrize("endian", ["<", ">"])
 def test_resolution_is_read_in_both_units(endian: str) -> None:
     assert exif.resolution(block(endian)) == pytest.approx((11.8, 11.8))
-    assert exif.resolution(exif.from_resolution((11.811, 5.9055))) == pytest.approx((11.811, 5.9055), rel=1e-4)
+    assert exif.resolution(exif.with_resolution(None, (11.811, 5.9055))) == pytest.approx((11.811, 5.9055), rel=1e-4)
     assert exif.resolution(b"II*\0\xff\xff\xff\xff") is None
 
 

@@ -294,9 +294,22 @@ def test_the_widest_exif_and_xmp_fit_a_jpeg() -> None:
     assert len(back.metadata.xmp or b"") == 65_504
 
 
-def test_maker_notes_keep_their_place_in_jpeg_png_and_webp() -> None:
+@pytest.mark.parametrize("format", ["webp", "avif", "jxl"])
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_a_resolution_goes_into_exif_that_states_none(format: str, big_endian: bool) -> None:
+    exif = Image.Exif()
+    exif.endian = ">" if big_endian else "<"
+    exif[0x010F], exif[0x0128] = "Maker", 1
+    exif[0x011A] = exif[0x011B] = 72.0  # no unit
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    back = read_picture(encoded(Picture(pixels("rgb"), Metadata(exif=block, resolution=DPI_300)), format)).metadata
+    assert back.resolution == pytest.approx(DPI_300, rel=1e-3)
+    assert b"Maker" in (back.exif or b"")
+
+
+def test_maker_notes_keep_their_place() -> None:
     exif = exif_block()
-    for format in ("jpg", "png", "webp"):
+    for format in ("jpg", "png", "webp", "avif"):
         data = encoded(Picture(pixels("rgb"), Metadata(exif=exif)), format)
-        at = data.find(b"notes of the maker") - data.find(exif[:8])
+        at = data.find(b"notes of the maker") - data.rfind(exif[:8])
         assert at == exif.find(b"notes of the maker")

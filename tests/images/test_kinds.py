@@ -248,6 +248,34 @@ def test_srgb_stays_stated(tmp_path: Path) -> None:
     assert "icc_profile" not in Image.open(io.BytesIO(encoded(read_picture(path), "tiff"))).info
 
 
+@pytest.mark.parametrize("codes", [(12, 13), (1, 13)])
+def test_code_points_of_a_png_go_before_its_profile(codes: tuple[int, int], tmp_path: Path) -> None:
+    other = StatedColour(gamma=100_000).profile() or b""
+    profile = b"iCCP", b"x\0\0" + zlib.compress(other)
+    picture = read_picture(with_chunks(tmp_path, "a.png", (b"cICP", bytes((*codes, 0, 1))), profile))
+    assert (picture.metadata.colour, picture.metadata.icc) == (StatedColour(codes), other)
+    again = read_picture(encoded(picture, "png")).metadata
+    assert (again.colour, again.icc) == (StatedColour(codes), other)
+    assert b"sRGB" not in encoded(picture, "png")
+    assert read_picture(encoded(picture, "tiff")).metadata.icc == StatedColour(codes).profile()
+
+
+def test_a_profile_stays_where_the_code_points_are_unknown(tmp_path: Path) -> None:
+    profile = b"iCCP", b"x\0\0" + zlib.compress(wide_gamut())
+    picture = read_picture(with_chunks(tmp_path, "a.png", (b"cICP", bytes((99, 13, 0, 1))), profile))
+    assert write_picture(picture, tmp_path / "b.webp") == (
+        "stated colours dropped: there is no profile for primaries 99",
+    )
+    assert read_picture(tmp_path / "b.webp").metadata.icc == wide_gamut()
+
+
+@pytest.mark.parametrize("codes", [(9, 16), (1, 13)])
+def test_narrow_range_stays_narrow(codes: tuple[int, int], tmp_path: Path) -> None:
+    picture = read_picture(with_chunks(tmp_path, "a.png", (b"cICP", bytes((*codes, 0, 0)))))
+    assert b"cICP" + bytes((*codes, 0, 0)) in encoded(picture, "png")
+    assert "there is no profile for values of narrow range" in write_picture(picture, tmp_path / "b.webp")[0]
+
+
 def test_padding_behind_a_profile_is_harmless() -> None:
     picture = read_picture(jpeg(icc_profile=wide_gamut() + bytes(9)))
     assert (picture.metadata.icc, picture.warnings) == (wide_gamut(), ())

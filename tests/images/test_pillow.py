@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 import pyvips
 from PIL import Image
+from test_carried import with_chunks
 
 from rlfn.errors import OptionError
-from rlfn.images.files import read_picture
+from rlfn.images.files import Metadata, Picture, read_picture
+from rlfn.images.picture import Text
 from rlfn.images.pillow import from_pillow, to_pillow
+from rlfn.images.stated import StatedColour
 
 CMYK = pyvips.Image.profile_load("cmyk")
 
@@ -86,6 +90,55 @@ def test_metadata_comes_along(suffix: str, tmp_path: Path) -> None:
     stated = by_path.resolution if suffix != "tiff" else (by_path.resolution or ())[::-1]
     assert by_pillow.resolution == pytest.approx(stated, rel=1e-3)
     assert by_pillow.texts == by_path.texts
+
+
+GAMMA = b"gAMA", struct.pack(">I", 100_000)
+P3 = b"cICP", bytes((12, 13, 0, 1))
+
+
+@pytest.mark.parametrize("one", [GAMMA, P3])
+def test_stated_colours_become_a_profile(one: tuple[bytes, bytes], tmp_path: Path) -> None:
+    picture = read_picture(with_chunks(tmp_path, "a.png", one))
+    colour = picture.metadata.colour
+    assert colour is not None
+    assert to_pillow(picture).info["icc_profile"] == colour.profile()
+
+
+def test_stated_colours_of_a_pillow_picture_are_those_of_its_file(tmp_path: Path) -> None:
+    points = struct.pack(">8I", 31_270, 32_900, 64_000, 33_000, 21_000, 71_000, 15_000, 6_000)
+    for name, chunks in (("a.png", (GAMMA, (b"cHRM", points))), ("b.png", ((b"sRGB", b"\1"),))):
+        path = with_chunks(tmp_path, name, *chunks)
+        given = from_pillow(Image.open(path), upright=True)
+        assert given.metadata.colour == read_picture(path).metadata.colour is not None
+        profile = given.metadata.colour.profile()
+        assert to_pillow(given, Image.open(path)).info.get("icc_profile") == profile
+        assert (profile is None) == (name == "b.png")
+
+
+def test_texts_and_iptc_stand_where_pillow_reads_them(tmp_path: Path) -> None:
+    texts = (Text("Title", "a cat"), Text("Comment", "of mine"))
+    for format, wanted in (("png", {"Title": "a cat", "Comment": "of mine"}), ("jpg", {"comment": b"a cat\nof mine"})):
+        picture = Picture(np.asarray(noise()), Metadata(texts=texts, iptc=b"\x1c\x02\x19\0\3cat"), format)
+        image = to_pillow(picture)
+        assert {key: image.info.get(key) for key in wanted} == wanted
+        assert image.info["photoshop"] == {0x0404: picture.metadata.iptc}
+    path = with_chunks(tmp_path, "a.png", (b"tEXt", b"Title\0a cat"))
+    given = Image.open(path)
+    assert to_pillow(from_pillow(given, upright=False), given).info["Title"] == "a cat"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        (Metadata(geo=b"II*\0"), "GeoTIFF dropped"),
+        (Metadata(colour=StatedColour((9, 16))), "the colours are BT.2020 PQ"),
+        (Metadata(colour=StatedColour((99, 13))), "stated colours dropped: there is no profile for primaries 99"),
+    ],
+)
+def test_what_a_pillow_picture_cannot_say_is_told(metadata: Metadata, words: str) -> None:
+    warnings: list[str] = []
+    to_pillow(Picture(np.asarray(noise()), metadata), None, warnings)
+    assert words in "".join(warnings)
 
 
 @pytest.mark.parametrize(

@@ -113,12 +113,6 @@ class TestWithAFamilyForPhotographs:
         assert run(NOISY, scale=3, restore="off").model == f"{CLEAN}-x3"
         assert run(NOISY, width=100, restore=1).model == f"{PHOTO}-x4"
 
-    def test_int8_cannot_be_blended(self) -> None:
-        with pytest.raises(OptionError, match=r"cannot be blended in int8\. Give restore=off or restore=1"):
-            run(NOISY, restore=0.5, precision="int8")
-        enlarger = Enlarger(EnlargeOptions(model=CLEAN, precision="int8", **FAST))
-        assert enlarger.plan(SMOOTH).upscaler.model == f"{CLEAN}-x4"
-
     def test_the_family_itself_runs_as_it_is(self) -> None:
         for restore in ("auto", 1):
             made = run(SMOOTH, model=PHOTO, restore=restore)
@@ -165,3 +159,34 @@ class TestWithAFamilyForPhotographs:
         done = command("upscale", "a.png", "-m", CLEAN, "--restore", "2")
         assert done.status == 2
         assert "--restore was given as '2'" in done.err
+
+
+@pytest.mark.parametrize("model", [None, "rlfn-s", "rlfn-xs"])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_every_packaged_lineage_has_strengths_between_the_ends(model: str | None, scale: int) -> None:
+    enlarger = Enlarger(EnlargeOptions(Wanted(scale), model=model, restore=0.5, **FAST))
+    plan = enlarger.plan(SMOOTH)
+    assert (plan.restore.strength, plan.model) == (0.5, f"{model or 'rlfn-s'}-photo-x{scale} at 0.5")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_int8_goes_without_restoring_where_the_weights_for_photographs_have_no_such_file(precision: str) -> None:
+    enlarger = Enlarger(EnlargeOptions(Wanted(4), model="rlfn-xs", precision=precision, **FAST))
+    plan = enlarger.plan(SMOOTH, Traces(True, 60, True))
+    if precision == "fp32":
+        assert (plan.restore.strength, plan.model, plan.warnings) == (1.0, "rlfn-xs-photo-x4", ())
+        return
+    assert (plan.restore.strength, plan.model, plan.precision) == (0.0, "rlfn-xs-x4", "int8")
+    (told,) = plan.warnings
+    assert told == "not restored, though it shows JPEG of quality 60, colour halved: rlfn-xs-photo-x4 has no int8 file"
+    with pytest.raises(OptionError, match=r"A strength of 1 was asked for, but rlfn-xs-photo-x4 has no int8 file"):
+        Enlarger(EnlargeOptions(Wanted(4), model="rlfn-xs", precision="int8", restore=1, **FAST))
+
+
+def test_int8_cannot_be_blended() -> None:
+    with pytest.raises(OptionError, match=r"cannot be blended in int8\. Give restore=off or restore=1"):
+        run(NOISY, model="rlfn-s", scale=4, restore=0.5, precision="int8")
+    enlarger = Enlarger(EnlargeOptions(Wanted(4), model="rlfn-s", precision="int8", **FAST))
+    assert enlarger.plan(SMOOTH).upscaler.model == "rlfn-s-x4"
+    plan = enlarger.plan(SMOOTH, Traces(True, 92, True))
+    assert (plan.model, plan.restore.strength) == ("rlfn-s-photo-x4", 1.0)

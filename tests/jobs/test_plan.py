@@ -193,3 +193,46 @@ def test_links_out_of_the_output_folder_are_noted(here: Path) -> None:
     assert plan.elsewhere == [Path("out/sub")]
     Path("linked").symlink_to(here / "out/other")
     assert make_plan(["in"], "linked", Naming("x4", recursive=True)).elsewhere == []  # the output itself was asked for
+
+
+@pytest.mark.parametrize("output", [".", "photos", "{here}"])
+def test_a_folder_above_the_input_takes_the_outputs(here: Path, output: str) -> None:
+    touch("photos/raw/a.png", "photos/raw/deep/b.png")
+    target = output.format(here=here)
+    plan = make_plan(["photos/raw"], target, Naming("x4", recursive=True))
+    assert pairs(plan) == [
+        ("photos/raw/a.png", f"{Path(target)}/a.png".removeprefix("./")),
+        ("photos/raw/deep/b.png", f"{Path(target)}/deep/b.png".removeprefix("./")),
+    ]
+
+
+def test_a_sub_folder_that_can_be_listed_but_not_entered_stops_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch("d/a.png", "d/shut/b.png")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "shut")  # the superuser may enter any
+    plan = make_plan(["d"], None, Naming("x4", recursive=True))
+    assert [job.source for job in plan.jobs] == [Path("d/a.png")]
+    ((folder, sentence),) = plan.unreadable
+    assert folder == Path("d/shut")
+    assert "permission denied" in sentence
+
+
+def test_a_picture_that_is_named_twice_is_taken_once(here: Path) -> None:
+    touch("d/a.png", "d/b.png", "d/deep/c.png")
+    assert pairs(make_plan(["d", "d/a.png"], None, Naming("x4"))) == [
+        ("d/a.png", "d/a_x4.png"),
+        ("d/b.png", "d_x4/b.png"),
+    ]
+    plan = make_plan(["d/deep", "d"], "out", Naming("x4", recursive=True))
+    assert sorted(source for source, _ in pairs(plan)) == ["d/a.png", "d/b.png", "d/deep/c.png"]
+    assert pairs(make_plan(["d/deep", "d/deep/c.png"], None, Naming("x4"))) == [("d/deep/c.png", "d/deep/c_x4.png")]
+
+
+def test_a_clash_that_no_suffix_can_end_is_not_answered_with_suffixes(here: Path) -> None:
+    touch("a/x.png", "b/x.png", "a/y.png", "a/y.jpg")
+    for naming in (Naming("x4"), Naming("x4", keep_suffix=True)):
+        with pytest.raises(OutputError, match=r"name of its own\. Rename one, or run the command for each folder"):
+            make_plan(["a/x.png", "b/x.png"], "out", naming)
+    with pytest.raises(OutputError, match=r"keep_suffix keeps the inputs' suffixes"):
+        make_plan(["a/y.png", "a/y.jpg"], "out", Naming("x4"))

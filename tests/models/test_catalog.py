@@ -71,6 +71,9 @@ def test_unknown_names_are_answered_with_those_that_exist() -> None:
 def test_families_for_photographs_belong_to_families_and_blend_with_models_of_one_network() -> None:
     for clean, photo in catalog.photo_families().items():
         assert {clean, photo} <= set(catalog.families())
+        for model in catalog.models().values():
+            if model.family == photo:
+                assert model.clean == f"{clean}-x{model.scale}", "without it, no strength between 0 and 1 can be had"
     for model in catalog.models().values():
         if model.clean is not None:
             end = catalog.get_model(model.clean)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -147,6 +148,19 @@ def test_the_same_idempotency_key_is_the_same_job(serving: Any, workshop: Any) -
     workshop.gate.set()
     until(lambda: client.get(first.headers["location"]).json()["status"] == "done")
     assert workshop.done == 1
+
+
+def test_a_job_joins_work_that_somebody_waits_for_and_outlives_it(listening: Any, workshop: Any) -> None:
+    address, headers = listening(cache=0), {"Idempotency-Key": "once"}
+    workshop.gate.clear()
+    with ThreadPoolExecutor() as pool:
+        waited = pool.submit(httpx.post, f"{address}/v1/upscale", content=picture_bytes(), headers=headers, timeout=60)
+        until(lambda: httpx.get(f"{address}/healthz").json()["running"] == 1)
+        place = httpx.post(f"{address}/v1/jobs", content=picture_bytes(), headers=headers).headers["location"]
+        workshop.gate.set()
+        assert waited.result().status_code == 200
+    assert httpx.get(f"{address}{place}").json()["status"] == "done"
+    assert httpx.get(f"{address}{place}/result").content == waited.result().content
 
 
 def test_a_client_that_leaves_ends_its_work(listening: Any, workshop: Any) -> None:

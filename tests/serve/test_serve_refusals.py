@@ -117,6 +117,8 @@ def test_addresses_and_methods_that_there_are_not(serving: Any) -> None:
     refused(client.get("/page/../settings.py"), 404, "not_found")
     refused(client.get("/page/%2e%2e/settings.py"), 404, "not_found")
     assert "Allowed: POST" in refused(client.get("/v1/upscale"), 405, "method")
+    told = refused(client.put("/v1/jobs/some"), 405, "method")
+    assert all(method in told for method in ("GET", "HEAD", "DELETE"))
     refused(client.get("/v1/jobs/unknown"), 404, "not_found")
 
 

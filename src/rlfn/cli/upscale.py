@@ -228,15 +228,16 @@ def _watch(batch: MixedBatch, inputs: Sequence[str], output: str | None, naming:
         raise OptionError(f"{setting('watch')} goes with one folder. Name the folder alone.")
     with suppress(PictureError):  # there may be none yet; an output that does not fit is said at once
         make_plan(inputs, output, naming)
-    ended_well = True
+    ended_well, waiting = True, set[Path]()
     warn(f"Watching {inputs[0]}. Ctrl-C ends it.")
     for arrived in arrivals(Path(inputs[0]), recursive=naming.recursive):
+        waiting.update(arrived)
         try:
             plan = make_plan(inputs, output, naming)
         except RlfnError as error:
             warn(f"rlfn: {explain(error)}")
             ended_well = False
             continue
-        new = set(arrived)
-        ended_well = _run(batch, Plan([job for job in plan.jobs if job.source in new]), shown) and ended_well
+        ended_well = _run(batch, Plan([job for job in plan.jobs if job.source in waiting]), shown) and ended_well
+        waiting.clear()
     return ended_well

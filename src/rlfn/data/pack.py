@@ -85,6 +85,7 @@ class Pack(PictureStore):
         path: the pack's folder.
         scales: the reductions that the pack has low-resolution pictures for, ascending.
         names: the pictures' names, sorted.
+        stamps: size in bytes and time of change (ns) of each picture's files when they were packed.
         settings: what the pack was made with.
     """
 
@@ -94,6 +95,7 @@ class Pack(PictureStore):
         self.path = path
         self.scales = scales
         self.names = tuple(entry.name for entry in entries)
+        self.stamps = tuple(entry.stamp for entry in entries)
         self.settings = settings
         self._entries = entries
         self._layers = {scale: _map(path / layer_file(scale)) for scale in (1, *scales)}

@@ -111,6 +111,12 @@ def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any]) -> Pa
     pack = Pack.open(out)
     if pack.settings != settings or pack.names != tuple(job.name for job in jobs):
         raise DataError(f"{out} already holds a pack, of other pictures or settings. Choose another -o or delete it.")
+    changed = [job.name for job, stamp in zip(jobs, pack.stamps, strict=True) if job.stamp() != stamp]
+    if changed:
+        raise DataError(
+            f"{out} already holds a pack of these pictures as they were; changed since: {shorten(changed)}. "
+            "Choose another -o or delete it."
+        )
     return pack
 
 

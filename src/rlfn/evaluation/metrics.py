@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError
 from rlfn.images.color import luminance, to_rgb
 
-_SSIM_WINDOW = 11
+SSIM_WINDOW = 11
 _SSIM_SIGMA = 1.5
 _K1, _K2 = 0.01, 0.03
 _BLOCK = 16
@@ -67,15 +67,15 @@ def ssim(image: NDArray[Any], reference: NDArray[Any], data_range: float = 255.0
         OptionError: the shapes differ, are not (H, W), or are smaller than the window.
     """
     _same_shape(image, reference)
-    if image.ndim != 2 or min(image.shape) < _SSIM_WINDOW:
+    if image.ndim != 2 or min(image.shape) < SSIM_WINDOW:
         raise OptionError(
             f"SSIM was asked for an array of shape {image.shape}. "
-            f"It needs one channel of at least {_SSIM_WINDOW} px a side."
+            f"It needs one channel of at least {SSIM_WINDOW} px a side."
         )
-    rows, columns = (side - _SSIM_WINDOW + 1 for side in image.shape)
+    rows, columns = (side - SSIM_WINDOW + 1 for side in image.shape)
     total = 0.0
     for start in range(0, rows, _BLOCK):
-        stop = min(start + _BLOCK, rows) + _SSIM_WINDOW - 1
+        stop = min(start + _BLOCK, rows) + SSIM_WINDOW - 1
         total += _ssim_sum(image[start:stop], reference[start:stop], data_range)
     return float(total / (rows * columns))
 
@@ -106,10 +106,10 @@ def _inside(image: NDArray[Any], reference: NDArray[Any], border: int) -> tuple[
     """Return the area that is measured, after checking that there is one."""
     if image.shape[:2] != reference.shape[:2]:
         raise _different(image.shape, reference.shape)
-    if border < 0 or min(image.shape[:2]) - 2 * border < _SSIM_WINDOW:
+    if border < 0 or min(image.shape[:2]) - 2 * border < SSIM_WINDOW:
         raise OptionError(
             f"A border of {border} px leaves too little of a picture of {image.shape[1]}x{image.shape[0]}. "
-            f"At least {_SSIM_WINDOW} px a side must remain."
+            f"At least {SSIM_WINDOW} px a side must remain."
         )
     return np.s_[border : image.shape[0] - border, border : image.shape[1] - border]
 
@@ -121,9 +121,9 @@ def _ssim_sum(image: NDArray[Any], reference: NDArray[Any], data_range: float) -
     several times as fast as sums of shifted pictures.
     """
     height, width = image.shape
-    columns = width - _SSIM_WINDOW + 1
+    columns = width - SSIM_WINDOW + 1
     blocks = math.ceil(columns / _BLOCK)
-    maps = np.zeros((4, height, blocks * _BLOCK + _SSIM_WINDOW - 1))
+    maps = np.zeros((4, height, blocks * _BLOCK + SSIM_WINDOW - 1))
     x, y = maps[0, :, :width], maps[1, :, :width]
     x[...], y[...] = image, reference
     # the two variances are only ever added, so four filtered maps are enough
@@ -131,10 +131,10 @@ def _ssim_sum(image: NDArray[Any], reference: NDArray[Any], data_range: float) -
     maps[3, :, :width] = x * x + y * y
     plane, row, sample = maps.strides
     views = np.lib.stride_tricks.as_strided(
-        maps, (4, blocks, height, _BLOCK + _SSIM_WINDOW - 1), (plane, _BLOCK * sample, row, sample), writeable=False
+        maps, (4, blocks, height, _BLOCK + SSIM_WINDOW - 1), (plane, _BLOCK * sample, row, sample), writeable=False
     )
     window = _window_matrix()
-    rows = height - _SSIM_WINDOW + 1
+    rows = height - SSIM_WINDOW + 1
     mean_x, mean_y, cross, squares = window[:rows, :height] @ (views @ window.T)
     product = mean_x * mean_y
     both = mean_x * mean_x + mean_y * mean_y
@@ -146,12 +146,12 @@ def _ssim_sum(image: NDArray[Any], reference: NDArray[Any], data_range: float) -
 @lru_cache(maxsize=1)
 def _window_matrix() -> NDArray[np.float64]:
     """Return the matrix (16, 26) that makes 16 filtered samples from 26."""
-    x = np.arange(_SSIM_WINDOW) - (_SSIM_WINDOW - 1) / 2.0
+    x = np.arange(SSIM_WINDOW) - (SSIM_WINDOW - 1) / 2.0
     window = np.exp(-(x * x) / (2.0 * _SSIM_SIGMA**2))
     window /= window.sum()
-    matrix = np.zeros((_BLOCK, _BLOCK + _SSIM_WINDOW - 1))
+    matrix = np.zeros((_BLOCK, _BLOCK + SSIM_WINDOW - 1))
     for place in range(_BLOCK):
-        matrix[place, place : place + _SSIM_WINDOW] = window
+        matrix[place, place : place + SSIM_WINDOW] = window
     return matrix
 
 

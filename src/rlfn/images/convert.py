@@ -18,6 +18,11 @@ def lab_of(image: Any) -> Any:
     return lightness.bandjoin([a, b]).copy(interpretation="lab")
 
 
+def icc_lab_of(image: Any) -> Any:
+    """Read 8-bit Lab as ICC profiles code it, which differs from TIFF's own in the signs."""
+    return (image[0] * (100 / 255)).bandjoin([image[1] - 128.0, image[2] - 128.0]).copy(interpretation="lab")
+
+
 def as_srgb(image: Any, bits: int, warnings: list[str]) -> Any:
     """Convert CMYK and Lab; a profile that came with the file is used and does not stay."""
     depth = 16 if bits > 8 else 8

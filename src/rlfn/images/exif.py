@@ -225,11 +225,23 @@ def stated_resolution(entries: Iterable[Entry]) -> tuple[float, float] | None:
     return result if min(result) > 0 else None
 
 
-def from_resolution(per_millimetre: tuple[float, float]) -> bytes:
-    """Make a block that states nothing but a resolution."""
+def with_resolution(exif: bytes | None, per_millimetre: tuple[float, float]) -> bytes:
+    """Return the block with a resolution where it states none; a new one for ``None``.
+
+    Raises:
+        DamagedExif: the block cannot be followed.
+    """
+    if exif is not None and resolution(exif) is not None:
+        return exif
     across, down = (struct.pack("<II", min(round(value * 25_400), 2**32 - 1), 1000) for value in per_millimetre)
     entries = (Entry(_XRES, RATIONAL, across), Entry(_YRES, RATIONAL, down), Entry(_RES_UNIT, SHORT, b"\2\0"))
-    return HEADER + built(entries, "<", 8)
+    if exif is None:
+        return HEADER + built(entries, "<", 8)
+    data = bytearray(exif)
+    order = _classic(data)
+    start = _appended(data, order, order.first(data), *entries)
+    struct.pack_into(order.order + "I", data, 4, start)
+    return bytes(data)
 
 
 def with_comment(exif: bytes | None, text: str) -> bytes | None:
@@ -263,13 +275,14 @@ def _utf16(order: Layout) -> str:
     return "utf-16-le" if order.order == "<" else "utf-16-be"
 
 
-def _appended(data: bytearray, order: Layout, table: int | None, entry: Entry) -> int:
-    """Write a table anew at the end of ``data``, with one more entry; return where."""
+def _appended(data: bytearray, order: Layout, table: int | None, *entries: Entry) -> int:
+    """Write a table anew at the end of ``data``, with more entries; return where."""
     data += b"\0" * (len(data) % 2)
     records = order.records(data, table) if table is not None else []
-    stored = [(r.tag, bytes(data[r.at : r.at + 12])) for r in records if r.tag != entry.tag]
+    new = {entry.tag for entry in entries}
+    stored = [(r.tag, bytes(data[r.at : r.at + 12])) for r in records if r.tag not in new]
     at = len(data)
-    data += built((entry,), order.order, at, stored)
+    data += built(entries, order.order, at, stored)
     return at
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 from pathlib import PurePath
 
 from rlfn.errors import OptionError, OutputError, PictureError, listing, unknown
@@ -109,8 +110,8 @@ def check_quality(quality: int | None) -> None:
     Raises:
         OptionError: it is outside.
     """
-    if quality is not None and not 1 <= quality <= 100:
-        raise OptionError(f"There is no quality {quality}. Allowed: 1 to 100.")
+    if quality is not None and not (isinstance(quality, Integral) and 1 <= int(quality) <= 100):
+        raise OptionError(f"There is no quality {quality!r}. Allowed: 1 to 100.")
 
 
 def sniff(head: bytes, what: str) -> Codec:

@@ -38,8 +38,9 @@ class Metadata:
     ``icc`` is the profile that the pixels are meant in (``None``: sRGB, or a plain gray); ``exif`` an EXIF block from
     its ``II*``/``MM*`` header on; ``xmp`` an XMP packet; ``resolution`` horizontal and vertical pixels per millimetre
     (300 dpi is 11.81), ``None`` when the file states none; ``iptc`` IPTC-IIM records; ``texts`` free texts; ``colour``
-    what is said of the colours without a profile; ``geo`` a block with GeoTIFF's tags; ``size`` the (width, height)
-    of the picture that all this was made for, by which positions and sizes in it are scaled.
+    what is said of the colours without a profile, which goes before ``icc`` where a PNG file has both; ``geo`` a block
+    with GeoTIFF's tags; ``size`` the (width, height) of the picture that all this was made for, by which positions and
+    sizes in it are scaled.
     """
 
     icc: bytes | None = None

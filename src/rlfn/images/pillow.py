@@ -16,13 +16,14 @@ from rlfn.images.exif import PREFIX as EXIF_PREFIX
 from rlfn.images.exif import orientation as exif_orientation
 from rlfn.images.ifd import built
 from rlfn.images.picture import Metadata, Picture, Text, Unreadable
+from rlfn.images.stated import StatedColour
 from rlfn.images.upright import upright as turned
 from rlfn.images.upright import upright_metadata
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_CARRIED = ("exif", "dpi", "xmp")
+_CARRIED = ("exif", "dpi", "xmp", "comment", "photoshop")
 _CONVERTED = ("CMYK", "LAB")
 _NO_TEXTS = ("XML:com.adobe.xmp", "Raw profile type ")
 _IPTC = 0x0404
@@ -89,12 +90,32 @@ def _metadata(given: Any) -> Metadata:
         resolution=(float(dots[0]) / 25.4, float(dots[1]) / 25.4) if dots and min(dots) > 0 else None,
         iptc=resources.get(_IPTC) if isinstance(resources, dict) else None,
         texts=tuple(texts),
+        colour=None if info.get("icc_profile") else _colour(info),
         size=given.size,
     )
 
 
-def to_pillow(result: Picture, source: Any = None) -> Image:
+def _colour(info: dict[str, Any]) -> StatedColour | None:
+    """Return what a PNG file says of its colours; Pillow knows no cICP chunk."""
+    gamma, points, intent = (info.get(key) for key in ("gamma", "chromaticity", "srgb"))
+    if gamma is None and points is None and intent is None:
+        return None
+    return StatedColour(
+        intent=intent,
+        gamma=None if gamma is None else round(gamma * 100_000),
+        chromaticities=None if points is None else tuple(round(value * 100_000) for value in points),
+    )
+
+
+def to_pillow(result: Picture, source: Any = None, warnings: list[str] | None = None) -> Image:
     """Return a picture as Pillow's: gray with alpha where it is, with the metadata of ``source`` or its own.
+
+    What is said of the colours becomes a profile; texts and IPTC stand where Pillow's own readers put them.
+
+    Args:
+        result: the picture.
+        source: the Pillow picture that it was made of.
+        warnings: gets what is lost.
 
     Raises:
         OptionError: 16-bit colour, which Pillow has not.
@@ -104,20 +125,46 @@ def to_pillow(result: Picture, source: Any = None) -> Image:
     made: Image = require_pillow().fromarray(result.pixels)
     if result.gray and made.mode == "RGBA":
         made = made.convert("LA")
-    if source is not None:
-        made.info.update({key: source.info[key] for key in _CARRIED if key in source.info})
-        if result.metadata.icc is not None:
-            made.info["icc_profile"] = result.metadata.icc
-        return made
     metadata = result.metadata
-    found = {
-        "icc_profile": metadata.icc,
-        "exif": metadata.exif and EXIF_PREFIX + metadata.exif,
-        "xmp": metadata.xmp,
-        "dpi": metadata.resolution and tuple(side * 25.4 for side in metadata.resolution),
-    }
-    made.info.update({key: value for key, value in found.items() if value})
+    icc = _profile(result, [] if warnings is None else warnings)
+    if source is not None:
+        keys = (*_CARRIED, *getattr(source, "text", ()))
+        found = {key: source.info[key] for key in keys if key in source.info}
+    else:
+        found = {
+            **_texts(result),
+            "exif": metadata.exif and EXIF_PREFIX + metadata.exif,
+            "xmp": metadata.xmp,
+            "dpi": metadata.resolution and tuple(side * 25.4 for side in metadata.resolution),
+            "photoshop": metadata.iptc and {_IPTC: metadata.iptc},
+        }
+        if metadata.geo is not None and warnings is not None:
+            warnings.append("GeoTIFF dropped: a Pillow picture has no place for it")
+    made.info.update({key: value for key, value in {**found, "icc_profile": icc}.items() if value})
     return made
+
+
+def _profile(result: Picture, warnings: list[str]) -> bytes | None:
+    """Return the profile of a picture, or one that says what is stated of its colours."""
+    icc, colour = result.metadata.icc, result.metadata.colour
+    if colour is None:
+        return icc
+    try:
+        made = colour.profile(result.gray)
+    except ValueError as error:
+        warnings.append(f"stated colours dropped: there is no profile for {error}")
+        return icc
+    if colour.hdr:
+        warnings.append(f"the colours are {colour.name}: not every program heeds the profile that says so")
+    return made
+
+
+def _texts(result: Picture) -> dict[str, Any]:
+    """Return the texts as Pillow's readers of PNG, and of JPEG and GIF, put them into ``info``."""
+    texts = result.metadata.texts
+    if result.format == "png":
+        return {text.keyword: text.text for text in texts}
+    return {"comment": "\n".join(text.text for text in texts).encode()} if texts else {}
 
 
 def check_pillow_can(picture: Picture) -> None:

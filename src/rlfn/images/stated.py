@@ -44,12 +44,14 @@ class StatedColour:
 
     ``codes`` are primaries and transfer function as in H.273, (1, 13) for sRGB; ``intent`` is the rendering intent of
     PNG's sRGB chunk; ``gamma`` and ``chromaticities`` (x and y of white, red, green, blue) are PNG's, times 100,000.
+    ``full`` says that black and white are the ends of the range, and not 16 and 235 of 255 as in videos.
     """
 
     codes: tuple[int, int] | None = None
     intent: int | None = None
     gamma: int | None = None
     chromaticities: tuple[int, ...] | None = None
+    full: bool = True
 
     @property
     def hdr(self) -> bool:
@@ -70,6 +72,8 @@ class StatedColour:
         Raises:
             ValueError: there is no such profile.
         """
+        if not self.full:
+            raise ValueError("values of narrow range")
         curve = self._curve()
         points = self._points()
         if points is None and curve is None:

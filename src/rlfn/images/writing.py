@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -107,11 +108,12 @@ def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
         warnings.append(f"gray colour profile dropped: {row.title} {reason}")
         icc = None
     colour = metadata.colour
-    if colour is not None and icc is None and fate(row, "hdr" if colour.hdr else "colour") == "converted":
-        icc = _made_profile(colour, gray and row.gray, row, warnings)
+    if colour is not None and fate(row, "hdr" if colour.hdr else "colour") == "converted":
+        icc = _made_profile(colour, gray and row.gray, row, icc, warnings)
         colour = None
-    if exif is None and metadata.resolution is not None and fate(row, "resolution") == "converted":
-        exif = exif_block.from_resolution(metadata.resolution)
+    if metadata.resolution is not None and fate(row, "resolution") == "converted":
+        with contextlib.suppress(exif_block.DamagedExif):
+            exif = exif_block.with_resolution(exif, metadata.resolution)
     if exif is not None and row.exif_max is not None and len(exif) > row.exif_max:
         warnings.append(f"EXIF of {len(exif):,} bytes dropped: {row.title} holds {row.exif_max:,}")
         exif = None
@@ -146,13 +148,13 @@ def _without(metadata: Metadata, row: Codec, warnings: list[str]) -> Metadata:
     return metadata
 
 
-def _made_profile(colour: StatedColour, gray: bool, row: Codec, warnings: list[str]) -> bytes | None:
-    """Return a profile that says what was stated."""
+def _made_profile(colour: StatedColour, gray: bool, row: Codec, own: bytes | None, warnings: list[str]) -> bytes | None:
+    """Return a profile that says what was stated; the picture's own where there is no such profile."""
     try:
         icc = colour.profile(gray)
     except ValueError as error:
         warnings.append(f"stated colours dropped: there is no profile for {error}")
-        return None
+        return own
     if colour.hdr:
         warnings.append(
             f"the colours are {colour.name}: {row.title} says so in a profile that not every viewer heeds; PNG says it "

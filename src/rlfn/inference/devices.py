@@ -29,6 +29,10 @@ def check_device(device: str, engine: str | Engine = AUTO, precision: str = AUTO
     """
     if not isinstance(device, str) or not (device in (CPU, GPU) or _NUMBERED.fullmatch(device)):
         raise unknown("device", device, (CPU, GPU, f"{GPU}:0", f"{GPU}:1"))
+    if not isinstance(engine, str) and not hasattr(engine, "traits"):
+        raise OptionError(
+            f"{setting('engine')} was given as {engine!r}. Allowed: {listing([AUTO, *ENGINES])}, or a loaded engine."
+        )
     if device == CPU:
         return
     asked = f"{setting('device', device)} was asked for"

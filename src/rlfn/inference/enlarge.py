@@ -125,8 +125,8 @@ class EnlargePlan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What falls short whatever the image, a sentence each."""
-        return (self.upscaler.told,) if self.upscaler.told else ()
+        """What falls short, a sentence each."""
+        return tuple(told for told in (self.upscaler.told, self.restore.missed) if told)
 
 
 class UpscalerPool:
@@ -231,6 +231,7 @@ class Enlarger:
             PictureError: the free memory cannot hold the result.
         """
         check_image(image)
+        image = np.asarray(image)
         height, width = image.shape[:2]
         plan = plan or self.plan(image, traces)
         upscaler = plan.upscaler

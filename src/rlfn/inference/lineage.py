@@ -10,7 +10,7 @@ from rlfn.models.blend import Blend
 from rlfn.models.catalog import Model
 from rlfn.models.reference import Reference
 
-_PHOTO = "-photo"
+PHOTO = "-photo"
 """How names of families for photographs end."""
 
 
@@ -23,13 +23,14 @@ def photo_model(clean: Model, factor: float) -> Model | None:
 
 def is_photo(model: Model) -> bool:
     """Tell whether a model is for photographs itself: of a lineage, or of a family that exists for them alone."""
-    return model.family.endswith(_PHOTO)
+    return model.family.endswith(PHOTO)
 
 
 def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tuple[str | Blend, Choice]:
     """Return the weights for a strength that a picture called for, and the strength that they have.
 
-    Where weights cannot be blended, in int8 or because they have no clean end, it is the nearer of 0 and 1.
+    Where weights cannot be blended, in int8 or because they have no clean end, it is the nearer of 0 and 1. Where those
+    for photographs have no int8 file, int8 does not restore.
 
     Args:
         clean: the model for clean pictures.
@@ -40,6 +41,9 @@ def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tu
     photo = photo_model(clean, factor)
     if photo is None:
         return clean.name, Choice(0.0, f"no weights for photographs of {clean.family} reach x{factor:g}")
+    if choice.strength > 0.0 and not _computes(photo, precision):
+        why = f"{photo.name} has no int8 file"
+        return clean.name, Choice(0.0, why, f"not restored, though it shows {choice.reason}: {why}")
     if 0.0 < choice.strength < 1.0 and not _blends(photo, precision):
         choice = Choice(float(choice.strength >= 0.5), choice.reason)
     if choice.strength == 0.0:
@@ -66,12 +70,21 @@ def check_strength(clean: Model | None, factor: float, strength: float, precisio
             f"A strength of {strength:g} was asked for, but there are no weights for photographs of {what}. "
             f"Families that have them: {have}. {setting('restore', 'off')} goes with every model."
         )
+    if not _computes(photo, precision):
+        raise OptionError(
+            f"A strength of {strength:g} was asked for, but {photo.name} has no int8 file. "
+            f"Give {setting('restore', 'off')}, or {setting('precision', 'fp32')}."
+        )
     if strength < 1.0 and not _blends(photo, precision):
         raise OptionError(
             f"A strength of {strength:g} was asked for, but the weights of {photo.name} cannot be blended"
             f"{' in int8' if precision == 'int8' else ''}. Give {setting('restore', 'off')} or {setting('restore', 1)}"
             f"{', or ' + setting('precision', 'fp32') if precision == 'int8' else ''}."
         )
+
+
+def _computes(photo: Model, precision: str) -> bool:
+    return precision != "int8" or precision in photo.precisions
 
 
 def _blends(photo: Model, precision: str) -> bool:

@@ -60,10 +60,14 @@ class Signs:
 
 @dataclass(frozen=True)
 class Choice:
-    """A strength from 0 to 1, and why, in a few words."""
+    """A strength from 0 to 1, and why, in a few words.
+
+    ``missed`` is empty, or a sentence on why a picture does not get the strength that it calls for.
+    """
 
     strength: float
     reason: str
+    missed: str = ""
 
 
 UNASKED = Choice(0.0, "")
@@ -76,10 +80,10 @@ def check_restore(value: float | str) -> float | str:
     Raises:
         OptionError: it is neither ``"auto"``, ``"off"`` nor a number from 0 to 1.
     """
-    if value == AUTO:
-        return AUTO
+    if isinstance(value, str) and value in (AUTO, OFF):
+        return AUTO if value == AUTO else 0.0
     try:
-        strength = 0.0 if value == OFF else float(value)
+        strength = float(value)
     except (TypeError, ValueError):
         strength = -1.0
     if not 0.0 <= strength <= 1.0:

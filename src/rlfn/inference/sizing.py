@@ -33,7 +33,7 @@ class Wanted:
                 "Both a scale and a width or height were given. "
                 f"Give either {setting('scale')}, or {setting('width')} and {setting('height')}."
             )
-        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale < math.inf):
+        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale < 1e9):
             raise OptionError(f"A scale of {self.scale!r} was asked for. Allowed: a number above 0, such as 2 or 2.5.")
         for name, side in (("width", self.width), ("height", self.height)):
             if side is not None and not (isinstance(side, Integral) and side >= 1):

@@ -66,7 +66,7 @@ class LocalFiles:
 
     def pixels(self, job: Job) -> int | None:
         """See :class:`JobFiles`."""
-        if job.source is None or not job.source.is_file():
+        if job.source is None or not os.path.isfile(job.source):
             return None  # a pipe can be read only once
         try:
             width, height = picture_size(job.source)

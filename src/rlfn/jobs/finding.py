@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterable
@@ -76,10 +77,14 @@ def folder_content(folder: Path, *, recursive: bool, videos: bool = False) -> Fo
 
     for home, below, names in os.walk(folder, onerror=note):
         below[:] = [name for name in below if recursive and not name.startswith(".")]
+        if names and not os.access(home, os.X_OK):
+            note(PermissionError(errno.EACCES, os.strerror(errno.EACCES), home))
+            below.clear()
+            continue
         for name in names:
             path = Path(home, name)
             known = path.suffix.lower() in READABLE_SUFFIXES or (videos and _is_video(path))
-            if name.startswith(".") or not (known or looks_like_picture(path)) or not path.is_file():
+            if name.startswith(".") or not (known or looks_like_picture(path)) or not os.path.isfile(path):
                 continue
             (found.pictures if known else found.others).append(path)
     found.pictures.sort()

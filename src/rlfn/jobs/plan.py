@@ -124,7 +124,7 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
         _check_folder_name(output)
         _name_outputs(plan, files, folders, output, naming)
     _drop_outputs(plan)
-    _check_conflicts(plan)
+    _check_conflicts(plan, naming)
     return plan
 
 
@@ -225,18 +225,22 @@ def _check_folder_name(output: str | None) -> None:
 
 
 def _add_folder(plan: Plan, folder: Path, root: Path, output: Path, naming: Naming) -> None:
-    """Mirror the pictures of ``folder`` in ``root``; what lies in ``output`` is no input."""
+    """Mirror the pictures of ``folder`` in ``root``; what lies in an ``output`` inside of it is no input."""
     if root.is_file():
         raise OptionError(f"{root} is a file, but a folder's pictures are to be written. Give a folder with {_OUTPUT}.")
     if file_key(output) == file_key(folder):
         raise OutputError(f"{folder} would be its own output. Give another folder with {_OUTPUT}, or leave it out.")
     excluded = Path(file_key(output))
+    inside = excluded.is_relative_to(file_key(folder))
     found = folder_content(folder, recursive=naming.recursive, videos=naming.video_label is not None)
-    jobs = []
+    taken = {name_key(job.source) for job in plan.jobs if job.source is not None}
+    jobs, twice = [], False
     for path in found.pictures:
-        if not Path(file_key(path)).is_relative_to(excluded):
+        if name_key(path) in taken:  # named by itself, or in a folder before
+            twice = True
+        elif not (inside and Path(file_key(path)).is_relative_to(excluded)):
             jobs.append(naming.job(path, root / path.relative_to(folder).parent, labelled=False))
-    if not jobs:
+    if not jobs and not twice:
         deeper = "" if naming.recursive else f" Its sub-folders are searched with {setting('recursive')}."
         others = f" There are {len(found.others)} pictures of other kinds in it." if found.others else ""
         unreadable = f" {found.unreadable[0][1]}" if found.unreadable else ""
@@ -270,7 +274,7 @@ def _drop_outputs(plan: Plan) -> None:
     plan.jobs = kept
 
 
-def _check_conflicts(plan: Plan) -> None:
+def _check_conflicts(plan: Plan, naming: Naming) -> None:
     sources = {file_key(job.source): job.source for job in plan.jobs if job.source is not None}
     taken: dict[str, list[Job]] = {}
     for job in plan.jobs:
@@ -290,7 +294,13 @@ def _check_conflicts(plan: Plan) -> None:
     if clashes:
         told = [f"{' and '.join(str(job.source) for job in jobs)} ({jobs[0].target})" for jobs in clashes]
         more = f", and {len(told) - 20} more" if len(told) > 20 else ""
+        by_suffix = all(len({Path(str(job.source)).name for job in jobs}) == len(jobs) for jobs in clashes)
+        help = (
+            f": {setting('keep_suffix')} keeps the inputs' suffixes in the names, or rename one."
+            if by_suffix and not naming.keep_suffix
+            else ". Rename one, or run the command for each folder."
+        )
         raise OutputError(
             f"Several pictures would be written to one file: {listing(told[:20])}{more}. Every picture needs a name of "
-            f"its own: {setting('keep_suffix')} keeps the inputs' suffixes in the names, or rename one."
+            f"its own{help}"
         )

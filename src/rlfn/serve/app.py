@@ -99,8 +99,7 @@ class _Api:
             Mount("/page", StaticFiles(directory=PAGE)),
             Route("/v1/upscale", self.upscale, methods=["POST"]),
             Route("/v1/jobs", self.add_job, methods=["POST"]),
-            Route("/v1/jobs/{id}", self.job, methods=["GET"]),
-            Route("/v1/jobs/{id}", self.drop_job, methods=["DELETE"]),
+            Route("/v1/jobs/{id}", self.job, methods=["GET", "DELETE"]),
             Route("/v1/jobs/{id}/result", self.result, methods=["GET"]),
             Route("/v1/models", self.models),
             Route("/v1/openapi.json", self.openapi),
@@ -117,7 +116,7 @@ class _Api:
     async def upscale(self, request: Request) -> Any:
         order = await read_order(request, self.desk)
         ticket = self.desk.submit(order.picture, order.asked, order.idempotency, job=False)
-        return _Handing(self.desk, ticket, request)
+        return _Handing(self.desk, ticket, request, fetched=False)
 
     async def add_job(self, request: Request) -> Response:
         order = await read_order(request, self.desk)
@@ -127,14 +126,15 @@ class _Api:
 
     async def job(self, request: Request) -> Response:
         ticket = self._ticket(request)
+        if request.method == "DELETE":
+            return self._drop(ticket)
         if "text/event-stream" in request.headers.get("accept", ""):
             kind = "text/event-stream"
             headers = {"X-Accel-Buffering": "no"}  # a proxy that collects would hold progress back
             return StreamingResponse(events(ticket, self.desk), 200, headers, kind)
         return JSONResponse(ticket_facts(ticket, self.desk))
 
-    async def drop_job(self, request: Request) -> Response:
-        ticket = self._ticket(request)
+    def _drop(self, ticket: Ticket) -> Response:
         self.desk.cancel(ticket)
         self.desk.forget(ticket)
         return Response(status_code=204)
@@ -145,7 +145,7 @@ class _Api:
             raise problem("not_ready", "The picture is not done yet.", {"Retry-After": "1"})
         if ticket.stage is TicketState.CANCELLED:
             raise problem("cancelled", "The picture was given up.")
-        return _Handing(self.desk, ticket, request)
+        return _Handing(self.desk, ticket, request, fetched=True)
 
     async def models(self, request: Request) -> Response:
         return JSONResponse(offer(self.desk.settings))
@@ -175,10 +175,17 @@ class _Api:
 
 
 class _Handing:
-    """An answer that waits for a result, sends it, and then has it forgotten; a client who leaves ends the waiting."""
+    """An answer that waits for a result and sends it; a client who leaves ends the waiting.
 
-    def __init__(self, desk: Desk, ticket: Ticket, request: Request) -> None:
-        self._desk, self._ticket = desk, ticket
+    Args:
+        desk: where the ticket lies.
+        ticket: whose result is sent.
+        request: what is answered.
+        fetched: whether a job's result counts as fetched then, and is forgotten.
+    """
+
+    def __init__(self, desk: Desk, ticket: Ticket, request: Request, *, fetched: bool) -> None:
+        self._desk, self._ticket, self._fetched = desk, ticket, fetched
         self._mixed = wants_mixed(request.headers.get("accept", ""))
         self._begun = False
 
@@ -202,7 +209,7 @@ class _Handing:
             self._begun = True
             answer = self._answer(delivery)
             await answer(scope, receive, send)
-        taken = answer.sent and scope["method"] != "HEAD"
+        taken = self._fetched and answer.sent and scope["method"] != "HEAD"
         if taken and self._ticket.job and not self._ticket.waiters:
             self._desk.forget(self._ticket)
 

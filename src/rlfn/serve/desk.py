@@ -120,6 +120,7 @@ class Desk:
         if known is not None:
             if known.key != key:
                 raise problem_of(OptionError("This Idempotency-Key was used for another request. Take a new one."))
+            known.job = known.job or job  # from now on somebody may come back for it
             return known
         ticket = Ticket(secrets.token_urlsafe(18), key, None, 0, idempotency, job)
         kept = self.cache.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from torch import nn
 from rlfn.data.crops import sample_stream
 from rlfn.data.pictures import write_rgb
 from rlfn.data.store import PictureStore
-from rlfn.evaluation.metrics import Score, score_y
+from rlfn.errors import DataError
+from rlfn.evaluation.metrics import SSIM_WINDOW, Score, score_y
 from rlfn.evaluation.sets import Sample, find_set, read_pair
+from rlfn.networks.build import ARCHITECTURES
 from rlfn.training.recipe import HELD_OUT, Recipe
 from rlfn.training.stages import run_network, trained_range
 
@@ -101,7 +104,27 @@ def make_validator(recipe: Recipe, pictures: PictureStore) -> Validator | None:
             found = find_set(which, recipe.scale)
             samples = [read_pair(pair, recipe.scale) for pair in _spread(found.pairs, options.pictures)]
             sets.append(ValidationSet(found.name, tuple(samples)))
+    for each in sets:
+        _check_sizes(each, recipe)
     return Validator(sets, recipe.scale, options.save) if sets else None
+
+
+def _check_sizes(given: ValidationSet, recipe: Recipe) -> None:
+    """Refuse pictures that the network does not take, or of which nothing is left to measure, before any training.
+
+    Raises:
+        DataError: there is one; the message names it.
+    """
+    scale, crop = recipe.scale, recipe.validation.crop
+    least = max(ARCHITECTURES[recipe.network.architecture].min_side, math.ceil((SSIM_WINDOW + 2 * scale) / scale))
+    for sample in given.samples:
+        height, width = sample.lr.shape[:2]
+        if min(height, width) < least:
+            cut = f" after the cut to validation.crop = {crop}" if crop and crop in (height, width) else ""
+            raise DataError(
+                f"{given.name}: {sample.name} is {width}x{height} px{cut}, too small to validate with: "
+                f"{recipe.network.name} at x{scale} takes {least} px a side or more. Leave it out, or take larger ones."
+            )
 
 
 def _held_out(recipe: Recipe, pictures: PictureStore, indices: Any) -> Iterator[Sample]:

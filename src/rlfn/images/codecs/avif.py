@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import BinaryIO
 
-from rlfn.images.codecs import heic, vips
+from rlfn.errors import OutputError
+from rlfn.images.codecs import heic, heif_exif, vips
 from rlfn.images.codecs.boxes import items
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, tell_lost
 
@@ -30,6 +32,9 @@ def _open(data: bytes) -> Opened:
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
+    metadata = given.metadata
+    if metadata.exif is not None:
+        given = replace(given, metadata=replace(metadata, exif=heif_exif.PLACE))
     # Effort 1 takes 0.26 s a megapixel; 2 takes 0.62 s for 4 % less, 4 takes 3.9 s for 16 % less.
     vips.save(
         "heif",
@@ -41,6 +46,11 @@ def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
         subsample_mode="off",
         bitdepth=given.depth,
     )
+    if metadata.exif is not None:
+        try:
+            heif_exif.put(stream, metadata.exif)
+        except heif_exif.NoPlace:
+            raise OutputError("The encoded picture has no place for its EXIF. Try another format.") from None
 
 
 AVIF = Codec(

@@ -22,7 +22,8 @@ def _open(data: bytes) -> Opened:
         tell_aspect(chunks.aspect, warnings)
         icc = vips.field(image, "icc-profile-data") or chunks.icc
         found = Metadata(icc, chunks.exif, chunks.xmp, chunks.resolution, chunks.iptc, tuple(chunks.texts))
-        return vips.content(image, found, warnings, colour=None if icc else chunks.colour)
+        # the standard ranks cICP before iCCP, and that before the others
+        return vips.content(image, found, warnings, colour=None if icc and chunks.codes is None else chunks.colour)
 
     # libvips knows no EXIF behind the pixels, nor that of raw profiles
     turn = exif_block.orientation(chunks.exif) if chunks.exif else 1

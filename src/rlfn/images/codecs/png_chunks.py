@@ -42,6 +42,7 @@ class ChunksFound:
     chromaticities: tuple[int, ...] | None = None
     intent: int | None = None
     codes: tuple[int, int] | None = None
+    full: bool = True
     lost: dict[str, None] = field(default_factory=dict)
     room: int = _TEXT_MAX
 
@@ -49,7 +50,7 @@ class ChunksFound:
     def colour(self) -> StatedColour | None:
         """The colours that the chunks state; a cICP chunk goes before the others."""
         if self.codes is not None:
-            return StatedColour(self.codes)
+            return StatedColour(self.codes, full=self.full)
         if self.gamma is None and self.chromaticities is None and self.intent is None:
             return None
         return StatedColour(None, self.intent, self.gamma, self.chromaticities)
@@ -109,8 +110,8 @@ def _take(name: bytes, body: bytes, found: ChunksFound) -> None:
     elif name == b"sRGB":
         found.intent = struct.unpack(">B", body)[0]
     elif name == b"cICP":
-        primaries, transfer, _, _ = struct.unpack(">4B", body)
-        found.codes = primaries, transfer
+        primaries, transfer, _, full = struct.unpack(">4B", body)
+        found.codes, found.full = (primaries, transfer), bool(full)
     elif name == b"caBX":
         found.lost["content credentials (C2PA, JUMBF)"] = None
     else:
@@ -185,7 +186,7 @@ def chunks_of(metadata: Metadata) -> bytes:
     """Return the chunks that carry metadata, save profile and resolution."""
     made = b""
     if metadata.colour is not None:
-        made += _colour_chunks(metadata.colour)
+        made += _colour_chunks(metadata.colour, metadata.icc is not None)
     if metadata.exif is not None:
         made += chunk(b"eXIf", metadata.exif)
     if metadata.xmp is not None:
@@ -201,10 +202,10 @@ def _lines(text: str) -> str:
     return "".join(text[at : at + 72] + "\n" for at in range(0, len(text), 72))
 
 
-def _colour_chunks(colour: StatedColour) -> bytes:
+def _colour_chunks(colour: StatedColour, beside_profile: bool) -> bytes:
     made = b""
-    if colour.codes is not None and colour.codes != (1, 13):
-        made += chunk(b"cICP", bytes((*colour.codes, 0, 1)))
+    if colour.codes is not None and (colour.codes != (1, 13) or beside_profile or not colour.full):
+        made += chunk(b"cICP", bytes((*colour.codes, 0, colour.full)))
     elif colour.intent is not None or colour.codes is not None:
         made += chunk(b"sRGB", bytes((colour.intent or 0,)))
     if colour.gamma is not None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from rlfn.images import exif as exif_block
 from rlfn.images import geo
-from rlfn.images.codecs import tiff_pages, vips
+from rlfn.images.codecs import tiff_pages, tiff_samples, vips
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, starts_with, tell_aspect, tell_lost
-from rlfn.images.convert import lab_of
 from rlfn.images.ifd import UNDEFINED, DamagedExif, Entry
 
 _CLASSIC_MAX = 4_000_000_000
@@ -19,7 +18,9 @@ _IPTC = 33723
 
 def _open(data: bytes) -> Opened:
     found = tiff_pages.look(data)
-    image = _image(found)
+    assert found.page is not None
+    tiff_samples.check(found.page)
+    image = tiff_samples.load(found)
 
     def decode(warnings: list[str]) -> Content:
         lost: list[str] = []
@@ -32,16 +33,6 @@ def _open(data: bytes) -> Opened:
         return vips.content(image, metadata, warnings, channels=found.alpha(int(image.bands)))
 
     return Opened(image.width, image.height, decode, found.count, vips.orientation(image))
-
-
-def _image(found: tiff_pages.Pages) -> Any:
-    options: dict[str, Any] = {"page": found.number} if found.sub is None else {"subifd": found.sub}
-    page = found.page
-    if page is not None and page.photometric == tiff_pages.LAB and found.number == 0:
-        relabelled = exif_block.tiff_lab_as_rgb(found.data, found.order, page.records)
-        if relabelled and (image := lab_of(vips.load("tiff", relabelled))) is not None:
-            return image
-    return vips.load("tiff", found.data, **options)
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:

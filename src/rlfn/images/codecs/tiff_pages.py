@@ -15,6 +15,7 @@ from rlfn.images.picture import Metadata, Unreadable
 
 _MAX_PAGES = 1000
 _SUBFILE, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _SUBIFDS, _EXTRA = 254, 259, 262, 277, 330, 338
+_BITS, _PLANES = 258, 284
 _MAKE, _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS, _C2PA = 271, 700, 33723, 34377, 34675, 37724, 52545
 _XRES, _YRES, _UNIT = 282, 283, 296
 _CFA, _LINEAR_RAW = 32803, 34892
@@ -64,15 +65,18 @@ class Page:
     subs: tuple[int, ...]
     samples: int
     extra: tuple[int, ...]
+    bits: tuple[int, ...]
+    planes: int
 
 
 @dataclass
 class Pages:
-    """What a file holds: its pages, and of these the one to read, perhaps below another (``sub``, from 0)."""
+    """What a file holds: its pages, those below the first, and the one to read, perhaps of the latter (``sub``)."""
 
     data: bytes
     order: Layout
     pages: list[Page] = field(default_factory=list)
+    below: list[Page] = field(default_factory=list)
     number: int = 0
     sub: int | None = None
     page: Page | None = None
@@ -113,16 +117,15 @@ def look(data: bytes) -> Pages:
     if not found.pages:
         raise DamagedExif("no pages")
     first = found.pages[0]
-    below = []
     for at in first.subs:
         with contextlib.suppress(DamagedExif):
-            below.append(_page(data, order, at))
-    if _DNG_VERSION in first.records or any(page.photometric in (_CFA, _LINEAR_RAW) for page in (first, *below)):
+            found.below.append(_page(data, order, at))
+    if _DNG_VERSION in first.records or any(page.photometric in (_CFA, _LINEAR_RAW) for page in (first, *found.below)):
         kind = "DNG" if _DNG_VERSION in first.records else _maker(data, order, first)
         raise Unreadable(f"is a camera raw file ({kind}), which rlfn does not develop. Make it a TIFF or JPEG first.")
     found.page = first
     if first.reduced:
-        _take_full(found, below)
+        _take_full(found)
     if (name := _COMPRESSIONS.get(found.page.compression)) is not None:
         raise Unreadable(
             f"is a TIFF file compressed as {name}, which rlfn has no decoder for. Save it with LZW or Deflate first."
@@ -130,13 +133,13 @@ def look(data: bytes) -> Pages:
     return found
 
 
-def _take_full(found: Pages, below: list[Page]) -> None:
+def _take_full(found: Pages) -> None:
     """Choose a picture that is not a reduced one."""
     for number, page in enumerate(found.pages):
         if not page.reduced:
             found.number, found.page = number, page
             return
-    for number, page in enumerate(below):
+    for number, page in enumerate(found.below):
         if not page.reduced:
             found.sub, found.page = number, page
             return
@@ -163,6 +166,8 @@ def _page(data: bytes, order: Layout, at: int) -> Page:
         numbers(_SUBIFDS),
         number(_SAMPLES, 1),
         numbers(_EXTRA),
+        numbers(_BITS) or (1,),
+        number(_PLANES, 1),
     )
 
 
