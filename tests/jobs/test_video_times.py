@@ -58,6 +58,9 @@ def test_an_avi_whose_frames_were_reordered_runs_evenly(tmp_path: Path) -> None:
 def test_one_wrong_time_is_no_jump() -> None:
     timeline = Timeline(Fraction(1, 100))
     assert [timeline(time, 4) for time in (5000, 5004, 8, 5012, 5016)] == [5000, 5004, 5008, 5012, 5016]
+    assert timeline.jumps == []
+    joined = Timeline(Fraction(1, 100))
+    assert [joined(time, 4) for time in (0, 200, 0, 4, 8, 12, 230)] == [0, 200, 204, 208, 212, 216, 434]
 
 
 def test_other_streams_jump_as_far_as_the_video() -> None:

@@ -7,6 +7,8 @@ from fractions import Fraction
 
 _SURE, _LIKELY = Fraction(1), Fraction(1, 5)
 _OVERLAP = Fraction(1, 2)
+_FEW = 3
+"""After so many times a jump is one, and no wrong time."""
 
 
 class Timeline:
@@ -29,6 +31,7 @@ class Timeline:
         self._base, self._known = base, known
         self._offset = 0
         self._last: int | None = None
+        self._new = 0
         self.jumps: list[Fraction] = []
         self.moved = 0
 
@@ -54,10 +57,12 @@ class Timeline:
         follows = sure or self._known is None or len(self.jumps) < len(self._known)
         if follows and (last - shifted) * self._base > (_LIKELY if sure else _SURE):
             shifted = time + self._jump(last + step - time)
-        elif self.jumps and self._was_alone(time, shifted, last):
+            self._new = _FEW + 1
+        elif self._new and self._was_alone(time, shifted, last):
             self.jumps.pop()
             self._offset = self._before
             shifted = time + self._offset
+        self._new = max(0, self._new - 1)
         if shifted < last + least:
             self.moved += 1
             shifted = last + least
