@@ -19,7 +19,6 @@ from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
-from rlfn.jobs.video.timeline import Timeline
 
 LOSSLESS = VideoSettings(EnlargeOptions(engine=Doubled()))
 
@@ -78,22 +77,6 @@ def test_chroma_stays_where_it_lies(tmp_path: Path, siting: str) -> None:
     assert enlarged(source, tmp_path / "b.mkv").clip.colour.siting == siting
     found = frames_of(tmp_path / "b.mkv")[0][1]
     assert np.abs(found[1][:, 4:-4].mean(axis=0) - np.linspace(100, 156, width // 2).repeat(2)[4:-4]).max() <= 1.5
-
-
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".nut"])
-def test_every_time_of_a_variable_rate_is_kept(tmp_path: Path, suffix: str) -> None:
-    base = Fraction(1, 1000) if suffix == ".mkv" else Fraction(1, 90000)
-    times = [0, 33, 66, 166, 167, 400, 1000, 1033, 1500, 1501, 1502, 1800]
-    times = [time * (1 if suffix == ".mkv" else 90) for time in times]
-    options = {"bf": "0"} if suffix == ".nut" else {}  # else its first frame would not be at 0
-    source = write_clip(
-        tmp_path / f"a{suffix}", moving("yuv420p", 64, 48), codec="libx264", times=times, base=base, options=options
-    )
-    enlarged(source, tmp_path / f"b{suffix}")
-    before, after = frames_of(source), frames_of(tmp_path / f"b{suffix}")
-    assert [time for time, _ in after] == [time for time, _ in before] == [time * base for time in times]
-    with av.open(str(tmp_path / f"b{suffix}")) as container:
-        assert container.streams.video[0].time_base == base
 
 
 @pytest.mark.parametrize(
@@ -169,36 +152,6 @@ def test_a_palette_belongs_to_what_a_frame_shows(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "b.mkv")) as container:
         found = np.array([frame.to_ndarray(format="rgb24")[10, 10] for frame in container.decode(video=0)])
     assert np.abs(found - np.array([(200, 120, 40), (200, 120, 40), (200, 120, 90)])).max() <= 1
-
-
-def test_an_avi_whose_frames_were_reordered_runs_evenly(tmp_path: Path) -> None:
-    source = write_clip(
-        tmp_path / "a.avi",
-        moving("yuv420p", 64, 48),
-        codec="libx264",
-        base=Fraction(1, 10),
-        times=range(20),
-        options={"bf": "3", "x264-params": "b-adapt=0:scenecut=0:keyint=8"},
-    )
-    shown = [time for time, _ in frames_of(source)]
-    assert shown != sorted(shown)
-    enlarged(source, tmp_path / "b.mkv")
-    times = [time for time, _ in frames_of(tmp_path / "b.mkv")]
-    assert times == [times[0] + Fraction(number, 10) for number in range(20)]
-
-
-def test_one_wrong_time_is_no_jump() -> None:
-    timeline = Timeline(Fraction(1, 100))
-    assert [timeline(time, 4) for time in (5000, 5004, 8, 5012, 5016)] == [5000, 5004, 5008, 5012, 5016]
-
-
-def test_other_streams_jump_as_far_as_the_video() -> None:
-    leading = Timeline(Fraction(1, 100))
-    assert [leading(time, 4) for time in (0, 400, 0, 400, 0)][-2:] == [804, 808]
-    heard = Timeline(Fraction(1, 100), leading.jumps)
-    assert [heard(time, 2, sure=True) for time in (0, 390, 0, 390, 0, 2)] == [0, 390, 404, 794, 808, 810]
-    read = Timeline(Fraction(1, 100), [])
-    assert [read(time, 2, least=0) for time in (900, 600, 1000)] == [900, 900, 1000]
 
 
 @pytest.mark.parametrize("name", ["monob", "monow"])

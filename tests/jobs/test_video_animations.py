@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pyvips
 from numpy.typing import NDArray
+from PIL import Image, ImageCms
 
 from clips import Doubled, av, frames_of
-from rlfn.errors import OutputError
+from rlfn.errors import OutputError, PictureError, as_argument, worded
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.animations import open_any
 from rlfn.jobs.video.batch import upscale_one
@@ -20,6 +23,7 @@ from rlfn.jobs.video.settings import VideoSettings
 
 SETTINGS = VideoSettings(EnlargeOptions(engine=Doubled()))
 DELAYS = (50, 70, 100, 30)
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def tones(transparent: bool) -> list[NDArray[np.uint8]]:
@@ -46,8 +50,16 @@ def animation(path: Path, transparent: bool = False) -> Path:
     return path
 
 
-def enlarged(source: Path, target: Path) -> VideoRecord:
-    return upscale_one(source, target, SETTINGS, UpscalerPool(), None, None, VideoRecord("", "", "failed"))
+def enlarged(source: Path, target: Path, settings: VideoSettings = SETTINGS) -> VideoRecord:
+    return upscale_one(source, target, settings, UpscalerPool(), None, None, VideoRecord("", "", "failed"))
+
+
+def by_pillow(path: Path, delays: Sequence[int], icc: bytes | None = None, mode: str = "RGB") -> Path:
+    """Write four frames with Pillow, which states delays and profiles as they are given."""
+    frames = [Image.fromarray(frame).convert(mode) for frame in tones(False)]
+    more = {"lossless": True} if path.suffix == ".webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=delays, icc_profile=icc, loop=3, **more)
+    return path
 
 
 @pytest.mark.parametrize("transparent", [False, True])
@@ -111,3 +123,56 @@ def test_a_video_cannot_become_a_gif(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0, 40))
     with pytest.raises(OutputError, match="holds no codec"):
         enlarged(source, tmp_path / "b.gif")
+
+
+def test_an_animated_png_behind_a_large_profile(tmp_path: Path) -> None:
+    icc = (len(ICC) + 9000).to_bytes(4, "big") + ICC[4:] + np.random.default_rng(0).bytes(9000)
+    source = by_pillow(tmp_path / "a.png", DELAYS, icc)
+    assert source.read_bytes().index(b"acTL") > 4096
+    assert is_video(source)
+    record = enlarged(source, tmp_path / "b.png")
+    made = open_any(tmp_path / "b.png")
+    assert (made.delays, made.loop, made.metadata.icc) == (DELAYS, 3, icc)
+    assert record.warnings == ()
+
+
+@pytest.mark.parametrize("after", [".png", ".webp"])
+def test_a_damaged_profile_is_dropped_by_name(tmp_path: Path, after: str) -> None:
+    source = by_pillow(tmp_path / "a.webp", DELAYS, b"no profile at all" * 20)
+    record = enlarged(source, tmp_path / f"b{after}")
+    assert record.warnings == ("colour profile dropped: it is damaged",)
+    assert open_any(tmp_path / f"b{after}").metadata.icc is None
+
+
+@pytest.mark.parametrize("after", [".gif", ".webp", ".png"])
+def test_a_stretch_of_an_animation(tmp_path: Path, after: str) -> None:
+    source = animation(tmp_path / "a.gif")
+    record = enlarged(source, tmp_path / f"b{after}", replace(SETTINGS, start=0.05, duration=0.1, crf=20))
+    made = open_any(tmp_path / f"b{after}")
+    assert made.delays == DELAYS[1:3]
+    for found, want in zip(made.frames(), tones(False)[1:3], strict=True):
+        assert np.abs(found[2:14, 2:14, :3].astype(int) - want[2, 2, :3]).mean() < 4
+    assert [worded(text, as_argument) for text in record.warnings] == [
+        "crf=20 has no meaning for an animation and was left out"
+    ]
+    with pytest.raises(PictureError, match="No frame"):
+        enlarged(source, tmp_path / f"c{after}", replace(SETTINGS, start=5.0))
+
+
+def test_short_and_long_delays(tmp_path: Path) -> None:
+    delays = (10, 3, 70_000, 250)
+    source = by_pillow(tmp_path / "a.webp", delays)
+    for target in (tmp_path / "b.webp", tmp_path / "b.png"):
+        enlarged(source, target)
+        assert open_any(target).delays == delays
+    with Image.open(tmp_path / "b.webp") as image:
+        image.seek(0)
+        image.load()
+        assert image.info["duration"] == 10
+
+
+def test_what_ffmpeg_does_not_decode_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match="animated WebP"):
+        enlarged(by_pillow(tmp_path / "a.webp", DELAYS), tmp_path / "a.mp4")
+    with pytest.raises(PictureError, match="of a kind that FFmpeg does not decode"):
+        enlarged(by_pillow(tmp_path / "b.png", DELAYS, mode="1"), tmp_path / "c.png")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
@@ -72,7 +73,7 @@ def open_animation(path: Path) -> Animation:
         raise PictureError(f"'{path}' is a {row.title} file that is damaged. Get a whole copy of it.") from error
     height = vips.field(image, "page-height") or image.height
     count = image.height // height
-    delays = [*(vips.field(image, "delay") or ())][:count]
+    delays = [*((row.name == "webp" and _webp_delays(data)) or vips.field(image, "delay") or ())][:count]
     return Animation(
         image.width,
         height,
@@ -82,6 +83,33 @@ def open_animation(path: Path) -> Animation:
         lossy=row.name == "webp",
         frames=lambda: _frames(image, height, count),
     )
+
+
+def _webp_places(stream: BinaryIO) -> Iterator[int]:
+    """Yield where a WebP file says how long each frame is shown: three bytes, in ms."""
+    at = 12
+    stream.seek(at)
+    while len(head := stream.read(8)) == 8:
+        if head[:4] == b"ANMF":
+            yield at + 20
+        size = int.from_bytes(head[4:], "little")
+        at += 8 + size + size % 2
+        stream.seek(at)
+
+
+def _webp_delays(data: bytes) -> list[int]:
+    """Return a WebP file's own delays, which libvips changes where they are short."""
+    return [int.from_bytes(data[at : at + 3], "little") for at in _webp_places(io.BytesIO(data))]
+
+
+def _save_webp(given: Encoding, stream: BinaryIO, delays: Sequence[int]) -> None:
+    """Write a WebP file, and then the delays that libvips changed."""
+    vips.save("webp", given, stream, keep=("icc", "xmp"))
+    places = list(_webp_places(stream))
+    if len(places) == len(delays):  # else frames that are the same became one
+        for at, delay in zip(places, delays, strict=True):
+            stream.seek(at)
+            stream.write(min(delay, 0xFFFFFF).to_bytes(3, "little"))
 
 
 def without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -137,8 +165,10 @@ def write_animation(
         tall.set_type(pyvips.GValue.gint_type, "loop", like.loop)
         chosen = quality or format_for(saver).default_quality if saver == "webp" else None
         given = Encoding(tall, like.metadata, 8, chosen)
-        keep = ("icc", "xmp") if saver == "webp" else ()
-        to_path(path, lambda stream: vips.save(saver, given, stream, keep=keep))
+        if saver == "webp":
+            to_path(path, lambda stream: _save_webp(given, stream, like.delays[:count]))
+        else:
+            to_path(path, lambda stream: vips.save(saver, given, stream, keep=()))
     return size
 
 

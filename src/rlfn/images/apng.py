@@ -1,7 +1,8 @@
-"""Writing animated PNG. Source: the PNG specification, third edition, 11.3.6."""
+"""Animated PNG: what its header says, and writing it. Source: the PNG specification, third edition, 11.3.6."""
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,12 +17,29 @@ from rlfn.atomic import to_path
 from rlfn.images.codecs import vips
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_CHUNKS = 1000
+_MAX_COUNT = 65_535
 
 
-def count_plays(head: bytes) -> int:
-    """Return how often an animated PNG is shown, from its first bytes; 0 without end."""
-    at = head.find(b"acTL")
-    return int(struct.unpack_from(">I", head, at + 8)[0]) if 0 <= at <= len(head) - 12 else 0
+def read_control(stream: BinaryIO) -> tuple[int, int] | None:
+    """Return how many frames an animated PNG has and how often it is shown (0 without end); None of any other file.
+
+    What says it stands before the picture's data, behind a profile of any length.
+    """
+    if stream.read(len(_SIGNATURE)) != _SIGNATURE:
+        return None
+    for _ in range(_MAX_CHUNKS):
+        head = stream.read(8)
+        if len(head) < 8:
+            return None
+        size, kind = struct.unpack(">I4s", head)
+        if kind == b"acTL":
+            body = stream.read(8)
+            return struct.unpack(">II", body) if len(body) == 8 else None
+        if kind in (b"IDAT", b"IEND"):
+            return None
+        stream.seek(size + 4, os.SEEK_CUR)
+    return None
 
 
 def write_apng(
@@ -53,7 +71,7 @@ def write_apng(
                     if kind in (b"IHDR", b"iCCP"):
                         _write(stream, kind, body)
                 _write(stream, b"acTL", struct.pack(">II", len(delays), loop))
-            control = struct.pack(">5I2H2B", number, *size[0], 0, 0, min(delay, 65_535), 1000, 0, 0)
+            control = struct.pack(">5I2H2B", number, *size[0], 0, 0, *_fraction(delay), 0, 0)
             _write(stream, b"fcTL", control)
             first, number = number == 0, number + 1
             for kind, body in chunks:
@@ -66,6 +84,15 @@ def write_apng(
 
     to_path(path, encode)
     return size[0]
+
+
+def _fraction(delay: int) -> tuple[int, int]:
+    """Return ms as a fraction of a second whose numbers have 16 bits: the finest that holds it."""
+    for unit in (1000, 100, 10, 1):
+        count = round(delay * unit / 1000)
+        if count <= _MAX_COUNT:
+            return count, unit
+    return _MAX_COUNT, 1
 
 
 def _png(frame: NDArray[Any], icc: bytes | None) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import pairwise
+from fractions import Fraction
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import PictureError, StoppedError
+from rlfn.errors import PictureError, StoppedError, setting
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
-from rlfn.images.apng import count_plays
-from rlfn.images.picture import Metadata
+from rlfn.images.apng import read_control
+from rlfn.images.codecs import vips
+from rlfn.images.picture import Metadata, fitting_profile
 from rlfn.images.traces import Traces
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileMemory
@@ -29,8 +31,6 @@ from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.stretch import Stretch
-
-_HEAD_BYTES = 4096
 
 
 def stays_animation(source: Path, target: Path) -> bool:
@@ -46,8 +46,8 @@ def open_any(path: Path) -> Animation:
         MissingExtraError: it is a PNG, and PyAV is not installed.
     """
     with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
-    if head[:4] != b"\x89PNG":
+        control = read_control(stream)
+    if control is None:
         return open_animation(path)
     clip = probe(path)
     frames = list(FrameSource(clip, Stretch(), False))
@@ -57,11 +57,44 @@ def open_any(path: Path) -> Animation:
         clip.width,
         clip.height,
         tuple(round((after - before) * clip.time_base * 1000) for before, after in pairwise(stamps)),
-        count_plays(head),
-        Metadata(),
+        control[1],
+        _png_profile(path),
         lossy=False,
         frames=lambda: (_coloured(way.image(frame.frame)) for frame in frames),
     )
+
+
+def _png_profile(path: Path) -> Metadata:
+    try:
+        return Metadata(icc=vips.metadata(vips.load("png", path.read_bytes())).icc)
+    except (vips.Error, OSError):
+        return Metadata()
+
+
+def _cut(animation: Animation, stretch: Stretch, source: Path) -> Animation:
+    """Return the frames that begin within a stretch.
+
+    Raises:
+        PictureError: there are none.
+    """
+    if stretch.whole:
+        return animation
+    begins = [Fraction(time, 1000) - stretch.start for time in accumulate(animation.delays, initial=0)][:-1]
+    taken = [n for n, time in enumerate(begins) if time >= 0 and (stretch.duration is None or time < stretch.duration)]
+    if not taken:
+        raise PictureError(f"No frame of '{source}' lies in the stretch that was asked for.")
+    first, end = taken[0], taken[-1] + 1
+    return replace(animation, delays=animation.delays[first:end], frames=lambda: islice(animation.frames(), first, end))
+
+
+def _fitted(animation: Animation, suffix: str) -> tuple[Animation, list[str]]:
+    """Return an animation with a profile that can be written, or without one, and what is to be told of it."""
+    icc = animation.metadata.icc
+    if icc is None:
+        return animation, []
+    fitting, problem = fitting_profile(icc, gray=False) if suffix != ".gif" else (None, "GIF holds none")
+    told = [] if fitting is not None else [f"colour profile dropped: {problem}"]
+    return replace(animation, metadata=replace(animation.metadata, icc=fitting)), told
 
 
 def _coloured(image: NDArray[Any]) -> NDArray[Any]:
@@ -73,7 +106,7 @@ class AnimationRun:
 
     Args:
         source, target: GIF, WebP or PNG.
-        settings: what concerns codecs is of no meaning here.
+        settings: what concerns codecs has no meaning here, and a warning says so.
         pool: where loaded models are kept.
 
     Raises:
@@ -83,7 +116,13 @@ class AnimationRun:
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool) -> None:
         check_path(target)
         self._source, self._target, self._settings = source, target, settings
-        self._animation = open_any(source)
+        animation = _cut(open_any(source), settings.stretch, source)
+        self._animation, self._warnings = _fitted(animation, target.suffix.lower())
+        self._warnings += [
+            f"{setting(name, value)} has no meaning for an animation and was left out"
+            for name, value in (("codec", settings.codec), ("crf", settings.crf), ("preset", settings.preset))
+            if value is not None
+        ]
         size = (self._animation.width, self._animation.height)
         if settings.max_pixels is not None and size[0] * size[1] > settings.max_pixels:
             raise PictureError(f"'{source}' has frames of {size[0]} x {size[1]} pixels; the limit is lower.")
@@ -104,9 +143,11 @@ class AnimationRun:
         assert self._plan is not None
         seconds = time.perf_counter() - began
         tiles = self._memory.computed + self._memory.reused
+        made = record.made_by(self._plan)
         return replace(
-            record.made_by(self._plan),
+            made,
             status="done",
+            warnings=(*self._warnings, *made.warnings),
             input_size=(self._animation.width, self._animation.height),
             output_size=size,
             seconds=seconds,

@@ -17,6 +17,9 @@ from rlfn.jobs.video.probe import HdrFacts
 _PROGRESSIVE = 1
 """FFmpeg's number of frames without fields."""
 
+_MOST_FRAMES = {"av1": Fraction(240)}
+"""The highest rate that an encoder lets itself be told."""
+
 _CHROMATICITY, _LUMINANCE = 50_000, 10_000
 """The units of H.265's message on the mastering display: 0.00002, and 0.0001 cd/m²."""
 
@@ -128,7 +131,7 @@ def set_up(context: Any, plan: EncodePlan) -> None:
 def describe(context: Any, plan: EncodePlan) -> None:
     """State size, format, colour and rate in a codec's context."""
     context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.format.name
-    context.framerate = plan.rate
+    context.framerate = min(plan.rate, _MOST_FRAMES.get(plan.codec, plan.rate))  # the timestamps carry the real times
     context.colorspace, context.color_range = plan.colour.matrix, plan.colour.range
     context.color_primaries, context.color_trc = plan.colour.primaries, plan.colour.transfer
     if plan.progressive:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rlfn.errors import PictureError, setting
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
@@ -136,6 +139,21 @@ class FrameSource:
             yield from joiner(frame)
         if joiner is not None:
             yield from joiner(None)
+
+
+def same_frame(one: Any, other: Any) -> bool:
+    """Tell whether two frames show the same."""
+    if (one.width, one.height, one.format.name) != (other.width, other.height, other.format.name):
+        return False
+    return all(np.array_equal(_rows(a), _rows(b)) for a, b in zip(one.planes, other.planes, strict=True))
+
+
+def _rows(plane: Any) -> NDArray[np.uint8]:
+    """Return a plane's bytes without the padding of its lines, as far as that is known."""
+    if not plane.line_size:  # a palette
+        return np.frombuffer(plane, np.uint8)
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
+    return rows[:, : min(plane.width, plane.line_size)] if plane.line_size < 2 * plane.width else rows
 
 
 class _Joiner:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from rlfn.errors import RlfnError
+from rlfn.images.apng import read_control
 from rlfn.images.reading import count_frames
 
 CONTAINERS: dict[str, str] = {
@@ -70,7 +71,7 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     A pipe is none: what is read from it is gone.
     """
     head = _head(Path(path))
-    return _is_container(head) or (_may_move(head) and _moves(Path(path)))
+    return _is_container(head) or (_may_move(Path(path), head) and _moves(Path(path)))
 
 
 def is_animation(path: str | os.PathLike[str]) -> bool:
@@ -109,11 +110,22 @@ def _is_container(head: bytes) -> bool:
     )
 
 
-def _may_move(head: bytes) -> bool:
+def _may_move(path: Path, head: bytes) -> bool:
+    if head.startswith(b"\x89PNG"):
+        return b"acTL" in head[: head.index(b"IDAT")] if b"IDAT" in head else is_animated_png(path)
     webp = (
         head[:4] == b"RIFF" and head[8:12] == b"WEBP" and head[12:16] == b"VP8X" and bool(head[20:21] and head[20] & 2)
     )
-    return head[:6] in (b"GIF87a", b"GIF89a") or webp or (head[:8] == b"\x89PNG\r\n\x1a\n" and b"acTL" in head)
+    return head[:6] in (b"GIF87a", b"GIF89a") or webp
+
+
+def is_animated_png(path: Path) -> bool:
+    """Tell whether a file is an animated PNG, however long its profile is."""
+    try:
+        with path.open("rb") as stream:
+            return read_control(stream) is not None
+    except OSError:
+        return False
 
 
 def _moves(path: Path) -> bool:

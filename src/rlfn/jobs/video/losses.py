@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from rlfn.errors import listing
 from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_made_anew, plain_metadata, stream_name
-from rlfn.jobs.video.probe import open_video
+from rlfn.jobs.video.probe import main_stream, open_video
 
 
 def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
@@ -17,7 +18,7 @@ def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
         kept = [
             one
             for one in source.streams
-            if not any(f"(stream {one.index})" in text for text in done.warnings) and not is_made_anew(one, source)
+            if not any(f"(stream {one.index}) dropped: " in text for text in done.warnings) and not is_made_anew(one, source)
         ]
         if plan.muxer == "matroska":
             kept.sort(key=lambda one: one.type == "attachment" or is_attached(one))  # where its readers find files
@@ -30,6 +31,8 @@ def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
                 done.warnings.append(f"disposition of {stream_name(before)} dropped")
             if before.index == plan.clip.stream and after.time_base != before.time_base:
                 _tell_rounding(plan, after.time_base, done)
+        if plan.muxer == "nut" and not plan.trimmed and _first_time(output) > plan.times[0][0] * plan.clip.time_base:
+            done.warnings.append("all streams begin a little later: NUT holds no times before 0")
         lost = _lost_keys(source.metadata, output.metadata)
         if lost:
             done.warnings.append(f"metadata dropped: {listing(lost)}")
@@ -43,6 +46,11 @@ def _lost_keys(before: dict[str, str], after: dict[str, str]) -> list[str]:
     have = {key.lower() for key in after}
     lost = [key for key in plain_metadata(before) if key.lower() not in have and key != "handler_name"]
     return [key for key in lost if (key, before[key]) != ("language", "und")]  # not determined
+
+
+def _first_time(output: Any) -> Fraction:
+    packets = output.demux(main_stream(output, Path(output.name)))
+    return next((packet.pts * packet.time_base for packet in packets if packet.pts is not None), Fraction(0))
 
 
 def _tell_rounding(plan: MuxPlan, base: Fraction, done: Muxed) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from rlfn.errors import PictureError
 from rlfn.images.traces import Traces
 from rlfn.jobs.video.colour import ClipColour
+from rlfn.jobs.video.kinds import is_animated_png, is_video
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.pixels import PixelFormat, pixel_format
 
@@ -110,7 +111,9 @@ def open_video(path: Path) -> Any:
     """
     av = import_av()
     try:
-        return av.open(os.path.abspath(path), metadata_errors="replace")  # "12:30.mp4" alone would be a protocol
+        # FFmpeg looks for a PNG's animation in its first bytes alone, and takes "12:30.mp4" for a protocol
+        format = "apng" if is_animated_png(path) else None
+        return av.open(os.path.abspath(path), format=format, metadata_errors="replace")
     except FileNotFoundError:
         raise PictureError(f"There is no file '{path}'. Check the spelling and the folder.") from None
     except PermissionError:
@@ -152,7 +155,7 @@ def probe(path: Path) -> Clip:
         siting = _siting(stream)
         frame = _first_frame(container, stream, path)
         context = stream.codec_context
-        sides = {side.type.name: bytes(side) for side in frame.side_data}
+        sides = _side_data(frame, context.codec.canonical_name)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         duration = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
         format = pixel_format(frame.format.name)
@@ -194,14 +197,50 @@ def _metadata(stream: Any, key: str) -> str:
 
 
 def _first_frame(container: Any, stream: Any, path: Path) -> Any:
-    av = import_av()
+    av, codec, known = import_av(), stream.codec_context.codec.canonical_name, True
     for packet in container.demux(stream):
         try:
             for frame in packet.decode():
                 return frame
+        except av.error.PatchWelcomeError:
+            known = False
         except av.error.FFmpegError:
             continue
+    if codec == "webp" and is_video(path):
+        raise PictureError(
+            f"'{path}' is an animated WebP; FFmpeg does not decode it. Choose a name that ends in .webp, .gif or .png."
+        )
+    if not known:
+        raise PictureError(
+            f"'{path}' is {codec.upper()} of a kind that FFmpeg does not decode yet. Convert it to another first."
+        )
     raise PictureError(f"No frame of '{path}' can be read: it is empty, damaged or cut short. Get a whole copy of it.")
+
+
+def _side_data(frame: Any, codec: str) -> dict[str, bytes]:
+    """Return what goes with a frame, by FFmpeg's names."""
+    if codec not in ("png", "apng"):
+        return {side.type.name: bytes(side) for side in frame.side_data}
+    # PyAV frees the name of a PNG's profile, which FFmpeg frees again: so the profile is never asked for
+    rest = _filtered(frame, "mode=delete:type=ICC_PROFILE")
+    found = {side.type.name: bytes(side) for side in rest.side_data}
+    return found if _filtered(frame, "mode=select:type=ICC_PROFILE") is None else {**found, "ICC_PROFILE": b""}
+
+
+def _filtered(frame: Any, options: str) -> Any:
+    """Return a frame behind FFmpeg's filter of side data; None where that lets none through."""
+    av = import_av()
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+    )
+    graph.link_nodes(source, graph.add("sidedata", options), graph.add("buffersink")).configure()
+    try:
+        graph.vpush(frame)
+        graph.vpush(None)
+        return graph.vpull()
+    except (av.error.EOFError, av.error.BlockingIOError):
+        return None
 
 
 def _hdr(sides: dict[str, bytes]) -> HdrFacts:

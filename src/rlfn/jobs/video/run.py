@@ -15,7 +15,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 import rlfn
@@ -24,7 +23,7 @@ from rlfn.errors import PictureError, StoppedError
 from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.encoding import FrameEncoder
-from rlfn.jobs.video.frames import FrameSource
+from rlfn.jobs.video.frames import FrameSource, same_frame
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.muxing import Muxed, MuxPlan
 from rlfn.jobs.video.planning import plan_video
@@ -166,7 +165,7 @@ class VideoRun:
         for number, timed in enumerate(self._source):
             if number < skip:
                 continue
-            same = self.plan.settings.reuse and last is not None and _same(timed.frame, last)
+            same = self.plan.settings.reuse and last is not None and same_frame(timed.frame, last)
             images.put(_Made(None if same else self._turned(self._way.image(timed.frame)), timed.pts, timed.duration))
             last = timed.frame
         images.end()
@@ -303,21 +302,6 @@ def _finished(encoder: FrameEncoder, writer: Any, tiles: dict[str, int], repeate
         writer.packet(packet)
     segment: Segment = writer.finish(encoder.extradata, {"frames": writer.frames, "repeated": repeated, **tiles})
     return segment
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Tell whether two frames show the same."""
-    if (one.width, one.height, one.format.name) != (other.width, other.height, other.format.name):
-        return False
-    return all(np.array_equal(_rows(a), _rows(b)) for a, b in zip(one.planes, other.planes, strict=True))
-
-
-def _rows(plane: Any) -> NDArray[np.uint8]:
-    """Return a plane's bytes without the padding of its lines, as far as that is known."""
-    if not plane.line_size:  # a palette
-        return np.frombuffer(plane, np.uint8)
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height]
-    return rows[:, : min(plane.width, plane.line_size)] if plane.line_size < 2 * plane.width else rows
 
 
 def _fingerprint(path: Path) -> list[Any]:

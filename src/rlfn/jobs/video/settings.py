@@ -67,7 +67,7 @@ class VideoSettings:
         for name, value, least in (("start", self.start, 0.0), ("duration", self.duration, 1e-6)):
             if value is not None and not least <= value < inf:
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
-                raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}.")
+                raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
 
     @property
     def stretch(self) -> Stretch:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
+from itertools import islice
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ from rlfn.jobs.video.muxing import (
     stream_name,
 )
 from rlfn.jobs.video.probe import open_video
-from rlfn.jobs.video.timeline import Timeline
+from rlfn.jobs.video.timeline import Timeline, decode_times, frame_durations
+
+_FIRST = 100
+"""Among so many packets is each stream's first one."""
 
 _EQUAL_TIMES = 0x20000
 """FFmpeg's flag of containers where two packets may have the same time of decoding."""
@@ -232,38 +236,25 @@ class _Muxing:
                 yield packet
 
 
-def decode_times(order: Sequence[int], shown: Sequence[int]) -> Iterator[int]:
-    """Yield when each frame is decoded: never after it is shown, and each later than the one before.
-
-    Args:
-        order: the timestamps in the order of decoding.
-        shown: the same, sorted.
-
-    >>> list(decode_times([0, 40, 20, 60], [0, 20, 40, 60]))
-    [-20, 0, 20, 40]
-    """
-    rank = {pts: number for number, pts in enumerate(shown)}
-    delay = max((number - rank[pts] for number, pts in enumerate(order)), default=0)
-    step = shown[1] - shown[0] if len(shown) > 1 else 1
-    for number in range(len(order)):
-        yield shown[number - delay] if number >= delay else shown[0] - (delay - number) * step
-
-
-def frame_durations(times: Sequence[tuple[int, int]], last: int) -> dict[int, int]:
-    """Return how long each frame is shown, by its timestamp: until the next one, and the last one for ``last``."""
-    stamps = [pts for pts, _ in times]
-    return {pts: after - pts for pts, after in zip(stamps, [*stamps[1:], stamps[-1] + last], strict=True)}
-
-
 def _container_options(plan: MuxPlan) -> dict[str, str]:
     if plan.muxer in ("mp4", "mov", "3gp"):
         base = plan.clip.time_base
         return {"video_track_timescale": str(base.denominator)} if base.numerator == 1 else {}
     if plan.muxer == "mpegts":
         return {"mpegts_copyts": "1", "avoid_negative_ts": "disabled"}
-    if plan.muxer == "nut":
+    if plan.muxer == "nut" and not _begins_early(plan):
         return {"avoid_negative_ts": "disabled"}  # it holds no times of decoding, which alone are negative
     return {}
+
+
+def _begins_early(plan: MuxPlan) -> bool:
+    """Tell whether a copied stream begins before the time 0, as AAC in MP4 does."""
+    if plan.trimmed:
+        return False
+    with closing(open_video(plan.clip.path)) as source:
+        others = [one for one in source.streams if one.type in ("audio", "subtitle")]
+        first = islice(source.demux(*others), _FIRST) if others else ()
+        return any(packet.pts is not None and packet.pts < 0 for packet in first)
 
 
 def _refusal(stream: Any, muxer: str) -> str:

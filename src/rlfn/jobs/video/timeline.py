@@ -1,12 +1,14 @@
-"""Times that are to grow: where a stream's jump back, as in joined recordings, what follows goes on behind it."""
+"""Times of frames and packets: growing ones made of those that jump back, and times of decoding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 _SURE, _LIKELY = Fraction(1), Fraction(1, 5)
 _OVERLAP = Fraction(1, 2)
+_FEW = 3
+"""After so many times a jump is one, and no wrong time."""
 
 
 class Timeline:
@@ -29,6 +31,7 @@ class Timeline:
         self._base, self._known = base, known
         self._offset = 0
         self._last: int | None = None
+        self._new = 0
         self.jumps: list[Fraction] = []
         self.moved = 0
 
@@ -54,10 +57,12 @@ class Timeline:
         follows = sure or self._known is None or len(self.jumps) < len(self._known)
         if follows and (last - shifted) * self._base > (_LIKELY if sure else _SURE):
             shifted = time + self._jump(last + step - time)
-        elif self.jumps and self._was_alone(time, shifted, last):
+            self._new = _FEW + 1
+        elif self._new and self._was_alone(time, shifted, last):
             self.jumps.pop()
             self._offset = self._before
             shifted = time + self._offset
+        self._new = max(0, self._new - 1)
         if shifted < last + least:
             self.moved += 1
             shifted = last + least
@@ -81,3 +86,26 @@ class Timeline:
     def _was_alone(self, time: int, shifted: int, last: int) -> bool:
         """Tell whether only the time before was wrong, and no jump."""
         return (shifted - last) * self._base > _SURE and 0 < (time + self._before - last) * self._base <= _SURE
+
+
+def decode_times(order: Sequence[int], shown: Sequence[int]) -> Iterator[int]:
+    """Yield when each frame is decoded: never after it is shown, and each later than the one before.
+
+    Args:
+        order: the timestamps in the order of decoding.
+        shown: the same, sorted.
+
+    >>> list(decode_times([0, 40, 20, 60], [0, 20, 40, 60]))
+    [-20, 0, 20, 40]
+    """
+    rank = {pts: number for number, pts in enumerate(shown)}
+    delay = max((number - rank[pts] for number, pts in enumerate(order)), default=0)
+    step = shown[1] - shown[0] if len(shown) > 1 else 1
+    for number in range(len(order)):
+        yield shown[number - delay] if number >= delay else shown[0] - (delay - number) * step
+
+
+def frame_durations(times: Sequence[tuple[int, int]], last: int) -> dict[int, int]:
+    """Return how long each frame is shown, by its timestamp: until the next one, and the last one for ``last``."""
+    stamps = [pts for pts, _ in times]
+    return {pts: after - pts for pts, after in zip(stamps, [*stamps[1:], stamps[-1] + last], strict=True)}
