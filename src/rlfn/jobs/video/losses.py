@@ -18,7 +18,8 @@ def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
         kept = [
             one
             for one in source.streams
-            if not any(f"(stream {one.index}) dropped: " in text for text in done.warnings) and not is_made_anew(one, source)
+            if not any(f"(stream {one.index}) dropped: " in text for text in done.warnings)
+            and not is_made_anew(one, source)
         ]
         if plan.muxer == "matroska":
             kept.sort(key=lambda one: one.type == "attachment" or is_attached(one))  # where its readers find files
