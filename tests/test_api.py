@@ -15,7 +15,9 @@ from PIL import Image
 
 import rlfn
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError
-from rlfn.images.files import picture_size, read_picture
+from rlfn.images.files import Picture, picture_size, read_picture, write_picture
+from rlfn.images.picture import Metadata
+from rlfn.images.stated import StatedColour
 from rlfn.inference.engines import choose_engine
 from rlfn.models import catalog
 from rlfn.models.reference import Reference
@@ -320,3 +322,11 @@ def test_subclasses_of_arrays_and_whole_numbers_are_taken_as_such() -> None:
     np.testing.assert_array_equal(rlfn.upscale(matrix, 2, model="rlfn-xs"), plain)
     np.testing.assert_array_equal(rlfn.Upscaler("rlfn-xs-x2")(matrix), plain)
     np.testing.assert_array_equal(rlfn.upscale(image, 2, model="rlfn-xs", tile=np.int64(128)), plain)
+
+
+def test_what_a_pillow_picture_cannot_say_is_a_warning(tmp_path: Path) -> None:
+    given = Picture(np.full((20, 24, 3), 90, np.uint8), Metadata(colour=StatedColour((9, 16))))
+    write_picture(given, tmp_path / "hdr.png")
+    with pytest.warns(rlfn.PictureWarning, match="not every program heeds the profile"):
+        made = rlfn.upscale(tmp_path / "hdr.png", 2, model="rlfn-xs")
+    assert made.info["icc_profile"]

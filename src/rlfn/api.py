@@ -239,7 +239,9 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
     if not encoded:
         if isinstance(picture, np.ndarray):
             return _details(made.image, result, made)
-        return _details(to_pillow(result, picture if is_pillow(picture) else None), result, made)
+        missing: list[str] = []
+        given_back = to_pillow(result, picture if is_pillow(picture) else None, missing)
+        return _details(given_back, result, made, tuple(missing))
     target = io.BytesIO() if output is None else output
     lost = write_picture(result, target, format=format, quality=options.get("quality"))
     return _details(_handed_back(picture, output, target), result, made, lost)
