@@ -19,8 +19,11 @@ from rlfn.evaluation.profile import (
     profile,
     time_in_turn,
 )
+from rlfn.inference.engines import ENGINES
 from rlfn.models.catalog import TENSORS, get_model
 from rlfn.models.reference import Reference
+from rlfn.networks import load_checkpoint, save_checkpoint
+from rlfn.networks.prune import prune
 
 MODEL = "rlfn-s-x4"
 
@@ -87,6 +90,20 @@ def test_a_picture_below_the_smallest_size_is_refused() -> None:
 def test_a_failure_in_the_fresh_process_is_told() -> None:
     with pytest.raises(RlfnError, match="fresh process failed"):
         peak_memory("no-such-model", "onnxruntime", 1, 20, 20)
+
+
+def test_models_of_two_kinds_are_compared_on_an_engine_that_runs_both() -> None:
+    both = [Reference("rlfn-s-x4"), Reference("rlfn-xs-x4")]
+    for models in (both, both[::-1]):
+        assert all(ENGINES[common_engine(models)].takes(model) for model in models)
+
+
+def test_a_network_of_sizes_of_its_own_is_counted(tmp_path: Path) -> None:
+    narrow = prune(load_checkpoint(get_model("rlfn-s-x2").file(TENSORS).path), channels=8, mid=8)
+    save_checkpoint(tmp_path / "narrow.safetensors", narrow.network, narrow.variant, 2)
+    (row,) = profile([str(tmp_path / "narrow.safetensors")], size=(16, 16), threads=1, seconds=0.0)
+    assert row.counts is not None
+    assert row.counts.parameters == sum(one.numel() for one in narrow.network.parameters())
 
 
 def test_models_are_compared_on_one_engine(tmp_path: Path) -> None:

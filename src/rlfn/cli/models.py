@@ -118,7 +118,7 @@ def fuse(source: Path, output: Path, overwrite: bool) -> None:
     examples=(
         "rlfn export --list",
         "rlfn export rlfn-s-x4 --to onnx -o rlfn.onnx",
-        "rlfn export mine.safetensors --to ncnn --precision fp16",
+        "rlfn export mine.safetensors --to openvino --precision fp16 -o mine.xml",
         "rlfn export rlfn-xs-x2 --to tflite --shape 1x3x180x320 --image-io",
     ),
 )

@@ -22,7 +22,6 @@ from rlfn.errors import OptionError, RlfnError, setting
 
 if TYPE_CHECKING:
     from rlfn.inference.engines import Engine
-    from rlfn.inference.loading import checkpoint_of
     from rlfn.models.reference import Reference
     from rlfn.networks.counting import Counts
 
@@ -166,18 +165,18 @@ def profile(
 def common_engine(models: Sequence[Reference], precision: str = "fp32") -> str:
     """Return the engine that ``"auto"`` stands for where several models are compared.
 
-    It is the one that all of them would run on, else the one that it takes for graphs, for which weights are exported.
+    It is the one that all of them would run on, else the first that can run them all, for which weights are exported.
 
     Args:
         models: what is compared, at least one.
         precision: one that the engine has to have here, or ``"auto"``.
     """
-    from rlfn.inference.engines import choose_engine
+    from rlfn.inference import engines
 
-    chosen = {choose_engine(model, precision=precision) for model in models}
+    chosen = {engines.choose_engine(model, precision=precision) for model in models}
     if len(chosen) == 1:
         return chosen.pop()
-    return choose_engine(next(model for model in models if model.has_graph), precision=precision)
+    return engines.shared_engine(models, precision=precision)
 
 
 def runner(engine: Engine, height: int, width: int) -> Callable[[], object]:
@@ -232,6 +231,7 @@ def count_costs(source: Reference, engine: Engine, height: int, width: int) -> C
     from rlfn.models.variants import VARIANTS
 
     try:
+        from rlfn.inference.loading import checkpoint_of
         from rlfn.networks import build
         from rlfn.networks.counting import count
     except ImportError:

@@ -179,8 +179,8 @@ class Validation(Section):
     """How the run is watched: PSNR and SSIM on Y of the averaged weights."""
 
     on: tuple[str, ...] = Field(default=(HELD_OUT,), strict=False)
-    """`held-out` (of the pack), sets' names such as `Set5` (looked for in $RLFN_DATA), or folders of pictures; the best
-    weights are chosen by the first of them. An empty list means that nothing is validated."""
+    """`held-out` (of the pack), sets' names such as `Set5` (looked for in $RLFN_SETS_DIR), or folders of pictures; the
+    best weights are chosen by the first of them. An empty list means that nothing is validated."""
     every: int | None = Field(default=None, ge=1)
     """Iterations between two validations."""
     minutes: float | None = Field(default=5.0, gt=0.0)

@@ -8,7 +8,7 @@ never given one. A new engine is one file here and one row in :data:`ENGINES`.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -177,12 +177,24 @@ def choose_engine(model: Reference, pixels: int | None = None, precision: str = 
     Raises:
         OptionError: no engine that is installed computes in ``precision`` on this processor.
     """
-    if not model.has_graph:
-        return "torch"
+    return shared_engine([model], pixels, precision) if model.has_graph else "torch"
+
+
+def shared_engine(models: Sequence[Reference], pixels: int | None = None, precision: str = AUTO) -> str:
+    """Return the first engine in the order of ``"auto"`` that runs all of ``models``.
+
+    Args:
+        models: what users call models; weights that are not a graph yet are exported for it.
+        pixels, precision: see :func:`choose_engine`.
+
+    Raises:
+        OptionError: no engine that is installed computes in ``precision`` on this processor.
+    """
     here = features() | {"x86"} if _is_x86() else features()
     for name in (*order(here, pixels), "torch"):
         row = ENGINES[name]
-        if find_spec(row.module) is not None and precision in (AUTO, *row.precisions()) and row.takes(model):
+        able = find_spec(row.module) is not None and precision in (AUTO, *row.precisions())
+        if able and all(row.takes(model) for model in models):
             return name
     raise OptionError(
         f"No engine that is installed computes in {precision} on this processor. "
