@@ -20,8 +20,7 @@ from rlfn.evaluation.benchmark import evaluate
 from rlfn.evaluation.contenders import load_contenders
 from rlfn.export.formats import export
 from rlfn.export.request import ExportRequest
-from rlfn.inference.lineage import PHOTO
-from rlfn.models.catalog import GRAPH, TENSORS, WEIGHTS
+from rlfn.models.catalog import GRAPH, TENSORS, WEIGHTS, photo_families
 from rlfn.models.manifest import entries, file_row, put, stage_of
 from rlfn.networks import Checkpoint, load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
@@ -72,9 +71,9 @@ def chain_of(checkpoint: Checkpoint, name: str, continues: str | None, chain: Pa
 
 def clean_end(family: str, checkpoint: Checkpoint) -> dict[str, str]:
     """Return the manifest's line on the clean model with which one for photographs is blended, if it has one."""
-    name = f"{family.removesuffix(PHOTO)}-x{checkpoint.scale}"
-    found = entries().get(name) if family.endswith(PHOTO) else None
-    return {"clean": name} if found is not None and found["variant"] == checkpoint.variant.name else {}
+    clean = next((one for one, photo in photo_families().items() if photo == family), None)
+    name = f"{clean}-x{checkpoint.scale}"
+    return {"clean": name} if entries().get(name, {}).get("variant") == checkpoint.variant.name else {}
 
 
 def main() -> None:

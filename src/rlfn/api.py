@@ -333,7 +333,7 @@ def _format(loaded: Picture, output: Any, format: str | None) -> str:
 def _load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:
     """Return pixels and metadata; ``upright``: a Pillow picture is turned as a file is to hold it."""
     if isinstance(picture, np.ndarray):
-        return Picture(np.asarray(picture))  # a subclass, such as a matrix, may mean other things by shape and product
+        return Picture(picture)
     if is_pillow(picture):
         return from_pillow(picture, upright=upright)
     if not hasattr(picture, "read"):

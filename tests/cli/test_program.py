@@ -15,7 +15,9 @@ def end(code: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize(("raised", "status"), [("sys.exit(0)", 0), ("sys.exit(2)", 2), ("sys.exit('a word')", 1)])
+@pytest.mark.parametrize(
+    ("raised", "status"), [("sys.exit(0)", 0), ("sys.exit()", 0), ("sys.exit(2)", 2), ("sys.exit('a word')", 1)]
+)
 def test_the_status_is_that_of_the_command(raised: str, status: int) -> None:
     assert end(f"def main(): {raised}")[0] == status
 

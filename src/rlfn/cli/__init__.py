@@ -77,7 +77,7 @@ def program() -> None:
     try:
         main()
     except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
     except KeyboardInterrupt:
         status = INTERRUPTED

@@ -33,13 +33,13 @@ def is_convertible(icc: bytes) -> bool:
     pixel = pyvips.Image.new_from_array(np.zeros((1, 1, 3), np.uint8)).copy(interpretation="srgb")
     THREADS.enter()
     try:
-        as_srgb(pixel, icc, False).write_to_memory()
+        profile_to_srgb(pixel, icc, False).write_to_memory()
     except pyvips.Error:
         return False
     return is_held("tiff", icc, False)  # libvips takes sRGB in place of a profile that it does not accept
 
 
-def as_srgb(image: Any, icc: bytes, deep: bool) -> Any:
+def profile_to_srgb(image: Any, icc: bytes, deep: bool) -> Any:
     """Convert RGB pixels from a profile; alpha stays as it is."""
     colours = image.extract_band(0, n=3).copy(interpretation="rgb16" if deep else "srgb")
     colours.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)

@@ -20,7 +20,7 @@ from rlfn.images.codecs.codec import Codec, Encoding
 from rlfn.images.exif import Turn
 from rlfn.images.formats import check_quality, check_writable_size, format_for
 from rlfn.images.picture import Metadata, Picture, Text, fitting_profile
-from rlfn.images.profiles import as_srgb, is_convertible, is_held
+from rlfn.images.profiles import is_convertible, is_held, profile_to_srgb
 from rlfn.images.stated import StatedColour
 
 
@@ -203,7 +203,7 @@ def _fitting_pixels(picture: Picture, row: Codec, icc: bytes | None, warnings: l
     depth = row.depth_for(bits)
     if icc is not None and fate(row, "icc") == "converted":
         warnings.append(f"colours converted from their profile to sRGB: {row.title} is written in no other")
-        image = as_srgb(image, icc, deep)
+        image = profile_to_srgb(image, icc, deep)
     top = 65_535 if deep else 255
     flat = image.bands in (2, 4) and not row.alpha
     if flat:

@@ -231,7 +231,7 @@ class Enlarger:
             PictureError: the free memory cannot hold the result.
         """
         check_image(image)
-        image = np.asarray(image)
+        image = np.asarray(image)  # a subclass, such as a matrix, may mean other things by shape and product
         height, width = image.shape[:2]
         plan = plan or self.plan(image, traces)
         upscaler = plan.upscaler

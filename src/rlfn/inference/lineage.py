@@ -10,7 +10,7 @@ from rlfn.models.blend import Blend
 from rlfn.models.catalog import Model
 from rlfn.models.reference import Reference
 
-PHOTO = "-photo"
+_PHOTO = "-photo"
 """How names of families for photographs end."""
 
 
@@ -23,7 +23,7 @@ def photo_model(clean: Model, factor: float) -> Model | None:
 
 def is_photo(model: Model) -> bool:
     """Tell whether a model is for photographs itself: of a lineage, or of a family that exists for them alone."""
-    return model.family.endswith(PHOTO)
+    return model.family.endswith(_PHOTO)
 
 
 def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tuple[str | Blend, Choice]:

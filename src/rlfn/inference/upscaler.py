@@ -178,7 +178,7 @@ class Upscaler:
             ModelError: the engine failed, or returned what is no picture.
         """
         check_image(image)
-        image = np.asarray(image)
+        image = np.asarray(image)  # a subclass, such as a matrix, may mean other things by shape and product
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
         with self._lock:  # engines reuse their buffers

@@ -20,7 +20,7 @@ class MixedBatch:
 
     Args:
         pictures: runs those of pictures.
-        videos: makes what runs those of videos, when the first one comes: its modules take time to load.
+        videos: makes what runs those of videos, where there are any: its modules take time to load.
     """
 
     def __init__(self, pictures: Batch, videos: Callable[[], VideoBatch]) -> None:
