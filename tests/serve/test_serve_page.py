@@ -101,7 +101,10 @@ def test_options_that_do_not_fit_are_said_and_nothing_begins(opened: Any) -> Non
     page = opened()
     page.locator("label", has_text="px").click()
     give(page, ("a.png", picture_bytes()))
-    expect(page.get_by_role("alert")).to_have_text("Give a width or a height in pixels, or choose a factor.")
+    expect(page.get_by_role("alert")).to_have_text(
+        "Give a width or a height in pixels, or choose a factor. a.png was not added; choose again."
+    )
+    expect(page.get_by_label("Width")).to_be_focused()
     assert page.locator(".picture").count() == 0
     page.get_by_label("Width").fill("0")
     give(page, ("a.png", picture_bytes()))

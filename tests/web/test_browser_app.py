@@ -158,6 +158,48 @@ def test_a_phone_shows_everything_without_scrolling_sideways(site: str, visit: V
     assert page.evaluate(small) == 0
 
 
+def test_on_a_phone_the_options_are_folded_above_the_list(site: str, visit: Visit) -> None:
+    page = visit(site, viewport={"width": 320, "height": 700}, is_mobile=True, has_touch=True)
+    assert page.is_visible("#model")
+    choose(page, *(picture(f"{name}.png") for name in "abc"))
+    page.locator(DONE).nth(2).wait_for()
+    tops = page.evaluate(
+        "['drop', 'options', 'pictures'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+    )
+    assert tops == sorted(tops)
+    assert not page.is_visible("#model")
+    page.click("#options summary")
+    page.select_option("#format", "jpeg")
+    page.fill("#quality", "80")
+    page.click("#clear")
+    assert page.is_visible("#model")
+
+
+def test_options_that_do_not_fit_are_shown_and_what_was_not_done_is_said(site: str, visit: Visit) -> None:
+    page = visit(site, viewport={"width": 320, "height": 700})
+    choose(page, picture("first.png"))
+    page.wait_for_selector(DONE)
+    page.click("#options summary")
+    page.select_option("#format", "jpeg")
+    page.fill("#quality", "500")
+    page.click("#options summary")
+    page.click('[data-do="again"]')
+    problem = "Quality: allowed is a whole number from 1 to 100."
+    assert page.inner_text("#notice") == f"{problem} first.png was not run again."
+    page.set_input_files("#file", [picture("a.png"), picture("b.png")])
+    page.wait_for_selector("#notice:has-text('not added')")
+    assert page.inner_text("#notice") == f"{problem} 2 pictures were not added; choose again."
+    assert page.locator(".picture").count() == 1
+    assert page.evaluate("document.activeElement.id") == "quality"
+    assert page.get_attribute("#quality", "aria-invalid") == "true"
+    page.fill("#quality", "")
+    page.set_input_files("#file", [picture("a.png")])
+    page.locator(DONE).nth(1).wait_for()
+    assert page.is_hidden("#notice")
+    assert page.get_attribute("#quality", "aria-invalid") is None
+    assert "a_x2.jpg" in page.get_attribute('.picture:last-child [data-do="download"]', "download")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_fault_of_accessibility(scheme: str, site: str, visit: Visit) -> None:
     if not AXE.is_file():

@@ -6,7 +6,10 @@ import { startPage } from "./page.js";
 const key = document.getElementById("key");
 const backend = new HttpBackend({
   key: () => key.value.trim(),
-  keyNeeded: () => { document.getElementById("key-field").hidden = false; },
+  keyNeeded: () => {
+    document.getElementById("key-field").hidden = false;
+    document.getElementById("fold").open = true;
+  },
   offered: (offer) => { document.getElementById("local-app").hidden = !offer.app; },
 });
 const page = startPage(backend);

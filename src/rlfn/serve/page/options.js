@@ -46,32 +46,39 @@ function changed() {
   find("quality").placeholder = row?.quality ? String(row.quality) : "";
 }
 
+/** An error that says where in the form it lies. */
+function misfit(id, message) {
+  return Object.assign(new RangeError(message), { field: find(id) });
+}
+
 function whole(id, name, low, high) {
   const text = find(id).value.trim();
   if (text === "" && !find(id).validity.badInput) return undefined;
   const number = Number(text);
   if (!Number.isInteger(number) || text === "" || number < low || number > high) {
-    throw new RangeError(`${name}: allowed is a whole number from ${low} to ${high.toLocaleString("en")}.`);
+    throw misfit(id, `${name}: allowed is a whole number from ${low} to ${high.toLocaleString("en")}.`);
   }
   return number;
 }
 
-/** Return { options } for a picture, or { problem }: a sentence on what does not fit. */
+/** Return { options } for a picture, or { problem, field }: a sentence on what does not fit, and where it stands. */
 export function readOptions() {
+  for (const field of find("options").querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
   const options = {};
   try {
     if (chosen() === "exact") {
       options.width = whole("width", "Width", 1, 1_000_000);
       options.height = whole("height", "Height", 1, 1_000_000);
       if (options.width === undefined && options.height === undefined) {
-        return { problem: "Give a width or a height in pixels, or choose a factor." };
+        throw misfit("width", "Give a width or a height in pixels, or choose a factor.");
       }
     } else {
       options.scale = Number(chosen());
     }
     if (!find("quality-field").hidden) options.quality = whole("quality", "Quality", 1, 100);
   } catch (error) {
-    return { problem: error.message };
+    error.field.setAttribute("aria-invalid", "true");
+    return { problem: error.message, field: error.field };
   }
   options.model = find("model").value || undefined;
   options.restore = find("restore")?.value;

@@ -131,13 +131,13 @@ class Page {
   async add(files) {
     if (!files.length) return;
     await this.#ready;
+    const names = distinct(files.map((file) => file.name || "picture.png"));
     const asked = readOptions();
     if (asked.problem) {
-      this.#notice(asked.problem);
+      this.#misfit(asked, `${files.length === 1 ? `${names[0]} was` : `${files.length} pictures were`} not added; choose again.`);
       return;
     }
     this.#notice("");
-    const names = distinct(files.map((file) => file.name || "picture.png"));
     files.forEach((file, index) => {
       const row = new Row(this, file, names[index], asked.options);
       this.#rows.push(row);
@@ -151,8 +151,11 @@ class Page {
   /** Run a picture once more with the options as they are now. */
   again(row) {
     const asked = readOptions();
-    this.#notice(asked.problem ?? "");
-    if (asked.problem) return;
+    if (asked.problem) {
+      this.#misfit(asked, `${row.name} was not run again.`);
+      return;
+    }
+    this.#notice("");
     row.reset(asked.options);
     this.next();
   }
@@ -187,7 +190,7 @@ class Page {
     for (const each of this.#rows) each.element.toggleAttribute("aria-current", false);
     row.element.setAttribute("aria-current", "true");
     this.told(row);
-    document.body.classList.add("compact");
+    this.#compact();
     const [before, after] = await row.sources();
     if (this.#shown !== row) return;
     this.compare.hidden = !before && !after;
@@ -195,6 +198,13 @@ class Page {
     if (!go) return;
     this.compare.scrollIntoView({ block: "nearest" });
     (this.compare.hidden ? find("download") : this.compare).focus({ preventScroll: true });
+  }
+
+  /** Make room for the pictures: where all stands in one column, the options are folded once the first picture comes. */
+  #compact() {
+    if (document.body.classList.contains("compact")) return;
+    document.body.classList.add("compact");
+    if (matchMedia("(max-width: 56rem)").matches) find("fold").open = false;
   }
 
   /** Say below the comparison how far the picture is that it shows. */
@@ -228,12 +238,13 @@ class Page {
     find("caption").hidden = true;
     document.body.classList.remove("compact");
     this.compare.show(null, null);
+    find("fold").open = true;
   }
 
   /** Set the buttons by what there is. */
   refresh() {
     const open = this.#rows.filter((row) => row.status === "waiting" || row.status === "running").length;
-    find("pictures").hidden = !this.#rows.length && find("notice").hidden;
+    find("pictures").hidden = !this.#rows.length;
     find("clear").hidden = find("when").hidden = !this.#rows.length;
     find("cancel-all").hidden = open < 2;
     find("zip").hidden = this.#done().length < 2;
@@ -249,6 +260,13 @@ class Page {
     notice.textContent = text;
     notice.hidden = !text;
     this.refresh();
+  }
+
+  /** Say which option does not fit and what was left undone, and go to its field. */
+  #misfit({ problem, field }, undone) {
+    this.#notice(`${problem} ${undone}`);
+    find("fold").open = true;
+    field.focus();
   }
 
   #say(text) {
