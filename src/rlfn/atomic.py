@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import signal
 import tempfile
@@ -65,7 +64,7 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
         OutputError: the target cannot be written.
     """
     _check_ordinary(path)
-    temporary = path.with_name(f".rlfn-{secrets.token_hex(8)}.part")
+    temporary = path.with_name(f".rlfn-{os.urandom(8).hex()}.part")
     with _explained(f"'{path}'"):
         mode = None if path.is_symlink() or not path.exists() else path.stat().st_mode & 0o7777
         _unfinished.add(temporary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +140,8 @@ def _misuse(error: click.UsageError) -> str:
 
 
 def _nearest(error: click.NoSuchOption) -> str:
+    import difflib
+
     params = error.ctx.command.params if error.ctx is not None else ()
     options = [name for parameter in params if isinstance(parameter, click.Option) for name in parameter.opts]
     near = difflib.get_close_matches(error.option_name, options, n=1)

@@ -162,7 +162,7 @@ def _windows(image: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
 
 
 def _percentile(parts: list[NDArray[np.float64]], percent: float) -> float:
-    """Return what NumPy's ``percentile`` does, which loads ``numpy.ma`` on its first call: 15 ms of a command's start.
+    """Return what NumPy's ``percentile`` does, which loads ``numpy.ma`` on its first call, as ``median`` does.
 
     >>> _percentile([np.array([3.0, 1.0]), np.array([2.0])], 25)
     1.5
@@ -205,7 +205,7 @@ def _grid(planes: list[NDArray[np.float64]]) -> float:
             fine = plane[:, offset : offset + width].reshape(-1, 8) @ _FINE.T
             still, total = still + int((np.abs(fine) < _STILL).sum()), total + fine.size
         missing[offset] = still / total
-    usual = float(np.median(missing))
+    usual = _percentile([missing], 50)
     # 1.02: flat pictures have nothing to miss anywhere
     return float(missing.max() - usual) / (1.02 - usual)
 
