@@ -73,7 +73,7 @@ def joined_format(container: Any, stream: Any, format: PixelFormat) -> PixelForm
 class AlphaJoiner:
     """Gives a stream's frames their alpha channels.
 
-    A frame without one is opaque, as in browsers; where one cannot be decoded, the last one stays.
+    A frame without one is opaque; where one cannot be decoded, the last one stays.
 
     Args:
         stream: its packets go through :meth:`look` before they are decoded.
