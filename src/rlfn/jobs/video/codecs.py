@@ -61,6 +61,9 @@ CODECS: dict[str, EncoderRow] = {
 """By FFmpeg's names, in the order in which one is taken where the source's cannot be written."""
 
 
+_REFUSED = {"mov": ("vp9", "av1")}
+"""What containers refuse although FFmpeg answers that they hold it."""
+
 _UNASKED = {"mpegts": ("h264", "hevc")}
 """What containers hold that FFmpeg does not answer for."""
 
@@ -174,4 +177,4 @@ def _holds(muxer: str, codec: str) -> bool:
     if muxer in ("gif", "webp", "apng"):
         return False  # which are no videos
     with av.open(io.BytesIO(), "w", format=muxer) as container:
-        return CODECS[codec].encoder in container.supported_codecs
+        return CODECS[codec].encoder in container.supported_codecs and codec not in _REFUSED.get(muxer, ())

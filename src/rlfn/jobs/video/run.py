@@ -30,6 +30,7 @@ from rlfn.jobs.video.planning import plan_video
 from rlfn.jobs.video.probe import Clip
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
+from rlfn.jobs.video.rehearsal import rehearse
 from rlfn.jobs.video.relay import Relay, Relays
 from rlfn.jobs.video.segments import Segment, SegmentStore
 from rlfn.jobs.video.settings import VideoSettings, segment_frames
@@ -112,6 +113,8 @@ class VideoRun:
         self._enlarge_plan = plan.enlarger.plan(self._turned(plan.colour_way().image(first.frame)), plan.clip.traces)
         with SegmentStore(plan.target, self._identity()) as store:
             segments = store.open()
+            if not segments:
+                rehearse(plan, first, store.folder)
             self._continue(store, segments, report, cancel)
             for segment in segments:
                 for name, count in segment.facts.items():
