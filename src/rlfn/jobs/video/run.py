@@ -23,7 +23,7 @@ from rlfn.errors import PictureError, StoppedError
 from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.encoding import FrameEncoder
-from rlfn.jobs.video.frames import FrameSource, same_frame
+from rlfn.jobs.video.frames import NO_ALPHA, FrameSource, same_frame
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.muxing import Muxed, MuxPlan
 from rlfn.jobs.video.planning import plan_video
@@ -273,6 +273,8 @@ class VideoRun:
             self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
         if jumps := len(source.timeline.jumps):
             self.warnings.append(f"the timestamps jump back ({jumps} times): what follows goes on behind what was")
+        if source.opaque:
+            self.warnings.append(f"{source.opaque} {NO_ALPHA}")
         if source.resized:
             self.warnings.append(f"{source.resized} frames of another size were brought to the first one's")
 

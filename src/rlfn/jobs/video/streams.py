@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import OutputError
+from rlfn.jobs.video.beside import add
 from rlfn.jobs.video.codecs import is_carried
 from rlfn.jobs.video.encoding import describe, set_up
 from rlfn.jobs.video.library import import_av
@@ -228,8 +229,10 @@ class _Muxing:
         shown = sorted(durations)
         decode = decode_times([row.pts for segment in self._plan.segments for row in segment.packets], shown)
         for segment in self._plan.segments:
-            for row, data in segment.read():
+            for row, data, beside in segment.read():
                 packet = av.Packet(data)
+                if beside:
+                    add(packet, beside)
                 packet.stream, packet.time_base = stream, base
                 packet.pts, packet.dts = row.pts - move, next(decode) - move
                 packet.duration, packet.is_keyframe = durations[row.pts], row.key
