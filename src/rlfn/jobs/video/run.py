@@ -23,13 +23,14 @@ from rlfn.errors import PictureError, StoppedError
 from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.encoding import FrameEncoder
-from rlfn.jobs.video.frames import FrameSource, same_frame
+from rlfn.jobs.video.frames import NO_ALPHA, FrameSource, same_frame
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.muxing import Muxed, MuxPlan
 from rlfn.jobs.video.planning import plan_video
 from rlfn.jobs.video.probe import Clip
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
+from rlfn.jobs.video.rehearsal import rehearse
 from rlfn.jobs.video.relay import Relay, Relays
 from rlfn.jobs.video.segments import Segment, SegmentStore
 from rlfn.jobs.video.settings import VideoSettings, segment_frames
@@ -112,6 +113,8 @@ class VideoRun:
         self._enlarge_plan = plan.enlarger.plan(self._turned(plan.colour_way().image(first.frame)), plan.clip.traces)
         with SegmentStore(plan.target, self._identity()) as store:
             segments = store.open()
+            if not segments:
+                rehearse(plan, first, store.folder)
             self._continue(store, segments, report, cancel)
             for segment in segments:
                 for name, count in segment.facts.items():
@@ -273,6 +276,8 @@ class VideoRun:
             self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
         if jumps := len(source.timeline.jumps):
             self.warnings.append(f"the timestamps jump back ({jumps} times): what follows goes on behind what was")
+        if source.opaque:
+            self.warnings.append(f"{source.opaque} {NO_ALPHA}")
         if source.resized:
             self.warnings.append(f"{source.resized} frames of another size were brought to the first one's")
 

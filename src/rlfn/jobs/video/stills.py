@@ -17,7 +17,7 @@ from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.colour import ColourWay
-from rlfn.jobs.video.frames import FrameSource
+from rlfn.jobs.video.frames import NO_ALPHA, FrameSource
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
@@ -54,9 +54,11 @@ def write_frames(
     make_folder(folder)
     write = partial(write_picture, quality=settings.frames_quality)
     writing: list[Future[tuple[str, ...]]] = []
+    frames = FrameSource(clip, settings.stretch, settings.deinterlace)
+    told = dict.fromkeys(f"{what} dropped" for what in clip.lost)
     with ThreadPoolExecutor(2) as writers:
         number = 0
-        for number, timed in enumerate(FrameSource(clip, settings.stretch, settings.deinterlace), 1):
+        for number, timed in enumerate(frames, 1):
             if cancel is not None and cancel.is_set():
                 raise StoppedError(f"The work on '{source}' was cancelled. Frames that are finished stay.")
             target = folder / f"{number:0{_DIGITS}}.{format}"
@@ -69,20 +71,22 @@ def write_frames(
                 writing.append(writers.submit(write, Picture(result, bits=clip.format.bits), target))
                 made += 1
                 while len(writing) > _WAITING:
-                    writing.pop(0).result()
+                    told |= dict.fromkeys(writing.pop(0).result())
             if report is not None:
                 report(VideoProgress(number, max(clip.frames, number), clock.tick(), None, 0.0))
         for future in writing:
-            future.result()
+            told |= dict.fromkeys(future.result())
     if plan is None:
         raise PictureError(f"No frame of '{source}' lies in the stretch that was asked for.")
     seconds, tiles = time.perf_counter() - began, memory.computed + memory.reused
+    if frames.opaque:
+        told[f"{frames.opaque} {NO_ALPHA}"] = None
     made_record = record.made_by(plan)
     if left := number - made:
-        text = f"{left} frames existed and were left as they are: {setting('overwrite')} writes them anew"
-        made_record = replace(made_record, warnings=(*made_record.warnings, text))
+        told[f"{left} frames existed and were left as they are: {setting('overwrite')} writes them anew"] = None
     return replace(
         made_record,
+        warnings=(*made_record.warnings, *told),
         status="done",
         input_size=(clip.width, clip.height),
         output_size=enlarger.size(*size),

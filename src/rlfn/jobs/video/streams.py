@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from fractions import Fraction
 from itertools import islice
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import OutputError
-from rlfn.jobs.video.codecs import is_carried
+from rlfn.jobs.video.beside import add
 from rlfn.jobs.video.encoding import describe, set_up
+from rlfn.jobs.video.fitting import Fit, first_packets, fit_for
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.losses import tell_losses
 from rlfn.jobs.video.muxing import (
@@ -44,6 +44,22 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
         OutputError: the container takes no such streams, or the file cannot be written.
         OSError: of the file system.
     """
+    done = _written(plan, path, None)
+    tell_losses(plan, path, done)
+    return done
+
+
+def mux_beginning(plan: MuxPlan, path: Path) -> None:
+    """Write the frames there are with the beginning of the other streams: what :func:`mux` refuses is refused early.
+
+    Raises:
+        OutputError, OSError: as :func:`mux` does.
+    """
+    _written(plan, path, _FIRST)
+
+
+def _written(plan: MuxPlan, path: Path, most: int | None) -> Muxed:
+    """Write an output with so many packets of the other streams; None for all."""
     av = import_av()
     done, whole = Muxed(), os.path.abspath(path)
     try:
@@ -51,7 +67,7 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
             closing(open_video(plan.clip.path)) as source,
             av.open(whole, "w", format=plan.muxer, container_options=_container_options(plan)) as output,
         ):
-            _Muxing(plan, source, output, done).run()
+            _Muxing(plan, source, output, done).run(most)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise
@@ -59,7 +75,6 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
             f"FFmpeg could not write the file ({str(error)[:200]}). Choose another name, for instance one that ends in "
             ".mkv."
         ) from error
-    tell_losses(plan, path, done)
     return done
 
 
@@ -74,14 +89,14 @@ class _Muxing:
         self._origin = self._times[0][0] * plan.clip.time_base if plan.trimmed else Fraction(0)
         self._end = (self._times[-1][0] + plan.last_duration) * plan.clip.time_base
 
-    def run(self) -> None:
+    def run(self, most: int | None) -> None:
         self._add_streams()
         self._output.metadata.update(plain_metadata(self._source.metadata))
         self._add_chapters()
         self._output.start_encoding()
         frames = self._encoded()
         waiting = next(frames, None)
-        for packet in self._copied():
+        for packet in islice(self._copied(), most):
             time = packet.dts * packet.time_base if packet.dts is not None else Fraction(0)
             while waiting is not None and waiting.dts * waiting.time_base <= time:
                 self._output.mux(waiting)
@@ -92,6 +107,7 @@ class _Muxing:
             waiting = next(frames, None)
 
     def _add_streams(self) -> None:
+        packets = first_packets(self._plan.clip.path)
         for stream in self._source.streams:
             if stream.index == self._plan.clip.stream:
                 made = self._video_stream(stream)
@@ -101,13 +117,13 @@ class _Muxing:
             elif self._plan.muxer == "matroska" and is_attached(stream):
                 self._attach(stream)
                 continue
-            elif reason := _refusal(stream, self._plan.muxer):
+            elif (fit := self._fit(stream, packets)) is None:
+                reason = f"a file of the kind {self._plan.muxer} cannot hold it"
                 self._done.warnings.append(f"{stream_name(stream)} dropped: {reason}")
                 continue
             else:
                 made = self._output.add_stream_from_template(stream, opaque=True)
-                if made.codec_context is not None and _same_family(self._plan):
-                    _keep_tag(made, stream)
+                fit.apply(made)
                 self._done.kept.append(f"{stream_name(stream)}: copied")
             made.metadata.update(plain_metadata(stream.metadata, enlarged=stream.index == self._plan.clip.stream))
             if self._plan.trimmed and made.metadata.pop("timecode", None) is not None:
@@ -116,6 +132,9 @@ class _Muxing:
             if self._plan.muxer == "mpegts":
                 made.id = stream.id
             self._ways[stream.index] = made
+
+    def _fit(self, stream: Any, packets: Mapping[int, bytes]) -> Fit | None:
+        return fit_for(stream, self._plan.muxer, packets, same_family=_same_family(self._plan))
 
     def _attach(self, stream: Any) -> None:
         """Add an attached picture as Matroska has it: as a file."""
@@ -228,8 +247,10 @@ class _Muxing:
         shown = sorted(durations)
         decode = decode_times([row.pts for segment in self._plan.segments for row in segment.packets], shown)
         for segment in self._plan.segments:
-            for row, data in segment.read():
+            for row, data, beside in segment.read():
                 packet = av.Packet(data)
+                if beside:
+                    add(packet, beside)
                 packet.stream, packet.time_base = stream, base
                 packet.pts, packet.dts = row.pts - move, next(decode) - move
                 packet.duration, packet.is_keyframe = durations[row.pts], row.key
@@ -257,30 +278,9 @@ def _begins_early(plan: MuxPlan) -> bool:
         return any(packet.pts is not None and packet.pts < 0 for packet in first)
 
 
-def _refusal(stream: Any, muxer: str) -> str:
-    """Return why a container does not take a stream; empty where it does, which a header made of it shows."""
-    av, reason = import_av(), f"a file of the kind {muxer} cannot hold it"
-    if not is_carried(muxer, stream.type, codec_name(stream)):
-        return reason
-    try:
-        with av.open(io.BytesIO(), "w", format=muxer) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
-    except (av.error.FFmpegError, ValueError):
-        return reason
-    return ""
-
-
 def _is_hevc_tag(stream: Any) -> bool:
     return stream.codec_context is not None and stream.codec_context.codec_tag in ("hvc1", "hev1")
 
 
 def _same_family(plan: MuxPlan) -> bool:
     return plan.muxer in plan.clip.container.split(",")
-
-
-def _keep_tag(made: Any, stream: Any) -> None:
-    """Keep the four characters by which a container names a codec, where it knows several names for it."""
-    tag = stream.codec_context.codec_tag
-    if tag and tag.isprintable() and "\0" not in tag:
-        made.codec_context.codec_tag = tag
