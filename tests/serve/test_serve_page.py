@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,18 +17,7 @@ from rlfn.images.files import read_picture
 from serving import numbers, picture_bytes, size_of, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
-
 expect = playwright.expect
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture
@@ -105,6 +93,7 @@ def test_options_that_do_not_fit_are_said_and_nothing_begins(opened: Any) -> Non
         "Give a width or a height in pixels, or choose a factor. a.png was not added; choose again."
     )
     expect(page.get_by_label("Width")).to_be_focused()
+    expect(page.get_by_label("Width")).to_have_accessible_description(re.compile("a.png was not added"))
     assert page.locator(".picture").count() == 0
     page.get_by_label("Width").fill("0")
     give(page, ("a.png", picture_bytes()))
@@ -212,8 +201,9 @@ def test_progress_and_cancelling(opened: Any, workshop: Any, listening: Any) -> 
     expect(page.locator("#download")).to_be_hidden()
     expect(row(page, "a.png").get_by_role("progressbar")).to_be_visible()
     expect(row(page, "b.png").locator(".state")).to_contain_text("Waiting")
-    row(page, "a.png").get_by_role("button", name="Cancel").click()
+    row(page, "a.png").get_by_role("button", name="Cancel").press("Enter")
     expect(row(page, "a.png")).to_have_attribute("data-status", "cancelled")
+    expect(row(page, "a.png").get_by_role("button", name="Run again")).to_be_focused()
     page.get_by_role("button", name="Cancel all").click()
     for name in "bc":
         expect(row(page, f"{name}.png")).to_have_attribute("data-status", "cancelled")
@@ -221,6 +211,29 @@ def test_progress_and_cancelling(opened: Any, workshop: Any, listening: Any) -> 
     workshop.gate.set()
     row(page, "a.png").get_by_role("button", name="Again").click()
     expect(row(page, "a.png")).to_have_attribute("data-status", "done")
+
+
+def test_a_picture_cancelled_while_it_is_sent_is_not_worked_on(opened: Any, workshop: Any) -> None:
+    page = opened()
+    page.evaluate(
+        """() => {
+          const real = fetch;
+          window.fetch = async (address, options) => {
+            const answer = await real(address, options);
+            if (options.method === 'POST') await new Promise((resolve) => { window.release = resolve; });
+            return answer;
+          };
+        }"""
+    )
+    workshop.gate.clear()
+    give(page, ("a.png", picture_bytes()))
+    page.wait_for_function("() => Boolean(window.release)")
+    assert httpx.get(f"{page.url}healthz").json()["running"] == 1
+    row(page, "a.png").get_by_role("button", name="Cancel").click()
+    expect(row(page, "a.png")).to_have_attribute("data-status", "cancelled")
+    page.evaluate("() => window.release()")
+    until(lambda: httpx.get(f"{page.url}healthz").json() == {"status": "ok", "waiting": 0, "running": 0})
+    workshop.gate.set()
 
 
 def test_a_server_without_room_is_asked_again(opened: Any, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +332,7 @@ def test_by_keyboard_alone(opened: Any) -> None:
     page.keyboard.press("Enter")
     expect(page.locator(".picture")).to_have_count(0)
     expect(page.locator("compare-slider")).to_be_hidden()
+    expect(page.locator("#choose")).to_be_focused()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -192,12 +193,36 @@ def test_options_that_do_not_fit_are_shown_and_what_was_not_done_is_said(site: s
     assert page.locator(".picture").count() == 1
     assert page.evaluate("document.activeElement.id") == "quality"
     assert page.get_attribute("#quality", "aria-invalid") == "true"
+    for place in ("#quality", "#notice"):
+        box = page.locator(place).bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 700
     page.fill("#quality", "")
+    assert page.get_attribute("#quality", "aria-invalid") is None
     page.set_input_files("#file", [picture("a.png")])
     page.locator(DONE).nth(1).wait_for()
     assert page.is_hidden("#notice")
     assert page.get_attribute("#quality", "aria-invalid") is None
     assert "a_x2.jpg" in page.get_attribute('.picture:last-child [data-do="download"]', "download")
+
+
+def test_the_focus_is_never_lost_and_a_long_wait_is_estimated(site: str, visit: Visit) -> None:
+    page = visit(site)
+    page.clock.install()
+    page.select_option("#model", "rlfn-xs")
+    choose(page, picture("large.png", 900, 900), picture("next.png"), picture("last.png"), scale=4)
+    cancel = page.locator('[data-do="cancel"]').first
+    cancel.focus()
+    page.clock.fast_forward(300_000)
+    page.wait_for_selector('.state:has-text("min left")')
+    assert re.fullmatch(r"Working, \d+%, about \d+ min left", page.locator(".state").first.inner_text())
+    cancel.press("Enter")
+    page.wait_for_selector('.picture[data-status="cancelled"]')
+    focused = "document.activeElement.getAttribute('aria-label')"
+    assert page.evaluate(focused) == "Run again with the options: large.png"
+    page.locator(DONE).nth(1).wait_for()
+    page.locator('[data-do="remove"]').nth(1).press("Enter")
+    assert page.evaluate(focused) == "Remove: last.png"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -31,6 +31,18 @@ export async function* serverEvents(body) {
   }
 }
 
+/** Wait for a promise, or for the signal's abort; what the promise still brings then goes to late(). */
+function unless(signal, promise, late) {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      reject(new DOMException("Cancelled", "AbortError"));
+      promise.then(late, () => {});
+    };
+    signal.addEventListener("abort", stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
+
 export class HttpBackend {
   /** key: () => the visitor's key; keyNeeded: called where the server wants one; offered: called with its offer. */
   constructor({ key = () => "", keyNeeded = () => {}, offered = () => {}, base = "" } = {}) {
@@ -54,11 +66,16 @@ export class HttpBackend {
       return this.#result(last.details, await answer.blob());
     } catch (error) {
       if (signal.aborted) {
-        this.#call(address, { method: "DELETE", keepalive: true }).catch(() => {});
+        this.#drop(job);
         throw new DOMException("Cancelled", "AbortError");
       }
       throw error;
     }
+  }
+
+  /** Tell the server that nobody waits for a job any more. */
+  #drop(job) {
+    this.#call(`v1/jobs/${job.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 
   /** Send the picture; where the server has no room, wait as long as it says. */
@@ -70,7 +87,10 @@ export class HttpBackend {
       form.append("picture", file);
       onState({ stage: "waiting", share: 0 });
       try {
-        return await (await this.#call("v1/jobs", { method: "POST", body: form, signal, headers: { "Idempotency-Key": key } })).json();
+        signal.throwIfAborted();
+        // not ended by the signal: the server may have taken the picture already, and would work on it for nobody
+        const sent = this.#call("v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": key } });
+        return await unless(signal, sent.then((answer) => answer.json()), (job) => this.#drop(job));
       } catch (error) {
         if (!error.retryAfter || round >= TRIES) throw error;
         await sleep(error.retryAfter, signal);

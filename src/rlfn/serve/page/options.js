@@ -27,6 +27,7 @@ export function fillOptions(offer) {
 /** Keep the form consistent: sizes that a model has, quality where the format has one. */
 export function watchOptions() {
   find("options").addEventListener("change", changed);
+  find("options").addEventListener("input", ({ target }) => target.removeAttribute("aria-invalid"));
   find("options").addEventListener("submit", (event) => event.preventDefault());
 }
 
@@ -63,7 +64,10 @@ function whole(id, name, low, high) {
 
 /** Return { options } for a picture, or { problem, field }: a sentence on what does not fit, and where it stands. */
 export function readOptions() {
-  for (const field of find("options").querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+  for (const field of find("options").querySelectorAll("[aria-describedby]")) {
+    field.removeAttribute("aria-invalid");
+    field.removeAttribute("aria-describedby");
+  }
   const options = {};
   try {
     if (chosen() === "exact") {
@@ -78,6 +82,7 @@ export function readOptions() {
     if (!find("quality-field").hidden) options.quality = whole("quality", "Quality", 1, 100);
   } catch (error) {
     error.field.setAttribute("aria-invalid", "true");
+    error.field.setAttribute("aria-describedby", "notice");
     return { problem: error.message, field: error.field };
   }
   options.model = find("model").value || undefined;

@@ -222,7 +222,10 @@ class Page {
   remove(row) {
     row.cancel();
     row.free();
+    const next = row.element.nextElementSibling ?? row.element.previousElementSibling;
+    const focused = row.element.contains(document.activeElement);
     row.element.remove();
+    if (focused) ([...(next?.querySelectorAll("[data-do]:not([hidden])") ?? [])].at(-1) ?? find("choose")).focus();
     this.#rows = this.#rows.filter((each) => each !== row);
     if (this.#shown === row) {
       this.#shown = null;
@@ -257,15 +260,20 @@ class Page {
 
   #notice(text) {
     const notice = find("notice");
+    if (notice.previousElementSibling !== find("drop")) find("drop").after(notice);
     notice.textContent = text;
     notice.hidden = !text;
     this.refresh();
   }
 
-  /** Say which option does not fit and what was left undone, and go to its field. */
+  /** Say below its field which option does not fit and what was left undone, and go there. */
   #misfit({ problem, field }, undone) {
-    this.#notice(`${problem} ${undone}`);
     find("fold").open = true;
+    const notice = find("notice");
+    this.#notice("");
+    field.closest(".field").append(notice);
+    notice.textContent = `${problem} ${undone}`;
+    notice.hidden = false;
     field.focus();
   }
 

@@ -8,6 +8,13 @@ function bytes(count) {
   return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
 
+/** Say how long a picture may still take, after so many ms for a share of it; nothing where that is soon. */
+function left(spent, share) {
+  const seconds = (spent * (1 - share)) / share / 1000;
+  if (seconds < 20) return "";
+  return seconds < 90 ? `, about ${Math.round(seconds / 10) * 10} s left` : `, about ${number(Math.round(seconds / 60))} min left`;
+}
+
 /** Return an ImageBitmap as large as the file's picture, upright, or null where this browser cannot read it. */
 async function bitmap(blob) {
   try {
@@ -32,6 +39,7 @@ export class Row {
   }
 
   #abort = new AbortController();
+  #since = 0;
 
   /** Begin anew with other options. */
   reset(options) {
@@ -118,10 +126,11 @@ export class Row {
       this.#set("waiting", ahead ? `Waiting, ${ahead} before it` : "Waiting");
       return;
     }
+    if (this.status !== "running") this.#since = performance.now();
     const bar = find(this.element, "progress");
     if (share > 0) bar.value = share;
     else bar.removeAttribute("value");
-    this.#set("running", share > 0 ? `Working, ${Math.floor(share * 100)}%` : "Working");
+    this.#set("running", share > 0 ? `Working, ${Math.floor(share * 100)}%${left(performance.now() - this.#since, share)}` : "Working");
   }
 
   #set(status, text) {
@@ -133,13 +142,14 @@ export class Row {
     const bar = find(this.element, "progress");
     bar.hidden = status !== "running";
     bar.setAttribute("aria-label", `Progress of ${this.name}`);
+    let lost = false;
     for (const [name, shown] of Object.entries({ compare: status === "done", download: status === "done", cancel: open,
       again: !open, remove: !open })) {
       const button = find(this.element, `[data-do="${name}"]`);
-      const had = document.activeElement === button;
+      if (!shown) lost ||= document.activeElement === button;
       button.hidden = !shown;
-      if (had && !shown) find(this.element, '[data-do]:not([hidden])')?.focus();
     }
+    if (lost) find(this.element, "[data-do]:not([hidden])").focus();
     const link = find(this.element, '[data-do="download"]');
     if (this.url) Object.assign(link, { href: this.url, download: this.outputName });
     else link.removeAttribute("href");
