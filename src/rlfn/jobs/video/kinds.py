@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rlfn.errors import RlfnError
+from rlfn.errors import OptionError, RlfnError, listing, setting
 from rlfn.images.apng import read_control
 from rlfn.images.reading import count_frames
 
@@ -77,6 +77,15 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 def is_animation(path: str | os.PathLike[str]) -> bool:
     """Tell by its content whether a file that :func:`is_video` is of a format that pictures have too."""
     return not _is_container(_head(Path(path)))
+
+
+def no_animation(source: Path, target: Path) -> OptionError:
+    """Return the refusal of a video that shall become an animation."""
+    suffixes = listing(suffix for suffix in CONTAINERS if suffix not in ANIMATED)
+    return OptionError(
+        f"{target} is the name of an animation, and the video {source} does not become one. End the name with "
+        f"{suffixes}, or write the frames as pictures with {setting('to_frames')}."
+    )
 
 
 def _head(path: Path) -> bytes:

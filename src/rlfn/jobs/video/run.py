@@ -36,6 +36,7 @@ from rlfn.jobs.video.segments import Segment, SegmentStore
 from rlfn.jobs.video.settings import VideoSettings, segment_frames
 from rlfn.jobs.video.streams import mux
 from rlfn.jobs.video.turning import turn
+from rlfn.jobs.video.wholeness import check_whole, lack_at_end
 from rlfn.models import catalog
 
 _WAITING = 3
@@ -75,6 +76,7 @@ class VideoRun:
 
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool | None = None) -> None:
         self.plan = plan_video(source, target, settings, pool)
+        self._lack = check_whole(self.plan.clip, settings.stretch)
         self.warnings = list(self.plan.warnings)
         self.facts = {"frames": 0, "repeated": 0, "computed_tiles": 0, "reused_tiles": 0}
         self.muxed = Muxed()
@@ -122,6 +124,8 @@ class VideoRun:
             trimmed, jumps = not plan.settings.stretch.whole, tuple(self._source.timeline.jumps)
             streams = MuxPlan(plan.clip, plan.encode, segments, plan.muxer, plan.turned, trimmed, jumps)
             store.finish(lambda path: self._mux(streams, path))
+        if self._lack is None and not jumps:
+            self._lack = lack_at_end(plan.clip, plan.settings.stretch, streams.times[-1][0] + streams.last_duration)
         self._tell()
 
     def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
@@ -142,6 +146,7 @@ class VideoRun:
             reused=facts["reused_tiles"] / tiles if tiles else 0.0,
             frames_per_second=self._new_frames / seconds if seconds else 0.0,
             codec=self.plan.encode.codec,
+            missing=0.0 if self._lack is None else self._lack.share,
             streams=tuple(self.muxed.kept),
         )
 
@@ -270,6 +275,8 @@ class VideoRun:
         """Say what became of damaged frames and of timestamps."""
         source = self._source
         self.warnings += self.muxed.warnings
+        if self._lack is not None:
+            self.warnings.append(self._lack.warning)
         if source.damaged:
             self.warnings.append(f"{source.damaged} damaged packets or frames: what could not be decoded is missing")
         if moved := source.moved + source.timeline.moved:

@@ -23,6 +23,7 @@ from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.turning import is_upright, turn
+from rlfn.jobs.video.wholeness import check_whole, lack_at_end
 
 _DIGITS = 6
 _WAITING = 4
@@ -44,6 +45,7 @@ def write_frames(
         RlfnError: the video cannot be read or enlarged, or a file not written.
     """
     clip, began, clock = probe(source), time.perf_counter(), FrameClock()
+    lack, last = check_whole(clip, settings.stretch), None
     turned = bool(clip.matrix) and is_upright(clip.matrix)
     swapped = turned and clip.matrix[0] == 0
     size = (clip.height, clip.width) if swapped else (clip.width, clip.height)
@@ -56,7 +58,9 @@ def write_frames(
     writing: list[Future[tuple[str, ...]]] = []
     with ThreadPoolExecutor(2) as writers:
         number = 0
-        for number, timed in enumerate(FrameSource(clip, settings.stretch, settings.deinterlace), 1):
+        frames = FrameSource(clip, settings.stretch, settings.deinterlace)
+        for number, timed in enumerate(frames, 1):
+            last = timed
             if cancel is not None and cancel.is_set():
                 raise StoppedError(f"The work on '{source}' was cancelled. Frames that are finished stay.")
             target = folder / f"{number:0{_DIGITS}}.{format}"
@@ -78,6 +82,11 @@ def write_frames(
         raise PictureError(f"No frame of '{source}' lies in the stretch that was asked for.")
     seconds, tiles = time.perf_counter() - began, memory.computed + memory.reused
     made_record = record.made_by(plan)
+    made_record = replace(made_record, warnings=(*settings.left_out("pictures"), *made_record.warnings))
+    if lack is None and last is not None and not frames.timeline.jumps:
+        lack = lack_at_end(clip, settings.stretch, last.pts + last.duration)
+    if lack is not None:
+        made_record = replace(made_record, warnings=(*made_record.warnings, lack.warning), missing=lack.share)
     if left := number - made:
         text = f"{left} frames existed and were left as they are: {setting('overwrite')} writes them anew"
         made_record = replace(made_record, warnings=(*made_record.warnings, text))
