@@ -330,3 +330,9 @@ def test_what_a_pillow_picture_cannot_say_is_a_warning(tmp_path: Path) -> None:
     with pytest.warns(rlfn.PictureWarning, match="not every program heeds the profile"):
         made = rlfn.upscale(tmp_path / "hdr.png", 2, model="rlfn-xs")
     assert made.info["icc_profile"]
+
+
+def test_a_misspelt_option_is_refused() -> None:
+    for call in (rlfn.upscale, rlfn.upscale_with_details):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'scal'"):
+            call(RGB, scal=2)  # type: ignore[call-arg]

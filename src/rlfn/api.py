@@ -206,6 +206,9 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
     >>> upscale_with_details(np.zeros((20, 30), np.uint8), model="rlfn-xs", scale=2).model
     'rlfn-xs-x2'
     """
+    for name in options:
+        if name not in UpscaleOptions.__annotations__:
+            raise TypeError(f"upscale_with_details() got an unexpected keyword argument '{name}'")
     output, format = options.get("output"), options.get("format")
     check_quality(options.get("quality"))
     _check_limit(options.get("max_pixels"))

@@ -147,3 +147,23 @@ def test_degrade_shows_what_a_recipe_will_train_on(
     hr = read_rgb(folder / "0001.png")
     assert np.array_equal(read_rgb(tmp_path / "lr/0001x2.png"), wanted.apply(hr, 2, sample_stream(0, 0, number)))
     assert run(monkeypatch, *degrade, "--degradation", "photo") == 2
+
+
+def test_degrade_takes_the_settings_of_a_degradation_without_a_recipe(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("data", "degrade", folder, "--scale", 2, "--degradation", "photo")
+    chosen = ("--set", "data.degradation_settings.clean=0.0", "--set", "data.degradation_settings.jpeg=1.0")
+    assert run(monkeypatch, *command, "-o", tmp_path / "lr", *chosen) == 0
+    wanted = make_degradation("photo", {"clean": 0.0, "jpeg": 1.0})
+    number = int.from_bytes(hashlib.sha256(b"0001.png").digest()[:7], "big")
+    hr = read_rgb(folder / "0001.png")
+    assert np.array_equal(read_rgb(tmp_path / "lr/0001x2.png"), wanted.apply(hr, 2, sample_stream(0, 0, number)))
+    for wrong, said in (
+        ("data.nonsense=1", "changes a recipe, and none was given"),
+        ("data.degradation_settings.jpg=1.0", "Did you mean 'jpeg'?"),
+    ):
+        capsys.readouterr()
+        assert run(monkeypatch, *command, "-o", tmp_path / "other", "--set", wrong) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "other").exists()

@@ -109,3 +109,14 @@ def test_laws(height: int, width: int, seed: int) -> None:
 def test_bad_input(call: Any, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((20, 20, 4), np.uint8), np.zeros((20, 20, 3), np.uint16), np.zeros((20, 20))]
+)
+def test_what_is_no_8_bit_picture_is_not_scored(wrong: NDArray[Any]) -> None:
+    right = np.zeros((20, 20, 3), np.uint8)
+    for score in (score_y, score_rgb):
+        for pair in ((wrong, right), (right, wrong)):
+            with pytest.raises(OptionError, match=r"Allowed: uint8, \(H, W\) or \(H, W, 3\)"):
+                score(*pair, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ def test_one_picture_and_paths(tmp_path: Path) -> None:
 
 
 def test_lists_of_all_kinds_say_the_same(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("a.jpg\n\ns3://b/c.png\n")
-    (tmp_path / "list.csv").write_text("path,scale\na.jpg,\ns3://b/c.png,2\n")
+    (tmp_path / "list.txt").write_text("\ufeffa.jpg\n\ns3://b/c.png\n")  # as editors on Windows begin a file
+    (tmp_path / "list.csv").write_text("\ufeffpath,scale\na.jpg,\ns3://b/c.png,2\n")
     table = pa.table({"path": ["a.jpg", "s3://b/c.png"], "scale": [None, 2.0], "caption": ["x", "y"]})
     parquet.write_table(table, tmp_path / "list.parquet")
     found = {name: find(str(tmp_path / f"list.{name}"), Store("out")) for name in ("txt", "csv", "parquet")}
@@ -79,9 +80,10 @@ def test_a_list_with_keys_sizes_and_versions(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("file,scale\na.png,2\n", r"columns file, scale, and none with the pictures' paths\. Name it path"),
-        ("path,scale\na.png,much\n", r"Row 1 of the list has the scale 'much'\. Allowed: a number"),
-        ("path,width\na.png,1.5\n", r"Row 1 of the list has the width '1.5'\. Allowed: a whole number"),
-        ("path,scale\n,2\n", r"Row 1 of the list has no path"),
+        ("path,scale\na.png,much\n", r"^Row 1 of the list has the scale 'much'\. Allowed: a number"),
+        ("path,width\na.png,1.5\n", r"^Row 1 of the list has the width '1.5'\. Allowed: a whole number"),
+        ("path,bytes\na.png,many\n", r"^Row 1 of the list has the bytes 'many'\. Allowed: a whole number"),
+        ("path,scale\n,2\n", r"^Row 1 of the list has no path"),
         ("path\n", r"names no picture"),
     ],
 )
@@ -126,6 +128,60 @@ def test_an_input_is_never_replaced(tmp_path: Path) -> None:
         Todo(found, settings_for(FAST, found.options), Store(tmp_path), keep_suffix=False)
 
 
+def test_no_link_and_no_relative_path_hides_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(tmp_path, "here/a.png", "far/b.png", "far/away/c.png")
+    (tmp_path / "list.txt").write_text("here/../here/a.png\n")
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    (tmp_path / "far" / "a.png").symlink_to(tmp_path / "here" / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "away").symlink_to(tmp_path / "far" / "away")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here" / "list.txt").write_text("a.png\n")
+    replaced = [("here/list.txt", "here"), ("here/list.txt", f"{tmp_path}/link"), ("far", "here"), ("far", "out")]
+    (tmp_path / "here" / "url.txt").write_text(f"file://{tmp_path}/link/a.png\n")
+    for source, target in replaced:
+        with pytest.raises(OutputError, match=r"[ac]\.png would be replaced by a result"):
+            todo_for(source, target)
+    found = find(["link/a.png"], Store("here"))
+    found.table = found.table.set_column(0, "key", pa.array(["a.png"]))
+    with pytest.raises(OutputError, match=r"a\.png would be replaced by a result"):
+        Todo(found, settings_for(FAST, found.options), Store("here"), keep_suffix=False)
+    for source, target in (("here", "link"), ("link", "here"), ("link/", f"file://{tmp_path}/here")):
+        with pytest.raises(OptionError, match="would be its own output"):
+            find(source, Store(target))
+    assert len(todo_for("here/list.txt", "elsewhere").left) == 1
+    # results below the source are none of its pictures, whatever it is called
+    (tmp_path / "again").symlink_to(tmp_path / "far")
+    assert sorted(keys(find("again", Store("far/away")))) == ["a.png", "b.png"]
+
+
+def todo_for(source: str, target: str) -> Todo:
+    found = find(source, Store(target))
+    return Todo(found, settings_for(FAST, found.options), Store(target), keep_suffix=False)
+
+
+def test_an_input_in_a_bucket_is_never_replaced(tmp_path: Path) -> None:
+    found = find(["s3a://b/x/a.png", "s3://b/x/b.png"], Store(tmp_path))
+    for key, name in (("s3://b/x", "a.png"), ("s3a://b/x", "b.png")):
+        found.table = found.table.set_column(0, "key", pa.array(["a.png", "b.png"]))
+        wanted = found.table.slice(["a.png", "b.png"].index(name), 1)
+        with pytest.raises(OutputError, match=f"{name} would be replaced"):
+            Todo(replace(found, table=wanted), settings_for(FAST, [()]), Store(key), keep_suffix=False)
+
+
+def test_a_name_that_is_not_utf_8_fails_alone(tmp_path: Path) -> None:
+    files(tmp_path / "in", "a.png")
+    try:
+        (tmp_path / "in" / os.fsdecode(b"b\xff.png")).write_bytes(b"1")
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 alone")
+    todo = todo_for(str(tmp_path / "in"), str(tmp_path / "out"))
+    assert [entry.key for entry in todo.entries(todo.left)] == ["a.png"]
+    ((place, error),) = todo.refused.items()
+    assert todo.refused_entry(place).key == "b\\xff.png"
+    assert str(error) == f"The name {tmp_path}/in/b\\xff.png is not UTF-8. Rename the file or its folder."
+
+
 def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
     found = find(["s3://b/../../etc/x.png", "s3://b/y.png"], Store(tmp_path))
     todo = Todo(found, settings_for(FAST, found.options), Store(tmp_path), keep_suffix=False)
@@ -136,7 +192,15 @@ def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
 
 def row_of(entry: Any, digest: str, size: int) -> PictureRow:
     return PictureRow(
-        entry.key, entry.path, entry.output, "done", 2, input_stamp=entry.stamp, output_bytes=size, settings=digest
+        entry.key,
+        entry.path,
+        entry.output,
+        "done",
+        2,
+        input_bytes=entry.bytes,
+        input_stamp=entry.stamp,
+        output_bytes=size,
+        settings=digest,
     )
 
 
@@ -160,6 +224,47 @@ def test_what_is_done_is_skipped_and_everything_else_is_not(tmp_path: Path) -> N
     assert [entry.key for entry in todo.entries(todo.done)] == ["a.jpg"]
     left = {entry.key[0]: entry.attempts for entry in todo.entries(todo.left)}
     assert left == {"b": 0, "c": 0, "d": 2, "e": 0, "f": 0, "g": 0}
+
+
+def test_an_input_that_changed_is_seen_wherever_its_size_or_time_is_known(tmp_path: Path) -> None:
+    files(tmp_path / "in", "a.jpg")
+    (tmp_path / "list.txt").write_text("in/a.jpg\n")
+    path, first = tmp_path / "in" / "a.jpg", (tmp_path / "in" / "a.jpg").stat()
+    for source in ("in", "in/a.jpg", "list.txt"):
+        os.utime(path, ns=(first.st_atime_ns, first.st_mtime_ns))
+        path.write_bytes(b"12345")
+        before = todo_for(str(tmp_path / source), str(tmp_path / "out"))
+        (entry,) = before.entries(before.left)
+        assert (entry.bytes, entry.stamp) == (5, f"{path.stat().st_mtime_ns:x}")
+        done = manifest_of(row_of(entry, before.digests[0], 10))
+        lies = pa.table({"name": [entry.output], "bytes": [10]})
+        times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+        for text, later, left in ((b"12345", 0, 0), (b"1234567", 0, 1), (b"54321", 7, 1)):
+            path.write_bytes(text)
+            os.utime(path, ns=(times[0], times[1] + later))
+            again = todo_for(str(tmp_path / source), str(tmp_path / "out"))
+            again.skip(done, lies)
+            assert len(again.left) == left, (source, text)
+
+
+def test_one_picture_may_have_several_outputs(tmp_path: Path) -> None:
+    files(tmp_path, "a.png")
+    (tmp_path / "list.csv").write_text("path,format\na.png,png\na.png,jpg\n")
+    todo = todo_for(str(tmp_path / "list.csv"), str(tmp_path / "out"))
+    entries = list(todo.entries(todo.left))
+    rows = [row_of(entry, todo.digests[entry.options], 10) for entry in entries]
+    lies = pa.table({"name": [entry.output for entry in entries], "bytes": [10, 10]})
+    todo.skip(manifest_of(*rows), lies)
+    assert [entry.output for entry in todo.entries(todo.done)] == [entry.output for entry in entries]
+    todo.skip(manifest_of(rows[1]), lies)
+    assert [entry.output for entry in todo.entries(todo.left)] == [entries[0].output]
+
+
+def test_another_picture_s_result_of_the_same_name_is_not_this_one_s(tmp_path: Path) -> None:
+    todo = todo_of(tmp_path, "a.jpg")
+    (entry,) = todo.entries(todo.left)
+    todo.skip(manifest_of(replace(row_of(entry, todo.digests[0], 10), key="a.webp")), sizes_of(a=10))
+    assert [(one.key, one.attempts) for one in todo.entries(todo.left)] == [("a.jpg", 0)]
 
 
 def test_large_files_come_first(tmp_path: Path) -> None:

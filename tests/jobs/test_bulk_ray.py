@@ -18,6 +18,8 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("fsspec")
 pytest.importorskip("ray")
 
+import pyarrow as pa
+
 from rlfn.errors import OutputError
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargeOptions
@@ -25,7 +27,7 @@ from rlfn.jobs.batch import Batch, Settings
 from rlfn.jobs.bulk import crew
 from rlfn.jobs.bulk.crew import Where, cluster
 from rlfn.jobs.bulk.driver import BulkRequest, BulkRun
-from rlfn.jobs.bulk.manifest import PictureRow, read_manifest
+from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
 from rlfn.jobs.bulk.stores import Store
 from rlfn.jobs.plan import Naming, make_plan
 from rlfn.models.traits import Traits
@@ -203,6 +205,59 @@ def test_the_command_says_what_became_of_it(tmp_path: Path, command: Any) -> Non
     done = command(*how)
     assert done.status == 0
     assert [record["status"] for record in done.records] == ["skipped"] * 3
+
+
+def test_what_a_killed_run_wrote_is_told_from_files_of_somebody_else(tmp_path: Path) -> None:
+    source, target = pictures(tmp_path / "in", 3), tmp_path / "out"
+    rows = BulkRun(BulkRequest(str(source), str(target), FAST, WHERE)).rows()
+    written = {next(rows).output}
+    rows.close()
+    for path in (target / "_manifest").glob("part-*"):
+        path.unlink()  # as if nothing of it had been written before a kill
+    Manifest(Store(target / "_manifest")).begin(pa.chunked_array([], pa.string()))
+    assert len(run(source, target)[1]) == 3
+    assert written < set(outputs(str(target)))
+
+    write_picture(Picture(synthetic(30, 30)), source / "new.jpg")
+    (target / "new.png").write_bytes(b"somebody's")
+    with pytest.raises(OutputError, match=r"holds 1 files that results would replace, new\.png for instance"):
+        BulkRun(BulkRequest(str(source), str(target), FAST, WHERE))
+    assert (target / "new.png").read_bytes() == b"somebody's"
+    (target / "new.png").rename(target / "other.png")
+    (target / os.fsdecode(b"\xff.png")).write_bytes(b"somebody's")
+    assert [row.key for row in run(source, target)[1]] == ["new.jpg"]
+
+
+def test_one_picture_with_two_outputs_is_finished(tmp_path: Path) -> None:
+    pictures(tmp_path, 1)
+    (tmp_path / "list.csv").write_text("path,format\n0.png,png\n0.png,jpg\n")
+    assert len(run(tmp_path / "list.csv", tmp_path / "out")[1]) == 2
+    assert run(tmp_path / "list.csv", tmp_path / "out")[1] == []
+    (tmp_path / "out" / "0.jpg").write_bytes(b"damaged")
+    assert [row.output for row in run(tmp_path / "list.csv", tmp_path / "out", verify=True)[1]] == ["0.jpg"]
+
+
+class BusyRay:
+    """A Ray whose processes are not ready in time, so many times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.calls = failures, 0
+
+    def init(self, **how: object) -> None:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise Exception("The current node timed out during startup. This could happen")
+
+    def shutdown(self) -> None:
+        pass
+
+
+def test_a_ray_that_is_late_is_started_again(tmp_path: Path) -> None:
+    busy = BusyRay(1)
+    crew._start(busy, str(tmp_path), 1)
+    assert busy.calls == 2
+    with pytest.raises(OutputError, match=r"Ray has not started on this machine, twice \(The current node timed out"):
+        crew._start(BusyRay(2), str(tmp_path), 1)
 
 
 def test_files_of_somebody_else_are_not_replaced(tmp_path: Path, command: Any) -> None:

@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("fsspec")
 
+import pyarrow as pa
+
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
 from rlfn.jobs.bulk import stores as module
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
@@ -97,7 +99,7 @@ def row(key: str, status: str = "done", at: float = 1.0) -> PictureRow:
 def test_the_manifest_can_be_read_at_any_time_and_ends_as_one_file(place: str) -> None:
     manifest = Manifest(Store(place))
     assert not manifest.exists()
-    manifest.begin()
+    manifest.begin(pa.chunked_array([], pa.string()))
     assert manifest.exists()
     assert read_manifest(place).num_rows == 0
     manifest.add(row("a", "failed"))
@@ -119,6 +121,56 @@ def test_the_manifest_can_be_read_at_any_time_and_ends_as_one_file(place: str) -
     later.compact()
     assert len(list(Store(place).files())) == 1
     assert read_manifest(place).sort_by("key") == found.sort_by("key")
+
+
+def test_a_manifest_that_another_run_makes_one_file_of_is_read_again(place: str) -> None:
+    manifest, other = Manifest(Store(place)), Manifest(Store(place))
+    for key in "abc":
+        manifest.add(row(key))
+        manifest.flush()
+    read, gone = manifest.store.read, []
+
+    def late(path: str) -> bytes:
+        if not gone:
+            gone.append(path)
+            other.compact()
+        return read(path)
+
+    manifest.store.read = late  # type: ignore[method-assign]
+    assert sorted(manifest.read().column("key").to_pylist()) == ["a", "b", "c"]
+    gone.clear()
+    other.add(row("d"))
+    other.flush()
+    manifest.compact()
+    assert sorted(read_manifest(place).column("key").to_pylist()) == ["a", "b", "c", "d"]
+
+
+def test_a_picture_s_outputs_have_a_row_each_and_those_that_have_none_too(tmp_path: Path) -> None:
+    manifest = Manifest(Store(tmp_path))
+    manifest.add(PictureRow("a", "in/a", "a.png", "failed", finished=1.0))
+    manifest.add(PictureRow("a", "in/a", "a.jpg", "done", finished=2.0))
+    manifest.add(PictureRow("a", "in/a", "a.png", "done", finished=3.0))
+    manifest.add(PictureRow("../a", "in/a", "", "failed", finished=4.0))
+    manifest.add(PictureRow("../b", "in/b", "", "failed", finished=4.0))
+    manifest.compact()
+    rows = [(row["key"], row["output"], row["status"]) for row in manifest.read().to_pylist()]
+    assert rows == [("a", "a.jpg", "done"), ("a", "a.png", "done"), ("../a", "", "failed"), ("../b", "", "failed")]
+
+
+def test_a_plan_lasts_until_each_of_its_outputs_has_a_row(place: str) -> None:
+    killed = Manifest(Store(place))
+    killed.begin(pa.chunked_array([["a.png", "b.png"]]))
+    later = Manifest(Store(place))
+    assert later.planned().to_pylist() == ["a.png", "b.png"]
+    assert later.read().num_rows == 0  # who reads the manifest sees no plans
+    later.begin(pa.chunked_array([["a.png"]]))
+    later.add(row("a"))
+    later.compact()
+    assert Manifest(Store(place)).planned().to_pylist() == ["a.png", "b.png"]
+    later.add(row("b", "failed"))
+    later.compact()
+    assert Manifest(Store(place)).planned().to_pylist() == []
+    assert len(list(Store(place).files())) == 1
 
 
 def test_rows_are_written_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

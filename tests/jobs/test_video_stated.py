@@ -1,16 +1,15 @@
-"""What is stated of the frames: turning, HDR, matrices, depth, transparency."""
+"""What is stated of the frames: turning, HDR, matrices, depth."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from clips import Doubled, av, frames_of, moving, write_clip
+from clips import Doubled, frames_of, moving, write_clip
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.jobs.video.probe import HdrFacts, probe
 from rlfn.jobs.video.run import VideoRun
@@ -77,18 +76,6 @@ def test_hdr_is_kept(tmp_path: Path, suffix: str) -> None:
     other = enlarged(source, tmp_path / "c.mkv", replace(FAST, codec="h264"))
     assert probe(tmp_path / "c.mkv").format.name == "yuv420p10le"
     assert other.clip.codec == "hevc"
-
-
-@pytest.mark.parametrize("suffix", [".webm", ".mp4"])
-def test_transparency_beside_the_frames_is_named(tmp_path: Path, suffix: str) -> None:
-    def more(container: Any) -> None:
-        container.streams.video[0].metadata["alpha_mode"] = "1"
-
-    source = write_clip(tmp_path / "a.webm", moving("yuv420p", 64, 48), codec="libvpx-vp9", times=(0, 40), more=more)
-    run = enlarged(source, tmp_path / f"b{suffix}", replace(FAST, preset=None, codec="vp9"))
-    assert run.warnings == ["transparency dropped"]
-    with av.open(str(tmp_path / f"b{suffix}")) as container:
-        assert "alpha_mode" not in {key.lower() for key in container.streams.video[0].metadata}
 
 
 def test_what_is_said_where_players_would_guess_another_matrix(tmp_path: Path) -> None:

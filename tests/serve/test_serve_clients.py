@@ -52,7 +52,7 @@ def test_a_connection_without_a_request_is_closed(listening: Any, monkeypatch: p
 
 def test_a_client_that_takes_nothing_is_given_up() -> None:
     facts = Details((1, 1), (4, 4), "png", "m", "e", "fp32", 0.0, "", "cpu", (), 0.1)
-    answer = Sent(Delivery(bytes(1_000_000), facts), mixed=False, cached=False, patience=0.1)
+    answer = Sent(Delivery(bytes(1_000_000), facts), mixed=False, cached=False, patience=0.1, left=lambda: False)
     taken = []
 
     async def send(message: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from rlfn.serve import answers
 from serving import numbers, picture_bytes, size_of, until
 
 
@@ -172,3 +174,64 @@ def test_a_client_that_leaves_ends_its_work(listening: Any, workshop: Any) -> No
     found = numbers(httpx.get(f"{address}/metrics"))
     assert found['rlfn_pictures_total{status="cancelled"}'] == 1
     assert found["rlfn_upload_bytes"] == 0
+
+
+def test_a_result_whose_sending_was_cut_off_can_be_fetched_again(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_CHUNK", 20)
+    client = serving()
+    place = client.post("/v1/jobs", content=picture_bytes()).headers["location"]
+    until(lambda: client.get(place).json()["status"] == "done")
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"{place}/result",
+        "raw_path": b"",
+        "root_path": "",
+        "scheme": "http",
+        "query_string": b"",
+        "http_version": "1.1",
+        "headers": [(b"host", b"127.0.0.1")],
+    }
+    sent: list[Any] = []
+
+    async def ask() -> None:
+        left = asyncio.Event()
+        messages = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+        async def receive() -> Any:
+            for message in messages:
+                return message
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:  # as servers do: to nobody, without an error
+            sent.append(message)
+            if len(sent) == 3:
+                left.set()
+
+        await client.app(scope, receive, send)
+
+    client.portal.call(ask)
+    assert len(sent) < 10
+    assert sent[-1]["more_body"]
+    whole = client.get(f"{place}/result")
+    assert len(whole.content) > 20 * len(sent)
+    assert client.get(place).status_code == 404
+
+
+def test_results_of_the_cache_that_wait_are_counted(serving: Any) -> None:
+    data = picture_bytes(8, 8)
+    client = serving(max_body=len(data), memory=2 * len(data), cache=1 << 20)
+    desk = client.app.state.desk
+    first = client.post("/v1/upscale", content=data)
+    assert (first.status_code, desk.results) == (200, 0)
+    places = [client.post("/v1/jobs", content=data).headers["location"] for _ in range(3)]
+    assert [client.get(place).json()["status"] for place in places] == ["done"] * 3
+    assert desk.results == len(first.content)  # one result, however many wait for it
+    assert desk.results >= desk.settings.memory // 2
+    assert client.post("/v1/upscale", content=data).content == first.content  # what is sent at once needs no room
+    other = picture_bytes(8, 7)
+    assert client.post("/v1/jobs", content=other).status_code == 202
+    for place in places:
+        assert client.get(f"{place}/result").content == first.content
+    until(lambda: desk.results != len(first.content))

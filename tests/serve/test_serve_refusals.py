@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from rlfn.api import UpscaleOptions
@@ -212,3 +213,9 @@ def test_clients_may_ask_for_what_python_takes_or_the_operator_decides_it() -> N
     options = {*UpscaleOptions.__optional_keys__, *UpscaleOptions.__required_keys__} - {"output"}
     assert set(FIELDS) == options - operators
     assert options & operators == {"engine", "threads", "tile", "max_pixels", "device"}
+
+
+def test_what_clients_send_fills_no_log(listening: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert httpx.post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
+    assert capfd.readouterr().err == ""

@@ -337,3 +337,24 @@ def test_validation_on_a_folder(data: Path, tmp_path: Path) -> None:
     assert len(scored) == 1
     assert scored[0]["psnr"] > 15.0
     assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["iteration"] == 2
+
+
+def test_only_one_process_trains_in_a_folder(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny_recipe({"init": "scratch", "iterations": 4})
+    out, rows = tmp_path / "run", []
+    plain = Learner.step
+
+    def step(self: Learner, *given: Any) -> Step:
+        if not rows:
+            for resume in (False, True):
+                with pytest.raises(OptionError, match="trains in" if resume else "holds a run already"):
+                    train(recipe, out, data=data, where=CPU, resume=resume)
+            rows.append(True)
+        return plain(self, *given)
+
+    monkeypatch.setattr(Learner, "step", step)
+    assert train(recipe, out, data=data, where=CPU)
+    assert rows
+    assert [row["iteration"] for row in read_metrics(out) if "loss" in row] == [1, 2, 3, 4]
+    more = tiny_recipe({"init": "scratch", "iterations": 6})
+    assert train(more, out, data=data, where=CPU, resume=True)

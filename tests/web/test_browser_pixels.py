@@ -85,6 +85,19 @@ def test_a_photograph_is_turned_upright(orientation: int, upscaled: Callable[...
     assert [note for note in told["notes"] if "EXIF" in note]
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_what_is_told_of_turning_is_what_happened(kind: str, upscaled: Callable[..., Any]) -> None:
+    for orientation in (1, 6):
+        exif = PIL.Exif()
+        exif[0x0112] = orientation
+        file = io.BytesIO()
+        PIL.fromarray(scene(16, 24)).save(file, kind, exif=exif)
+        made, told = upscaled(file.getvalue(), scale=2)
+        (note,) = told["notes"]
+        assert ("turned upright" in note) == (made.shape[0] > made.shape[1])
+        assert ("not turned" in note) == (orientation == 6 and made.shape[0] < made.shape[1])
+
+
 def test_what_is_lost_is_said(upscaled: Callable[..., Any]) -> None:
     from PIL import ImageCms
 

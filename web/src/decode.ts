@@ -16,7 +16,7 @@ export interface Decoded {
   close(): void;
 }
 
-/** Decode a source. A file is turned upright as its EXIF says, and its colours become sRGB. */
+/** Decode a source. A file is turned upright as the browser does it, and its colours become sRGB. */
 export async function decode(source: Source): Promise<Decoded> {
   if (source instanceof ImageData) {
     const picture = new ArrayPicture(source.width, source.height, source.data);
@@ -28,7 +28,8 @@ export async function decode(source: Source): Promise<Decoded> {
   const carried = await carriedBy(source);
   const bitmap = await decodeFile(source);
   const picture = await readable(bitmap, carried);
-  return { picture, gray: carried.gray, notes: losses(carried), close: () => bitmap.close() };
+  const notes = losses(carried, await turns(carried));
+  return { picture, gray: carried.gray, notes, close: () => bitmap.close() };
 }
 
 /** Choose how a decoded file is read: through a canvas, or byte for byte if it is transparent. */
@@ -38,6 +39,19 @@ async function readable(bitmap: ImageBitmap, carried: Carried): Promise<Picture>
   if (!hasAlpha(rough)) return new BitmapPicture(bitmap, true);
   const bytes = await exactPixels(bitmap, rough);
   return bytes ? new ArrayPicture(bitmap.width, bitmap.height, bytes, false) : new BitmapPicture(bitmap, false);
+}
+
+/** A WebP of 2 x 1 pixels whose EXIF says that it stands on its side. */
+const LYING =
+  "UklGRlIAAABXRUJQVlA4WAoAAAAIAAAAAQAAAAAAVlA4TBEAAAAvAQAAAAfQhCY0of+BiOh/AABFWElGGgAAAE1NACoAAAAIAAEBEgADAAAAAQAGAAAAAAAA";
+
+/** Whether the browser turns such a file as its EXIF says: JPEG and PNG are turned by all, WebP by some. */
+async function turns(carried: Carried): Promise<boolean> {
+  if (carried.kind !== "webp" || carried.orientation === 1) return true;
+  const probe = await decodeFile(new Blob([Uint8Array.from(atob(LYING), (letter) => letter.charCodeAt(0))]));
+  const upright = probe.height === 2;
+  probe.close();
+  return upright;
 }
 
 async function decodeFile(file: Blob): Promise<ImageBitmap> {

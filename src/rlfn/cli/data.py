@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,8 @@ from rlfn.cli.commands import Command, Group, argument, command
 from rlfn.cli.messages import say, warn
 from rlfn.cli.progress import progress
 from rlfn.errors import OptionError, setting
+
+_SETTINGS = "data.degradation_settings."
 
 data = Group(
     "data",
@@ -136,7 +139,7 @@ def pack(
     type=click.STRING,
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a key of the recipe, for example data.degradation_settings.jpeg=0.9; may be repeated.",
+    help="Change a key of the recipe, or data.degradation_settings.jpeg=0.9 without one; may be repeated.",
 )
 @options.seed("Of the random choices.")
 @options.workers
@@ -157,8 +160,10 @@ def degrade(
     from rlfn.data.degradations import make_degradation
     from rlfn.data.degrading import degrade_folder
 
-    chosen = make_degradation(degradation or "bicubic")
-    if recipe is not None:
+    name = degradation or "bicubic"
+    if recipe is None:
+        chosen = make_degradation(name, _settings_of(overrides) if overrides else None)
+    else:
         if degradation is not None:
             raise OptionError(f"The recipe says how to degrade: leave out {setting('degradation')}, or the recipe.")
         from rlfn.training.recipe_files import load_recipe
@@ -180,6 +185,22 @@ def degrade(
     if failures:
         raise click.exceptions.Exit(1)
     say(f"{output}: done")
+
+
+def _settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings of a degradation that is not a recipe's; other keys have nothing to change."""
+    from rlfn.training.recipe_files import apply_override
+
+    raw: dict[str, Any] = {}
+    for override in overrides:
+        if not override.strip().startswith(_SETTINGS):
+            raise OptionError(
+                f"{setting('overrides', repr(override))} changes a recipe, and none was given. Give one with "
+                f"{setting('recipe')}; without one, {_SETTINGS}KEY can be changed."
+            )
+        apply_override(raw, override)
+    settings: dict[str, Any] = raw["data"]["degradation_settings"]
+    return settings
 
 
 @command("get", examples=("rlfn data get", "rlfn data get div2k -o pictures"))

@@ -106,6 +106,12 @@ def _inside(image: NDArray[Any], reference: NDArray[Any], border: int) -> tuple[
     """Return the area that is measured, after checking that there is one."""
     if image.shape[:2] != reference.shape[:2]:
         raise _different(image.shape, reference.shape)
+    for array in (image, reference):
+        if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
+            raise OptionError(
+                f"A picture to score was given as an array of {array.dtype} of shape {array.shape}. "
+                "Allowed: uint8, (H, W) or (H, W, 3)."
+            )
     if border < 0 or min(image.shape[:2]) - 2 * border < SSIM_WINDOW:
         raise OptionError(
             f"A border of {border} px leaves too little of a picture of {image.shape[1]}x{image.shape[0]}. "

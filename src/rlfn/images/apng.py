@@ -42,24 +42,21 @@ def read_control(stream: BinaryIO) -> tuple[int, int] | None:
     return None
 
 
-def count_whole_frames(stream: BinaryIO) -> tuple[int, int]:
-    """Return how many frames of an animated PNG are there to their end, and how many it states.
+def count_missing_frames(stream: BinaryIO) -> tuple[int, int]:
+    """Return how many frames an animated PNG that was cut short lacks, and how many it states.
 
-    A frame is whole when another chunk than its data follows: the next frame's control, or the end.
+    Without the chunk that ends the file, the last frame that begins counts as missing.
     """
     control = read_control(stream)
-    stated = control[0] if control is not None else 0
-    whole, begun = 0, False
-    size = stream.seek(0, os.SEEK_END)
+    stated, begun = (control[0] if control else 0), 0
     stream.seek(len(_SIGNATURE))
     while len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind in (b"fcTL", b"IEND"):
-            whole, begun = whole + begun, kind == b"fcTL"
-        if stream.tell() + length + 4 > size or kind == b"IEND":
-            break
-        stream.seek(length + 4, os.SEEK_CUR)
-    return min(whole, stated), stated
+        size, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
+            return 0, stated
+        begun += kind == b"fcTL"
+        stream.seek(size + 4, os.SEEK_CUR)
+    return max(0, stated - max(0, begun - 1)), stated
 
 
 def write_apng(

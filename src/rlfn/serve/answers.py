@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -78,10 +78,13 @@ class Sent(Response):
         mixed: send the details as JSON before the picture, in ``multipart/mixed``.
         cached: whether it came from the cache.
         patience: seconds.
+        left: tells whether the client has left.
     """
 
-    def __init__(self, delivery: Delivery, *, mixed: bool, cached: bool, patience: float) -> None:
-        self._patience = patience
+    def __init__(
+        self, delivery: Delivery, *, mixed: bool, cached: bool, patience: float, left: Callable[[], bool]
+    ) -> None:
+        self._patience, self._left = patience, left
         self.background = None
         self.status_code = 200
         facts = json.dumps(details_of(delivery.details, cached=cached))
@@ -110,6 +113,9 @@ class Sent(Response):
             await self._send(send, start)
             for piece in self._pieces():
                 await self._send(send, {"type": "http.response.body", "body": piece, "more_body": True})
+                await asyncio.sleep(0)  # sending to a client who has left is no error, and takes no time
+                if self._left():
+                    return
             await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
             self.sent = True
 

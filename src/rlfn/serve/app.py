@@ -188,10 +188,11 @@ class _Handing:
         self._desk, self._ticket, self._fetched = desk, ticket, fetched
         self._mixed = wants_mixed(request.headers.get("accept", ""))
         self._begun = False
+        self._left = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         work = asyncio.ensure_future(self._hand_over(scope, receive, send))
-        gone = asyncio.ensure_future(_gone(receive))
+        gone = asyncio.ensure_future(self._watch(receive))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not (work.done() or self._begun):
@@ -215,12 +216,14 @@ class _Handing:
 
     def _answer(self, delivery: Delivery) -> Sent:
         patience = self._desk.settings.patience
-        return Sent(delivery, mixed=self._mixed, cached=self._ticket.cached, patience=patience)
+        cached = self._ticket.cached
+        return Sent(delivery, mixed=self._mixed, cached=cached, patience=patience, left=lambda: self._left)
 
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    async def _watch(self, receive: Receive) -> None:
+        """Note when the client leaves."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
 
 
 _ROUTES = ("/", "/v1/upscale", "/v1/jobs", "/v1/models", "/v1/openapi.json", "/healthz", "/metrics")

@@ -55,6 +55,7 @@ class Desk:
         self.running: set[Ticket] = set()
         self.uploads = 0
         self.results = 0
+        self._holders: dict[int, int] = {}
         self.draining = False
         self._hands, self._free = list(hands), list(hands)
         self._told = told
@@ -124,7 +125,7 @@ class Desk:
             return known
         ticket = Ticket(secrets.token_urlsafe(18), key, None, 0, idempotency, job)
         kept = self.cache.get(key)
-        if kept is not None and not self.draining and len(self.tickets) < _MOST_TICKETS:
+        if kept is not None and not self.draining and len(self.tickets) < _MOST_TICKETS and self._can_hold(kept, job):
             self._note(ticket)
             ticket.cached = True
             self._finish(ticket, kept)
@@ -138,6 +139,22 @@ class Desk:
         self.waiting.append(ticket)
         self._dispatch()
         return ticket
+
+    def _can_hold(self, delivery: Delivery, job: bool) -> bool:
+        """Tell whether there is room to hold a result of the cache; what is only sent needs none."""
+        return not job or id(delivery) in self._holders or self.results < self.settings.memory // 2
+
+    def _hold(self, delivery: Delivery) -> None:
+        """Count a result that a ticket holds; tickets of the same picture share one."""
+        self._holders[id(delivery)] = self._holders.get(id(delivery), 0) + 1
+        if self._holders[id(delivery)] == 1:
+            self.results += len(delivery.data)
+
+    def _release(self, delivery: Delivery) -> None:
+        self._holders[id(delivery)] -= 1
+        if not self._holders[id(delivery)]:
+            del self._holders[id(delivery)]
+            self.results -= len(delivery.data)
 
     def _note(self, ticket: Ticket) -> None:
         self.tickets[ticket.id] = ticket
@@ -197,8 +214,8 @@ class Desk:
 
     def forget(self, ticket: Ticket) -> None:
         """Hold nothing more of a ticket that is over."""
-        if self.tickets.pop(ticket.id, None) is not None and ticket.delivery is not None and not ticket.cached:
-            self.results -= len(ticket.delivery.data)
+        if self.tickets.pop(ticket.id, None) is not None and ticket.delivery is not None:
+            self._release(ticket.delivery)
         if ticket.idempotency and self._by_idempotency.get(ticket.idempotency) is ticket:
             del self._by_idempotency[ticket.idempotency]
         ticket.delivery = None
@@ -248,8 +265,7 @@ class Desk:
 
     def _finish(self, ticket: Ticket, delivery: Delivery) -> None:
         ticket.delivery = delivery
-        if not ticket.cached:
-            self.results += len(delivery.data)
+        self._hold(delivery)
         ticket.move(TicketState.DONE, 1.0)
         self._told(ticket)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -86,6 +87,7 @@ def run(settings: ServeSettings, host: str, port: int, told: Callable[[str], Non
 
 def configuration(app: Starlette, settings: ServeSettings, **more: Any) -> uvicorn.Config:
     """Return how uvicorn serves an application of :func:`rlfn.serve.app.make_app`."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what clients send
     return uvicorn.Config(
         app,
         http=PatientProtocol,

@@ -25,7 +25,7 @@ from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.feeding import wanted_batches
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
-from rlfn.training.peers import losses_told
+from rlfn.training.peers import alone, losses_told
 from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import duration, time_left
@@ -60,7 +60,7 @@ def train(
         Whether the run came to its end; False if it was asked to stop.
 
     Raises:
-        OptionError, DataError, ModelError: something that was given does not fit.
+        OptionError, DataError, ModelError: something that was given does not fit, or another process trains in ``out``.
         OutputError: a file cannot be written.
         TrainingError: the loss exploded again after the roll-back, or another process of the run was lost.
     """
@@ -70,7 +70,7 @@ def train(
     try:
         for line in (*(f"{sentence} The one before it is used." for sentence in passed), *statement(run)):
             run.reporter.say(line)
-        with losses_told(run):
+        with alone(run), losses_told(run):
             return _train(run, saved)
     finally:
         run.reporter.close()

@@ -7,14 +7,40 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from filelock import FileLock, Timeout
 
-from rlfn.errors import TrainingError, setting
+from rlfn.errors import OptionError, TrainingError, setting
 
 if TYPE_CHECKING:
     from rlfn.training.run import TrainingRun
 
 _TRANSPORTS = ("gloo/transport", "NCCL", "Connection closed by peer", "Connection reset by peer")
 """What the messages of backends hold that raise plain runtime errors."""
+
+
+@contextmanager
+def alone(run: TrainingRun) -> Iterator[None]:
+    """Keep other processes from training in the run's folder; the lock goes with this one, however it ends.
+
+    Raises:
+        OptionError: another process trains there.
+    """
+    if not run.fabric.is_global_zero:
+        yield
+        return
+    lock = FileLock(run.out / "run.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OptionError(
+            f"Another process trains in {run.out}. Wait for its end or stop it, or choose another folder."
+        ) from error
+    except NotImplementedError:  # the file system has no locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

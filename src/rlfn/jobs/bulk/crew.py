@@ -106,6 +106,7 @@ def cluster(where: Where) -> Iterator[int]:
 
     Raises:
         OptionError: there is no Ray at the address, or it is of another version.
+        OutputError: there is no address, and Ray does not start on this machine.
     """
     ray = import_ray()
     if ray.is_initialized():  # the caller's own
@@ -133,28 +134,41 @@ def _start(ray: Any, folder: str, cores: int) -> None:
     # who has no token may not use this Ray; where none is given, it writes one into the home folder
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     logging.getLogger("ray").setLevel(logging.ERROR)
-    ray.init(
-        address="local",
-        num_cpus=cores,
-        num_gpus=0,
-        include_dashboard=False,
-        object_store_memory=_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _node_ip_address="127.0.0.1",  # nobody else is to reach it
-        _temp_dir=folder,
-    )
+    for left in (1, 0):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",  # nobody else is to reach it
+                _temp_dir=folder,
+            )
+            return
+        except Exception as error:  # Ray raises a plain one when its processes are not ready in time
+            ray.shutdown()
+            if not left:
+                raise OutputError(
+                    f"Ray has not started on this machine, twice ({_said(error)}). The machine may be too busy, or "
+                    f"short of memory. Run again when it is less so, or give {setting('address')} of a running Ray."
+                ) from error
 
 
 def _join(ray: Any, address: str) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="rlfn")
     except Exception as error:  # connection, version and value errors alike
-        said = " ".join(str(error).split())[:200].rstrip(". ")
         raise OptionError(
-            f"There is no Ray that answers at {setting('address', address)} ({said}). Start it with "
+            f"There is no Ray that answers at {setting('address', address)} ({_said(error)}). Start it with "
             "'ray start' on its first machine, or leave the address out for one on this machine."
         ) from error
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
 
 
 def _room(ray: Any, where: Where) -> int:

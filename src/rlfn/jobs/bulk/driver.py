@@ -10,7 +10,7 @@ from rlfn.errors import OptionError, OutputError, setting
 from rlfn.jobs.bulk.crew import Crew, Where, cluster, import_ray
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, import_arrow
 from rlfn.jobs.bulk.schedule import Work
-from rlfn.jobs.bulk.sources import find
+from rlfn.jobs.bulk.sources import find, is_text
 from rlfn.jobs.bulk.stores import Store, UnreachableError
 from rlfn.jobs.bulk.todo import BulkEntry, Todo, settings_for
 from rlfn.jobs.bulk.worker import Duty, failed_row
@@ -101,12 +101,16 @@ class BulkRun:
         if self.request.settings.overwrite:
             return
         sizes = _sizes(self._output)
-        if self.manifest.exists():
-            self._todo.skip(self.manifest.read(), sizes)
-        elif there := self._todo.unrecorded(sizes):
+        self._todo.skip(self.manifest.read(), sizes)
+        strange = self._todo.unrecorded(sizes)
+        if len(strange):  # a run that was killed has no rows of the last that it wrote
+            compute = import_arrow().compute
+            strange = strange.filter(compute.invert(compute.is_in(strange, self.manifest.planned())))
+        if len(strange):
             raise OutputError(
-                f"{self._output.place} holds {len(there)} files that results would replace, {there[0]} for instance, "
-                f"and no manifest that tells of them. Name another folder, or replace them with {setting('overwrite')}."
+                f"{self._output.place} holds {len(strange)} files that results would replace, {strange[0]} for "
+                "instance, and no manifest that tells of them. Name another folder, move them away, or replace them "
+                f"with {setting('overwrite')}."
             )
 
     def skipped(self) -> Iterator[BulkEntry]:
@@ -122,7 +126,7 @@ class BulkRun:
             UnreachableError: a store does not answer any more.
             OutputError: the manifest cannot be written, or workers cannot live.
         """
-        self.manifest.begin()
+        self.manifest.begin(self._todo.outputs())
         todo, tally = self._todo, self.tally
         for place, error in todo.refused.items():
             row = self._kept(failed_row(todo.refused_entry(place), "", error.template))
@@ -196,8 +200,9 @@ def _sizes(store: Store) -> pa.Table:
     arrow = import_arrow()
     names, sizes = [], []
     for found in store.files():
-        names.append(found.name)
-        sizes.append(found.size)
+        if is_text(found.name):  # no result has another name
+            names.append(found.name)
+            sizes.append(found.size)
     return arrow.table({"name": arrow.array(names, arrow.string()), "bytes": arrow.array(sizes, arrow.int64())})
 
 

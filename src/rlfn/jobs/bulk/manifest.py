@@ -1,7 +1,10 @@
-"""The manifest: one row a picture, in Parquet files of one folder that can be read while the work goes on.
+"""The manifest: one row an output, in Parquet files of one folder that can be read while the work goes on.
 
 Rows are added in further files, each of which appears whole; at the end of a run they become one file. A picture that
 is tried again has its older row beside the newer one until then: the newest counts, see :func:`read_manifest`.
+
+Beside them lies a plan while a run is at work, and where one was killed: the outputs that it may have written without
+a row of theirs yet. What is in no row and in no plan is somebody else's.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlfn.errors import MissingExtraError, OutputError, as_argument, worded
-from rlfn.jobs.bulk.stores import Store
+from rlfn.jobs.bulk.stores import GoneError, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +28,12 @@ _SHARE = 0.01
 """A file is written after so many seconds, or this share of the time since the beginning: there will be hundreds."""
 
 _MOST_ROWS = 20_000
+
+_PLAN = "_plan-"
+"""How plans begin: readers of Parquet folders leave names alone that begin so."""
+
+_ATTEMPTS = 10
+"""So often the files are listed again when another run made one of them while they were read."""
 
 
 @dataclass(frozen=True)
@@ -133,61 +142,93 @@ class Manifest:
             self._write(arrow.Table.from_pylist([row.as_dict() for row in self._rows], schema()))
             self._rows.clear()
 
-    def begin(self) -> None:
-        """Put an empty file where there is none: from now on what lies in the destination is this program's work."""
+    def begin(self, outputs: pa.ChunkedArray) -> None:
+        """Write down what will be written, before anything is: until its row is there, it is known by this."""
         if not self._names():
             self._write(schema().empty_table())
+        if len(outputs):
+            self._put(f"{_PLAN}{self._run}", import_arrow().table({"output": outputs}))
+
+    def planned(self) -> pa.ChunkedArray:
+        """Return the outputs that runs which go on, or were killed, may have written."""
+        arrow = import_arrow()
+        found = [self._plan(name) for name in self._names(plans=True)]
+        return arrow.chunked_array([piece for one in found for piece in one.chunks], arrow.string())
 
     def compact(self) -> None:
-        """Make one file of all, with the newest row of each picture."""
+        """Make one file of all, with the newest row of each output, and remove plans that are carried out."""
         self.flush()
-        names = self._names()
+        names, table = self._read()
         if len(names) > 1:
-            self._write(_newest(self._read(names)))
+            self._write(table)
             for name in names:
+                self.store.delete(name)
+        compute = import_arrow().compute
+        for name in self._names(plans=True):
+            carried_out = compute.is_in(self._plan(name), table.column("output"))
+            if name == f"{_PLAN}{self._run}" or compute.all(carried_out, min_count=0).as_py():
                 self.store.delete(name)
 
     def read(self) -> pa.Table:
-        """Return the newest row of each picture.
+        """Return the newest row of each output.
 
         Raises:
             OutputError: a file is damaged.
         """
-        names = self._names()
-        return _newest(self._read(names)) if names else schema().empty_table()
+        return self._read()[1]
 
     def exists(self) -> bool:
         """Tell whether there is a manifest."""
         return bool(self._names())
 
-    def _names(self) -> list[str]:
-        return sorted(found.name for found in self.store.files() if found.name.endswith(".parquet"))
+    def _names(self, *, plans: bool = False) -> list[str]:
+        names = (found.name for found in self.store.files())
+        return sorted(name for name in names if (name.startswith(_PLAN) if plans else name.endswith(".parquet")))
 
-    def _read(self, names: list[str]) -> pa.Table:
-        arrow = import_arrow()
-        tables = []
-        for name in names:
-            data = self.store.read(self.store.path(name))
+    def _read(self) -> tuple[list[str], pa.Table]:
+        """Return the files and what they say; another run may make one file of them meanwhile."""
+        for left in reversed(range(_ATTEMPTS)):
+            names = self._names()
             try:
-                table = arrow.parquet.read_table(io.BytesIO(data))
-                tables.append(table.select(schema().names).cast(schema()))
-            except (arrow.ArrowException, KeyError, ValueError) as error:
-                shown = self.store.shown(self.store.path(name))
-                raise OutputError(
-                    f"{shown} is no manifest of bulk work, or it is damaged. Remove it, or name another folder."
-                ) from error
-        return arrow.concat_tables(tables)
+                tables = [self._file(name, schema()) for name in names]
+            except GoneError:
+                if not left:
+                    raise
+            else:
+                return names, _newest(import_arrow().concat_tables([schema().empty_table(), *tables]))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _plan(self, name: str) -> pa.ChunkedArray:
+        arrow = import_arrow()
+        plan = arrow.schema([("output", arrow.string())])
+        try:
+            return self._file(name, plan).column("output")
+        except GoneError:  # its run has ended well
+            return plan.empty_table().column("output")
+
+    def _file(self, name: str, columns: pa.Schema) -> pa.Table:
+        arrow = import_arrow()
+        data = self.store.read(self.store.path(name))
+        try:
+            return arrow.parquet.read_table(io.BytesIO(data)).select(columns.names).cast(columns)
+        except (arrow.ArrowException, KeyError, ValueError) as error:
+            shown = self.store.shown(self.store.path(name))
+            raise OutputError(
+                f"{shown} is no manifest of bulk work, or it is damaged. Remove it, or name another folder."
+            ) from error
 
     def _write(self, table: pa.Table) -> None:
-        arrow = import_arrow()
-        stream = io.BytesIO()
-        arrow.parquet.write_table(table, stream, compression="zstd")
-        self.store.put(f"part-{self._run}-{self._written:06d}.parquet", stream.getvalue())
+        self._put(f"part-{self._run}-{self._written:06d}.parquet", table)
         self._written += 1
+
+    def _put(self, name: str, table: pa.Table) -> None:
+        stream = io.BytesIO()
+        import_arrow().parquet.write_table(table, stream, compression="zstd")
+        self.store.put(name, stream.getvalue())
 
 
 def read_manifest(place: str) -> pa.Table:
-    """Return a manifest as a pyarrow table, the newest row of each picture, also while a run goes on.
+    """Return a manifest as a pyarrow table, the newest row of each output, also while a run goes on.
 
     Args:
         place: the folder's path or URL.
@@ -199,9 +240,10 @@ def _newest(table: pa.Table) -> pa.Table:
     order = table.column("finished").combine_chunks().to_numpy().argsort(kind="stable")[::-1]
     seen: set[str] = set()
     kept = []
-    keys = table.column("key").to_pylist()
+    names, keys = table.column("output").to_pylist(), table.column("key").to_pylist()
     for index in order:
-        if keys[index] not in seen:
-            seen.add(keys[index])
+        name = names[index] or f"/{keys[index]}"  # no output begins so
+        if name not in seen:
+            seen.add(name)
             kept.append(int(index))
     return table.take(np.array(sorted(kept), np.int64))

@@ -115,7 +115,7 @@ class Work:
         entry = self._giants.popleft()
         helpers = _helpers(crew, member)
         for one in (member, *helpers):
-            one.group = entry.key
+            one.group = entry.output
         member.alone = True
         crew.give(member, "giant", [entry], helpers=helpers)
 
@@ -157,8 +157,8 @@ class Work:
         if ended.lost is not None:
             return Taken(self._lost(task, ended.lost))
         if task.kind == "check":
-            wrong = {entry.key for entry in ended.result}
-            self._again.extend(entry for entry in task.entries if entry.key in wrong)
+            wrong = {entry.output for entry in ended.result}
+            self._again.extend(entry for entry in task.entries if entry.output in wrong)
             return Taken(sound=len(task.entries) - len(wrong))
         outcome: Outcome = ended.result
         self._again.extendleft(reversed(outcome.left))
@@ -180,8 +180,8 @@ class Work:
         if not task.alone:
             self._suspects.append([entry])
             return []
-        self._blamed[entry.key] = self._blamed.get(entry.key, 0) + 1
-        if self._blamed[entry.key] < _BLAMED:
+        self._blamed[entry.output] = self._blamed.get(entry.output, 0) + 1
+        if self._blamed[entry.output] < _BLAMED:
             self._suspects.append([replace(entry, attempts=entry.attempts + 1)])
             return []
         said = (

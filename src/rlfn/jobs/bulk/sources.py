@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rlfn.errors import OptionError, PictureError, listing
 from rlfn.images.formats import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.bulk.manifest import import_arrow
-from rlfn.jobs.bulk.stores import Store, split
+from rlfn.jobs.bulk.stores import Store, canonical, local_facts, local_path, split
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,12 +50,14 @@ class Found:
         options: the different options that pictures have of their own; the first has none.
         others: files with a suffix of pictures that are not read.
         ignored: columns of a list that say nothing here.
+        refused: why a picture cannot be taken, by the row's number.
     """
 
     table: pa.Table
     options: list[Options] = field(default_factory=lambda: [()])
     others: int = 0
     ignored: tuple[str, ...] = ()
+    refused: dict[int, str] = field(default_factory=dict)
 
 
 def find(source: str | Sequence[str], output: Store) -> Found:
@@ -77,20 +81,22 @@ def find(source: str | Sequence[str], output: Store) -> Found:
     if store.is_file():
         folder, name = split(source)
         parent = Store(folder)
-        return _made(iter([(name, parent.shown(parent.path(name)), 0, "", 0)]))
+        facts = parent.facts(parent.path(name))
+        return _made(iter([(name, parent.shown(facts.name), facts.size, facts.stamp, 0)]))
     return _folder(store, output)
 
 
 def _folder(store: Store, output: Store) -> Found:
-    if (store.protocol, store.root) == (output.protocol, output.root):
+    root, target = _resolved(store), _resolved(output)
+    if root == target:
         raise OptionError(f"{store.place} would be its own output. Name another destination.")
-    inside = output.root[len(store.root) + 1 :] + "/" if output.root.startswith(f"{store.root}/") else None
+    inside = target[len(root) + 1 :] + "/" if target.startswith(f"{root}/") else None
     others = 0
 
     def rows() -> Iterator[tuple[str, str, int, str, int]]:
         nonlocal others
         for found in store.files():
-            if inside is not None and output.protocol == store.protocol and found.name.startswith(inside):
+            if inside is not None and found.name.startswith(inside):
                 continue
             if PurePosixPath(found.name).suffix.lower() in READABLE_SUFFIXES:
                 yield found.name, store.shown(store.path(found.name)), found.size, found.stamp, 0
@@ -103,6 +109,11 @@ def _folder(store: Store, output: Store) -> Found:
         more = f" There are {others} pictures of other kinds in it." if others else ""
         raise PictureError(f"There are no pictures in {store.place}.{more}")
     return made
+
+
+def _resolved(store: Store) -> str:
+    """Return a store's folder as it can be compared with another's."""
+    return os.path.realpath(store.root) if store.local else canonical(store.shown(store.root))
 
 
 def _made(rows: Iterator[tuple[str, str, int, str, int]]) -> Found:
@@ -118,14 +129,32 @@ def _made(rows: Iterator[tuple[str, str, int, str, int]]) -> Found:
         ]
     )
     pieces, piece = [], []
-    for row in rows:
+    refused: dict[int, str] = {}
+    for number, row in enumerate(rows):
+        if not is_text(row[0] + row[1]):
+            refused[number] = f"The name {_escaped(row[1])} is not UTF-8. Rename the file or its folder."
+            row = (_escaped(row[0]), _escaped(row[1]), *row[2:])
         piece.append(row)
         if len(piece) == _ROWS:
             pieces.append(arrow.table(list(map(list, zip(*piece, strict=True))), schema=schema))
             piece = []
     if piece:
         pieces.append(arrow.table(list(map(list, zip(*piece, strict=True))), schema=schema))
-    return Found(arrow.concat_tables(pieces) if pieces else schema.empty_table())
+    return Found(arrow.concat_tables(pieces) if pieces else schema.empty_table(), refused=refused)
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a name can be written as UTF-8: Python keeps bytes that are none in code points of its own."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escaped(name: str) -> str:
+    r"""Write bytes that are not UTF-8 as ``\xff``."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _list(store: Store) -> Found:
@@ -136,7 +165,7 @@ def _list(store: Store) -> Found:
     folder, _ = split(store.place)
     try:
         if suffix == ".txt":
-            lines = [line.strip() for line in data.decode().splitlines()]
+            lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
             return _paths({"path": [line for line in lines if line]}, folder)
         if suffix == ".csv":
             # what looks like a number or a date in a column of names is a name all the same
@@ -162,13 +191,16 @@ def _paths(columns: dict[str, list[Any]], folder: str) -> Found:
     def rows() -> Iterator[tuple[str, str, int, str, int]]:
         for number, path in enumerate(columns["path"]):
             if not isinstance(path, str) or not path:
-                raise OptionError(f"PictureRow {number + 1} of the list has no path. Fill it in, or leave the row out.")
+                raise OptionError(f"Row {number + 1} of the list has no path. Fill it in, or leave the row out.")
             own = tuple((name, _value(name, columns[name][number], number)) for name in given)
             own = tuple(pair for pair in own if pair[1] is not None)
-            full = path if "://" in path or path.startswith("/") or not folder else f"{folder}/{path}"
+            full = _full(path, folder)
             key = _fact(columns, "key", number) or _key(path)
-            size, version = _fact(columns, "bytes", number), _fact(columns, "stamp", number)
-            yield str(key), full, int(size or 0), str(version or ""), distinct.setdefault(own, len(distinct))
+            size, version = _size(_fact(columns, "bytes", number), number), str(_fact(columns, "stamp", number) or "")
+            if not (size and version) and (here := local_path(full)) is not None:
+                facts = local_facts(here)
+                size, version = facts[0] or size, version or facts[1]
+            yield str(key), full, size, version, distinct.setdefault(own, len(distinct))
 
     made = _made(rows())
     if not made.table.num_rows:
@@ -182,6 +214,13 @@ def _fact(columns: dict[str, list[Any]], name: str, number: int) -> Any:
     return columns[name][number] if name in columns else None
 
 
+def _size(value: Any, number: int) -> int:
+    try:
+        return int(value or 0)
+    except (TypeError, ValueError):
+        raise OptionError(f"Row {number + 1} of the list has the bytes {value!r}. Allowed: a whole number.") from None
+
+
 def _value(name: str, value: Any, number: int) -> Any:
     """Read an option's value; an empty cell is none."""
     if value is None or value == "":
@@ -192,8 +231,17 @@ def _value(name: str, value: Any, number: int) -> Any:
             raise ValueError
     except (TypeError, ValueError):
         kind = {float: "a number", int: "a whole number", str: "a text"}[OPTIONS[name]]
-        raise OptionError(f"PictureRow {number + 1} of the list has the {name} {value!r}. Allowed: {kind}.") from None
+        raise OptionError(f"Row {number + 1} of the list has the {name} {value!r}. Allowed: {kind}.") from None
     return found
+
+
+def _full(path: str, folder: str) -> str:
+    """Return where a list's path leads: a relative one begins in the list's ``folder``."""
+    if "://" in path:
+        return path
+    if "://" in folder and not path.startswith("/"):
+        return f"{folder}/{posixpath.normpath(path)}"
+    return os.path.abspath(os.path.join(folder, path))
 
 
 def _key(path: str) -> str:

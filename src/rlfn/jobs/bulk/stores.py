@@ -20,6 +20,11 @@ _WHOLE = {"abfs", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 
 _PACKAGES = {"abfs": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "s3": "s3fs", "s3a": "s3fs"}
 
+_HERE = ("", "file", "local")
+"""Protocols of this machine's folders."""
+
+_ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az"}
+
 _STAMPS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "created")
 """What file systems say about a file's version, the best first."""
 
@@ -28,6 +33,10 @@ Answer = TypeVar("Answer")
 
 class UnreachableError(RlfnError):
     """A store of files does not answer; what it was asked for may be there."""
+
+
+class GoneError(PictureError):
+    """A file is not there, or not any more."""
 
 
 class Stored(NamedTuple):
@@ -53,7 +62,7 @@ class Store:
         self.place = os.fspath(place)
         self.system, path = _system(self.place)
         self.protocol = _protocol(self.place)
-        self.local = self.protocol in ("", "file", "local")
+        self.local = self.protocol in _HERE
         self.root = os.path.abspath(path) if self.local else path.rstrip("/")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -96,6 +105,18 @@ class Store:
     def is_there(self) -> bool:
         """Tell whether there is anything at the place."""
         return bool(self._tried(lambda: self.system.exists(self.root), self.place))
+
+    def facts(self, path: str) -> Stored:
+        """Return what :meth:`files` says of a file, given by its full path.
+
+        Raises:
+            PictureError: there is no such file, or it may not be looked at.
+            UnreachableError: the store does not answer.
+        """
+        if self.local:
+            return Stored(path, *local_facts(path))
+        facts = self._tried(lambda: self.system.info(path), self.shown(path))
+        return Stored(path, int(facts.get("size") or 0), stamp(facts))
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file, given by its full path.
@@ -146,7 +167,7 @@ class Store:
             try:
                 return work()
             except (FileNotFoundError, NotADirectoryError):
-                raise PictureError(f"There is no file {what}. Check the spelling and the folder.") from None
+                raise GoneError(f"There is no file {what}. Check the spelling and the folder.") from None
             except IsADirectoryError:
                 raise PictureError(f"{what} is a folder; a picture file is needed.") from None
             except PermissionError:
@@ -173,6 +194,37 @@ def read_place(place: str) -> bytes:
 def stamp(facts: dict[str, Any]) -> str:
     """Return what a file system says about a file's version; empty where it says nothing."""
     return next((str(facts[name]).strip('"') for name in _STAMPS if facts.get(name)), "")
+
+
+def local_path(place: str) -> str | None:
+    """Return the full path of a file of this machine's, None where a URL names another place.
+
+    >>> local_path("file:///tmp/a.png"), local_path("s3://bucket/a.png")
+    ('/tmp/a.png', None)
+    """
+    protocol = _protocol(place)
+    if protocol in _HERE:
+        return os.path.abspath(place[len(protocol) + 3 :] if protocol else place)
+    return None
+
+
+def local_facts(path: str) -> tuple[int, str]:
+    """Return the size and the stamp of a file of this machine's; 0 and nothing where they cannot be had."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return 0, ""
+    return facts.st_size, f"{facts.st_mtime_ns:x}"
+
+
+def canonical(url: str) -> str:
+    """Return a URL as it can be compared with others: one protocol has several names.
+
+    >>> canonical("s3a://bucket/a.png")
+    's3://bucket/a.png'
+    """
+    protocol, mark, path = url.partition("://")
+    return f"{_ALIASES.get(protocol, protocol)}{mark}{path.lstrip('/')}" if mark else url
 
 
 def split(place: str) -> tuple[str, str]:

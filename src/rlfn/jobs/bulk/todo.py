@@ -6,18 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import OptionError, OutputError, listing, setting
+from rlfn.errors import OptionError, OutputError, PictureError, RlfnError, listing, setting
 from rlfn.images.formats import format_for
 from rlfn.inference.engines import CPU
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.inference.sizing import Wanted, picks
 from rlfn.jobs.bulk.manifest import import_arrow, schema
+from rlfn.jobs.bulk.names import check_names, output_name
 from rlfn.jobs.bulk.sources import Found, Options
 from rlfn.jobs.bulk.stores import Store
 from rlfn.jobs.record import Settings
@@ -81,16 +81,18 @@ class Todo:
         self.digests = [digest(one) for one in settings]
         suffixes = [one.format or "png" for one in settings]
         kinds = found.table.column("options").to_pylist()
-        self.refused: dict[int, OutputError] = {}
+        self.refused: dict[int, RlfnError] = {}
         names: list[str | None] = []
         for place, (key, kind) in enumerate(zip(found.table.column("key").to_pylist(), kinds, strict=True)):
             try:
+                if place in found.refused:
+                    raise PictureError(found.refused[place])
                 names.append(output_name(key, suffixes[kind], keep_suffix=keep_suffix))
-            except OutputError as error:
+            except (PictureError, OutputError) as error:
                 self.refused[place] = error
                 names.append(None)
         self.table: pa.Table = found.table.append_column("output", arrow.array(names, arrow.string()))
-        _check_names(self.table, output)
+        check_names(self.table, output)
         self._named = np.array([name is not None for name in names], bool)
         self.left: NDArray[np.int64] = np.flatnonzero(self._named)
         self.done: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -101,15 +103,19 @@ class Todo:
     def skip(self, manifest: pa.Table, sizes: pa.Table) -> None:
         """Leave out what was done: recorded, of the same input and settings, and there in its whole size.
 
+        An output is known by its name, as a picture may have several.
+
         Args:
             manifest: the rows of earlier runs.
             sizes: ``name`` and ``bytes`` of the files in the destination.
         """
         self._manifest = manifest
         compute = import_arrow().compute
-        row = compute.index_in(self.table.column("key"), manifest.column("key"))
-        known = row.is_valid().to_numpy(zero_copy_only=False)
+        row = compute.index_in(self.table.column("output"), manifest.column("output"))
         self._rows = row.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        keys, theirs = _column(self.table, "key"), np.array([*manifest.column("key").to_pylist(), None], object)
+        self._rows[keys != theirs[self._rows]] = -1  # another picture was the last with this name
+        known = self._rows >= 0
         places = self._rows[known]
         attempts = manifest.column("attempts").to_numpy()
         self._attempts[known] = np.where(_column(manifest, "status")[places] == "failed", attempts[places], 0)
@@ -118,22 +124,30 @@ class Todo:
         there = np.where(lies >= 0, np.append(sizes.column("bytes").to_numpy(), -1)[lies], -1)
         digests = np.array(self.digests, object)[self.table.column("options").to_numpy()]
         stamps, versions = _column(self.table, "stamp"), _column(manifest, "input_stamp")
+        now, then = (
+            table.column(name).to_numpy() for table, name in ((self.table, "bytes"), (manifest, "input_bytes"))
+        )
         good = np.zeros(len(known), bool)
         good[known] = (
             (_column(manifest, "status")[places] == "done")
             & (_column(manifest, "settings")[places] == digests[known])
-            & (_column(manifest, "output")[places] == _column(self.table, "output")[known])
             & (manifest.column("output_bytes").to_numpy()[places] == there[known])
             & ((stamps[known] == versions[places]) | (stamps[known] == ""))
+            & ((now[known] == then[places]) | (now[known] == 0))
         )
         self.left, self.done = np.flatnonzero(~good & self._named), np.flatnonzero(good)
 
-    def unrecorded(self, sizes: pa.Table) -> list[str]:
-        """Return the outputs that lie in the destination already."""
+    def unrecorded(self, sizes: pa.Table) -> pa.ChunkedArray:
+        """Return the outputs to be made that lie in the destination already, and that the manifest does not tell of."""
         compute = import_arrow().compute
-        there = compute.is_in(self.table.column("output"), sizes.column("name"))
-        found: list[str] = self.table.column("output").filter(there).to_pylist()
-        return found
+        names = self.outputs()
+        there = compute.is_in(names, sizes.column("name"))
+        known = compute.is_in(names, self._manifest.column("output"))
+        return names.filter(compute.and_not(there, known))
+
+    def outputs(self) -> pa.ChunkedArray:
+        """Return the outputs to be made."""
+        return self.table.column("output").take(self.left)
 
     def refused_entry(self, place: int) -> BulkEntry:
         """Return a picture whose key makes no name."""
@@ -211,25 +225,6 @@ def digest(settings: Settings) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def output_name(key: str, suffix: str, *, keep_suffix: bool) -> str:
-    """Return the name of a picture's output.
-
-    >>> output_name("a/b.jpg", "png", keep_suffix=False)
-    'a/b.png'
-    >>> output_name("a/b.jpg", "png", keep_suffix=True)
-    'a/b.jpg.png'
-
-    Raises:
-        OutputError: the key would leave the destination.
-    """
-    path = PurePosixPath(key)
-    if path.is_absolute() or ".." in path.parts or not path.name:
-        raise OutputError(
-            f"The key {key!r} names nothing below a folder. Allowed: names without a leading / and without '..'."
-        )
-    return f"{path}.{suffix}" if keep_suffix else str(path.with_name(f"{path.stem}.{suffix}"))
-
-
 def _weights(model: Any) -> str:
     """Return a hash of the weights that may be used for what a user calls a model."""
     if picks(model) or Reference(model).packaged is not None:
@@ -246,32 +241,6 @@ def _weights(model: Any) -> str:
         return hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()
     with open(model, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
-
-
-def _check_names(table: pa.Table, output: Store) -> None:
-    compute = import_arrow().compute
-    counts = compute.value_counts(table.column("output").combine_chunks())
-    counts = counts.filter(compute.greater(counts.field("counts"), 1))
-    if len(counts):
-        clashes = counts.field("values").to_pylist()
-        told = []
-        for name in clashes[:20]:
-            keys = table.column("key").filter(compute.equal(table.column("output"), name)).to_pylist()
-            told.append(f"{' and '.join(keys[:3])} ({name})")
-        more = f", and {len(clashes) - 20} more" if len(clashes) > 20 else ""
-        raise OutputError(
-            f"Several pictures would be written to one file: {listing(told)}{more}. Every picture needs a name of "
-            f"its own: {setting('keep_suffix')} keeps the inputs' suffixes in the names, or give a list with a column "
-            "key."
-        )
-    start = output.shown(output.root)
-    full = compute.binary_join_element_wise(start, table.column("output"), "/")
-    replaced = table.column("path").filter(compute.is_in(table.column("path"), full))
-    if len(replaced):
-        raise OutputError(
-            f"{replaced[0].as_py()} would be replaced by a result. Inputs are never overwritten: name another "
-            "destination."
-        )
 
 
 def _column(table: pa.Table, name: str) -> NDArray[Any]:

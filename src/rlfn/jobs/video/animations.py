@@ -31,7 +31,7 @@ from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.stretch import Stretch
-from rlfn.jobs.video.wholeness import Lack, lack_of_png
+from rlfn.jobs.video.wholeness import check_png
 
 
 def stays_animation(source: Path, target: Path) -> bool:
@@ -70,20 +70,6 @@ def _png_profile(path: Path) -> Metadata:
         return Metadata(icc=vips.metadata(vips.load("png", path.read_bytes())).icc)
     except (vips.Error, OSError):
         return Metadata()
-
-
-def _lack(source: Path, animation: Animation) -> Lack | None:
-    """Return which frames of those that it states an animation lacks; only a PNG states them.
-
-    Raises:
-        PictureError: more than a tenth.
-    """
-    if not is_animated_png(source):
-        return None
-    lack = lack_of_png(source, Fraction(1000 * len(animation.delays), max(1, sum(animation.delays))))
-    if lack is not None:
-        lack.check(source, 0.0)
-    return lack
 
 
 def _cut(animation: Animation, stretch: Stretch, source: Path) -> Animation:
@@ -132,7 +118,8 @@ class AnimationRun:
         check_path(target)
         self._source, self._target, self._settings = source, target, settings
         animation = open_any(source)
-        self._lack = _lack(source, animation) if settings.stretch.whole else None
+        rate = Fraction(1000 * len(animation.delays), max(1, sum(animation.delays)))
+        self._lack = check_png(source, rate) if settings.stretch.whole and is_animated_png(source) else None
         animation = _cut(animation, settings.stretch, source)
         self._animation, self._warnings = _fitted(animation, target.suffix.lower())
         self._warnings += settings.left_out("an animation")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rlfn.errors import OptionError, OutputError, listing, setting, unknown
+from rlfn.jobs.video.beside import HOLDERS
 from rlfn.jobs.video.library import import_av
 
 _X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
@@ -23,6 +24,8 @@ class EncoderRow:
         presets: from fast to thorough; the option that takes them; and the default.
         rgb: the encoder for RGB, where that is another.
         fixed: options that are always given.
+        refused: formats of pixels that the encoder lists, and does not take.
+        alpha_in: containers that hold its transparency, where not all do.
     """
 
     encoder: str
@@ -33,6 +36,8 @@ class EncoderRow:
     preset: str = ""
     rgb: str = ""
     fixed: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+    alpha_in: tuple[str, ...] = ()
 
 
 CODECS: dict[str, EncoderRow] = {
@@ -47,6 +52,8 @@ CODECS: dict[str, EncoderRow] = {
         "cpu-used",
         "3",
         fixed={"b": "0", "row-mt": "1"},
+        refused=frozenset(("yuva422p", "yuva444p", "gbrap")),
+        alpha_in=HOLDERS,
     ),
     "ffv1": EncoderRow("ffv1", "FFV1, lossless", fixed={"level": "3", "slicecrc": "1"}),
     "prores": EncoderRow("prores_ks", "ProRes", presets=("lt", "standard", "hq", "4444"), preset_option="profile"),
@@ -148,7 +155,14 @@ def row_formats(codec: str, rgb: bool) -> tuple[str, ...]:
     """Return the formats of pixels that a codec's encoder takes, and the one for RGB where that is another."""
     av, row = import_av(), CODECS[codec]
     name = row.rgb if rgb and row.rgb in av.codecs_available else row.encoder
-    return tuple(format.name for format in av.codec.Codec(name, "w").video_formats or ())
+    names = (format.name for format in av.codec.Codec(name, "w").video_formats or ())
+    return tuple(format for format in names if format not in row.refused)
+
+
+def keeps_alpha(codec: str, muxer: str) -> bool:
+    """Tell whether a container holds a codec's transparency, where the codec has any."""
+    row = CODECS[codec]
+    return not row.alpha_in or muxer in row.alpha_in
 
 
 def is_carried(muxer: str, kind: str, codec: str) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import PictureError, setting
+from rlfn.jobs.video.beside import AlphaJoiner
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
 from rlfn.jobs.video.stretch import Stretch
@@ -19,6 +20,9 @@ from rlfn.jobs.video.timeline import Timeline
 
 _LOOK = 8
 """So many frames show whether an AVI's frames were reordered."""
+
+
+NO_ALPHA = "frames have no transparency beside them, where the others do: they are opaque"
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,12 @@ class FrameSource:
         moved: timestamps that were missing or did not grow, and were set.
         timeline: where the times jump back.
         resized: frames of another size or format than the first.
+        opaque: frames that brought no alpha channel along where it lies beside the others.
     """
 
     def __init__(self, clip: Clip, stretch: Stretch, deinterlace: bool) -> None:
         self._clip, self._stretch, self._deinterlace = clip, stretch, deinterlace
-        self.damaged = self.moved = self.resized = 0
+        self.damaged = self.moved = self.resized = self.opaque = 0
         self.timeline = Timeline(clip.time_base)
 
     def __iter__(self) -> Iterator[TimedFrame]:
@@ -101,6 +106,7 @@ class FrameSource:
         with closing(open_video(path)) as container:
             stream = main_stream(container, path)
             stream.thread_type = "AUTO"
+            joiner = AlphaJoiner(stream) if self._clip.beside else None
             packets = container.demux(stream)
             while True:
                 try:
@@ -110,6 +116,8 @@ class FrameSource:
                 except av.error.FFmpegError:
                     self.damaged += 1
                     return  # the container itself ends here
+                if joiner is not None:
+                    self.damaged += not joiner.look(packet)
                 try:
                     frames = packet.decode()
                 except av.error.EOFError:
@@ -118,6 +126,9 @@ class FrameSource:
                     self.damaged += 1
                     continue
                 self.damaged += sum(frame.is_corrupt for frame in frames)
+                if joiner is not None:
+                    self.opaque += sum(frame.opaque is None for frame in frames)
+                    frames = [joiner.join(frame) for frame in frames]
                 yield from frames
 
     def _even(self, frames: Iterator[Any]) -> Iterator[Any]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from rlfn.jobs.video.beside import ALPHA
 from rlfn.jobs.video.encoding import EncodePlan
 from rlfn.jobs.video.library import import_av
-from rlfn.jobs.video.probe import ALPHA, Clip
+from rlfn.jobs.video.probe import Clip
 from rlfn.jobs.video.segments import Segment
 
 TURNING = frozenset(("mp4", "mov", "3gp", "matroska"))

@@ -10,12 +10,12 @@ from rlfn.errors import OptionError, PictureError, listing, setting
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
 from rlfn.inference.processor import default_threads
 from rlfn.inference.sizing import Wanted
-from rlfn.jobs.video.codecs import choose_codec, encoder_options, row_formats
+from rlfn.jobs.video.codecs import choose_codec, encoder_options, keeps_alpha, row_formats
 from rlfn.jobs.video.colour import ColourWay, stated_colour
 from rlfn.jobs.video.encoding import EncodePlan
 from rlfn.jobs.video.kinds import ANIMATED, CONTAINERS, no_animation
 from rlfn.jobs.video.muxing import TURNING
-from rlfn.jobs.video.pixels import fitting_format
+from rlfn.jobs.video.pixels import PixelFormat, fitting_format, pixel_format
 from rlfn.jobs.video.probe import Clip, probe
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.turning import is_upright
@@ -83,10 +83,10 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
             f"Raise {setting('max_pixels')} if you trust the file."
         )
     warnings = [f"{what} dropped" for what in clip.lost]
-    codec = choose_codec(settings.codec, clip.codec, muxer)
+    codec = choose_codec(settings.codec, "vp9" if clip.beside and keeps_alpha("vp9", muxer) else clip.codec, muxer)
     if settings.codec is None and codec != clip.codec:
         warnings.append(f"the source's codec, {clip.codec}, is not written to {muxer} files: {codec} instead")
-    format, told = fitting_format(clip.format, row_formats(codec, clip.format.rgb and codec == clip.codec), codec)
+    format, told = _fitting(clip, codec, muxer)
     warnings += told
     turned = bool(clip.matrix) and muxer not in TURNING and is_upright(clip.matrix)
     swapped = turned and clip.matrix[0] == 0
@@ -109,6 +109,15 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
         settings.enlarge.threads or default_threads(),
     )
     return VideoPlan(clip, target, muxer, settings, turned, enlarger, size, encode, warnings)
+
+
+def _fitting(clip: Clip, codec: str, muxer: str) -> tuple[PixelFormat, tuple[str, ...]]:
+    """Return the format of the frames to encode, and what is lost with it."""
+    names, title = row_formats(codec, clip.format.rgb and codec == clip.codec), codec
+    if not keeps_alpha(codec, muxer):
+        names = tuple(name for name in names if not pixel_format(name).alpha)
+        title = f"{codec} in {muxer} files" if clip.format.alpha else codec
+    return fitting_format(clip.format, names, title)
 
 
 def _suited(

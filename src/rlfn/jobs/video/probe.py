@@ -13,6 +13,7 @@ from typing import Any
 
 from rlfn.errors import PictureError
 from rlfn.images.traces import Traces
+from rlfn.jobs.video.beside import addition, joined_format, states_alpha
 from rlfn.jobs.video.colour import ClipColour
 from rlfn.jobs.video.kinds import is_animated_png, is_video
 from rlfn.jobs.video.library import import_av
@@ -40,9 +41,6 @@ _LOST_SIDE_DATA = {
     "ICC_PROFILE": "the ICC profile",
 }
 
-ALPHA = "alpha_mode"
-"""What Matroska's metadata say of a stream whose transparency lies beside its frames."""
-
 
 @dataclass(frozen=True)
 class HdrFacts:
@@ -67,6 +65,7 @@ class Clip:
         codec: FFmpeg's name of its codec.
         width, height: of its frames as they are coded, in px.
         format: of its pixels.
+        beside: whether their transparency lies beside the frames, see :mod:`rlfn.jobs.video.beside`.
         time_base: the unit of its timestamps, in seconds.
         rate: frames a second, about.
         frames: how many there are, about; 0 where nothing tells.
@@ -87,6 +86,7 @@ class Clip:
     width: int
     height: int
     format: PixelFormat
+    beside: bool
     time_base: Fraction
     rate: Fraction
     frames: int
@@ -153,12 +153,13 @@ def probe(path: Path) -> Clip:
     with closing(open_video(path)) as container:
         stream = main_stream(container, path)
         siting = _siting(stream)
-        frame = _first_frame(container, stream, path)
+        frame, beside = _first_frame(container, stream, path)
         context = stream.codec_context
         sides = _side_data(frame, context.codec.canonical_name)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         duration = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
-        format = pixel_format(frame.format.name)
+        alone = pixel_format(frame.format.name)
+        format, opaque = _joined(path, stream, alone, beside)
         return Clip(
             path=path,
             container=container.format.name,
@@ -167,6 +168,7 @@ def probe(path: Path) -> Clip:
             width=frame.width,
             height=frame.height,
             format=format,
+            beside=format != alone,
             time_base=stream.time_base,
             rate=rate if rate > 0 else Fraction(25),
             frames=stream.frames or round(duration * float(rate)),
@@ -182,8 +184,7 @@ def probe(path: Path) -> Clip:
             described=bool(_DESCRIBED & set(sides)) and "DOVI_METADATA" not in sides,
             lost=tuple(
                 dict.fromkeys(
-                    [text for name, text in _LOST_SIDE_DATA.items() if name in sides]
-                    + ["transparency"] * (_metadata(stream, ALPHA) == "1" and not format.alpha)
+                    [text for name, text in _LOST_SIDE_DATA.items() if name in sides] + ["transparency"] * opaque
                 )
             ),
             traces=Traces(
@@ -192,16 +193,22 @@ def probe(path: Path) -> Clip:
         )
 
 
-def _metadata(stream: Any, key: str) -> str:
-    return next((text for name, text in stream.metadata.items() if name.lower() == key), "")
+def _joined(path: Path, stream: Any, alone: PixelFormat, beside: bool) -> tuple[PixelFormat, bool]:
+    """Return the format of frames with what lies beside them, and whether transparency is lost."""
+    if not states_alpha(stream):
+        return alone, beside
+    with closing(open_video(path)) as container:
+        joined = joined_format(container, main_stream(container, path), alone)
+    return joined or alone, joined is None
 
 
-def _first_frame(container: Any, stream: Any, path: Path) -> Any:
+def _first_frame(container: Any, stream: Any, path: Path) -> tuple[Any, bool]:
+    """Return the first frame that can be decoded, and whether an alpha channel lies beside it."""
     av, codec, known = import_av(), stream.codec_context.codec.canonical_name, True
     for packet in container.demux(stream):
         try:
             for frame in packet.decode():
-                return frame
+                return frame, bool(addition(packet))
         except av.error.PatchWelcomeError:
             known = False
         except av.error.FFmpegError:

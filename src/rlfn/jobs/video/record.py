@@ -17,8 +17,8 @@ class VideoRecord(Record):
         reused: the share of the others' tiles that were the same as before and not computed again, 0 to 1.
         frames_per_second: of this call, decoding, inference and encoding together.
         codec: of the output.
-        missing: the share of what was to be enlarged that the source lacks because it was cut short, 0 to 1; as far as
-            its container tells.
+        missing: the share of what was to be enlarged that the source lacks because it was cut short, 0 to 1; 0 where
+            its container does not tell.
         streams: what became of each stream that is in the output.
     """
 

@@ -23,7 +23,7 @@ from rlfn.errors import PictureError, StoppedError
 from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.encoding import FrameEncoder
-from rlfn.jobs.video.frames import FrameSource, same_frame
+from rlfn.jobs.video.frames import NO_ALPHA, FrameSource, same_frame
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.muxing import Muxed, MuxPlan
 from rlfn.jobs.video.planning import plan_video
@@ -36,7 +36,7 @@ from rlfn.jobs.video.segments import Segment, SegmentStore
 from rlfn.jobs.video.settings import VideoSettings, segment_frames
 from rlfn.jobs.video.streams import mux
 from rlfn.jobs.video.turning import turn
-from rlfn.jobs.video.wholeness import check_whole, lack_at_end
+from rlfn.jobs.video.wholeness import check_whole
 from rlfn.models import catalog
 
 _WAITING = 3
@@ -78,6 +78,7 @@ class VideoRun:
         self.plan = plan_video(source, target, settings, pool)
         self._lack = check_whole(self.plan.clip, settings.stretch)
         self.warnings = list(self.plan.warnings)
+        self.warnings += [self._lack.warning] if self._lack is not None else []
         self.facts = {"frames": 0, "repeated": 0, "computed_tiles": 0, "reused_tiles": 0}
         self.muxed = Muxed()
         self._source = self._new_source()
@@ -124,8 +125,6 @@ class VideoRun:
             trimmed, jumps = not plan.settings.stretch.whole, tuple(self._source.timeline.jumps)
             streams = MuxPlan(plan.clip, plan.encode, segments, plan.muxer, plan.turned, trimmed, jumps)
             store.finish(lambda path: self._mux(streams, path))
-        if self._lack is None and not jumps:
-            self._lack = lack_at_end(plan.clip, plan.settings.stretch, streams.times[-1][0] + streams.last_duration)
         self._tell()
 
     def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
@@ -275,14 +274,14 @@ class VideoRun:
         """Say what became of damaged frames and of timestamps."""
         source = self._source
         self.warnings += self.muxed.warnings
-        if self._lack is not None:
-            self.warnings.append(self._lack.warning)
         if source.damaged:
             self.warnings.append(f"{source.damaged} damaged packets or frames: what could not be decoded is missing")
         if moved := source.moved + source.timeline.moved:
             self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
         if jumps := len(source.timeline.jumps):
             self.warnings.append(f"the timestamps jump back ({jumps} times): what follows goes on behind what was")
+        if source.opaque:
+            self.warnings.append(f"{source.opaque} {NO_ALPHA}")
         if source.resized:
             self.warnings.append(f"{source.resized} frames of another size were brought to the first one's")
 

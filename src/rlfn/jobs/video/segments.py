@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from rlfn.atomic import write_bytes
 from rlfn.errors import OutputError
+from rlfn.jobs.video.beside import addition
 
 _MAGIC = b"rlfn video segment 1\n"
 _TAIL = struct.Struct("<Q32s")
@@ -28,12 +29,20 @@ _READ = 1 << 20
 
 @dataclass(frozen=True)
 class PacketRow:
-    """One packet in a segment: its place in the file, its timestamps, and whether decoding can begin with it."""
+    """One packet in a segment.
+
+    Attributes:
+        at, size: its place in the file, in bytes.
+        pts: when it is shown.
+        key: whether decoding can begin with it.
+        beside: how many bytes behind it are its alpha channel.
+    """
 
     at: int
     size: int
     pts: int
     key: bool
+    beside: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,12 @@ class Segment:
     extradata: bytes
     facts: dict[str, int]
 
-    def read(self) -> Iterator[tuple[PacketRow, bytes]]:
-        """Yield the packets."""
+    def read(self) -> Iterator[tuple[PacketRow, bytes, bytes]]:
+        """Yield the packets, with what lies beside them."""
         with self.path.open("rb") as stream:
             for packet in self.packets:
                 stream.seek(packet.at)
-                yield packet, stream.read(packet.size)
+                yield packet, stream.read(packet.size), stream.read(packet.beside)
 
 
 class SegmentWriter:
@@ -86,15 +95,15 @@ class SegmentWriter:
 
     def packet(self, packet: Any) -> None:
         """Write a packet of the encoder's."""
-        data = bytes(packet)
-        self._packets.append(PacketRow(self._at, len(data), int(packet.pts), bool(packet.is_keyframe)))
-        self._write(data)
+        data, beside = bytes(packet), addition(packet)
+        self._packets.append(PacketRow(self._at, len(data), int(packet.pts), bool(packet.is_keyframe), len(beside)))
+        self._write(data + beside)
 
     def finish(self, extradata: bytes, facts: dict[str, int]) -> Segment:
         """Write the table and give the file its name."""
         table = {
             "frames": self._frames,
-            "packets": [[row.at, row.size, row.pts, int(row.key)] for row in self._packets],
+            "packets": [[row.at, row.size, row.pts, int(row.key), row.beside] for row in self._packets],
             "extradata": extradata.hex(),
             "facts": facts,
         }
@@ -232,7 +241,7 @@ def _verified(path: Path) -> Segment | None:
         return Segment(
             path,
             tuple((pts, duration) for pts, duration in table["frames"]),
-            tuple(PacketRow(at, size, pts, bool(key)) for at, size, pts, key in table["packets"]),
+            tuple(PacketRow(at, size, pts, bool(key), beside) for at, size, pts, key, beside in table["packets"]),
             bytes.fromhex(table["extradata"]),
             dict(table["facts"]),
         )

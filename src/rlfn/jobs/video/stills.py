@@ -17,13 +17,13 @@ from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.colour import ColourWay
-from rlfn.jobs.video.frames import FrameSource
+from rlfn.jobs.video.frames import NO_ALPHA, FrameSource
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.turning import is_upright, turn
-from rlfn.jobs.video.wholeness import check_whole, lack_at_end
+from rlfn.jobs.video.wholeness import check_whole
 
 _DIGITS = 6
 _WAITING = 4
@@ -45,7 +45,7 @@ def write_frames(
         RlfnError: the video cannot be read or enlarged, or a file not written.
     """
     clip, began, clock = probe(source), time.perf_counter(), FrameClock()
-    lack, last = check_whole(clip, settings.stretch), None
+    lack = check_whole(clip, settings.stretch)
     turned = bool(clip.matrix) and is_upright(clip.matrix)
     swapped = turned and clip.matrix[0] == 0
     size = (clip.height, clip.width) if swapped else (clip.width, clip.height)
@@ -56,11 +56,11 @@ def write_frames(
     make_folder(folder)
     write = partial(write_picture, quality=settings.frames_quality)
     writing: list[Future[tuple[str, ...]]] = []
+    frames = FrameSource(clip, settings.stretch, settings.deinterlace)
+    told = dict.fromkeys([*settings.left_out("pictures"), *(f"{what} dropped" for what in clip.lost)])
     with ThreadPoolExecutor(2) as writers:
         number = 0
-        frames = FrameSource(clip, settings.stretch, settings.deinterlace)
         for number, timed in enumerate(frames, 1):
-            last = timed
             if cancel is not None and cancel.is_set():
                 raise StoppedError(f"The work on '{source}' was cancelled. Frames that are finished stay.")
             target = folder / f"{number:0{_DIGITS}}.{format}"
@@ -73,30 +73,30 @@ def write_frames(
                 writing.append(writers.submit(write, Picture(result, bits=clip.format.bits), target))
                 made += 1
                 while len(writing) > _WAITING:
-                    writing.pop(0).result()
+                    told |= dict.fromkeys(writing.pop(0).result())
             if report is not None:
                 report(VideoProgress(number, max(clip.frames, number), clock.tick(), None, 0.0))
         for future in writing:
-            future.result()
+            told |= dict.fromkeys(future.result())
     if plan is None:
         raise PictureError(f"No frame of '{source}' lies in the stretch that was asked for.")
     seconds, tiles = time.perf_counter() - began, memory.computed + memory.reused
-    made_record = record.made_by(plan)
-    made_record = replace(made_record, warnings=(*settings.left_out("pictures"), *made_record.warnings))
-    if lack is None and last is not None and not frames.timeline.jumps:
-        lack = lack_at_end(clip, settings.stretch, last.pts + last.duration)
+    if frames.opaque:
+        told[f"{frames.opaque} {NO_ALPHA}"] = None
     if lack is not None:
-        made_record = replace(made_record, warnings=(*made_record.warnings, lack.warning), missing=lack.share)
+        told[lack.warning] = None
+    made_record = record.made_by(plan)
     if left := number - made:
-        text = f"{left} frames existed and were left as they are: {setting('overwrite')} writes them anew"
-        made_record = replace(made_record, warnings=(*made_record.warnings, text))
+        told[f"{left} frames existed and were left as they are: {setting('overwrite')} writes them anew"] = None
     return replace(
         made_record,
+        warnings=(*made_record.warnings, *told),
         status="done",
         input_size=(clip.width, clip.height),
         output_size=enlarger.size(*size),
         seconds=seconds,
         frames=number,
+        missing=0.0 if lack is None else lack.share,
         reused=memory.reused / tiles if tiles else 0.0,
         frames_per_second=made / seconds,
         codec=format,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import OutputError
+from rlfn.jobs.video.beside import add
 from rlfn.jobs.video.encoding import describe, set_up
 from rlfn.jobs.video.fitting import Fit, first_packets, fit_for
 from rlfn.jobs.video.library import import_av
@@ -246,8 +247,10 @@ class _Muxing:
         shown = sorted(durations)
         decode = decode_times([row.pts for segment in self._plan.segments for row in segment.packets], shown)
         for segment in self._plan.segments:
-            for row, data in segment.read():
+            for row, data, beside in segment.read():
                 packet = av.Packet(data)
+                if beside:
+                    add(packet, beside)
                 packet.stream, packet.time_base = stream, base
                 packet.pts, packet.dts = row.pts - move, next(decode) - move
                 packet.duration, packet.is_keyframe = durations[row.pts], row.key

@@ -1,0 +1,108 @@
+"""What outputs are called, and that no name is taken twice or is an input's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from rlfn.errors import OutputError, listing, setting
+from rlfn.jobs.bulk.manifest import import_arrow
+from rlfn.jobs.bulk.stores import Store, canonical, local_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def output_name(key: str, suffix: str, *, keep_suffix: bool) -> str:
+    """Return the name of a picture's output.
+
+    >>> output_name("a/b.jpg", "png", keep_suffix=False)
+    'a/b.png'
+    >>> output_name("a/b.jpg", "png", keep_suffix=True)
+    'a/b.jpg.png'
+
+    Raises:
+        OutputError: the key would leave the destination.
+    """
+    path = PurePosixPath(key)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise OutputError(
+            f"The key {key!r} names nothing below a folder. Allowed: names without a leading / and without '..'."
+        )
+    return f"{path}.{suffix}" if keep_suffix else str(path.with_name(f"{path.stem}.{suffix}"))
+
+
+def check_names(table: pa.Table, output: Store) -> None:
+    """Check that every picture has an output of its own, and that none is an input.
+
+    Args:
+        table: with columns ``key``, ``path`` and ``output``.
+        output: the destination.
+
+    Raises:
+        OutputError: two pictures would be written to one file, or an input would be replaced.
+    """
+    compute = import_arrow().compute
+    counts = compute.value_counts(table.column("output").drop_null())
+    counts = counts.filter(compute.greater(counts.field("counts"), 1))
+    if len(counts):
+        clashes = counts.field("values").to_pylist()
+        told = []
+        for name in clashes[:20]:
+            keys = table.column("key").filter(compute.equal(table.column("output"), name)).to_pylist()
+            told.append(f"{' and '.join(keys[:3])} ({name})")
+        more = f", and {len(clashes) - 20} more" if len(clashes) > 20 else ""
+        raise OutputError(
+            f"Several pictures would be written to one file: {listing(told)}{more}. Every picture needs a name of "
+            f"its own: {setting('keep_suffix')} keeps the inputs' suffixes in the names, or give a list with a column "
+            "key."
+        )
+    replaced = (_replaced_here if output.local else _replaced_there)(table, output)
+    if replaced is not None:
+        raise OutputError(
+            f"{replaced} would be replaced by a result. Inputs are never overwritten: name another destination."
+        )
+
+
+def _replaced_here(table: pa.Table, output: Store) -> str | None:
+    """Return an input of this machine that is an output too, whatever links lead to either."""
+    real = cache(os.path.realpath)
+
+    def placed(path: str) -> tuple[str, str]:
+        folder, name = os.path.split(path)
+        return str(real(folder)), name
+
+    homes = {placed(output.path(name))[0] for name in {_folder(name) for name in _texts(table, "output")}}
+    inputs: dict[tuple[str, str], str] = {}
+    for path in _texts(table, "path"):
+        plain = local_path(path)
+        if plain is not None:
+            links = [os.path.realpath(plain)] if os.path.islink(plain) else []
+            inputs.update((one, path) for one in map(placed, [plain, *links]) if one[0] in homes)
+    return _first(inputs, (placed(output.path(name)) for name in _texts(table, "output"))) if inputs else None
+
+
+def _replaced_there(table: pa.Table, output: Store) -> str | None:
+    start = canonical(output.shown(output.path("")))
+    inputs = {canonical(path): path for path in _texts(table, "path") if canonical(path).startswith(start)}
+    return _first(inputs, (start + name for name in _texts(table, "output"))) if inputs else None
+
+
+def _first(inputs: Mapping[Any, str], outputs: Iterable[Any]) -> str | None:
+    return next((inputs[one] for one in outputs if one in inputs), None)
+
+
+def _folder(name: str) -> str:
+    """Return the folder of an output with a name in it, one name for all of a folder."""
+    return name[: name.rfind("/") + 1] + "x"
+
+
+def _texts(table: pa.Table, name: str) -> Iterator[str]:
+    """Yield a column's texts, a chunk of them in memory at a time."""
+    for chunk in table.column(name).chunks:
+        for text in chunk.to_pylist():
+            if text is not None:
+                yield text
