@@ -40,7 +40,7 @@ class Plan:
         jobs: one for each picture.
         left_out: inputs that are outputs of others.
         others: pictures in folders of kinds that are not read.
-        unreadable: (sub-folder, sentence) for those that cannot be listed.
+        unreadable: (sub-folder or link, sentence) for those that cannot be listed, and that lead to nothing.
         elsewhere: folders of outputs that a link leads out of the output's own folder.
     """
 
