@@ -40,7 +40,7 @@ class Plan:
         jobs: one for each picture.
         left_out: inputs that are outputs of others.
         others: pictures in folders of kinds that are not read.
-        unreadable: (sub-folder, sentence) for those that cannot be listed.
+        unreadable: (sub-folder or link, sentence) for those that cannot be listed, and that lead to nothing.
         elsewhere: folders of outputs that a link leads out of the output's own folder.
     """
 
@@ -212,7 +212,8 @@ def _check_video_name(source: Path, output: str) -> None:
     if os.path.exists(output) and not os.path.isfile(output):
         raise OutputError(f"{output} is not an ordinary file. Name a file.")
     if Path(output).suffix.lower() in ANIMATED and not is_animation(source):
-        raise no_animation(source, Path(output))
+        refusal = no_animation(source, Path(output))
+        raise OptionError(f"{refusal}, or write the frames as pictures with {setting('to_frames')}.")
     if Path(output).suffix.lower() not in CONTAINERS:
         raise OptionError(
             f"The name {output} does not say a kind of video that can be written. End it with {listing(CONTAINERS)}, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rlfn.errors import OptionError, RlfnError, listing, setting
+from rlfn.errors import RlfnError, listing
 from rlfn.images.apng import read_control
 from rlfn.images.reading import count_frames
 
@@ -79,12 +79,12 @@ def is_animation(path: str | os.PathLike[str]) -> bool:
     return not _is_container(_head(Path(path)))
 
 
-def no_animation(source: Path, target: Path) -> OptionError:
-    """Return the refusal of a video that shall become an animation."""
+def no_animation(source: Path, target: Path) -> str:
+    """Return what refuses a video that shall become an animation, without a full stop."""
     suffixes = listing(suffix for suffix in CONTAINERS if suffix not in ANIMATED)
-    return OptionError(
-        f"{target} is the name of an animation, and the video {source} does not become one. End the name with "
-        f"{suffixes}, or write the frames as pictures with {setting('to_frames')}."
+    return (
+        f"{target} is the name of an animation, and the video {source} does not become one. "
+        f"End the name with {suffixes}"
     )
 
 

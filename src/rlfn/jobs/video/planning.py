@@ -74,7 +74,7 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
             f"The name {target} does not say a container that can be written. End it with {listing(CONTAINERS)}."
         )
     if target.suffix.lower() in ANIMATED:
-        raise no_animation(source, target)
+        raise OptionError(f"{no_animation(source, target)}.")
     check_path(target)
     clip = probe(source)
     if settings.max_pixels is not None and clip.width * clip.height > settings.max_pixels:
