@@ -95,9 +95,10 @@ def links(document: Path) -> list[str]:
 @cache
 def anchors(document: Path) -> set[str]:
     """Return the anchors of a document's headings, as the site and GitHub both make them."""
-    found: list[str] = []
+    found: list[tuple[str, str]] = []
     for token, content in zip(tokens(document), tokens(document)[1:], strict=False):
         if token.type == "heading_open":
             text = "".join(child.content for child in content.children or ())
-            found.append(re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()))
-    return {anchor for anchor in found if found.count(anchor) == 1}
+            plain = re.sub(r"[^\w\s-]", "", text).strip().lower()
+            found.append((plain.replace(" ", "-"), re.sub(r"[\s-]+", "-", plain)))
+    return {github for github, site in found if github == site and found.count((github, site)) == 1}

@@ -82,6 +82,17 @@ def test_an_unreadable_sub_folder_is_a_failure_and_stops_nothing(command, monkey
     assert files("d_x4") == ["a.png"]
 
 
+@pytest.mark.skipif(not POSIX, reason="links need rights elsewhere")
+@pytest.mark.usefixtures("nearest")
+def test_a_link_that_leads_to_nothing_is_a_failure_and_stops_nothing(command) -> None:
+    make("d/a.png")
+    for name in ("b.png", "notes.txt"):
+        os.symlink("gone", Path("d", name))
+    done = command("upscale", "d")
+    assert done.status == 1
+    assert "1 upscaled, 1 failed:\n  The link d/b.png leads to nothing. Remove it, or mend it." in done.err
+
+
 def test_a_seamless_texture_is_continued_by_its_opposite_side(command) -> None:
     ramp = np.tile(np.linspace(0, 255, 32, dtype=np.uint8), (32, 1))
     write_picture(Picture(np.dstack([ramp] * 3)), Path("a.png"))

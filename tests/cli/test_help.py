@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,3 +167,21 @@ def test_the_largest_input_is_the_library_s(command) -> None:
 
 def test_the_variable_of_the_sets_folder_is_documented(command) -> None:
     assert "RLFN_SETS_DIR" in command("eval", "--help").out.decode()
+
+
+def test_help_is_a_word_too(command) -> None:
+    for words in ((), ("upscale",), ("data", "pack")):
+        done = command("help", *words)
+        assert (done.status, done.out) == (0, command(*words, "--help").out)
+    done = command("help", "upscael")
+    assert done.status == 2
+    assert "Did you mean 'upscale'?" in done.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder that is in use stays elsewhere")
+def test_a_folder_that_was_removed_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    script = f"mkdir gone; cd gone; rmdir ../gone; '{sys.executable}' -m rlfn upscale ../a.png"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert "The current folder does not exist any more." in done.stderr

@@ -105,6 +105,7 @@ def test_a_json_record(command) -> None:
         "repeated": 0,
         "reused": 0.0,
         "codec": "h264",
+        "missing": 0.0,
         "streams": ["video h264: enlarged"],
     }
 
@@ -141,6 +142,10 @@ def test_a_broken_video_does_not_stop_the_rest(command) -> None:
         (["--duration", "0"], "Allowed: more than 0 seconds"),
         (["-o", "b.jpg"], "does not say a kind of video"),
         (["-o", "a.mp4"], "Inputs are never overwritten"),
+        (["-o", "-"], "a.mp4 is a video, which cannot go through a pipe"),
+        (["-o", "b.gif"], "the video a.mp4 does not become one. End the name with .mp4, "),
+        (["-o", "b.webp"], "or write the frames as pictures with --to-frames"),
+        (["-o", "b.mp4", "--to-frames", "f"], "-o and --to-frames were given"),
     ],
 )
 def test_what_is_refused_before_any_work(command, options: list[str], said: str) -> None:
@@ -149,6 +154,19 @@ def test_what_is_refused_before_any_work(command, options: list[str], said: str)
     assert done.status == 2
     assert said in done.err
     assert files() == ["a.mp4"]
+
+
+def test_a_video_on_standard_input_is_refused(command) -> None:
+    done = command("upscale", "-", "-o", "p.mp4")
+    assert (done.status, "standard input takes pictures only" in done.err) == (2, True)
+
+
+def test_settings_of_codecs_are_left_out_where_frames_become_pictures(command) -> None:
+    clip("a.mp4", count=1)
+    done = command("upscale", "a.mp4", "--to-frames", "f", "--crf", "30", "--preset", "8", "--codec", "vp9")
+    assert (done.status, files("f")) == (0, ["000001.png"])
+    for given in ("--crf 30", "--preset 8", "--codec vp9"):
+        assert f"{given} has no meaning for pictures and was left out" in done.err
 
 
 def test_settings_of_videos_for_pictures_alone(command) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from clips import Doubled, av, frames_of
-from rlfn.errors import OutputError, PictureError, as_argument, worded
+from rlfn.errors import OptionError, PictureError, as_argument, worded
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.animations import open_any
 from rlfn.jobs.video.batch import upscale_one
@@ -121,8 +121,9 @@ def test_a_video_cannot_become_a_gif(tmp_path: Path) -> None:
     from clips import moving, write_clip
 
     source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0, 40))
-    with pytest.raises(OutputError, match="holds no codec"):
-        enlarged(source, tmp_path / "b.gif")
+    for suffix in (".gif", ".webp", ".png"):
+        with pytest.raises(OptionError, match="does not become one"):
+            enlarged(source, tmp_path / f"b{suffix}")
 
 
 def test_an_animated_png_behind_a_large_profile(tmp_path: Path) -> None:

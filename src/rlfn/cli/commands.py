@@ -33,6 +33,14 @@ class Command(click.Command):
         self.section = section
         self.examples = tuple(examples)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as usual; every mistake knows in which command it was made."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the arguments, then the options."""
         rows = [(each.human_readable_name, each.about) for each in self.params if isinstance(each, Argument)]
@@ -71,7 +79,9 @@ class Group(click.Group):
         return list(self.commands)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Show the help, as an error, where no command is named."""
+        """Show the help, as an error, where no command is named; ``help NAME`` is ``NAME --help``."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
         if not args and not ctx.resilient_parsing:
             raise NothingAsked(ctx.get_help(), ctx)
         return super().parse_args(ctx, args)

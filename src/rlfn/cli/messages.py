@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -124,6 +125,10 @@ def explain(error: BaseException, command: click.Command | None = None) -> str:
     if isinstance(error, MemoryError):
         small = setting("tile", 128)
         return worded(f"The memory of this machine is not enough. Use smaller pictures or {small}.", wording)
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # only the system's own name for it was missing
+        return "The current folder does not exist any more. Change to another one, and run again."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        return "No space is left where the output goes. Free some, or name another place."
     if isinstance(error, OSError):
         return f"{str(error).rstrip('.')}. Run again with --debug for the details."
     what = f"{type(error).__name__}: {error}".rstrip(": .")

@@ -121,6 +121,11 @@ def upscale(
         _check_streams(plan)
         _check_videos(plan, {name: value for name, value in of_videos.items() if value})
         if of_videos["to_frames"] is not None:
+            if output is not None and all(job.video for job in plan.jobs):
+                raise OptionError(
+                    f"{setting('output')} and {setting('to_frames')} were given: both say where a video's results go. "
+                    "Leave one of them out."
+                )
             _to_folders(plan, of_videos["to_frames"])
         ended_well = _run(batch, plan, shown)
     if not ended_well:

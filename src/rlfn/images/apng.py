@@ -42,6 +42,23 @@ def read_control(stream: BinaryIO) -> tuple[int, int] | None:
     return None
 
 
+def count_missing_frames(stream: BinaryIO) -> tuple[int, int]:
+    """Return how many frames an animated PNG that was cut short lacks, and how many it states.
+
+    Without the chunk that ends the file, the last frame that begins counts as missing.
+    """
+    control = read_control(stream)
+    stated, begun = (control[0] if control else 0), 0
+    stream.seek(len(_SIGNATURE))
+    while len(head := stream.read(8)) == 8:
+        size, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
+            return 0, stated
+        begun += kind == b"fcTL"
+        stream.seek(size + 4, os.SEEK_CUR)
+    return max(0, stated - max(0, begun - 1)), stated
+
+
 def write_apng(
     frames: Iterable[NDArray[Any]], path: Path, delays: Sequence[int], loop: int, icc: bytes | None = None
 ) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-from rlfn.errors import OptionError, listing, setting
+from rlfn.errors import OptionError, setting
 from rlfn.models import catalog
 
 _SLACK = 1e-9
@@ -95,10 +95,10 @@ def pick_model(factor: float | None, family: str | None = None) -> catalog.Model
     for scale in sorted({model.scale for model in models}):
         if reaches(scale, factor):
             return catalog.model_for_scale(scale, family)
-    have = listing(f"x{model.scale} ({model.name})" for model in models)
+    of = "" if family is None else f" of {family}"
     raise OptionError(
-        f"No packaged model upscales x{factor:.4g}. Packaged: {have}. "
-        f"Ask for at most x{max(model.scale for model in models)}, or upscale the result once more."
+        f"No packaged model{of} upscales x{factor:.4g}. Ask for at most x{max(model.scale for model in models)}, or "
+        "upscale the result once more."
     )
 
 

@@ -24,7 +24,7 @@ class FolderContent:
     Attributes:
         pictures: files with a suffix of a format that is read, and videos where they are wanted.
         others: files with a suffix of pictures that are not read.
-        unreadable: (sub-folder, sentence) for those that cannot be listed.
+        unreadable: (sub-folder or link, sentence) for those that cannot be listed, and that lead to nothing.
     """
 
     pictures: list[Path] = field(default_factory=list)
@@ -84,7 +84,11 @@ def folder_content(folder: Path, *, recursive: bool, videos: bool = False) -> Fo
         for name in names:
             path = Path(home, name)
             known = path.suffix.lower() in READABLE_SUFFIXES or (videos and _is_video(path))
-            if name.startswith(".") or not (known or looks_like_picture(path)) or not os.path.isfile(path):
+            if name.startswith(".") or not (known or looks_like_picture(path)):
+                continue
+            if not os.path.isfile(path):
+                if os.path.islink(path) and not os.path.exists(path):
+                    found.unreadable.append((path, f"The link {path} leads to nothing. Remove it, or mend it."))
                 continue
             (found.pictures if known else found.others).append(path)
     found.pictures.sort()

@@ -11,7 +11,7 @@ from rlfn.errors import OptionError, OutputError, PictureError, listing, setting
 from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for
 from rlfn.jobs.finding import collect, folder_content
 from rlfn.jobs.keys import file_key, name_key, output_key
-from rlfn.jobs.video.kinds import CONTAINERS, is_animation, is_video, video_suffix
+from rlfn.jobs.video.kinds import ANIMATED, CONTAINERS, is_animation, is_video, no_animation, video_suffix
 
 STREAM = "-"
 """The name that stands for standard input or output."""
@@ -40,7 +40,7 @@ class Plan:
         jobs: one for each picture.
         left_out: inputs that are outputs of others.
         others: pictures in folders of kinds that are not read.
-        unreadable: (sub-folder, sentence) for those that cannot be listed.
+        unreadable: (sub-folder or link, sentence) for those that cannot be listed, and that lead to nothing.
         elsewhere: folders of outputs that a link leads out of the output's own folder.
     """
 
@@ -116,7 +116,7 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
     if output is not None and len(files) == 1 and not folders and _is_file_name(output):
         video = naming.moves(files[0]) and not _is_still(files[0], output)
         if video:
-            _check_video_name(output)
+            _check_video_name(files[0], output)
         else:
             _check_file_name(output, naming.format)
         plan.jobs.append(Job(files[0], Path(output), video=video))
@@ -155,6 +155,13 @@ def _stream_plan(inputs: Sequence[str], output: str | None, format: str | None) 
                 f"{inputs[0]} {found}, but standard output carries one picture. Give a folder with {_OUTPUT}."
             )
         source = files[0]
+        if is_video(source) and not is_animation(source):
+            raise OptionError(f"{source} is a video, which cannot go through a pipe. Name a file with {_OUTPUT}.")
+    elif output is not None and Path(output).suffix.lower() in set(CONTAINERS) - ANIMATED:
+        raise OptionError(
+            f"{output} is the name of a video, but standard input takes pictures only. Save the video to a file and "
+            "name that, or end the output's name with a picture's suffix."
+        )
     if output in (None, STREAM):
         return Plan([Job(source, None)])
     if not _is_file_name(str(output)):
@@ -200,10 +207,13 @@ def _is_still(source: Path, output: str) -> bool:
     return is_animation(source) and Path(output).suffix.lower() not in CONTAINERS
 
 
-def _check_video_name(output: str) -> None:
-    """Refuse a name that says no container, and what is no ordinary file."""
+def _check_video_name(source: Path, output: str) -> None:
+    """Refuse a name that says no container, or an animation for a video, and what is no ordinary file."""
     if os.path.exists(output) and not os.path.isfile(output):
         raise OutputError(f"{output} is not an ordinary file. Name a file.")
+    if Path(output).suffix.lower() in ANIMATED and not is_animation(source):
+        refusal = no_animation(source, Path(output))
+        raise OptionError(f"{refusal}, or write the frames as pictures with {setting('to_frames')}.")
     if Path(output).suffix.lower() not in CONTAINERS:
         raise OptionError(
             f"The name {output} does not say a kind of video that can be written. End it with {listing(CONTAINERS)}, "

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import PictureError, StoppedError, setting
+from rlfn.errors import PictureError, StoppedError
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
 from rlfn.images.apng import read_control
 from rlfn.images.codecs import vips
@@ -25,12 +25,13 @@ from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.colour import ColourWay
 from rlfn.jobs.video.frames import FrameSource
-from rlfn.jobs.video.kinds import is_animation
+from rlfn.jobs.video.kinds import is_animated_png, is_animation
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.stretch import Stretch
+from rlfn.jobs.video.wholeness import check_png
 
 
 def stays_animation(source: Path, target: Path) -> bool:
@@ -116,19 +117,20 @@ class AnimationRun:
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool) -> None:
         check_path(target)
         self._source, self._target, self._settings = source, target, settings
-        animation = _cut(open_any(source), settings.stretch, source)
+        animation = open_any(source)
+        rate = Fraction(1000 * len(animation.delays), max(1, sum(animation.delays)))
+        self._lack = check_png(source, rate) if settings.stretch.whole and is_animated_png(source) else None
+        animation = _cut(animation, settings.stretch, source)
         self._animation, self._warnings = _fitted(animation, target.suffix.lower())
-        self._warnings += [
-            f"{setting(name, value)} has no meaning for an animation and was left out"
-            for name, value in (("codec", settings.codec), ("crf", settings.crf), ("preset", settings.preset))
-            if value is not None
-        ]
+        self._warnings += settings.left_out("an animation")
+        self._warnings += [self._lack.warning] if self._lack is not None else []
         size = (self._animation.width, self._animation.height)
         if settings.max_pixels is not None and size[0] * size[1] > settings.max_pixels:
             raise PictureError(f"'{source}' has frames of {size[0]} x {size[1]} pixels; the limit is lower.")
         self._enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).suited(None)
         self._plan: EnlargePlan | None = None
         self._memory = TileMemory()
+        self._engine_seconds = 0.0
         self._counts = {"frames": 0, "repeated": 0}
 
     def run(
@@ -151,10 +153,12 @@ class AnimationRun:
             input_size=(self._animation.width, self._animation.height),
             output_size=size,
             seconds=seconds,
+            engine_seconds=self._engine_seconds,
             reused=self._memory.reused / tiles if tiles else 0.0,
             frames_per_second=self._counts["frames"] / seconds,
             codec=self._target.suffix.lower().removeprefix("."),
             frames=self._counts["frames"],
+            missing=0.0 if self._lack is None else self._lack.share,
             repeated=self._counts["repeated"],
         )
 
@@ -168,7 +172,9 @@ class AnimationRun:
             if result is not None and last is not None and np.array_equal(image, last):
                 self._counts["repeated"] += 1
             else:
+                began = time.perf_counter()
                 result = self._enlarger(image, plan=self._plan, memory=self._memory).image
+                self._engine_seconds += time.perf_counter() - began
             last = image
             self._counts["frames"] += 1
             if report is not None:

@@ -66,7 +66,7 @@ def upscale_video(
         self_ensemble: average over the eight flips and rotations.
         restore: how strongly traces of lossy coding are removed, see :func:`rlfn.upscale`; chosen once for a video.
         codec: ``"h264"``, ``"hevc"``, ``"av1"``, ``"vp9"``, ``"ffv1"`` or ``"prores"``; None for the source's where it
-            can be written.
+            can be written. The encoder of AV1 prints on standard error unless ``SVT_LOG=1`` is in the environment.
         crf: the quality, smaller is better; None for the codec's default.
         preset: how thoroughly it is encoded; None for the codec's default.
         start, duration: the stretch to take, in seconds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rlfn.errors import RlfnError
+from rlfn.errors import RlfnError, listing
 from rlfn.images.apng import read_control
 from rlfn.images.reading import count_frames
 
@@ -77,6 +77,15 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 def is_animation(path: str | os.PathLike[str]) -> bool:
     """Tell by its content whether a file that :func:`is_video` is of a format that pictures have too."""
     return not _is_container(_head(Path(path)))
+
+
+def no_animation(source: Path, target: Path) -> str:
+    """Return what refuses a video that shall become an animation, without a full stop."""
+    suffixes = listing(suffix for suffix in CONTAINERS if suffix not in ANIMATED)
+    return (
+        f"{target} is the name of an animation, and the video {source} does not become one. "
+        f"End the name with {suffixes}"
+    )
 
 
 def _head(path: Path) -> bytes:

@@ -13,7 +13,7 @@ from rlfn.inference.sizing import Wanted
 from rlfn.jobs.video.codecs import choose_codec, encoder_options, keeps_alpha, row_formats
 from rlfn.jobs.video.colour import ColourWay, stated_colour
 from rlfn.jobs.video.encoding import EncodePlan
-from rlfn.jobs.video.kinds import CONTAINERS
+from rlfn.jobs.video.kinds import ANIMATED, CONTAINERS, no_animation
 from rlfn.jobs.video.muxing import TURNING
 from rlfn.jobs.video.pixels import PixelFormat, fitting_format, pixel_format
 from rlfn.jobs.video.probe import Clip, probe
@@ -73,6 +73,8 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
         raise OptionError(
             f"The name {target} does not say a container that can be written. End it with {listing(CONTAINERS)}."
         )
+    if target.suffix.lower() in ANIMATED:
+        raise OptionError(f"{no_animation(source, target)}.")
     check_path(target)
     clip = probe(source)
     if settings.max_pixels is not None and clip.width * clip.height > settings.max_pixels:

@@ -17,6 +17,8 @@ class VideoRecord(Record):
         reused: the share of the others' tiles that were the same as before and not computed again, 0 to 1.
         frames_per_second: of this call, decoding, inference and encoding together.
         codec: of the output.
+        missing: the share of what was to be enlarged that the source lacks because it was cut short, 0 to 1; 0 where
+            its container does not tell.
         streams: what became of each stream that is in the output.
     """
 
@@ -25,6 +27,7 @@ class VideoRecord(Record):
     reused: float = 0.0
     frames_per_second: float = 0.0
     codec: str | None = None
+    missing: float = 0.0
     streams: tuple[str, ...] = ()
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
 
-from rlfn.errors import OptionError
+from rlfn.errors import OptionError, setting
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.inference.lineage import is_photo
@@ -68,6 +68,15 @@ class VideoSettings:
             if value is not None and not least <= value < inf:
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
+
+    def left_out(self, what: str) -> list[str]:
+        """Return what is told of settings of codecs where ``what`` is written, which has none."""
+        given = (("codec", self.codec), ("crf", self.crf), ("preset", self.preset))
+        return [
+            f"{setting(name, value)} has no meaning for {what} and was left out"
+            for name, value in given
+            if value is not None
+        ]
 
     @property
     def stretch(self) -> Stretch:

@@ -23,6 +23,7 @@ from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.turning import is_upright, turn
+from rlfn.jobs.video.wholeness import check_whole
 
 _DIGITS = 6
 _WAITING = 4
@@ -44,6 +45,7 @@ def write_frames(
         RlfnError: the video cannot be read or enlarged, or a file not written.
     """
     clip, began, clock = probe(source), time.perf_counter(), FrameClock()
+    lack = check_whole(clip, settings.stretch)
     turned = bool(clip.matrix) and is_upright(clip.matrix)
     swapped = turned and clip.matrix[0] == 0
     size = (clip.height, clip.width) if swapped else (clip.width, clip.height)
@@ -55,7 +57,7 @@ def write_frames(
     write = partial(write_picture, quality=settings.frames_quality)
     writing: list[Future[tuple[str, ...]]] = []
     frames = FrameSource(clip, settings.stretch, settings.deinterlace)
-    told = dict.fromkeys(f"{what} dropped" for what in clip.lost)
+    told = dict.fromkeys([*settings.left_out("pictures"), *(f"{what} dropped" for what in clip.lost)])
     with ThreadPoolExecutor(2) as writers:
         number = 0
         for number, timed in enumerate(frames, 1):
@@ -81,6 +83,8 @@ def write_frames(
     seconds, tiles = time.perf_counter() - began, memory.computed + memory.reused
     if frames.opaque:
         told[f"{frames.opaque} {NO_ALPHA}"] = None
+    if lack is not None:
+        told[lack.warning] = None
     made_record = record.made_by(plan)
     if left := number - made:
         told[f"{left} frames existed and were left as they are: {setting('overwrite')} writes them anew"] = None
@@ -92,6 +96,7 @@ def write_frames(
         output_size=enlarger.size(*size),
         seconds=seconds,
         frames=number,
+        missing=0.0 if lack is None else lack.share,
         reused=memory.reused / tiles if tiles else 0.0,
         frames_per_second=made / seconds,
         codec=format,

@@ -1,0 +1,149 @@
+"""Whether a video was cut short: what its container states against what the file holds."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rlfn.errors import PictureError, setting
+from rlfn.images.apng import count_missing_frames
+from rlfn.jobs.video.library import import_av
+from rlfn.jobs.video.probe import Clip, main_stream, open_video
+from rlfn.jobs.video.stretch import Stretch
+
+_ALLOWED = 0.1
+"""Videos that lack more than this share are refused."""
+
+_SLACK = Fraction(1, 2)
+"""A stated length may be off by so many seconds."""
+
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What a video lacks: the share of it, 0 to 1, and a warning."""
+
+    share: float
+    warning: str
+
+
+def check_whole(clip: Clip, stretch: Stretch) -> Lack | None:
+    """Return what a video lacks within a stretch; None for nothing, and where its container does not tell.
+
+    Raises:
+        PictureError: that is more than a tenth.
+    """
+    if "mov" in clip.container:
+        return _check_table(clip, stretch)
+    if clip.container == "apng":
+        return check_png(clip.path, clip.rate) if stretch.whole else None
+    if "matroska" not in clip.container:
+        return None
+    with clip.path.open("rb") as file:
+        stated = _matroska_size(file)
+    # a size alone may be stated wrongly: the times have to agree
+    return _check_times(clip, stretch) if stated > clip.path.stat().st_size else None
+
+
+def check_png(path: Path, rate: Fraction) -> Lack | None:
+    """Return which frames an animated PNG of ``rate`` frames a second lacks; None for none.
+
+    Raises:
+        PictureError: more than a tenth.
+    """
+    with path.open("rb") as file:
+        missing, stated = count_missing_frames(file)
+    return _checked(path, missing, stated, f"{missing} of {stated} frames", (stated - missing) / rate)
+
+
+def _checked(path: Path, missing: Fraction | int, of: Fraction | int, text: str, there: Fraction) -> Lack | None:
+    """Return a lack that is small, and None for none; what is there ends after ``there`` seconds.
+
+    Raises:
+        PictureError: the lack is large.
+    """
+    if missing <= 0:
+        return None
+    share = min(1.0, float(missing / of))
+    if share <= _ALLOWED:
+        return Lack(share, f"the source is cut short: it lacks {text}")
+    seconds = int(there * 1000) / 1000
+    way_out = f", or take what there is with {setting('duration', seconds)}" if seconds > 0 else ""
+    raise PictureError(f"'{path}' is cut short: it lacks {text}. Get a whole copy of it{way_out}.")
+
+
+def _check_table(clip: Clip, stretch: Stretch) -> Lack | None:
+    """Find the frames that lie behind the end of an MP4 file, by its table of frames."""
+    size = clip.path.stat().st_size
+    with closing(open_video(clip.path)) as container:
+        stream = main_stream(container, clip.path)
+        rows = [(row.timestamp, row.pos + row.size > size) for row in stream.index_entries]
+        if len(rows) > stream.frames:
+            return None  # in fragments, each of which has its own table, and more of which may follow
+    if not any(gone for _, gone in rows):
+        return None
+    first = min(time for time, _ in rows)
+    placed = [((time - first) * clip.time_base - stretch.start, gone) for time, gone in rows]
+    wanted = [(at, gone) for at, gone in placed if at >= 0 and (stretch.duration is None or at < stretch.duration)]
+    gone = [at for at, is_gone in wanted if is_gone]
+    text = f"{len(gone)} of {len(wanted)} frames"
+    return _checked(clip.path, len(gone), len(wanted), text, min(gone, default=Fraction(0)))
+
+
+def _check_times(clip: Clip, stretch: Stretch) -> Lack | None:
+    """Compare a stated length with the end of the last packet, which means to read the file."""
+    with closing(open_video(clip.path)) as container:
+        if not container.duration:
+            return None
+        begin = (main_stream(container, clip.path).start_time or 0) * clip.time_base + stretch.start
+        end = Fraction(container.duration, 1_000_000)
+        if stretch.duration is not None:
+            end = min(end, begin + stretch.duration)
+        found = _last_time(container)
+    if end <= begin or end - found <= _SLACK:
+        return None
+    length, there = end - begin, max(found - begin, Fraction(0))
+    missing = length - there
+    return _checked(clip.path, missing, length, f"{float(missing):.1f} of {float(length):.1f} s", there)
+
+
+def _last_time(container: Any) -> Fraction:
+    """Return when the last packet of pictures or sound ends, in seconds."""
+    av, last = import_av(), Fraction(0)
+    packets = container.demux(*container.streams.video, *container.streams.audio)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.FFmpegError):
+            return last
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is not None and packet.size:
+            last = max(last, (time + (packet.duration or 0)) * packet.time_base)
+
+
+def _matroska_size(file: BinaryIO) -> int:
+    """Return how many bytes a Matroska file has by its header; 0 where that is left open, as in live recordings.
+
+    Source: RFC 8794 (EBML), 4 and 5.
+    """
+    if file.read(4) != _EBML or (length := _ebml_length(file)) is None:
+        return 0
+    file.seek(length, 1)
+    if file.read(4) != _SEGMENT or (length := _ebml_length(file)) is None:
+        return 0
+    return file.tell() + length
+
+
+def _ebml_length(file: BinaryIO) -> int | None:
+    """Read a length of EBML; None where it is left open."""
+    head = file.read(1)
+    if not head or not head[0]:
+        return None
+    more = 8 - head[0].bit_length()
+    open_end = (1 << 7 * (more + 1)) - 1
+    length = int.from_bytes(head + file.read(more), "big") & open_end
+    return None if length == open_end else length
