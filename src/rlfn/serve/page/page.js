@@ -275,6 +275,7 @@ class Page {
     notice.textContent = `${problem} ${undone}`;
     notice.hidden = false;
     field.focus();
+    notice.scrollIntoView({ block: "nearest" });
   }
 
   #say(text) {
