@@ -112,6 +112,6 @@ def unknown(kind: str, given: object, allowed: Iterable[object]) -> OptionError:
     import difflib
 
     names = [str(name) for name in allowed]
-    near = difflib.get_close_matches(str(given), names, n=1)
+    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return OptionError(f"There is no {kind} '{given}'. Allowed: {listing(names)}.{hint}")
