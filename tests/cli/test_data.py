@@ -167,3 +167,14 @@ def test_degrade_takes_the_settings_of_a_degradation_without_a_recipe(
         assert run(monkeypatch, *command, "-o", tmp_path / "other", "--set", wrong) == 2
         assert said in capsys.readouterr().err
         assert not (tmp_path / "other").exists()
+
+
+def test_degrade_by_a_recipe_names_what_is_not_installed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rlfn.training.recipe_files", None)
+    monkeypatch.delattr("rlfn.training.recipe_files", raising=False)
+    command = ("data", "degrade", folder, "-o", tmp_path / "lr")
+    for more in (("--recipe", "photo"), ("--set", "data.degradation_settings.jpeg=1.0", "--degradation", "photo")):
+        assert run(monkeypatch, *command, *more) == 2
+        assert "pip install 'rlfn[train]'" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def patched(path: Path, name: str, at: bytes, number: int, data: bytes) -> Path:
     return copy
 
 
-def lack(path: Path, start: float = 0.0, duration: float | None = None) -> Lack | None:
+def lack(path: Path, start: float = 0.0, duration: float | None = None) -> Lack:
     stretch = Stretch(Fraction(start), None if duration is None else Fraction(duration))
     return check_whole(probe(path), stretch)
 
@@ -131,7 +131,7 @@ def test_seconds_that_are_missing_are_told_when_they_are_few(tmp_path: Path) -> 
 def test_a_stretch_that_is_there_is_taken_of_a_video_that_is_not(tmp_path: Path) -> None:
     for suffix in (".mp4", ".mkv"):
         source = cut(clip(tmp_path / f"a{suffix}"), 0.5)
-        assert lack(source, 0.25, 0.5) is None
+        assert lack(source, 0.25, 0.5) == Lack()
         with pytest.raises(PictureError, match="cut short"):
             lack(source, 0.25, 2.0)
 
@@ -159,7 +159,7 @@ def test_whole_videos_are_whole(tmp_path: Path, suffix: str) -> None:
     )
     for path in (source, junk, joined, uneven):
         for stretch in ((0.0, None), (0.5, None), (0.5, 1.0), (0.0, 60.0), (60.0, None)):
-            assert (path.name, stretch, lack(path, *stretch)) == (path.name, stretch, None)
+            assert (path.name, stretch, lack(path, *stretch)) == (path.name, stretch, Lack())
 
 
 def test_a_size_or_a_length_that_is_stated_wrongly_is_no_lack(tmp_path: Path) -> None:
@@ -167,11 +167,11 @@ def test_a_size_or_a_length_that_is_stated_wrongly_is_no_lack(tmp_path: Path) ->
     large, long = (1 << 56 | 1 << 40).to_bytes(8, "big"), struct.pack(">d", 9000.0)
     size = patched(source, "size.mkv", SEGMENT, 4, large)
     length = patched(source, "length.mkv", LENGTH, 3, long)
-    assert (lack(size), lack(length)) == (None, None)
+    assert (lack(size), lack(length)) == (Lack(), Lack())
     with pytest.raises(PictureError, match=r"lacks 6\.0 of 9\.0 s"):
         lack(patched(size, "both.mkv", LENGTH, 3, long))
     little = patched(size, "little.mkv", LENGTH, 3, struct.pack(">d", 3400.0))
-    assert lack(little) is None
+    assert lack(little) == Lack()
 
 
 def test_what_still_grows_is_no_lack(tmp_path: Path) -> None:
@@ -180,15 +180,15 @@ def test_what_still_grows_is_no_lack(tmp_path: Path) -> None:
     fragments = clip(tmp_path / "fragments.mp4", movflags="+frag_keyframe+empty_moov")
     first = clip(tmp_path / "first.mp4", movflags="+frag_keyframe")
     for path in (live, unknown, fragments, first):
-        assert lack(path) is None
-        assert (path.name, lack(cut(path, 0.8))) == (path.name, None)
+        assert lack(path) == Lack()
+        assert (path.name, lack(cut(path, 0.8))) == (path.name, Lack())
 
 
 def test_sound_may_go_on_behind_the_pictures(tmp_path: Path) -> None:
     for suffix in (".mkv", ".mov"):
-        assert lack(sounding(tmp_path / f"a{suffix}", 5)) is None
+        assert lack(sounding(tmp_path / f"a{suffix}", 5)) == Lack()
     size = patched(tmp_path / "a.mkv", "size.mkv", SEGMENT, 4, (1 << 56 | 1 << 40).to_bytes(8, "big"))
-    assert lack(size) is None
+    assert lack(size) == Lack()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".gif", ".mkv"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from rlfn.cli import options
 from rlfn.cli.commands import Command, Group, argument, command
 from rlfn.cli.messages import say, warn
 from rlfn.cli.progress import progress
-from rlfn.errors import OptionError, setting
+from rlfn.errors import MissingExtraError, OptionError, setting
 
 _SETTINGS = "data.degradation_settings."
 
@@ -166,9 +167,7 @@ def degrade(
     else:
         if degradation is not None:
             raise OptionError(f"The recipe says how to degrade: leave out {setting('degradation')}, or the recipe.")
-        from rlfn.training.recipe_files import load_recipe
-
-        resolved = load_recipe(recipe, overrides)
+        resolved = _recipe_files().load_recipe(recipe, overrides)
         chosen, scale = resolved.data.make_degradation(), scale or resolved.scale
     with progress("Reducing") as show:
         failures = degrade_folder(
@@ -187,10 +186,16 @@ def degrade(
     say(f"{output}: done")
 
 
+def _recipe_files() -> ModuleType:
+    try:
+        from rlfn.training import recipe_files
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("A recipe, or a change of its keys,", "train") from error
+    return recipe_files
+
+
 def _settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings of a degradation that is not a recipe's; other keys have nothing to change."""
-    from rlfn.training.recipe_files import apply_override
-
     raw: dict[str, Any] = {}
     for override in overrides:
         if not override.strip().startswith(_SETTINGS):
@@ -198,7 +203,7 @@ def _settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
                 f"{setting('overrides', repr(override))} changes a recipe, and none was given. Give one with "
                 f"{setting('recipe')}; without one, {_SETTINGS}KEY can be changed."
             )
-        apply_override(raw, override)
+        _recipe_files().apply_override(raw, override)
     settings: dict[str, Any] = raw["data"]["degradation_settings"]
     return settings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -125,7 +126,7 @@ def explain(error: BaseException, command: click.Command | None = None) -> str:
     if isinstance(error, MemoryError):
         small = setting("tile", 128)
         return worded(f"The memory of this machine is not enough. Use smaller pictures or {small}.", wording)
-    if isinstance(error, FileNotFoundError) and error.filename is None:  # only the system's own name for it was missing
+    if isinstance(error, FileNotFoundError) and not _has_folder():
         return "The current folder does not exist any more. Change to another one, and run again."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
         return "No space is left where the output goes. Free some, or name another place."
@@ -133,6 +134,14 @@ def explain(error: BaseException, command: click.Command | None = None) -> str:
         return f"{str(error).rstrip('.')}. Run again with --debug for the details."
     what = f"{type(error).__name__}: {error}".rstrip(": .")
     return f"Something went wrong inside ({what}). Run again with --debug for the details."
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _misuse(error: click.UsageError) -> str:

@@ -31,7 +31,7 @@ from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.stretch import Stretch
-from rlfn.jobs.video.wholeness import check_png
+from rlfn.jobs.video.wholeness import Lack, check_png
 
 
 def stays_animation(source: Path, target: Path) -> bool:
@@ -119,11 +119,10 @@ class AnimationRun:
         self._source, self._target, self._settings = source, target, settings
         animation = open_any(source)
         rate = Fraction(1000 * len(animation.delays), max(1, sum(animation.delays)))
-        self._lack = check_png(source, rate) if settings.stretch.whole and is_animated_png(source) else None
+        self._lack = check_png(source, rate) if settings.stretch.whole and is_animated_png(source) else Lack()
         animation = _cut(animation, settings.stretch, source)
         self._animation, self._warnings = _fitted(animation, target.suffix.lower())
-        self._warnings += settings.left_out("an animation")
-        self._warnings += [self._lack.warning] if self._lack is not None else []
+        self._warnings += [*settings.left_out("an animation"), *self._lack.warnings]
         size = (self._animation.width, self._animation.height)
         if settings.max_pixels is not None and size[0] * size[1] > settings.max_pixels:
             raise PictureError(f"'{source}' has frames of {size[0]} x {size[1]} pixels; the limit is lower.")
@@ -158,7 +157,7 @@ class AnimationRun:
             frames_per_second=self._counts["frames"] / seconds,
             codec=self._target.suffix.lower().removeprefix("."),
             frames=self._counts["frames"],
-            missing=0.0 if self._lack is None else self._lack.share,
+            missing=self._lack.share,
             repeated=self._counts["repeated"],
         )
 

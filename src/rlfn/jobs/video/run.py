@@ -77,8 +77,7 @@ class VideoRun:
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool | None = None) -> None:
         self.plan = plan_video(source, target, settings, pool)
         self._lack = check_whole(self.plan.clip, settings.stretch)
-        self.warnings = list(self.plan.warnings)
-        self.warnings += [self._lack.warning] if self._lack is not None else []
+        self.warnings = [*self.plan.warnings, *self._lack.warnings]
         self.facts = {"frames": 0, "repeated": 0, "computed_tiles": 0, "reused_tiles": 0}
         self.muxed = Muxed()
         self._source = self._new_source()
@@ -145,7 +144,7 @@ class VideoRun:
             reused=facts["reused_tiles"] / tiles if tiles else 0.0,
             frames_per_second=self._new_frames / seconds if seconds else 0.0,
             codec=self.plan.encode.codec,
-            missing=0.0 if self._lack is None else self._lack.share,
+            missing=self._lack.share,
             streams=tuple(self.muxed.kept),
         )
 

@@ -57,7 +57,7 @@ def write_frames(
     write = partial(write_picture, quality=settings.frames_quality)
     writing: list[Future[tuple[str, ...]]] = []
     frames = FrameSource(clip, settings.stretch, settings.deinterlace)
-    told = dict.fromkeys([*settings.left_out("pictures"), *(f"{what} dropped" for what in clip.lost)])
+    told = dict.fromkeys([*settings.left_out("pictures"), *lack.warnings, *(f"{what} dropped" for what in clip.lost)])
     with ThreadPoolExecutor(2) as writers:
         number = 0
         for number, timed in enumerate(frames, 1):
@@ -83,8 +83,6 @@ def write_frames(
     seconds, tiles = time.perf_counter() - began, memory.computed + memory.reused
     if frames.opaque:
         told[f"{frames.opaque} {NO_ALPHA}"] = None
-    if lack is not None:
-        told[lack.warning] = None
     made_record = record.made_by(plan)
     if left := number - made:
         told[f"{left} frames existed and were left as they are: {setting('overwrite')} writes them anew"] = None
@@ -96,7 +94,7 @@ def write_frames(
         output_size=enlarger.size(*size),
         seconds=seconds,
         frames=number,
-        missing=0.0 if lack is None else lack.share,
+        missing=lack.share,
         reused=memory.reused / tiles if tiles else 0.0,
         frames_per_second=made / seconds,
         codec=format,

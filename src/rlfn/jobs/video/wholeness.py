@@ -25,14 +25,14 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 @dataclass(frozen=True)
 class Lack:
-    """What a video lacks: the share of it, 0 to 1, and a warning."""
+    """What a video lacks: the share of it, 0 to 1, and a warning; nothing where its container does not tell."""
 
-    share: float
-    warning: str
+    share: float = 0.0
+    warnings: tuple[str, ...] = ()
 
 
-def check_whole(clip: Clip, stretch: Stretch) -> Lack | None:
-    """Return what a video lacks within a stretch; None for nothing, and where its container does not tell.
+def check_whole(clip: Clip, stretch: Stretch) -> Lack:
+    """Return what a video lacks within a stretch.
 
     Raises:
         PictureError: that is more than a tenth.
@@ -40,17 +40,17 @@ def check_whole(clip: Clip, stretch: Stretch) -> Lack | None:
     if "mov" in clip.container:
         return _check_table(clip, stretch)
     if clip.container == "apng":
-        return check_png(clip.path, clip.rate) if stretch.whole else None
+        return check_png(clip.path, clip.rate) if stretch.whole else Lack()
     if "matroska" not in clip.container:
-        return None
+        return Lack()
     with clip.path.open("rb") as file:
         stated = _matroska_size(file)
     # a size alone may be stated wrongly: the times have to agree
-    return _check_times(clip, stretch) if stated > clip.path.stat().st_size else None
+    return _check_times(clip, stretch) if stated > clip.path.stat().st_size else Lack()
 
 
-def check_png(path: Path, rate: Fraction) -> Lack | None:
-    """Return which frames an animated PNG of ``rate`` frames a second lacks; None for none.
+def check_png(path: Path, rate: Fraction) -> Lack:
+    """Return which frames an animated PNG of ``rate`` frames a second lacks.
 
     Raises:
         PictureError: more than a tenth.
@@ -60,32 +60,32 @@ def check_png(path: Path, rate: Fraction) -> Lack | None:
     return _checked(path, missing, stated, f"{missing} of {stated} frames", (stated - missing) / rate)
 
 
-def _checked(path: Path, missing: Fraction | int, of: Fraction | int, text: str, there: Fraction) -> Lack | None:
-    """Return a lack that is small, and None for none; what is there ends after ``there`` seconds.
+def _checked(path: Path, missing: Fraction | int, of: Fraction | int, text: str, there: Fraction) -> Lack:
+    """Return a lack that is none, or small; what is there ends after ``there`` seconds.
 
     Raises:
         PictureError: the lack is large.
     """
     if missing <= 0:
-        return None
+        return Lack()
     share = min(1.0, float(missing / of))
     if share <= _ALLOWED:
-        return Lack(share, f"the source is cut short: it lacks {text}")
+        return Lack(share, (f"the source is cut short: it lacks {text}",))
     seconds = int(there * 1000) / 1000
     way_out = f", or take what there is with {setting('duration', seconds)}" if seconds > 0 else ""
     raise PictureError(f"'{path}' is cut short: it lacks {text}. Get a whole copy of it{way_out}.")
 
 
-def _check_table(clip: Clip, stretch: Stretch) -> Lack | None:
+def _check_table(clip: Clip, stretch: Stretch) -> Lack:
     """Find the frames that lie behind the end of an MP4 file, by its table of frames."""
     size = clip.path.stat().st_size
     with closing(open_video(clip.path)) as container:
         stream = main_stream(container, clip.path)
         rows = [(row.timestamp, row.pos + row.size > size) for row in stream.index_entries]
         if len(rows) > stream.frames:
-            return None  # in fragments, each of which has its own table, and more of which may follow
+            return Lack()  # in fragments, each of which has its own table, and more of which may follow
     if not any(gone for _, gone in rows):
-        return None
+        return Lack()
     first = min(time for time, _ in rows)
     placed = [((time - first) * clip.time_base - stretch.start, gone) for time, gone in rows]
     wanted = [(at, gone) for at, gone in placed if at >= 0 and (stretch.duration is None or at < stretch.duration)]
@@ -94,18 +94,18 @@ def _check_table(clip: Clip, stretch: Stretch) -> Lack | None:
     return _checked(clip.path, len(gone), len(wanted), text, min(gone, default=Fraction(0)))
 
 
-def _check_times(clip: Clip, stretch: Stretch) -> Lack | None:
+def _check_times(clip: Clip, stretch: Stretch) -> Lack:
     """Compare a stated length with the end of the last packet, which means to read the file."""
     with closing(open_video(clip.path)) as container:
         if not container.duration:
-            return None
+            return Lack()
         begin = (main_stream(container, clip.path).start_time or 0) * clip.time_base + stretch.start
         end = Fraction(container.duration, 1_000_000)
         if stretch.duration is not None:
             end = min(end, begin + stretch.duration)
         found = _last_time(container)
     if end <= begin or end - found <= _SLACK:
-        return None
+        return Lack()
     length, there = end - begin, max(found - begin, Fraction(0))
     missing = length - there
     return _checked(clip.path, missing, length, f"{float(missing):.1f} of {float(length):.1f} s", there)
