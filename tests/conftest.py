@@ -37,9 +37,9 @@ def ordinary_signals() -> None:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Return the one chromium of a run: Playwright cannot be started twice in a process."""
+    """Return the chromium of a file's tests: while Playwright lives, no other test of its thread may run a loop."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     path = os.environ.get("RLFN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:

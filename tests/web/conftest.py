@@ -99,7 +99,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     assert not complaints
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def upscaled(site: str, browser: Any) -> Iterator[Callable[..., tuple[NDArray[np.uint8], dict[str, Any]]]]:
     """Upscale a file's bytes or an RGBA array in the browser; return RGBA and what is told of it."""
     context = browser.new_context(service_workers="block")
