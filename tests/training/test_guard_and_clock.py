@@ -110,9 +110,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage
         checkpoints.load_last()
 
 
-def test_an_earlier_versions_checkpoint_says_so(tmp_path: Path) -> None:
-    (tmp_path / "iteration-000000001.ckpt").write_bytes(b"RLFN-RUN-1\n" + bytes(64))
-    with pytest.raises(ModelError, match="of an earlier version of rlfn"):
+def test_a_foreign_file_is_not_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "iteration-000000001.ckpt").write_bytes(b"SOME-OTHER\n" + bytes(64))
+    with pytest.raises(ModelError, match="is not the checkpoint of a run"):
         Checkpoints(tmp_path, keep=2).load_last()
 
 

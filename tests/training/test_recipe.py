@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,22 @@ def test_the_reference_in_the_docs_is_that_of_the_schema() -> None:
     assert page.read_text(encoding="utf-8") == reference(), (
         "run: python -m rlfn.training.reference > docs/reference/recipes.md"
     )
+
+
+def test_the_reference_keeps_each_key_on_one_line() -> None:
+    rows = [line for line in reference().splitlines() if line and not line.startswith("#")]
+    tables = [line for line in rows if line.startswith("|")]
+    assert all(line.endswith("|") for line in tables)
+    assert [line for line in tables if "`on`" in line and "An empty list" in line]
+
+
+def test_the_reference_shows_defaults_as_toml() -> None:
+    shown = re.findall(r"^\| `(\w+)` \| `(.+?)` \|", reference(), re.MULTILINE)
+    defaults = dict(shown)
+    assert (defaults["partial"], defaults["onnx"], defaults["betas"]) == ("false", "true", "[0.9, 0.999]")
+    assert (defaults["on"], defaults["loss"]) == ('["held-out"]', "{ l1 = 1.0 }")
+    for name, value in shown:
+        assert name in tomllib.loads(f"{name} = {value}")
 
 
 def test_the_recipe_in_the_docs_is_valid(tmp_path: Path) -> None:

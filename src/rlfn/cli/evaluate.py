@@ -96,7 +96,7 @@ def evaluate(
     if not wanted:
         raise DataError(
             f"None of {listing(STANDARD)} is there. Name the folder that holds them with {setting('sets_dir')} or "
-            f"{options.SETS_DIR_VARIABLES[0]}, or a folder of pictures with {setting('sets')}."
+            f"{options.SETS_DIR_VARIABLE}, or a folder of pictures with {setting('sets')}."
         )
     with progress("Scoring") as show:
         report = measure(

@@ -72,7 +72,7 @@ class Traits:
                 margin=int(metadata["margin"]),
                 stride=int(metadata["stride"]),
                 value_range=float(metadata["value_range"]),
-                exact=_is_exact(metadata),
+                exact=metadata.get("exact", "True") == "True",
             )
         except ValueError as error:
             raise _untold(str(error)) from None
@@ -83,13 +83,6 @@ class Traits:
         if traits.value_range != 255.0:
             raise ModelError(f"The ONNX file takes [0, {traits.value_range:g}]. Networks here take [0, 255].")
         return traits
-
-
-def _is_exact(metadata: Mapping[str, str]) -> bool:
-    """Tell whether a file's tiles are exact; files of earlier versions say it by their margin and stride alone."""
-    if "exact" in metadata:
-        return metadata["exact"] == "True"
-    return not (int(metadata["margin"]) == PLAIN_ESA_MARGIN and int(metadata["stride"]) > 1)
 
 
 def _untold(what: str) -> ModelError:

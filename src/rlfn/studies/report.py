@@ -24,7 +24,7 @@ Cell = str | float | None | tuple[float, ...]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its heading, how many digits its numbers have, and whether higher values are better."""
+    """A column of a table: its heading and the number of digits after the decimal point."""
 
     title: str
     digits: int = 2

@@ -192,11 +192,14 @@ class StudyPlan:
                 found = json.loads(path.read_text(encoding="utf-8"))
                 iterations = int(found.pop("iterations"))
             except (ValueError, KeyError, AttributeError):
-                raise OptionError(f"{path} is damaged. Remove {request.out}, or choose another -o.") from None
+                raise OptionError(
+                    f"{path} is damaged. Remove {request.out}, or choose another {setting('output')}."
+                ) from None
             if found != asked:
                 raise OptionError(
                     f"{request.out} holds this study with another budget, data, or other seeds ({found.get('budget')}, "
-                    f"{found.get('seeds')} seeds, {found.get('data')}). Repeat those to go on, or choose another -o."
+                    f"{found.get('seeds')} seeds, {found.get('data')}). "
+                    f"Repeat those to go on, or choose another {setting('output')}."
                 )
             return iterations
         iterations = self._from_hours(request.budget)
