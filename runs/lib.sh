@@ -65,7 +65,7 @@ stage() {
         rlfn train --resume "$folder"
         return
     fi
-    for setting in data.held_out=0.0 validation.on=pictures/held-out "$@" ${STEPS:+"stages.0.iterations=$STEPS"}; do
+    for setting in data.held_out=0.0 validation.sets=pictures/held-out "$@" ${STEPS:+"stages.0.iterations=$STEPS"}; do
         settings+=(--set "$setting")
     done
     rlfn train "$recipe" --data "$data" -o "$folder" "${settings[@]}"

@@ -32,7 +32,7 @@ def test_a_bad_loss_is_skipped_and_the_next_is_not(loss: float) -> None:
 
 
 def test_a_streak_rolls_back_once_then_stops() -> None:
-    guard = settled(streak=3)
+    guard = settled(max_skipped=3)
     assert [guard.judge(math.nan) for _ in range(3)] == [Verdict.SKIP, Verdict.SKIP, Verdict.ROLL_BACK]
     guard.after_roll_back()
     assert guard.judge(100.0) is Verdict.STEP  # not judged by size until the mean is known

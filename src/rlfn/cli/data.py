@@ -142,7 +142,7 @@ def pack(
     metavar="KEY=VALUE",
     help="Change a key of the recipe, or data.degradation_settings.jpeg=0.9 without one; may be repeated.",
 )
-@options.seed("Of the random choices.")
+@options.seed("Random seed.")
 @options.workers
 def degrade(
     folder: Path,

@@ -96,7 +96,7 @@ def study(
             models=models,
             vgg19=vgg19,
             threads=threads,
-            say=lambda text: say(*text.splitlines()),
+            log=lambda text: say(*text.splitlines()),
             stop=stop,
         )
         ended = run_study(name, request)

@@ -71,7 +71,7 @@ def train(
         raise MissingExtraError("Training", "train") from error
 
     launched = _launched()
-    where = Devices(accelerator, devices or launched[0], nodes or launched[1], strategy)
+    chosen = Devices(accelerator, devices or launched[0], nodes or launched[1], strategy)
     sources: tuple[DataSource, ...] = (DataSource(data),) if data is not None else ()
     if resume is not None:
         if recipe is not None or output is not None:
@@ -85,12 +85,12 @@ def train(
         raise OptionError(f"Name a recipe, or a run with {setting('resume')}. Recipes: {names}.")
     else:
         folder = output or Path("runs") / Path(recipe).stem
-        resolved = prepare(recipe, overrides, data=sources, where=where, out=folder, dry=dry_run)
+        resolved = prepare(recipe, overrides, data=sources, devices=chosen, out=folder, dry=dry_run)
     if dry_run:
         say(*describe(resolved, sources).splitlines())
         return
     with stop_on_signals() as stop:
-        ended = run_training(resolved, folder, data=sources, where=where, resume=resume is not None, stop=stop)
+        ended = run_training(resolved, folder, data=sources, devices=chosen, resume=resume is not None, stop=stop)
     if not ended:
         warn(f"Go on with: rlfn train {setting('resume', folder)}")
         raise click.exceptions.Exit(130)

@@ -33,7 +33,7 @@ def degrade_folder(
         out: the folder to write to; files of an earlier run are replaced.
         scale: the reduction, from 2 up.
         degradation: a row of ``DEGRADATIONS``, with its settings.
-        seed: of the random choices.
+        seed: the random seed.
         workers: threads; by default one a core.
         progress: called after each picture.
 

@@ -128,7 +128,7 @@ def profile(
     Raises:
         OptionError, ModelError, MissingExtraError: a model cannot be loaded, or the picture is too small for it.
     """
-    from rlfn.evaluation.contenders import distinct_names
+    from rlfn.evaluation.candidates import distinct_names
     from rlfn.inference.engines import AUTO, load_engine
     from rlfn.inference.processor import default_threads
     from rlfn.models.reference import Reference

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlfn.atomic import write_bytes
 from rlfn.errors import RlfnError
-from rlfn.evaluation.benchmark import BICUBIC, Contender, bicubic, evaluate
+from rlfn.evaluation.benchmark import BICUBIC, Candidate, bicubic, evaluate
 from rlfn.evaluation.profile import runner, time_in_turn
 from rlfn.evaluation.sets import sets_folder, sets_present
 from rlfn.inference.engines import ENGINES, Engine, check_engine, load_engine
@@ -50,10 +50,10 @@ class Measured:
     def scores(self, name: str, model: Path) -> Scores:
         """Return the scores of a model on every set that could be measured."""
 
-        def load() -> Contender:
+        def load() -> Candidate:
             engine = "onnxruntime" if model.suffix.lower() in GRAPH_SUFFIXES else "torch"
             upscaler = Upscaler(str(model), engine, self.request.threads, tile=0)
-            return Contender(name, upscaler.scale, upscaler, engine)
+            return Candidate(name, upscaler.scale, upscaler, engine)
 
         return self._scored(name, _digest(model), load)
 
@@ -83,7 +83,7 @@ class Measured:
         return found
 
     def _time(self, engine: str, models: Mapping[str, Path]) -> dict[str, Any]:
-        self.request.say(f"Timing {len(models)} networks on {engine}")
+        self.request.log(f"Timing {len(models)} networks on {engine}")
         loaded: dict[str, Engine] = {}
         failures = []
         for name, path in models.items():
@@ -95,14 +95,14 @@ class Measured:
         medians = {name: row.median * 1e3 for name, row in zip(loaded, times, strict=True)}
         return {"milliseconds": medians, "failures": failures}
 
-    def _scored(self, name: str, key: str, load: Callable[[], Contender]) -> Scores:
+    def _scored(self, name: str, key: str, load: Callable[[], Candidate]) -> Scores:
         """Return kept scores, and measure those that lack."""
         found: Scores = {}
         place = sets_folder(self.request.sets_dir).resolve()
         keys = {which: f"scored|{key}|{which}|{place}" for which in self.sets}
         missing = [which for which in self.sets if keys[which] not in self._scores]
         if missing:
-            self.request.say(f"Scoring {name} on {', '.join(missing)}")
+            self.request.log(f"Scoring {name} on {', '.join(missing)}")
             contender = load()
         for which in self.sets:
             if which in missing:

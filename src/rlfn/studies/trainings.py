@@ -151,7 +151,7 @@ class StudyPlan:
             write_bytes(path, (recipe.model_dump_json(indent=2) + "\n").encode())
             if self.model(training.name, seed).is_file():
                 continue
-            request.say(f"{number} of {len(todo)}: {training.name}, seed {seed}")
+            request.log(f"{number} of {len(todo)}: {training.name}, seed {seed}")
             folder = self.folder(training.name, seed)
             began = (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir())
             if not train(recipe, folder, data=request.data, resume=began, stop=request.stop):
@@ -210,7 +210,7 @@ class StudyPlan:
         if budget.iterations is not None:
             return budget.iterations
         assert budget.hours is not None
-        self.request.say("Timing a few steps of every training ...")
+        self.request.log("Timing a few steps of every training ...")
         costs: dict[str, float] = {}
         each = 0.0
         for training in self.trainings:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from enum import Enum
 
-_LIMITS = ("spike", "streak", "settle")
+_LIMITS = ("spike", "max_skipped", "settle")
 
 
 class Verdict(Enum):
@@ -25,13 +25,13 @@ class Guard:
 
     Args:
         spike: a loss above ``spike`` times its running mean is skipped, and so is one that is not finite.
-        streak: after this many skipped steps in a row the run rolls back to its last good checkpoint; so it does when
-            the running mean itself has risen to ``spike`` times its lowest value.
+        max_skipped: after this many skipped steps in a row the run rolls back to its last good checkpoint, and also
+            when the running mean itself has risen to ``spike`` times its lowest value.
         settle: steps that are not judged by size, until the mean is known.
     """
 
     spike: float = 4.0
-    streak: int = 10
+    max_skipped: int = 10
     settle: int = 20
 
     mean: float = 0.0
@@ -52,7 +52,7 @@ class Guard:
         if not math.isfinite(loss) or loss > self.limit:
             self.skipped += 1
             self.in_a_row += 1
-            return self._trouble() if self.in_a_row >= self.streak else Verdict.SKIP
+            return self._trouble() if self.in_a_row >= self.max_skipped else Verdict.SKIP
         self.in_a_row = 0
         self.count += 1
         self.mean += (loss - self.mean) * max(0.01, 1.0 / self.count)

@@ -138,7 +138,7 @@ class Stage(Section):
     soft_prune: SoftPrune = SoftPrune()
     """Prepare the network for `rlfn prune`; without widths, nothing is done."""
     int8: bool = False
-    """Train against the rounding of int8, for a last stage before `rlfn export --precision int8`."""
+    """Quantization-aware training (QAT), for a last stage before `rlfn export --precision int8`."""
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
     """Changes of patch and batch as the stage goes on."""
     iterations: int | None = Field(default=None, ge=1)
@@ -178,7 +178,7 @@ class Stage(Section):
 class Validation(Section):
     """How the run is watched: PSNR and SSIM on Y of the averaged weights."""
 
-    on: tuple[str, ...] = Field(default=(HELD_OUT,), strict=False)
+    sets: tuple[str, ...] = Field(default=(HELD_OUT,), strict=False)
     """`held-out` (of the pack), sets' names such as `Set5` (looked for in $RLFN_SETS_DIR), or folders of pictures; the
     best weights are chosen by the first of them. An empty list means that nothing is validated."""
     every: int | None = Field(default=None, ge=1)
@@ -192,10 +192,10 @@ class Validation(Section):
     crop: int = Field(default=96, ge=0)
     """held-out: the side of the centre crop in LR px; 0 takes whole pictures."""
 
-    @field_validator("on", mode="before")
+    @field_validator("sets", mode="before")
     @classmethod
-    def _one(cls, on: Any) -> Any:
-        return (on,) if isinstance(on, str) else on
+    def _one(cls, sets: Any) -> Any:
+        return (sets,) if isinstance(sets, str) else sets
 
 
 class Saving(Section):
@@ -220,9 +220,9 @@ class GuardOptions(Section):
 
     spike: float = Field(default=4.0, gt=1.0)
     """A loss above this many times its running mean is skipped."""
-    streak: int = Field(default=10, ge=1)
-    """After so many in a row the run rolls back once, then stops."""
-    slower: float = Field(default=0.5, gt=0.0, le=1.0)
+    max_skipped: int = Field(default=10, ge=1)
+    """After this many skipped steps in a row, the run rolls back once, then stops."""
+    lr_factor: float = Field(default=0.5, gt=0.0, le=1.0)
     """The factor of the learning rate after the roll-back."""
 
 

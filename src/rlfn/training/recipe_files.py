@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rlfn.errors import OptionError, listing, setting, unknown
-from rlfn.training.contradictions import contradictions
 from rlfn.training.extensions import load_extensions
 from rlfn.training.recipe import Recipe
+from rlfn.training.recipe_checks import key_conflicts
 
 _SUFFIXES = (".toml", ".json")
 _ATTEMPTS = 3
@@ -105,7 +105,7 @@ def parse_recipe(raw: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
                 mistakes += [_explain(found["loc"], found["type"], found["msg"], raw) for found in wrong]
             raw = _without(raw, [found["loc"] for found in wrong])
         else:
-            return recipe, mistakes + contradictions(recipe)
+            return recipe, mistakes + key_conflicts(recipe)
     return None, mistakes
 
 

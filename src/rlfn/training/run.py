@@ -21,9 +21,9 @@ from rlfn.training.clock import StepClock
 from rlfn.training.cost import describe_pictures, estimate
 from rlfn.training.feeding import Feeder, make_feeder
 from rlfn.training.guard import Guard
-from rlfn.training.origin import origins
 from rlfn.training.precision import resolve_precision
 from rlfn.training.preflight import Devices, check_run, open_data, start_fabric
+from rlfn.training.provenance import origins
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import apply_override, check_recipe
 from rlfn.training.reporting import Reporter, duration
@@ -61,8 +61,8 @@ class TrainingRun:
     checkpoints: Checkpoints
     validator: Validator | None
     reporter: Reporter
-    look: Timer
-    keep: Timer
+    validation_timer: Timer
+    checkpoint_timer: Timer
     stop: StopRequest
     state: TrainingState
 
@@ -81,7 +81,7 @@ def setup(
     recipe: Recipe,
     out: Path,
     data: Sequence[DataSource],
-    where: Devices,
+    devices: Devices,
     stop: StopRequest,
     now: Callable[[], float],
     saved: dict[str, Any] | None = None,
@@ -92,15 +92,15 @@ def setup(
         recipe: the resolved recipe.
         out: the run's folder.
         data: packs or folders, instead of the recipe's own.
-        where: the devices.
+        devices: the devices.
         stop: may ask the run to stop.
         now: the clock of stages in hours.
         saved: the checkpoint from which the run goes on.
     """
-    recipe = recipe.model_copy(update={"precision": resolve_precision(recipe.precision, where.accelerator)})
+    recipe = recipe.model_copy(update={"precision": resolve_precision(recipe.precision, devices.accelerator)})
     begun = -1 if saved is None else int(saved["state"]["stage"])
-    check_run(recipe, data=data, where=where, out=out if saved is None else None, begun=begun)
-    fabric = start_fabric(recipe, where)
+    check_run(recipe, data=data, devices=devices, out=out if saved is None else None, begun=begun)
+    fabric = start_fabric(recipe, devices)
     fabric.launch()
     pictures = open_data(recipe, data)
     return TrainingRun(
@@ -114,14 +114,14 @@ def setup(
         checkpoints=Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones),
         validator=make_validator(recipe, pictures) if fabric.is_global_zero else None,
         reporter=Reporter(out, on=fabric.is_global_zero),
-        look=Timer(recipe.validation.every, recipe.validation.minutes),
-        keep=Timer(recipe.saving.every, recipe.saving.minutes),
+        validation_timer=Timer(recipe.validation.every, recipe.validation.minutes),
+        checkpoint_timer=Timer(recipe.saving.every, recipe.saving.minutes),
         stop=stop,
-        state=TrainingState(Guard(recipe.guard.spike, recipe.guard.streak), StepClock(now)),
+        state=TrainingState(Guard(recipe.guard.spike, recipe.guard.max_skipped), StepClock(now)),
     )
 
 
-def statement(run: TrainingRun) -> list[str]:
+def summary_lines(run: TrainingRun) -> list[str]:
     """Return what a run is about to do, in lines for people."""
     recipe, pictures = run.recipe, run.pictures
     parameters = sum(parameter.numel() for parameter in build(recipe.network, recipe.scale).parameters())

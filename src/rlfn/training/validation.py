@@ -96,7 +96,7 @@ def make_validator(recipe: Recipe, pictures: PictureStore) -> Validator | None:
     """
     options = recipe.validation
     sets = []
-    for which in options.on:
+    for which in options.sets:
         if which == HELD_OUT:
             indices = _spread(pictures.split(recipe.data.held_out, "held-out"), options.pictures)
             sets.append(ValidationSet(HELD_OUT, tuple(_held_out(recipe, pictures, indices))))

@@ -1,6 +1,6 @@
 """The reference of recipes, written from the schema.
 
-python -m rlfn.training.reference > docs/reference/recipes.md
+python -m rlfn.training.recipe_docs > docs/reference/recipes.md
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TABLES = {
 
 def reference() -> str:
     """Return every key of a recipe with its default and meaning, and every name that a key may have, in Markdown."""
-    lines = ["# Recipe reference", "", "Written by `python -m rlfn.training.reference` from the schema.", ""]
+    lines = ["# Recipe reference", "", "Written by `python -m rlfn.training.recipe_docs` from the schema.", ""]
     lines += [*_section(Recipe, ""), "## Names", "", "| table | names |", "|---|---|"]
     lines += [f"| {table} | {', '.join(f'`{name}`' for name in names)} |" for table, names in _TABLES.items()]
     lines += [f"| shipped recipes | {', '.join(f'`{name}`' for name in shipped_recipes())} |", ""]

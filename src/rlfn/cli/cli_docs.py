@@ -1,6 +1,6 @@
 """The reference of the command line, written from the commands' own help.
 
-python -m rlfn.cli.reference > docs/reference/cli.md
+python -m rlfn.cli.cli_docs > docs/reference/cli.md
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rlfn.cli.options import Names
 
 _HEAD = """# Command line
 
-Written by `python -m rlfn.cli.reference` from the commands' own help. `rlfn COMMAND --help` prints the same.
+Written by `python -m rlfn.cli.cli_docs` from the commands' own help. `rlfn COMMAND --help` prints the same.
 
 Exit status: 0 all is well; 1 a picture, a set or a file failed; 2 nothing was begun, for a mistake in the call or in
 what it names; 130 stopped by Ctrl-C.

@@ -19,7 +19,7 @@ _TRANSPORTS = ("gloo/transport", "NCCL", "Connection closed by peer", "Connectio
 
 
 @contextmanager
-def alone(run: TrainingRun) -> Iterator[None]:
+def run_lock(run: TrainingRun) -> Iterator[None]:
     """Keep other processes from training in the run's folder; the lock goes with this one, however it ends.
 
     Raises:
@@ -44,7 +44,7 @@ def alone(run: TrainingRun) -> Iterator[None]:
 
 
 @contextmanager
-def losses_told(run: TrainingRun) -> Iterator[None]:
+def explain_lost_process(run: TrainingRun) -> Iterator[None]:
     """Turn a backend's error about a process that is gone into a sentence with the way on.
 
     Raises:
