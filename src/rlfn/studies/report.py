@@ -124,8 +124,8 @@ def spread(values: Mapping[str, tuple[float, ...]]) -> float | None:
 def verdict(values: Mapping[str, tuple[float, ...]], what: str, unit: str = "dB") -> str:
     """Say which rows differ from the first by more than the seeds explain.
 
-    Two means of n seeds each are told apart if they differ by more than twice s sqrt(2 / n), s being the pooled
-    standard deviation from seed to seed.
+    Two means of n seeds each are significantly different if they differ by more than twice s sqrt(2 / n), where s is
+    the pooled standard deviation from seed to seed.
 
     Args:
         values: for every row the numbers of its seeds; the first row is what the others are compared with.
@@ -148,9 +148,9 @@ def verdict(values: Mapping[str, tuple[float, ...]], what: str, unit: str = "dB"
         (told if abs(difference) > limit else close).append(text)
     parts = [f"{what}: the standard deviation from seed to seed is {deviation:.3f} {unit}."]
     if told:
-        parts.append(f"Told apart from {names[0]} ({unit}): {'; '.join(told)}.")
+        parts.append(f"Significantly different from {names[0]} ({unit}): {'; '.join(told)}.")
     if close:
-        parts.append(f"Within the spread, so not told apart from {names[0]} at this budget: {'; '.join(close)}.")
+        parts.append(f"Not significantly different from {names[0]} at this budget: {'; '.join(close)}.")
     return " ".join(parts)
 
 
