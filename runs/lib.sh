@@ -46,7 +46,7 @@ fetch_teachers() {
     [ -n "${TEACHERS:-}" ] || [ -e teachers/rlfn_s_x4.pth ] || rlfn data get rlfn-weights -o teachers
 }
 
-# taught-xN.pack: the pictures' reductions by N with the official RLFN-S x4's answers in place of the pictures.
+# taught-xN.pack: the pictures' reductions by N with the outputs of the official RLFN-S x4 in place of the pictures.
 teach() {
     split
     fetch_teachers

@@ -322,7 +322,7 @@ def test_signals_are_given_back() -> None:
 
 def test_the_command_line_refuses_contradictions_and_shows_the_cost(command, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
-    assert "--resume goes on" in command("train", "mine.toml", "--resume", str(tmp_path)).err
+    assert "--resume resumes a run" in command("train", "mine.toml", "--resume", str(tmp_path)).err
     assert "cpu-evening" in command("train").err
     assert "0.0 M LR px" in command("train", "mine.toml", "--dry-run").out.decode()
     assert not (tmp_path / "runs").exists()

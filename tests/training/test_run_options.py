@@ -1,4 +1,4 @@
-"""What a run may change when it goes on, what it leaves for others to read, and the options of its stages."""
+"""What a resumed run may change, the files a run writes, and the options of its stages."""
 
 from __future__ import annotations
 

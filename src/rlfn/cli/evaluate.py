@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     "--metric",
     type=options.METRIC,
     multiple=True,
-    help="A further measure: ssimulacra2 or ms-ssim; may be repeated.",
+    help="An extra metric: ssimulacra2 or ms-ssim; may be repeated.",
     show_default=False,
 )
 @options.self_ensemble
@@ -201,7 +201,7 @@ def _print(report: BenchmarkReport, per_image: bool) -> None:
 
 
 def _plot(report: BenchmarkReport, candidates: Sequence[Candidate], path: Path) -> None:
-    """Time the candidates in turn on a picture of 1280x720 in the end, 8 bit in and out, and draw the chart."""
+    """Time the candidates in turn for a 1280x720 result, 8 bit in and out, and draw the chart."""
     from functools import partial
 
     import numpy as np

@@ -101,5 +101,5 @@ def study(
         )
         ended = run_study(name, request)
     if not ended:
-        warn("Repeat the command to go on.")
+        warn("Repeat the command to continue.")
         raise click.exceptions.Exit(130)

@@ -52,7 +52,7 @@ def make_pack(
     workers: int | None = None,
     progress: PictureProgress | None = None,
 ) -> Packed:
-    """Pack the pictures of ``folders`` into the folder ``out``, or go on with a pack that was interrupted.
+    """Pack the pictures of ``folders`` into the folder ``out``, or resume an interrupted pack.
 
     The low-resolution picture of a scale is made by MATLAB's bicubic from the high-resolution one, cropped at the right
     and bottom to a multiple of that scale; or it is read from ``lr_folder``.
@@ -262,5 +262,5 @@ def _make(job: PackingJob, scales: tuple[int, ...]) -> Planes:
 
 def _output_error(out: Path, error: OSError) -> OutputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"The disk of {out} is full. Free some space and run the same command again to go on.")
+        return OutputError(f"The disk of {out} is full. Free some space and run the same command again to continue.")
     return OutputError(f"The pack {out} cannot be written: {error.strerror}: {error.filename or out}.")

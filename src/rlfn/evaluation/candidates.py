@@ -42,7 +42,7 @@ def load_candidates(
 
 
 def distinct_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the names, and in place of equal ones the shortest parts of their paths that tell them apart.
+    """Return the names, with duplicates replaced by the shortest parts of their paths that are distinct.
 
     Slashes become ``_``, so that a name can be a folder's.
 

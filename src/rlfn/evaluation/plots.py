@@ -119,7 +119,7 @@ def draw_scatter(report: BenchmarkReport, milliseconds: Mapping[str, float], tas
 
     Args:
         report: the scores.
-        milliseconds: each model's latency, measured apart from the scoring.
+        milliseconds: each model's latency, measured separately from the scoring.
         task: what was timed, for the axis, such as ``"320x180 on 2 threads"``.
         path: the file to write.
 

@@ -1,8 +1,9 @@
 """What a model costs on this machine: counts, latency, memory, and the share of the machine's peak.
 
-The known faults of published profiles are avoided: the first call is named apart from the warmed ones, the middle is a
-median with its quartiles, memory is that of a fresh process, multiply-adds are counted from every convolution that
-runs, and models that are compared are timed in turn, in one run, so that a busy machine disturbs them alike.
+The known faults of published profiles are avoided: the first call is reported separately from the warm ones, the
+center is a median with its quartiles, memory is that of a fresh process, multiply-adds are counted from every
+convolution that runs, and models that are compared are timed in turn, in one run, so that a busy machine affects them
+equally.
 """
 
 from __future__ import annotations

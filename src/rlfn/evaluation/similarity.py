@@ -74,7 +74,7 @@ def check_metrics(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def similarity_score(metric: str, image: NDArray[np.uint8], reference: NDArray[np.uint8], border: int) -> float:
-    """Return how alike a picture and its reference are, with ``border`` px cropped from each side.
+    """Return the similarity of a picture and its reference, with ``border`` px cropped from each side.
 
     Args:
         metric: a name of :data:`METRICS`.

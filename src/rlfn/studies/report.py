@@ -1,4 +1,4 @@
-"""What a study leaves for people: a table as Markdown and CSV, and a page that says how it came about."""
+"""The output of a study: tables as Markdown and CSV, and a page that documents how they were made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlfn.errors import as_argument, worded
 from rlfn.evaluation.report import aligned
 
 NOT_MEASURED = "not measured"
-"""What stands where a number would, if it was not measured."""
+"""Shown in place of a number that was not measured."""
 
 Cell = str | float | None | tuple[float, ...]
 """A text, a number, the numbers of several seeds, or None: not measured."""

@@ -85,7 +85,7 @@ class StudyRequest:
         models: further models to measure, where a study takes them.
         vgg19: the path of torchvision's VGG-19 weights; None to look where a download would lie.
         threads: CPU threads of the latency columns; None for all.
-        log: prints a line for people.
+        log: called with each progress message.
         stop: may ask a training to save and stop.
     """
 

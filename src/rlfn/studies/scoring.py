@@ -64,7 +64,7 @@ class Measured:
     def latencies(self, models: Mapping[str, Path]) -> dict[str, dict[str, float]]:
         """Return milliseconds by engine and model, medians for a result of 1280x720; engines that lack are left out.
 
-        The models, of any scales, are timed in turn, so that a busy machine disturbs them alike. A model that an
+        The models, of any scales, are timed in turn, so that a busy machine affects them equally. A model that an
         engine cannot load is left out of its row.
         """
         found: dict[str, dict[str, float]] = {}

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: everything that is needed to go on, in files that are whole or recognised as damaged.
+"""Checkpoints of a run: everything needed to resume, in files that are complete or recognised as damaged.
 
 A file is a magic line, the SHA-256 of what follows, and what follows: tensors and plain data as ``torch.save`` writes
 them, read back with ``weights_only=True``.

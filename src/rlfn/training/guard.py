@@ -21,7 +21,7 @@ class Verdict(Enum):
 
 @dataclass
 class Guard:
-    """Skips steps whose loss is far above its running mean; a streak of them rolls the run back once, then stops it.
+    """Skips steps whose loss is far above its running mean; too many in a row roll the run back once, then stop it.
 
     Args:
         spike: a loss above ``spike`` times its running mean is skipped, and so is one that is not finite.
@@ -66,7 +66,7 @@ class Guard:
         return Verdict.STOP if self.rolled_back else Verdict.ROLL_BACK
 
     def after_roll_back(self) -> None:
-        """Begin to judge afresh; the next streak stops the run."""
+        """Start judging afresh; the next roll-back stops the run."""
         self.new_stage()
         self.rolled_back = True
 
@@ -79,6 +79,6 @@ class Guard:
         return {name: value for name, value in asdict(self).items() if name not in _LIMITS}
 
     def load(self, seen: dict[str, float]) -> None:
-        """Take over what :meth:`dump` returned."""
+        """Restore what :meth:`dump` returned."""
         for name, value in seen.items():
             setattr(self, name, value)

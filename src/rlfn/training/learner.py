@@ -27,7 +27,7 @@ _LAG = 8  # steps for which a GPU may run ahead of the guard
 
 @dataclass(frozen=True)
 class Step:
-    """What came of one step: a mean loss over all devices, its parts here, the rate, and the guard's verdict.
+    """The outcome of one step: a mean loss over all devices, its parts here, the rate, and the guard's verdict.
 
     ``loss`` and ``verdict`` are those of an earlier step where the learner runs ahead of its guard.
     """
@@ -39,9 +39,9 @@ class Step:
 
 
 class Learner:
-    """What learns in one stage.
+    """The network, optimiser, loss and average of one stage.
 
-    On a GPU the loss of a step is not waited for: a bad one is kept out of the gradients there, and the guard hears of
+    On a GPU the loss of a step is not waited for: a bad one has its gradients zeroed there, and the guard sees
     it ``lag`` steps later.
 
     Args:
@@ -103,7 +103,7 @@ class Learner:
         return learner
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
-        """Take over an optimiser's state, but not its rates, which are this stage's."""
+        """Load an optimiser's state, but keep this stage's rates."""
         options = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state)
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
@@ -162,7 +162,7 @@ class Learner:
                 parameter.grad = torch.where(good, parameter.grad, 0.0)
 
     def catch_up(self, guard: Guard) -> None:
-        """Let the guard hear of every step that was made."""
+        """Pass every pending loss to the guard."""
         while self._unjudged:
             guard.judge(float(self._unjudged.popleft()))
 
@@ -186,7 +186,7 @@ class Learner:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`dump` returned, but for the rates, which are the recipe's."""
+        """Restore what :meth:`dump` returned, except the rates, which are the recipe's."""
         self._unjudged.clear()
         self.network.load_state_dict(state["network"])
         self.ema.network.load_state_dict(state["ema"])

@@ -44,14 +44,14 @@ def train(
     stop: StopRequest | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> bool:
-    """Train what ``recipe`` says and write everything under ``out``.
+    """Run a training recipe and write everything under ``out``.
 
     Args:
         recipe: the resolved recipe; on resuming, that of :func:`settings_of_run`.
         out: the run's folder.
         data: a pack or a folder of pictures, or several of them, instead of the recipe's own ``data.train``.
         devices: the devices; one of what the machine has by default.
-        resume: go on from the newest checkpoint in ``out``.
+        resume: continue from the newest checkpoint in ``out``.
         stop: may ask the run to save and stop; a program can connect it to signals with
             :func:`rlfn.training.signals.stop_on_signals`.
         now: the clock of stages in hours, in seconds.

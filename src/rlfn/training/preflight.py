@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a run, found before its first step and told at once; and what it is about to do."""
+"""Checks of a run before its first step: every problem is reported in one message."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def start_fabric(recipe: Recipe, devices: Devices) -> Fabric:
             strategy=devices.strategy,
             precision=resolve_precision(recipe.precision, devices.accelerator),
         )
-    except Exception as error:  # Fabric raises value, runtime and its own errors alike
+    except Exception as error:  # Fabric raises ValueError, RuntimeError and its own errors
         text = str(error).split("\n")[0].rstrip(".")
         raise OptionError(
             f"The run cannot use {setting('accelerator', devices.accelerator)}, "
@@ -77,7 +77,7 @@ def prepare(
         data: packs or folders, instead of those that the recipe names.
         devices: the devices; one of what the machine has by default.
         out: the folder of the run; None where none will be written.
-        dry: whether nothing will be trained: then there need be no data, but what there is is checked.
+        dry: whether nothing will be trained; data is then optional, but checked if given.
 
     Raises:
         OptionError: something is wrong; the message has one line for every mistake, whatever it is about.
@@ -164,12 +164,12 @@ def problems(
     if recipe.compile and importlib.util.find_spec("torch._inductor") is None:
         found.append("compile: this build of torch cannot compile. Set compile = false.")
     if out is not None and Checkpoints(out / "checkpoints", 2).paths():
-        found.append(f"{out} holds a run already. Go on with {setting('resume', out)}, or choose another folder.")
+        found.append(f"{out} holds a run already. Resume with {setting('resume', out)}, or choose another folder.")
     return list(dict.fromkeys(found))
 
 
 def open_data(recipe: Recipe, data: Sequence[DataSource]) -> PictureStore:
-    """Open what is trained on: ``data``, or else what the recipe names.
+    """Open the training data: ``data``, otherwise what the recipe names.
 
     Raises:
         DataError: there is none, or it cannot be opened.

@@ -1,4 +1,4 @@
-"""What a model came from, named so that it can be published: by file name and SHA-256, never by folders."""
+"""The provenance of a model in publishable form: file names and SHA-256, never folders."""
 
 from __future__ import annotations
 

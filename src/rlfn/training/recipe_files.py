@@ -38,7 +38,7 @@ def load_recipe(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -
 
     Args:
         source: the path of a ``.toml`` or ``.json`` file, or the name of a recipe inside the package.
-        overrides: texts such as ``stages.0.loss.l1=1``; the value is read as TOML, or else as text.
+        overrides: texts such as ``stages.0.loss.l1=1``; the value is parsed as TOML, otherwise taken as text.
 
     Raises:
         OptionError: there is no such recipe, or it is wrong; the message lists every mistake.
@@ -270,7 +270,7 @@ def _explain(where: tuple[int | str, ...], kind: str, message: str, raw: Mapping
         hint = f"Did you mean '{near[0]}'?" if near else f"Allowed: {listing(fields)}."
         return f"{place}: there is no such key. {hint}"
     if kind == "missing":
-        return f"{place}: this key is needed."
+        return f"{place}: this key is required."
     message = message.removeprefix("Value error, ").replace("Input should", "it should")
     given: Any = raw
     for part in where:

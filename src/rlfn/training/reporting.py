@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a progress bar, lines, ``metrics.jsonl`` and TensorBoard."""
+"""Output of a run: a progress bar, lines, ``metrics.jsonl`` and TensorBoard."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Reporter:
             self._board = None
 
     def log(self, text: str) -> None:
-        """Print one line for people."""
+        """Print one line."""
         if self.on:
             self.console.print(text, markup=False, soft_wrap=True)
 
@@ -83,7 +83,7 @@ class Reporter:
 
         Args:
             row: numbers and texts by name, with ``iteration`` counted over all stages.
-            description: the same for people.
+            description: the same as text.
             progress: of the stage, in [0, 1].
         """
         if not self.on:

@@ -1,4 +1,4 @@
-"""What a run consists of, and how it is set up or taken up again."""
+"""A training run and its setup, from scratch or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rlfn.training.validation import Validator, make_validator
 
 @dataclass
 class Timer:
-    """Says when something is due: after so many iterations or minutes since it was done last."""
+    """Tells when something is due: every N iterations, or N minutes after the last time."""
 
     every: int | None
     minutes: float | None
@@ -49,7 +49,7 @@ class Timer:
 
 @dataclass
 class TrainingRun:
-    """A run: what stays while it goes on, and ``state``, which changes with every step."""
+    """A run: its fixed parts, and ``state``, which changes with every step."""
 
     fabric: Fabric
     recipe: Recipe
@@ -95,7 +95,7 @@ def setup(
         devices: the devices.
         stop: may ask the run to stop.
         now: the clock of stages in hours.
-        saved: the checkpoint from which the run goes on.
+        saved: the checkpoint to resume from.
     """
     recipe = recipe.model_copy(update={"precision": resolve_precision(recipe.precision, devices.accelerator)})
     begun = -1 if saved is None else int(saved["state"]["stage"])
@@ -122,7 +122,7 @@ def setup(
 
 
 def summary_lines(run: TrainingRun) -> list[str]:
-    """Return what a run is about to do, in lines for people."""
+    """Return lines that summarize the run before it starts."""
     recipe, pictures = run.recipe, run.pictures
     parameters = sum(parameter.numel() for parameter in build(recipe.network, recipe.scale).parameters())
     device = run.fabric.device
@@ -174,7 +174,7 @@ def settings_of_run(out: Path, overrides: Iterable[str] = ()) -> tuple[Recipe, t
     fixed = [key for key in changed if not any(fnmatch.fnmatch(key, pattern) for pattern in CHANGEABLE)]
     if fixed:
         raise OptionError(
-            f"A run that goes on cannot change {listing(fixed)}. Allowed: {listing(CHANGEABLE)}. "
+            f"A resumed run cannot change {listing(fixed)}. Allowed: {listing(CHANGEABLE)}. "
             "For the others start another run."
         )
     done = int(saved["state"]["stage"])
@@ -202,7 +202,7 @@ CHANGEABLE = (
     "compile",
     "precision",
 )
-"""The keys that a resumed run may change; devices are no part of a recipe."""
+"""The keys that a resumed run may change; devices are not part of a recipe."""
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:

@@ -82,7 +82,7 @@ class TrainingState:
         return {**plain, "clock": self.clock.seconds, "guard": self.guard.dump()}
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Take over what :meth:`dump` returned."""
+        """Restore what :meth:`dump` returned."""
         for name in _plain():
             setattr(self, name, saved[name])
         self.clock.seconds = saved["clock"]

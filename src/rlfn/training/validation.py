@@ -1,4 +1,4 @@
-"""Watching a run: PSNR and SSIM on Y over a few fixed pictures of one or more sets."""
+"""Validation during a run: PSNR and SSIM on Y over a few fixed pictures of one or more sets."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Validator:
         return found
 
     def write(self, folder: Path) -> None:
-        """Write the results that are to be saved as ``folder/SET/PICTURE.png``."""
+        """Write the saved results as ``folder/SET/PICTURE.png``."""
         for name, sr in self.results.items() if self.save else ():
             path = folder / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
