@@ -29,7 +29,7 @@ MODULES = (
     "rlfn.integrations.huggingface",
     "rlfn.integrations.spandrel",
 )
-"""The documented modules: their ``__all__``, or else every public name that they define."""
+"""The documented modules: the names in ``__all__``, otherwise every public name that they define."""
 
 LINE = 100
 
@@ -135,12 +135,13 @@ def _docstring(found: griffe.Object) -> list[str]:
                 lines += [
                     "**Raises**",
                     "",
-                    *(f"- `{str(x.annotation).strip('()')}`: {_line(x.description)}" for x in items),
+                    *(f"- {_names(str(x.annotation).strip('()'))}: {_line(x.description)}" for x in items),
                     "",
                 ]
             case griffe.DocstringSectionParameters(value=items) | griffe.DocstringSectionAttributes(value=items):
                 title = "Attributes" if section.kind is griffe.DocstringSectionKind.attributes else "Arguments"
-                lines += [f"**{title}**", "", *(f"- `{x.name}`: {_line(x.description)}" for x in items), ""]
+                rows = (f"- {_names(_all_names(x))}: {_line(x.description)}" for x in items)
+                lines += [f"**{title}**", "", *rows, ""]
             case griffe.DocstringSectionExamples(value=items):
                 for _, text in items:
                     lines += ["```python", text, "```", ""]
@@ -157,7 +158,17 @@ def _markdown(text: str) -> str:
             blocks.append(f"```python\n{textwrap.dedent(block)}\n```")
         else:
             blocks.append(re.sub(r":\w+:`~?([^`]+)`", r"`\1`", block).replace("``", "`"))
-    return "\n\n".join(blocks)
+    return "\n\n".join(blocks).replace("\n```\n\n```python\n", "\n\n")
+
+
+def _all_names(row: griffe.DocstringNamedElement) -> str:
+    """Return the names of a row; of ``a, b:`` under "Attributes:", griffe takes what follows ``a,`` for a type."""
+    return f"{row.name} {str(row.annotation).strip('()')}" if row.name.endswith(",") else row.name
+
+
+def _names(text: str) -> str:
+    """Return ``a, b`` as code, each name by itself."""
+    return ", ".join(f"`{name}`" for name in text.split(", "))
 
 
 def _line(text: str) -> str:

@@ -40,6 +40,13 @@ def test_the_measurements_are_of_the_packaged_weights() -> None:
     assert done.returncode == 0, f"older than the weights: {done.stdout.split()}"
 
 
+def test_every_argument_and_attribute_of_the_api_reference_is_one_name() -> None:
+    page = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^- (`.*?`): ", page, re.MULTILINE)
+    assert "`model`, `engine`, `precision`, `device`" in rows
+    assert not [row for row in rows if not all(re.fullmatch(r"`[\w.*]+`", name) for name in row.split(", "))]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(document: Path) -> None:
     wrong = []
