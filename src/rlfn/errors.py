@@ -89,7 +89,7 @@ class MissingExtraError(RlfnError, ImportError):
     """A feature needs packages that are not part of the base install."""
 
     def __init__(self, feature: str, extra: str = "", *, install: str = "") -> None:
-        """Name the ``feature`` (a noun phrase) and the pip ``extra`` with its packages, or a command to ``install`` them."""
+        """Name the ``feature`` (a noun phrase) and the pip ``extra`` for it, or how else to ``install`` it."""
         how = install or f"pip install 'rlfn[{extra}]'"
         super().__init__(f"{feature} needs packages that are not installed. Install them with: {how}")
 
