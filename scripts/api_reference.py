@@ -2,7 +2,7 @@
 
     python scripts/api_reference.py [--check]
 
-With --check nothing is written, and a page that differs is an error.
+With --check nothing is written; an outdated page is an error.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def page() -> str:
 
 
 def _public(module: griffe.Object) -> Iterator[str]:
-    """Return where each public name of a module is defined."""
+    """Yield the path at which each public name of a module is defined."""
     if module.exports is not None:
         for name in sorted((str(name) for name in module.exports), key=str.lower):
             if not name.startswith("__"):
@@ -100,7 +100,7 @@ def _signature(found: griffe.Object) -> str:
 
 
 def _call(name: str, function: griffe.Function, returns: bool = True) -> str:
-    """Return a function's head, a parameter a line where one line is too short."""
+    """Return a function's signature, on one line per parameter if it is too long for one line."""
     parts, starred = [], False
     for parameter in function.parameters:
         if parameter.name == "self":
@@ -146,7 +146,7 @@ def _docstring(found: griffe.Object) -> list[str]:
                 for _, text in items:
                     lines += ["```python", text, "```", ""]
             case _:
-                raise SystemExit(f"{found.path}: the page has no way to show a section {section.kind.value}.")
+                raise SystemExit(f"{found.path}: no rendering for a section of kind {section.kind.value}.")
     return lines
 
 

@@ -1,11 +1,11 @@
 """Write the tables that depend on the weights into the documents, between their markers.
 
 Tables of packaged models come from the manifest, others from the measurements that scripts/measure.py keeps. The
-packaged models' rows in the tables of the study "results" are renewed with them.
+packaged models' rows in the tables of the study "results" are updated too.
 
     python scripts/model_tables.py [--check]
 
-With --check nothing is written, and a document that differs is an error.
+With --check nothing is written; an outdated document is an error.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SPEED = {
 SAME_NETWORK = {"rlfn-s-photo-x2": "rlfn-s-x2"}
 """Models that were not part of that run, and the measured model of the same network."""
 STUDIES = "docs/reports/studies.md"
-"""The document with a row for every packaged model among others' rows, and with bicubic's scores."""
+"""The document with a row for every packaged model, and with bicubic's scores."""
 
 
 def ordered() -> dict[str, catalog.Model]:
@@ -105,11 +105,11 @@ TABLES: dict[str, dict[str, Callable[[], list[list[str]]]]] = {
     "docs/reference/models.md": {"models": full, "chains": chains},
     "docs/guide/deploy.md": {"models": lost},
 }
-"""The tables of each document, by their marker."""
+"""Each document's tables, by marker."""
 
 
 def renewed(text: str, tables: dict[str, Callable[[], list[list[str]]]]) -> str:
-    """Return a document's text with its tables renewed, each between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
+    """Return a document's text with its tables updated, each between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
     for name, table in tables.items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->")
@@ -120,7 +120,7 @@ def renewed(text: str, tables: dict[str, Callable[[], list[list[str]]]]) -> str:
 
 
 def remeasured(text: str) -> str:
-    """Return a document's text with each table of ``<!-- measured: NAME -->`` to ``<!-- /measured -->`` renewed."""
+    """Return a document's text with each table of ``<!-- measured: NAME -->`` to ``<!-- /measured -->`` updated."""
 
     def table(found: re.Match[str]) -> str:
         data = kept(found[1])
@@ -134,7 +134,7 @@ def remeasured(text: str) -> str:
 
 
 def restudied(text: str) -> str:
-    """Return the studies' text with the scores in the rows of packaged models renewed."""
+    """Return the studies' text with the scores of the packaged models updated."""
     models = catalog.models()
     found = set()
 
@@ -164,7 +164,7 @@ def main() -> None:
         old = path.read_text(encoding="utf-8")
         new = remeasured(texts.get(name, str)(old))
         if check and new != old:
-            raise SystemExit(f"{name} has tables that are old: run python scripts/model_tables.py")
+            raise SystemExit(f"{name} has outdated tables: run python scripts/model_tables.py")
         if new != old:
             path.write_text(new, encoding="utf-8")
 

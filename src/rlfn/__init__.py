@@ -1,4 +1,4 @@
-"""Upscale pictures with RLFN on any CPU, and train, measure and export the network.
+"""Upscale pictures and videos with RLFN on any CPU, and train, evaluate and export the network.
 
 The public names are loaded on first use, so ``import rlfn`` is fast.
 """

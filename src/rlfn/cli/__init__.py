@@ -34,7 +34,7 @@ _FAILED = 2
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s", help="Print the version and exit.")
 def app() -> None:
-    """Upscale pictures with RLFN on any CPU; train, measure and export the network."""
+    """Upscale pictures and videos with RLFN on any CPU; train, evaluate and export the network."""
 
 
 for _command in (
