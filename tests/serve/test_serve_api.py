@@ -27,10 +27,10 @@ def test_a_picture_as_the_body_comes_back_as_the_api_makes_it(serving: Any) -> N
     assert answer.headers["content-type"] == "image/png"
     expected = upscale_with_details(data, scale=2.5)
     assert np.array_equal(read_picture(answer.content).pixels, read_picture(expected.picture).pixels)
-    told = details(answer)
-    assert told["input_size"] == [20, 16]
-    assert tuple(told["output_size"]) == expected.size == (50, 40)
-    assert not told["cached"]
+    facts = details(answer)
+    assert facts["input_size"] == [20, 16]
+    assert tuple(facts["output_size"]) == expected.size == (50, 40)
+    assert not facts["cached"]
 
 
 def test_a_form_takes_the_same_fields(serving: Any) -> None:

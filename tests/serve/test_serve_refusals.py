@@ -106,10 +106,10 @@ def test_too_many_bytes(serving: Any) -> None:
 
 def test_too_many_pixels_in_or_out(serving: Any) -> None:
     client = serving(max_pixels=400, max_result_pixels=5000)
-    told = refused(client.post("/v1/upscale", content=picture_bytes(21, 20)), 413, "too_large")
-    assert told.startswith("The picture has 21 x 20 = 420 pixels; this server allows at most 400.")
-    told = refused(client.post("/v1/upscale", content=picture_bytes(20, 20)), 413, "too_large")
-    assert told.startswith("The result would have 80 x 80 = 6,400 pixels; this server allows at most 5,000.")
+    message = refused(client.post("/v1/upscale", content=picture_bytes(21, 20)), 413, "too_large")
+    assert message.startswith("The picture has 21 x 20 = 420 pixels; this server allows at most 400.")
+    message = refused(client.post("/v1/upscale", content=picture_bytes(20, 20)), 413, "too_large")
+    assert message.startswith("The result would have 80 x 80 = 6,400 pixels; this server allows at most 5,000.")
 
 
 def test_unknown_paths_and_methods(serving: Any) -> None:
@@ -118,8 +118,8 @@ def test_unknown_paths_and_methods(serving: Any) -> None:
     refused(client.get("/page/../settings.py"), 404, "not_found")
     refused(client.get("/page/%2e%2e/settings.py"), 404, "not_found")
     assert "Allowed: POST" in refused(client.get("/v1/upscale"), 405, "method_not_allowed")
-    told = refused(client.put("/v1/jobs/some"), 405, "method_not_allowed")
-    assert all(method in told for method in ("GET", "HEAD", "DELETE"))
+    message = refused(client.put("/v1/jobs/some"), 405, "method_not_allowed")
+    assert all(method in message for method in ("GET", "HEAD", "DELETE"))
     refused(client.get("/v1/jobs/unknown"), 404, "not_found")
 
 

@@ -132,13 +132,13 @@ def _paths() -> dict[str, Any]:
 def _operation(
     summary: str,
     name: str,
-    answers: dict[str, Any],
+    responses: dict[str, Any],
     problems: tuple[str, ...] = (),
     *,
     body: bool = False,
     open_to_all: bool = False,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"summary": summary, "operationId": name, "responses": dict(answers)}
+    found: dict[str, Any] = {"summary": summary, "operationId": name, "responses": dict(responses)}
     for code in problems:
         status = CODES[code]
         row = found["responses"].setdefault(

@@ -46,7 +46,7 @@ async def read_upload(request: Request, queue: JobQueue) -> UploadRequest:
     """Read an upload: the picture is the body itself, or the form field ``picture``.
 
     Raises:
-        Problem: the upload is too large, too slow, has no picture, or a field that is not allowed.
+        Problem: the upload is too large or too slow, lacks a picture, or has an unknown field.
         OptionError: a field has a value that is not allowed.
         ClientDisconnect: the client disconnected.
     """

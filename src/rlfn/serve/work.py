@@ -101,11 +101,11 @@ def run_item(item: WorkItem, pool: UpscalerPool, progress: Callable[[float], Non
     return JobResult(stream.getvalue(), details)
 
 
-def _check_pixels(what: str, width: int, height: int, most: int) -> None:
-    if width * height > most:
+def _check_pixels(what: str, width: int, height: int, limit: int) -> None:
+    if width * height > limit:
         remedy = "Reduce or crop it first." if what == "picture" else "Ask for a smaller size."
         have = "has" if what == "picture" else "would have"
         raise TooLargeError(
-            f"The {what} {have} {width} x {height} = {width * height:,} pixels; this server allows at most {most:,}. "
+            f"The {what} {have} {width} x {height} = {width * height:,} pixels; this server allows at most {limit:,}. "
             f"{remedy}"
         )

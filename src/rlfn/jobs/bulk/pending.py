@@ -43,7 +43,7 @@ class BulkEntry:
         bytes: size of the input, 0 if unknown.
         stamp: version of the input as reported by the source.
         attempts: number of earlier attempts.
-        input_sha256, output_sha256: the hashes in the manifest, if they are to be verified.
+        input_sha256, output_sha256: the hashes in the manifest, for verification.
     """
 
     key: str

@@ -44,8 +44,8 @@ def batch_pixels(left: int, workers: int) -> int:
         left: pixels that are not assigned yet.
         workers: number of workers.
     """
-    least, most = _BATCH_PIXELS
-    return min(max(left // (3 * workers), least * max(1, workers // _WORKERS_PER_STEP)), most)
+    smallest, largest = _BATCH_PIXELS
+    return min(max(left // (3 * workers), smallest * max(1, workers // _WORKERS_PER_STEP)), largest)
 
 
 @dataclass

@@ -191,7 +191,7 @@ def _paths(columns: dict[str, list[Any]], folder: str) -> FoundPictures:
     def rows() -> Iterator[tuple[str, str, int, str, int]]:
         for number, path in enumerate(columns["path"]):
             if not isinstance(path, str) or not path:
-                raise OptionError(f"Row {number + 1} of the list has no path. Fill it in, or leave the row out.")
+                raise OptionError(f"Row {number + 1} of the list has no path. Add it, or remove the row.")
             own = tuple((name, _value(name, columns[name][number], number)) for name in given)
             own = tuple(pair for pair in own if pair[1] is not None)
             full = _full_path(path, folder)

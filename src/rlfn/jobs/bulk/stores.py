@@ -28,7 +28,7 @@ _ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az"}
 _VERSION_FIELDS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "created")
 """Fields that identify a file's version, the best first."""
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class UnreachableError(RlfnError):
@@ -161,7 +161,7 @@ class Store:
         with contextlib.suppress(PictureError):
             self._with_retries(lambda: self.system.rm_file(self.path(name)), self.path(name))
 
-    def _with_retries(self, work: Callable[[], Answer], what: str) -> Answer:
+    def _with_retries(self, work: Callable[[], T], what: str) -> T:
         """Call ``work``, and retry it after a pause when the store does not answer."""
         for pause in (*_RETRY_DELAYS, None):
             try:

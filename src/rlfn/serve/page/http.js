@@ -62,8 +62,8 @@ export class HttpBackend {
     try {
       const last = await this.#follow(address, job, { onState, signal });
       if (last.status !== "done") throw new Error(last.problem?.detail ?? "The server cancelled the job. Try again.");
-      const answer = await this.#call(`${address}/result`, { signal });
-      return this.#result(last.details, await answer.blob());
+      const response = await this.#call(`${address}/result`, { signal });
+      return this.#result(last.details, await response.blob());
     } catch (error) {
       if (signal.aborted) {
         this.#drop(job);
@@ -90,7 +90,7 @@ export class HttpBackend {
         signal.throwIfAborted();
         // not aborted by the signal: the server may have accepted the job already, which then has to be cancelled
         const sent = this.#call("v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": key } });
-        return await unless(signal, sent.then((answer) => answer.json()), (job) => this.#drop(job));
+        return await unless(signal, sent.then((response) => response.json()), (job) => this.#drop(job));
       } catch (error) {
         if (!error.retryAfter || round >= TRIES) throw error;
         await sleep(error.retryAfter, signal);
@@ -104,8 +104,8 @@ export class HttpBackend {
     for (let broken = 0; broken < 5; broken++) {
       if (["done", "failed", "cancelled"].includes(last.status)) return last;
       try {
-        const answer = await this.#call(address, { signal, headers: { Accept: "text/event-stream" } });
-        for await (const { data } of serverEvents(answer.body)) {
+        const response = await this.#call(address, { signal, headers: { Accept: "text/event-stream" } });
+        for await (const { data } of serverEvents(response.body)) {
           last = JSON.parse(data);
           if (last.status === "waiting" || last.status === "running") {
             onState({ stage: last.status, share: last.progress, ahead: last.jobs_ahead ?? 0 });
@@ -133,16 +133,16 @@ export class HttpBackend {
   async #call(address, options = {}) {
     const headers = { ...options.headers };
     if (this.key()) headers.Authorization = `Bearer ${this.key()}`;
-    let answer;
+    let response;
     try {
-      answer = await fetch(this.base + address, { ...options, headers, cache: "no-store" });
+      response = await fetch(this.base + address, { ...options, headers, cache: "no-store" });
     } catch (error) {
       throw error.name === "AbortError" ? error : new Error(UNREACHABLE);
     }
-    if (answer.ok) return answer;
-    const told = await answer.json().catch(() => ({}));
-    if (answer.status === 401) this.keyNeeded();
-    throw Object.assign(new Error(told.detail ?? `The server answered with ${answer.status}.`),
-      { status: answer.status, retryAfter: Number(answer.headers.get("Retry-After")) || 0 });
+    if (response.ok) return response;
+    const problem = await response.json().catch(() => ({}));
+    if (response.status === 401) this.keyNeeded();
+    throw Object.assign(new Error(problem.detail ?? `The server answered with ${response.status}.`),
+      { status: response.status, retryAfter: Number(response.headers.get("Retry-After")) || 0 });
   }
 }

@@ -188,7 +188,7 @@ class Page {
     this.#shown = row;
     for (const each of this.#rows) each.element.toggleAttribute("aria-current", false);
     row.element.setAttribute("aria-current", "true");
-    this.told(row);
+    this.updateCaption(row);
     this.#compact();
     const [before, after] = await row.sources();
     if (this.#shown !== row) return;
@@ -207,7 +207,7 @@ class Page {
   }
 
   /** Update the caption below the comparison for the picture that it shows. */
-  told(row) {
+  updateCaption(row) {
     if (this.#shown !== row) return;
     const caption = find("caption");
     caption.querySelector(".name").textContent = row.outputName ?? row.name;

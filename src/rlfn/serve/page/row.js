@@ -161,7 +161,7 @@ export class Row {
       find(this.element, `[data-do="${name}"]`).setAttribute("aria-label", `${verb}: ${this.name}`);
     }
     this.page.refresh();
-    this.page.told(this);
+    this.page.updateCaption(this);
   }
 
   #warnings(texts) {
