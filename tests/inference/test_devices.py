@@ -211,7 +211,7 @@ def test_a_bulk_job_has_no_gpu() -> None:
     from rlfn.jobs.batch import Settings
     from rlfn.jobs.bulk.pending import resolve_settings
 
-    with pytest.raises(OptionError, match=r"device=gpu was given\. The machines of a bulk job compute alike"):
+    with pytest.raises(OptionError, match="device=gpu was given, but bulk processing runs on CPUs only"):
         resolve_settings(Settings(EnlargeOptions(device="gpu")), [()])
 
 
