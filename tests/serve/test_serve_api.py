@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlfn.api import upscale_with_details
+from rlfn.api.pictures import upscale_with_details
 from rlfn.images.files import WRITABLE, Metadata, read_picture
 from rlfn.serve.media import MEDIA_TYPES
 from serving import metric_values, picture_bytes, size_of
@@ -29,7 +29,7 @@ def test_a_picture_as_the_body_comes_back_as_the_api_makes_it(serving: Any) -> N
     assert np.array_equal(read_picture(answer.content).pixels, read_picture(expected.picture).pixels)
     facts = details(answer)
     assert facts["input_size"] == [20, 16]
-    assert tuple(facts["output_size"]) == expected.size == (50, 40)
+    assert tuple(facts["output_size"]) == expected.output_size == (50, 40)
     assert not facts["cached"]
 
 

@@ -51,7 +51,7 @@ class _How(NamedTuple):
 
 
 class Upscaler:
-    """Upscales pictures with one model on one engine.
+    """Upscales arrays with one model on one engine. Unlike :func:`rlfn.upscale` it never restores.
 
     Args:
         model: a packaged model's name (``rlfn models`` lists them) or the path of a .onnx, .safetensors or .pth file;
