@@ -1,11 +1,11 @@
-"""``rlfn bulk`` beside ``rlfn upscale`` on the same files and cores: throughput, memory and bytes.
+"""``rlfn bulk`` compared with ``rlfn upscale`` on the same files and cores: throughput, memory and bytes.
 
     python benchmarks/bulk.py --pictures 20000
 
-Pictures of 32 to 1,024 px a side are made once, their sides spread evenly over the octaves. Both commands run in turns,
-so that a machine that others use slows both alike. Time is that of the whole command, Ray's start included, and once
-more without that start (until the first row). Memory is the sum of the resident sizes of all processes of the command,
-looked at ten times a second.
+Pictures of 32 to 1,024 px per side are made once, with sides distributed log-uniformly. Both commands alternate, so
+that other load on the machine affects both. Time is measured for the whole command, including the startup of Ray, and
+from the first row on. Memory is the sum of the resident sizes of all processes of the command, sampled ten times a
+second.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from rlfn.jobs.bulk import schedule
+from rlfn.jobs.bulk import scheduler
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def batches(costs: Costs, cores: int) -> list[tuple[int, float]]:
     found, start, left = [], 0, float(sizes.sum())
     total = np.concatenate([[0.0], np.cumsum(sizes)])
     while start < len(sizes):
-        budget = schedule.budget(int(1e6 * left), cores) / 1e6
+        budget = scheduler.batch_pixels(int(1e6 * left), cores) / 1e6
         stop = int(np.searchsorted(total, total[start] + budget))
-        stop = min(max(stop, start + 1), start + schedule._MOST, len(sizes))
+        stop = min(max(stop, start + 1), start + scheduler._BATCH_PICTURES, len(sizes))
         found.append((stop - start, float(total[stop] - total[start])))
         left -= found[-1][1]
         start = stop
@@ -114,7 +114,7 @@ def batches(costs: Costs, cores: int) -> list[tuple[int, float]]:
 
 def simulate(costs: Costs, cores: int) -> Simulated:
     """Run every batch through workers, drivers, store and network."""
-    todo = batches(costs, cores)
+    queue = batches(costs, cores)
     drivers = [Server() for _ in range(costs.drivers)]
     gets, puts = Server(), Server()
     networks = [Server() for _ in range(-(-cores // costs.machine))]
@@ -124,7 +124,7 @@ def simulate(costs: Costs, cores: int) -> Simulated:
 
     def give(worker: int, at: float) -> None:
         nonlocal position
-        if position < len(todo):
+        if position < len(queue):
             given = drivers[worker % costs.drivers].serve(at, costs.task)
             waiting[worker].append((given, position))
             position += 1
@@ -134,7 +134,7 @@ def simulate(costs: Costs, cores: int) -> Simulated:
         if not waiting[worker]:
             return None
         given, number = waiting[worker].pop(0)
-        count, mpx = todo[number]
+        count, mpx = queue[number]
         begins, large = max(at, given), mpx * costs.scale**2
         parts = {"decode": mpx * costs.decode, "engine": mpx * costs.engine, "encode": large * costs.encode}
         for name, seconds in parts.items():
@@ -153,7 +153,7 @@ def simulate(costs: Costs, cores: int) -> Simulated:
             give(worker, costs.start)
     for worker in range(cores):
         if waiting[worker]:
-            counts[worker] = todo[waiting[worker][0][1]][0]
+            counts[worker] = queue[waiting[worker][0][1]][0]
         if (done := work(worker, costs.start)) is not None:
             heapq.heappush(events, (done, worker))
     end = costs.start
@@ -163,7 +163,7 @@ def simulate(costs: Costs, cores: int) -> Simulated:
         end = max(end, taken)
         give(worker, taken)
         if waiting[worker]:
-            counts[worker] = todo[waiting[worker][0][1]][0]
+            counts[worker] = queue[waiting[worker][0][1]][0]
         if (done := work(worker, at)) is not None:
             heapq.heappush(events, (done, worker))
     length = end
@@ -226,11 +226,11 @@ def measure_driver(pictures: int = 20_000) -> dict[str, float]:
     import pyarrow as pa
 
     from rlfn.inference.enlarge import EnlargeOptions
-    from rlfn.jobs.bulk.crew import Where, cluster, import_ray
     from rlfn.jobs.bulk.manifest import Manifest, PictureRow
-    from rlfn.jobs.bulk.sources import Found
+    from rlfn.jobs.bulk.pending import PendingWork, resolve_settings
+    from rlfn.jobs.bulk.ray_workers import ClusterOptions, cluster, import_ray
+    from rlfn.jobs.bulk.sources import FoundPictures
     from rlfn.jobs.bulk.stores import Store
-    from rlfn.jobs.bulk.todo import Todo, settings_for
     from rlfn.jobs.record import Settings
 
     def resident() -> int:
@@ -247,12 +247,14 @@ def measure_driver(pictures: int = 20_000) -> dict[str, float]:
         "stamp": ["d41d8cd98f00b204e9800998ecf8427e"] * many,
         "options": pa.array([0] * many, pa.int32()),
     }
-    found = Found(pa.table(columns))
+    found = FoundPictures(pa.table(columns))
     del keys, columns
-    todo = Todo(found, settings_for(Settings(EnlargeOptions(threads=1)), [()]), Store("s3-out"), keep_suffix=False)
+    work = PendingWork(
+        found, resolve_settings(Settings(EnlargeOptions(threads=1)), [()]), Store("s3-out"), keep_suffix=False
+    )
     memory = (resident() - before) / many
 
-    entries = [entry for entry, _ in zip(todo.entries(todo.left), range(pictures), strict=False)]
+    entries = [entry for entry, _ in zip(work.entries(work.remaining), range(pictures), strict=False)]
     row = PictureRow("k" * 40, "i" * 60, "o" * 40, "done", input_sha256="0" * 64, output_sha256="1" * 64, finished=1.0)
     with tempfile.TemporaryDirectory() as folder:
         manifest = Manifest(Store(folder))
@@ -261,7 +263,7 @@ def measure_driver(pictures: int = 20_000) -> dict[str, float]:
             manifest.add(row)
         manifest.flush()
         rows = (time.process_time() - began) / pictures
-    with cluster(Where()):
+    with cluster(ClusterOptions()):
         ray = import_ray()
 
         class Idle:

@@ -1,4 +1,4 @@
-"""What tests of the server share: a worker in a thread that can be held back, pictures, and waiting."""
+"""Helpers for tests of the server: workers in threads that can be held back, pictures, and waiting."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from starlette.applications import Starlette
 from rlfn.images.files import Picture, read_picture, write_picture
 from rlfn.inference.enlarge import UpscalerPool
 from rlfn.serve.app import make_app
-from rlfn.serve.crew import CancelledWork, ShareReport
 from rlfn.serve.settings import ServeSettings
-from rlfn.serve.work import Commission, Delivery, carry_out
+from rlfn.serve.work import JobResult, WorkItem, run_item
+from rlfn.serve.workers import JobCancelled, ProgressCallback
 
 
-class ThreadHand:
-    """Does the work in a thread of this process; a test can hold it back at ``gate``."""
+class ThreadWorker:
+    """Runs jobs in a thread of this process; a test can hold it back with ``gate``."""
 
     def __init__(self, gate: threading.Event) -> None:
         self.pool = UpscalerPool()
@@ -32,9 +32,9 @@ class ThreadHand:
         self.done = 0
 
     async def start(self) -> None:
-        """There is nothing to start."""
+        """Nothing to start."""
 
-    async def carry_out(self, commission: Commission, report: ShareReport, seconds: float) -> Delivery:
+    async def run(self, item: WorkItem, report: ProgressCallback, seconds: float) -> JobResult:
         self.cancelled = False
         loop = asyncio.get_running_loop()
         deadline = time.monotonic() + seconds
@@ -43,13 +43,13 @@ class ThreadHand:
             loop.call_soon_threadsafe(report, share)
             while not self.gate.wait(0.01):
                 if self.cancelled:
-                    raise CancelledWork
+                    raise JobCancelled
                 if time.monotonic() > deadline:
                     raise TimeoutError
             if self.cancelled:
-                raise CancelledWork
+                raise JobCancelled
 
-        made = await asyncio.to_thread(carry_out, commission, self.pool, progress)
+        made = await asyncio.to_thread(run_item, item, self.pool, progress)
         self.done += 1
         return made
 
@@ -61,31 +61,31 @@ class ThreadHand:
 
 
 @dataclass
-class Workshop:
+class GatedWorkers:
     """Makes applications whose workers are held back while ``gate`` is clear."""
 
     gate: threading.Event
-    hands: list[ThreadHand] = field(default_factory=list)
+    workers: list[ThreadWorker] = field(default_factory=list)
     servers: list[Any] = field(default_factory=list)
 
     def app(self, settings: ServeSettings) -> Starlette:
-        def hands(given: ServeSettings) -> list[ThreadHand]:
-            self.hands = [ThreadHand(self.gate) for _ in range(given.workers)]
-            return self.hands
+        def make_workers(given: ServeSettings) -> list[ThreadWorker]:
+            self.workers = [ThreadWorker(self.gate) for _ in range(given.workers)]
+            return self.workers
 
-        return make_app(settings, hands)
+        return make_app(settings, make_workers)
 
     @property
     def done(self) -> int:
-        """How many pictures were worked on."""
-        return sum(hand.done for hand in self.hands)
+        """Number of finished jobs."""
+        return sum(worker.done for worker in self.workers)
 
 
 def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
-    """Wait until something is true; fail where it does not become so."""
+    """Wait until a condition is true, or fail."""
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.01)
 
 
@@ -103,7 +103,7 @@ def size_of(data: bytes) -> tuple[int, int]:
     return found.width, found.height
 
 
-def numbers(answer: httpx.Response) -> dict[str, float]:
-    """Return what Prometheus' text says, by name with labels."""
+def metric_values(answer: httpx.Response) -> dict[str, float]:
+    """Return the values of a Prometheus response, by name with labels."""
     rows = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in rows}

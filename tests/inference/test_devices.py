@@ -208,10 +208,10 @@ def test_a_video_says_it_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_a_bulk_job_has_no_gpu() -> None:
     pytest.importorskip("pyarrow")
     from rlfn.jobs.batch import Settings
-    from rlfn.jobs.bulk.todo import settings_for
+    from rlfn.jobs.bulk.pending import resolve_settings
 
-    with pytest.raises(OptionError, match=r"device=gpu was given\. The machines of a bulk job compute alike"):
-        settings_for(Settings(EnlargeOptions(device="gpu")), [()])
+    with pytest.raises(OptionError, match="device=gpu was given, but bulk processing runs on CPUs only"):
+        resolve_settings(Settings(EnlargeOptions(device="gpu")), [()])
 
 
 def test_a_server_hands_its_device_on(command) -> None:

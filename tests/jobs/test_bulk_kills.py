@@ -1,4 +1,4 @@
-"""Bulk work on several local nodes, while workers, nodes and the driver itself are killed at random.
+"""Bulk processing on several local nodes, while workers, nodes and the driver itself are killed at random.
 
 ``RLFN_BULK_PICTURES`` and ``RLFN_BULK_KILLS`` set how many; 2,000 and 30 by default.
 """
@@ -25,8 +25,8 @@ pytest.importorskip("pyarrow")
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.jobs.batch import Batch, Settings
-from rlfn.jobs.bulk.crew import import_ray
 from rlfn.jobs.bulk.manifest import read_manifest
+from rlfn.jobs.bulk.ray_workers import import_ray
 from rlfn.jobs.plan import Naming, make_plan
 from synthetic import synthetic
 
@@ -47,11 +47,11 @@ def descendants(pid: int) -> Iterator[int]:
             except OSError:
                 continue
             parents.setdefault(int(stat[1]), []).append(int(entry.name))
-    todo = [pid]
-    while todo:
-        for child in parents.get(todo.pop(), []):
+    work = [pid]
+    while work:
+        for child in parents.get(work.pop(), []):
             yield child
-            todo.append(child)
+            work.append(child)
 
 
 class Machines:

@@ -1,4 +1,4 @@
-"""Bulk work before it begins: what a source holds, how outputs are named, and what an earlier run has done."""
+"""Planning of bulk processing: the pictures of a source, names of outputs, and what an earlier run has finished."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from rlfn.errors import OptionError, OutputError, PictureError  # noqa: E402
 from rlfn.inference.enlarge import EnlargeOptions  # noqa: E402
 from rlfn.inference.sizing import Wanted  # noqa: E402
 from rlfn.jobs.bulk.manifest import PictureRow, schema  # noqa: E402
-from rlfn.jobs.bulk.sources import Found, find  # noqa: E402
+from rlfn.jobs.bulk.pending import PendingWork, digest, resolve_settings  # noqa: E402
+from rlfn.jobs.bulk.sources import FoundPictures, find_pictures  # noqa: E402
 from rlfn.jobs.bulk.stores import Store  # noqa: E402
-from rlfn.jobs.bulk.todo import Todo, digest, settings_for  # noqa: E402
 from rlfn.jobs.record import Settings  # noqa: E402
 
 FAST = Settings(EnlargeOptions(model="rlfn-xs"))
 
 
-def keys(found: Found) -> list[str]:
+def keys(found: FoundPictures) -> list[str]:
     return found.table.column("key").to_pylist()
 
 
@@ -35,11 +35,11 @@ def files(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(name.encode())
 
 
-def test_a_folder_with_all_below_it(tmp_path: Path) -> None:
+def test_a_folder_is_searched_recursively(tmp_path: Path) -> None:
     files(tmp_path, "a.jpg", "sub/b.PNG", "sub/notes.txt", ".hidden/c.png", "sub/.d.png", "e.psd", "out/f.png")
-    found = find(str(tmp_path), Store(tmp_path / "out"))
+    found = find_pictures(str(tmp_path), Store(tmp_path / "out"))
     assert sorted(keys(found)) == ["a.jpg", "sub/b.PNG"]
-    assert found.others == 1
+    assert found.unsupported == 1
     row = found.table.to_pylist()[keys(found).index("sub/b.PNG")]
     assert row["path"] == str(tmp_path / "sub" / "b.PNG")
     assert row["bytes"] == len("sub/b.PNG")
@@ -48,16 +48,16 @@ def test_a_folder_with_all_below_it(tmp_path: Path) -> None:
 
 def test_one_picture_and_paths(tmp_path: Path) -> None:
     files(tmp_path, "a.jpg")
-    assert keys(find(str(tmp_path / "a.jpg"), Store(tmp_path / "out"))) == ["a.jpg"]
-    assert keys(find(["s3://b/x/y.png", "/tmp/z.png"], Store(tmp_path / "out"))) == ["b/x/y.png", "tmp/z.png"]
+    assert keys(find_pictures(str(tmp_path / "a.jpg"), Store(tmp_path / "out"))) == ["a.jpg"]
+    assert keys(find_pictures(["s3://b/x/y.png", "/tmp/z.png"], Store(tmp_path / "out"))) == ["b/x/y.png", "tmp/z.png"]
 
 
-def test_lists_of_all_kinds_say_the_same(tmp_path: Path) -> None:
+def test_all_kinds_of_lists_are_equivalent(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("\ufeffa.jpg\n\ns3://b/c.png\n")  # as editors on Windows begin a file
     (tmp_path / "list.csv").write_text("\ufeffpath,scale\na.jpg,\ns3://b/c.png,2\n")
     table = pa.table({"path": ["a.jpg", "s3://b/c.png"], "scale": [None, 2.0], "caption": ["x", "y"]})
     parquet.write_table(table, tmp_path / "list.parquet")
-    found = {name: find(str(tmp_path / f"list.{name}"), Store("out")) for name in ("txt", "csv", "parquet")}
+    found = {name: find_pictures(str(tmp_path / f"list.{name}"), Store("out")) for name in ("txt", "csv", "parquet")}
     for one in found.values():
         assert keys(one) == ["a.jpg", "b/c.png"]
         assert one.table.column("path").to_pylist() == [f"{tmp_path}/a.jpg", "s3://b/c.png"]
@@ -69,63 +69,63 @@ def test_lists_of_all_kinds_say_the_same(tmp_path: Path) -> None:
 
 def test_a_list_with_keys_sizes_and_versions(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,key,bytes,stamp,format\n/in/a.jpg,one/b.jpg,77,007,webp\n")
-    found = find(str(tmp_path / "list.csv"), Store("out"))
+    found = find_pictures(str(tmp_path / "list.csv"), Store("out"))
     row = found.table.to_pylist()[0]
     assert (row["key"], row["bytes"], row["stamp"]) == ("one/b.jpg", 77, "007")
-    todo = Todo(found, settings_for(FAST, found.options), Store("out"), keep_suffix=False)
-    assert todo.table.column("output").to_pylist() == ["one/b.webp"]
+    work = PendingWork(found, resolve_settings(FAST, found.options), Store("out"), keep_suffix=False)
+    assert work.table.column("output").to_pylist() == ["one/b.webp"]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("file,scale\na.png,2\n", r"columns file, scale, and none with the pictures' paths\. Name it path"),
+        ("file,scale\na.png,2\n", r"columns file, scale, but no column path with the pictures' paths"),
         ("path,scale\na.png,much\n", r"^Row 1 of the list has the scale 'much'\. Allowed: a number"),
         ("path,width\na.png,1.5\n", r"^Row 1 of the list has the width '1.5'\. Allowed: a whole number"),
         ("path,bytes\na.png,many\n", r"^Row 1 of the list has the bytes 'many'\. Allowed: a whole number"),
         ("path,scale\n,2\n", r"^Row 1 of the list has no path"),
-        ("path\n", r"names no picture"),
+        ("path\n", r"The list is empty"),
     ],
 )
-def test_lists_that_make_no_sense(tmp_path: Path, text: str, sentence: str) -> None:
+def test_invalid_lists_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises((OptionError, PictureError), match=sentence):
-        find(str(tmp_path / "list.csv"), Store("out"))
+        find_pictures(str(tmp_path / "list.csv"), Store("out"))
 
 
-def test_sources_that_hold_nothing(tmp_path: Path) -> None:
+def test_sources_without_pictures(tmp_path: Path) -> None:
     (tmp_path / "list.parquet").write_bytes(b"no list")
     files(tmp_path / "in", "notes.txt", "a.psd")
     out = Store(tmp_path / "out")
-    with pytest.raises(OptionError, match="cannot be read as a list of pictures"):
-        find(str(tmp_path / "list.parquet"), out)
-    with pytest.raises(PictureError, match=r"There are no pictures in .*in\. There are 1 pictures of other kinds"):
-        find(str(tmp_path / "in"), out)
-    with pytest.raises(PictureError, match=r"There is nothing at .*missing"):
-        find(str(tmp_path / "missing"), out)
+    with pytest.raises(OptionError, match="is not a valid list of pictures"):
+        find_pictures(str(tmp_path / "list.parquet"), out)
+    with pytest.raises(PictureError, match=r"There are no pictures in .*in\. It has 1 pictures in unsupported formats"):
+        find_pictures(str(tmp_path / "in"), out)
+    with pytest.raises(PictureError, match=r"missing does not exist"):
+        find_pictures(str(tmp_path / "missing"), out)
     with pytest.raises(OptionError, match="would be its own output"):
-        find(str(tmp_path / "in"), Store(f"{tmp_path}/in/"))
+        find_pictures(str(tmp_path / "in"), Store(f"{tmp_path}/in/"))
 
 
-def todo_of(tmp_path: Path, *names: str, settings: Settings = FAST, **how: Any) -> Todo:
+def work_of(tmp_path: Path, *names: str, settings: Settings = FAST, **how: Any) -> PendingWork:
     files(tmp_path / "in", *names)
-    found = find(str(tmp_path / "in"), Store(tmp_path / "out"))
+    found = find_pictures(str(tmp_path / "in"), Store(tmp_path / "out"))
     how = {"keep_suffix": False, **how}
-    return Todo(found, settings_for(settings, found.options), Store(tmp_path / "out"), **how)
+    return PendingWork(found, resolve_settings(settings, found.options), Store(tmp_path / "out"), **how)
 
 
 def test_two_pictures_never_share_an_output(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"a\.(jpg|png) and a\.(jpg|png) \(a\.png\)\. .*keep_suffix"):
-        todo_of(tmp_path, "a.jpg", "a.png", "b.png")
-    todo = todo_of(tmp_path, keep_suffix=True)
-    assert sorted(todo.table.column("output").to_pylist()) == ["a.jpg.png", "a.png.png", "b.png.png"]
+        work_of(tmp_path, "a.jpg", "a.png", "b.png")
+    work = work_of(tmp_path, keep_suffix=True)
+    assert sorted(work.table.column("output").to_pylist()) == ["a.jpg.png", "a.png.png", "b.png.png"]
 
 
 def test_an_input_is_never_replaced(tmp_path: Path) -> None:
-    found = find([str(tmp_path / "a.png"), str(tmp_path / "b.png")], Store(tmp_path))
+    found = find_pictures([str(tmp_path / "a.png"), str(tmp_path / "b.png")], Store(tmp_path))
     found.table = found.table.set_column(0, "key", pa.array(["x.png", "a.png"]))
     with pytest.raises(OutputError, match=r"a\.png would be replaced by a result"):
-        Todo(found, settings_for(FAST, found.options), Store(tmp_path), keep_suffix=False)
+        PendingWork(found, resolve_settings(FAST, found.options), Store(tmp_path), keep_suffix=False)
 
 
 def test_no_link_and_no_relative_path_hides_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,32 +141,32 @@ def test_no_link_and_no_relative_path_hides_an_input(tmp_path: Path, monkeypatch
     (tmp_path / "here" / "url.txt").write_text(f"file://{tmp_path}/link/a.png\n")
     for source, target in replaced:
         with pytest.raises(OutputError, match=r"[ac]\.png would be replaced by a result"):
-            todo_for(source, target)
-    found = find(["link/a.png"], Store("here"))
+            work_for(source, target)
+    found = find_pictures(["link/a.png"], Store("here"))
     found.table = found.table.set_column(0, "key", pa.array(["a.png"]))
     with pytest.raises(OutputError, match=r"a\.png would be replaced by a result"):
-        Todo(found, settings_for(FAST, found.options), Store("here"), keep_suffix=False)
+        PendingWork(found, resolve_settings(FAST, found.options), Store("here"), keep_suffix=False)
     for source, target in (("here", "link"), ("link", "here"), ("link/", f"file://{tmp_path}/here")):
         with pytest.raises(OptionError, match="would be its own output"):
-            find(source, Store(target))
-    assert len(todo_for("here/list.txt", "elsewhere").left) == 1
+            find_pictures(source, Store(target))
+    assert len(work_for("here/list.txt", "elsewhere").remaining) == 1
     # results below the source are none of its pictures, whatever it is called
     (tmp_path / "again").symlink_to(tmp_path / "far")
-    assert sorted(keys(find("again", Store("far/away")))) == ["a.png", "b.png"]
+    assert sorted(keys(find_pictures("again", Store("far/away")))) == ["a.png", "b.png"]
 
 
-def todo_for(source: str, target: str) -> Todo:
-    found = find(source, Store(target))
-    return Todo(found, settings_for(FAST, found.options), Store(target), keep_suffix=False)
+def work_for(source: str, target: str) -> PendingWork:
+    found = find_pictures(source, Store(target))
+    return PendingWork(found, resolve_settings(FAST, found.options), Store(target), keep_suffix=False)
 
 
 def test_an_input_in_a_bucket_is_never_replaced(tmp_path: Path) -> None:
-    found = find(["s3a://b/x/a.png", "s3://b/x/b.png"], Store(tmp_path))
+    found = find_pictures(["s3a://b/x/a.png", "s3://b/x/b.png"], Store(tmp_path))
     for key, name in (("s3://b/x", "a.png"), ("s3a://b/x", "b.png")):
         found.table = found.table.set_column(0, "key", pa.array(["a.png", "b.png"]))
         wanted = found.table.slice(["a.png", "b.png"].index(name), 1)
         with pytest.raises(OutputError, match=f"{name} would be replaced"):
-            Todo(replace(found, table=wanted), settings_for(FAST, [()]), Store(key), keep_suffix=False)
+            PendingWork(replace(found, table=wanted), resolve_settings(FAST, [()]), Store(key), keep_suffix=False)
 
 
 def test_a_name_that_is_not_utf_8_fails_alone(tmp_path: Path) -> None:
@@ -174,20 +174,20 @@ def test_a_name_that_is_not_utf_8_fails_alone(tmp_path: Path) -> None:
     try:
         (tmp_path / "in" / os.fsdecode(b"b\xff.png")).write_bytes(b"1")
     except OSError:
-        pytest.skip("this file system has names in UTF-8 alone")
-    todo = todo_for(str(tmp_path / "in"), str(tmp_path / "out"))
-    assert [entry.key for entry in todo.entries(todo.left)] == ["a.png"]
-    ((place, error),) = todo.refused.items()
-    assert todo.refused_entry(place).key == "b\\xff.png"
+        pytest.skip_done("this file system has names in UTF-8 alone")
+    work = work_for(str(tmp_path / "in"), str(tmp_path / "out"))
+    assert [entry.key for entry in work.entries(work.remaining)] == ["a.png"]
+    ((place, error),) = work.rejected.items()
+    assert work.rejected_entry(place).key == "b\\xff.png"
     assert str(error) == f"The name {tmp_path}/in/b\\xff.png is not UTF-8. Rename the file or its folder."
 
 
 def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
-    found = find(["s3://b/../../etc/x.png", "s3://b/y.png"], Store(tmp_path))
-    todo = Todo(found, settings_for(FAST, found.options), Store(tmp_path), keep_suffix=False)
-    assert list(todo.left) == [1]
-    assert "'..'" in str(todo.refused[0])
-    assert todo.refused_entry(0).output == ""
+    found = find_pictures(["s3://b/../../etc/x.png", "s3://b/y.png"], Store(tmp_path))
+    work = PendingWork(found, resolve_settings(FAST, found.options), Store(tmp_path), keep_suffix=False)
+    assert list(work.remaining) == [1]
+    assert "'..'" in str(work.rejected[0])
+    assert work.rejected_entry(0).output == ""
 
 
 def row_of(entry: Any, digest: str, size: int) -> PictureRow:
@@ -213,16 +213,18 @@ def sizes_of(**sizes: int) -> Any:
 
 
 def test_what_is_done_is_skipped_and_everything_else_is_not(tmp_path: Path) -> None:
-    todo = todo_of(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", "g.jpg")
-    entries = {entry.key[0]: entry for entry in todo.entries(todo.left)}
-    rows = {name: row_of(entry, todo.digests[0], 10) for name, entry in entries.items()}
+    work = work_of(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg", "g.jpg")
+    entries = {entry.key[0]: entry for entry in work.entries(work.remaining)}
+    rows = {name: row_of(entry, work.digests[0], 10) for name, entry in entries.items()}
     rows["b"] = replace(rows["b"], input_stamp="another version")
     rows["c"] = replace(rows["c"], settings="another model")
     rows["d"] = replace(rows["d"], status="failed")
     del rows["g"]
-    todo.skip(manifest_of(*rows.values()), sizes_of(a=10, b=10, c=10, d=10, e=9, g=10))  # e is cut short, f is gone
-    assert [entry.key for entry in todo.entries(todo.done)] == ["a.jpg"]
-    left = {entry.key[0]: entry.attempts for entry in todo.entries(todo.left)}
+    work.skip_done(
+        manifest_of(*rows.values()), sizes_of(a=10, b=10, c=10, d=10, e=9, g=10)
+    )  # e is cut short, f is gone
+    assert [entry.key for entry in work.entries(work.done)] == ["a.jpg"]
+    left = {entry.key[0]: entry.attempts for entry in work.entries(work.remaining)}
     assert left == {"b": 0, "c": 0, "d": 2, "e": 0, "f": 0, "g": 0}
 
 
@@ -233,8 +235,8 @@ def test_an_input_that_changed_is_seen_wherever_its_size_or_time_is_known(tmp_pa
     for source in ("in", "in/a.jpg", "list.txt"):
         os.utime(path, ns=(first.st_atime_ns, first.st_mtime_ns))
         path.write_bytes(b"12345")
-        before = todo_for(str(tmp_path / source), str(tmp_path / "out"))
-        (entry,) = before.entries(before.left)
+        before = work_for(str(tmp_path / source), str(tmp_path / "out"))
+        (entry,) = before.entries(before.remaining)
         assert (entry.bytes, entry.stamp) == (5, f"{path.stat().st_mtime_ns:x}")
         done = manifest_of(row_of(entry, before.digests[0], 10))
         lies = pa.table({"name": [entry.output], "bytes": [10]})
@@ -242,43 +244,43 @@ def test_an_input_that_changed_is_seen_wherever_its_size_or_time_is_known(tmp_pa
         for text, later, left in ((b"12345", 0, 0), (b"1234567", 0, 1), (b"54321", 7, 1)):
             path.write_bytes(text)
             os.utime(path, ns=(times[0], times[1] + later))
-            again = todo_for(str(tmp_path / source), str(tmp_path / "out"))
-            again.skip(done, lies)
-            assert len(again.left) == left, (source, text)
+            again = work_for(str(tmp_path / source), str(tmp_path / "out"))
+            again.skip_done(done, lies)
+            assert len(again.remaining) == left, (source, text)
 
 
 def test_one_picture_may_have_several_outputs(tmp_path: Path) -> None:
     files(tmp_path, "a.png")
     (tmp_path / "list.csv").write_text("path,format\na.png,png\na.png,jpg\n")
-    todo = todo_for(str(tmp_path / "list.csv"), str(tmp_path / "out"))
-    entries = list(todo.entries(todo.left))
-    rows = [row_of(entry, todo.digests[entry.options], 10) for entry in entries]
+    work = work_for(str(tmp_path / "list.csv"), str(tmp_path / "out"))
+    entries = list(work.entries(work.remaining))
+    rows = [row_of(entry, work.digests[entry.options], 10) for entry in entries]
     lies = pa.table({"name": [entry.output for entry in entries], "bytes": [10, 10]})
-    todo.skip(manifest_of(*rows), lies)
-    assert [entry.output for entry in todo.entries(todo.done)] == [entry.output for entry in entries]
-    todo.skip(manifest_of(rows[1]), lies)
-    assert [entry.output for entry in todo.entries(todo.left)] == [entries[0].output]
+    work.skip_done(manifest_of(*rows), lies)
+    assert [entry.output for entry in work.entries(work.done)] == [entry.output for entry in entries]
+    work.skip_done(manifest_of(rows[1]), lies)
+    assert [entry.output for entry in work.entries(work.remaining)] == [entries[0].output]
 
 
 def test_another_picture_s_result_of_the_same_name_is_not_this_one_s(tmp_path: Path) -> None:
-    todo = todo_of(tmp_path, "a.jpg")
-    (entry,) = todo.entries(todo.left)
-    todo.skip(manifest_of(replace(row_of(entry, todo.digests[0], 10), key="a.webp")), sizes_of(a=10))
-    assert [(one.key, one.attempts) for one in todo.entries(todo.left)] == [("a.jpg", 0)]
+    work = work_of(tmp_path, "a.jpg")
+    (entry,) = work.entries(work.remaining)
+    work.skip_done(manifest_of(replace(row_of(entry, work.digests[0], 10), key="a.webp")), sizes_of(a=10))
+    assert [(one.key, one.attempts) for one in work.entries(work.remaining)] == [("a.jpg", 0)]
 
 
 def test_large_files_come_first(tmp_path: Path) -> None:
-    todo = todo_of(tmp_path, "a.jpg", "b.jpg")
+    work = work_of(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "in" / "b.jpg").write_bytes(bytes(100))
-    todo = todo_of(tmp_path)
-    assert [entry.key for entry in todo.entries(todo.left)] == ["b.jpg", "a.jpg"]
+    work = work_of(tmp_path)
+    assert [entry.key for entry in work.entries(work.remaining)] == ["b.jpg", "a.jpg"]
     (tmp_path / "in" / "a.jpg").write_bytes(bytes(200))
-    todo = todo_of(tmp_path)
-    assert [entry.key for entry in todo.entries(todo.left)] == ["a.jpg", "b.jpg"]
+    work = work_of(tmp_path)
+    assert [entry.key for entry in work.entries(work.remaining)] == ["a.jpg", "b.jpg"]
 
 
-def test_the_digest_knows_what_results_follow_from() -> None:
-    base, same = (settings_for(FAST, [()])[0] for _ in range(2))
+def test_the_digest_depends_on_what_determines_results() -> None:
+    base, same = (resolve_settings(FAST, [()])[0] for _ in range(2))
     assert digest(base) == digest(same)
     assert digest(replace(base, max_pixels=7, enlarge=replace(base.enlarge, threads=3))) == digest(base)
     others = [
@@ -291,12 +293,12 @@ def test_the_digest_knows_what_results_follow_from() -> None:
     assert len({digest(one) for one in (base, *others)}) == 6
 
 
-def test_options_of_a_list_change_only_what_they_say() -> None:
+def test_options_of_a_list_override_only_themselves() -> None:
     base = replace(FAST, quality=70)
-    made = settings_for(base, [(), (("scale", 2.0), ("format", "webp")), (("model", "rlfn-s-x3"), ("quality", 5))])
+    made = resolve_settings(base, [(), (("scale", 2.0), ("format", "webp")), (("model", "rlfn-s-x3"), ("quality", 5))])
     assert [one.enlarge.wanted.scale for one in made] == [None, 2.0, None]
     assert [one.enlarge.model for one in made] == ["rlfn-xs", "rlfn-xs", "rlfn-s-x3"]
     assert [(one.format, one.quality) for one in made] == [(None, 70), ("webp", 70), (None, 5)]
     assert all(one.enlarge.engine != "auto" for one in made)
     with pytest.raises(OptionError, match=r"The list has pictures with scale 99\.0: No packaged model"):
-        settings_for(FAST, [(("scale", 99.0),)])
+        resolve_settings(FAST, [(("scale", 99.0),)])

@@ -1,4 +1,4 @@
-"""Bulk work on a Ray of this machine's: every output whole and equal to that of a batch, whatever ends meanwhile."""
+"""Bulk processing on a local Ray cluster: every output is complete and equals that of a batch, whatever crashes."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from rlfn.errors import OutputError
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.jobs.batch import Batch, Settings
-from rlfn.jobs.bulk import crew
-from rlfn.jobs.bulk.crew import Where, cluster
+from rlfn.jobs.bulk import ray_workers
 from rlfn.jobs.bulk.driver import BulkRequest, BulkRun
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
+from rlfn.jobs.bulk.ray_workers import ClusterOptions, cluster
 from rlfn.jobs.bulk.stores import Store
 from rlfn.jobs.plan import Naming, make_plan
 from rlfn.models.traits import Traits
 from synthetic import synthetic
 
 FAST = Settings(EnlargeOptions(model="rlfn-xs-x2", threads=1))
-WHERE = Where(workers=2)
+CLUSTER = ClusterOptions(workers=2)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ray_here(object_store: str) -> Iterator[None]:
     """Start a Ray with two cores, whose workers know the object store."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crew, "default_threads", lambda: 2)
+        patch.setattr(ray_workers, "default_threads", lambda: 2)
         patch.setenv("AWS_ENDPOINT_URL", object_store)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
-        with cluster(WHERE):
-            crew.import_ray().cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        with cluster(CLUSTER):
+            ray_workers.import_ray().cloudpickle.register_pickle_by_value(sys.modules[__name__])
             yield
 
 
@@ -72,7 +72,7 @@ def outputs(place: str) -> dict[str, bytes]:
 
 
 def run(source: Path | str, target: Path | str, **how: Any) -> tuple[BulkRun, list[PictureRow]]:
-    how = {"settings": FAST, "where": WHERE, **how}
+    how = {"settings": FAST, "cluster": CLUSTER, **how}
     made = BulkRun(BulkRequest(str(source), str(target), **how))
     return made, list(made.rows())
 
@@ -90,7 +90,7 @@ def test_a_folder_is_done_once_and_a_rerun_does_what_is_missing(tmp_path: Path) 
     first, rows = run(source, target)
     assert outputs(str(target)) == wanted
     assert len(rows) == 8
-    assert (first.tally.done, first.tally.failed, first.tally.skipped) == (7, 1, 0)
+    assert (first.progress.done, first.progress.failed, first.progress.skipped) == (7, 1, 0)
     assert statuses(str(target))["bad.png"] == "failed"
 
     write_picture(Picture(synthetic(30, 30, seed=99)), source / "0.png")
@@ -103,12 +103,12 @@ def test_a_folder_is_done_once_and_a_rerun_does_what_is_missing(tmp_path: Path) 
         "sub/2.png": ("done", 1),
         "bad.png": ("failed", 2),
     }
-    assert (again.tally.skipped, again.tally.total) == (4, 8)
+    assert (again.progress.skipped, again.progress.total) == (4, 8)
     assert outputs(str(target)) == batch_outputs(source, tmp_path / "again")
 
 
 @pytest.mark.heavy
-def test_verifying_makes_anew_what_is_not_as_recorded(tmp_path: Path) -> None:
+def test_verifying_redoes_what_does_not_match_the_manifest(tmp_path: Path) -> None:
     source, target = pictures(tmp_path / "in", 5), tmp_path / "out"
     wanted = batch_outputs(source, tmp_path / "batch")
     run(source, target)
@@ -118,7 +118,7 @@ def test_verifying_makes_anew_what_is_not_as_recorded(tmp_path: Path) -> None:
     assert run(source, target)[1] == []
     checked, rows = run(source, target, verify=True)
     assert [row.key for row in rows] == ["3.jpg"]
-    assert (checked.tally.skipped, checked.tally.done) == (4, 1)
+    assert (checked.progress.skipped, checked.progress.done) == (4, 1)
     assert outputs(str(target)) == wanted
 
 
@@ -127,7 +127,7 @@ def test_from_bucket_to_bucket_with_workers_killed(tmp_path: Path, bucket: str) 
     source = Store(f"{bucket}/in")
     for path in local.rglob("*.*"):
         source.put(path.relative_to(local).as_posix(), path.read_bytes())
-    made = BulkRun(BulkRequest(f"{bucket}/in", f"{bucket}/out", FAST, WHERE))
+    made = BulkRun(BulkRequest(f"{bucket}/in", f"{bucket}/out", FAST, CLUSTER))
     killed = set()
     rows = []
     for row in made.rows():
@@ -166,28 +166,28 @@ def test_a_picture_that_no_worker_survives_is_a_row_and_the_others_are_done(tmp_
         write_picture(Picture(pixels), folder / f"{number}.png")
     settings = Settings(EnlargeOptions(engine=DeadlyEngine()))
     made, rows = run(folder, tmp_path / "out", settings=settings)
-    assert (made.tally.done, made.tally.failed) == (6, 1)
+    assert (made.progress.done, made.progress.failed) == (6, 1)
     lost = next(row for row in rows if row.status == "failed")
     assert (lost.key, lost.attempts) == ("33.png", 3)
-    assert lost.error.startswith("Each of 3 workers that had it ended without a word")
+    assert lost.error.startswith("3 workers crashed while processing it")
 
 
 @pytest.mark.parametrize(
     "engine", ["onnxruntime", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("openvino", "ncnn"))]
 )
-def test_a_giant_by_two_workers_has_the_bits_of_one(tmp_path: Path, engine: str) -> None:
+def test_a_picture_split_between_two_workers_is_bit_identical(tmp_path: Path, engine: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     write_picture(Picture(synthetic(20, 1500)), folder / "wide.png")
     model = "rlfn-s-x2" if engine == "ncnn" else "rlfn-xs-x2"
     settings = replace(FAST, enlarge=replace(FAST.enlarge, model=model, engine=engine))
-    made, rows = run(folder, tmp_path / "out", settings=settings, giant=10_000)
+    made, rows = run(folder, tmp_path / "out", settings=settings, oversized_pixels=10_000)
     assert [row.status for row in rows] == ["done"]
-    assert made.tally.workers == 2
+    assert made.progress.workers == 2
     assert outputs(str(tmp_path / "out")) == batch_outputs(folder, tmp_path / "batch", settings)
 
 
-def test_the_command_says_what_became_of_it(tmp_path: Path, command: Any) -> None:
+def test_the_command_reports_each_picture(tmp_path: Path, command: Any) -> None:
     source, target = pictures(tmp_path / "in", 3), tmp_path / "out"
     (source / "bad.png").write_bytes(b"no")
     how = ("bulk", str(source), str(target), "-m", "rlfn-xs-x2", "--workers", "2", "--json")
@@ -207,9 +207,9 @@ def test_the_command_says_what_became_of_it(tmp_path: Path, command: Any) -> Non
     assert [record["status"] for record in done.records] == ["skipped"] * 3
 
 
-def test_what_a_killed_run_wrote_is_told_from_files_of_somebody_else(tmp_path: Path) -> None:
+def test_outputs_of_a_killed_run_are_replaced_but_foreign_files_are_not(tmp_path: Path) -> None:
     source, target = pictures(tmp_path / "in", 3), tmp_path / "out"
-    rows = BulkRun(BulkRequest(str(source), str(target), FAST, WHERE)).rows()
+    rows = BulkRun(BulkRequest(str(source), str(target), FAST, CLUSTER)).rows()
     written = {next(rows).output}
     rows.close()
     for path in (target / "_manifest").glob("part-*"):
@@ -220,8 +220,8 @@ def test_what_a_killed_run_wrote_is_told_from_files_of_somebody_else(tmp_path: P
 
     write_picture(Picture(synthetic(30, 30)), source / "new.jpg")
     (target / "new.png").write_bytes(b"somebody's")
-    with pytest.raises(OutputError, match=r"holds 1 files that results would replace, new\.png for instance"):
-        BulkRun(BulkRequest(str(source), str(target), FAST, WHERE))
+    with pytest.raises(OutputError, match=r"holds 1 files that results would replace, for example new\.png"):
+        BulkRun(BulkRequest(str(source), str(target), FAST, CLUSTER))
     assert (target / "new.png").read_bytes() == b"somebody's"
     (target / "new.png").rename(target / "other.png")
     (target / os.fsdecode(b"\xff.png")).write_bytes(b"somebody's")
@@ -252,21 +252,21 @@ class BusyRay:
         pass
 
 
-def test_a_ray_that_is_late_is_started_again(tmp_path: Path) -> None:
+def test_a_ray_that_fails_to_start_is_started_again(tmp_path: Path) -> None:
     busy = BusyRay(1)
-    crew._start(busy, str(tmp_path), 1)
+    ray_workers._start(busy, str(tmp_path), 1)
     assert busy.calls == 2
-    with pytest.raises(OutputError, match=r"Ray has not started on this machine, twice \(The current node timed out"):
-        crew._start(BusyRay(2), str(tmp_path), 1)
+    with pytest.raises(OutputError, match=r"Ray failed to start on this machine twice \(The current node timed out"):
+        ray_workers._start(BusyRay(2), str(tmp_path), 1)
 
 
-def test_files_of_somebody_else_are_not_replaced(tmp_path: Path, command: Any) -> None:
+def test_foreign_files_are_not_replaced(tmp_path: Path, command: Any) -> None:
     source = pictures(tmp_path / "in", 1)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "0.png").write_bytes(b"somebody's")
-    with pytest.raises(OutputError, match=r"holds 1 files that results would replace, 0\.png for instance"):
-        BulkRun(BulkRequest(str(source), str(tmp_path / "out"), FAST, WHERE))
+    with pytest.raises(OutputError, match=r"holds 1 files that results would replace, for example 0\.png"):
+        BulkRun(BulkRequest(str(source), str(tmp_path / "out"), FAST, CLUSTER))
     done = command("bulk", str(source), str(tmp_path / "out"))
     assert done.status == 2
     assert "replace them with --overwrite" in done.err
-    BulkRun(BulkRequest(str(source), str(tmp_path / "out"), replace(FAST, overwrite=True), WHERE))
+    BulkRun(BulkRequest(str(source), str(tmp_path / "out"), replace(FAST, overwrite=True), CLUSTER))

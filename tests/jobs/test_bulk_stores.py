@@ -16,7 +16,7 @@ import pyarrow as pa
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
 from rlfn.jobs.bulk import stores as module
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
-from rlfn.jobs.bulk.stores import Store, UnreachableError, read_place
+from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
@@ -38,7 +38,7 @@ def test_files_are_put_listed_read_and_deleted(place: str) -> None:
     assert found.keys() == {"a.png", "deep/b c.png"}
     assert found["deep/b c.png"].size == len("deep/b c.png")
     assert store.read(store.path("deep/b c.png")) == b"deep/b c.png"
-    assert read_place(store.shown(store.path("a.png"))) == b"a.png"
+    assert read_location(store.display_path(store.path("a.png"))) == b"a.png"
     stamp = found["a.png"].stamp
     store.put("a.png", b"another")
     assert next(one for one in store.files() if one.name == "a.png").stamp != stamp
@@ -49,18 +49,18 @@ def test_files_are_put_listed_read_and_deleted(place: str) -> None:
         store.read(store.path("a.png"))
     again = pickle.loads(pickle.dumps(store))
     assert (again.root, again.protocol) == (store.root, store.protocol)
-    assert store.is_there()
+    assert store.exists()
     assert not store.is_file()
 
 
-def test_what_cannot_be_had() -> None:
-    with pytest.raises(OptionError, match=r"There is no file system s4://\. Allowed: folders, file://, s3://"):
+def test_unknown_protocols_and_missing_packages() -> None:
+    with pytest.raises(OptionError, match=r"Unknown protocol s4://\. Allowed: folders, file://, s3://"):
         Store("s4://bucket")
     with pytest.raises(MissingExtraError, match="pip install adlfs"):
         Store("az://container/x")
 
 
-def test_a_store_is_asked_again_before_it_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_is_retried_before_it_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(module.time, "sleep", pauses.append)
     store = Store("memory://flaky")
@@ -77,15 +77,15 @@ def test_a_store_is_asked_again_before_it_counts_as_lost(monkeypatch: pytest.Mon
     assert store.read("/flaky/a") == b"1"
     assert pauses == [0.5, 2.0]
     answers += [ConnectionResetError("reset by peer")] * 4
-    with pytest.raises(UnreachableError, match=r"memory:///flaky/a cannot be reached \(reset by peer\)\. Run again"):
+    with pytest.raises(UnreachableError, match=r"memory:///flaky/a is unreachable \(reset by peer\)\. Try again"):
         store.read("/flaky/a")
     assert answers == []
     answers.append(PermissionError("no"))
-    with pytest.raises(PictureError, match="may not be read by this user"):
+    with pytest.raises(PictureError, match=r"Permission denied: .* cannot be read"):
         store.read("/flaky/a")
 
 
-def test_a_file_system_without_whole_puts_gets_a_name_that_is_moved(tmp_path: Path) -> None:
+def test_a_file_system_without_atomic_writes_gets_a_temporary_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.local, store.protocol = False, "sftp"  # the same steps, on a file system that is at hand
     store.put("deep/a.png", b"1")
@@ -96,7 +96,7 @@ def row(key: str, status: str = "done", at: float = 1.0) -> PictureRow:
     return PictureRow(key, f"in/{key}", f"{key}.png", status, finished=at)
 
 
-def test_the_manifest_can_be_read_at_any_time_and_ends_as_one_file(place: str) -> None:
+def test_the_manifest_can_be_read_at_any_time_and_is_merged_in_the_end(place: str) -> None:
     manifest = Manifest(Store(place))
     assert not manifest.exists()
     manifest.begin(pa.chunked_array([], pa.string()))
@@ -123,7 +123,7 @@ def test_the_manifest_can_be_read_at_any_time_and_ends_as_one_file(place: str) -
     assert read_manifest(place).sort_by("key") == found.sort_by("key")
 
 
-def test_a_manifest_that_another_run_makes_one_file_of_is_read_again(place: str) -> None:
+def test_a_manifest_that_another_run_merges_is_read_again(place: str) -> None:
     manifest, other = Manifest(Store(place)), Manifest(Store(place))
     for key in "abc":
         manifest.add(row(key))
@@ -173,7 +173,7 @@ def test_a_plan_lasts_until_each_of_its_outputs_has_a_row(place: str) -> None:
     assert len(list(Store(place).files())) == 1
 
 
-def test_rows_are_written_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_flushed_when_it_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = Manifest(Store(tmp_path))
     manifest.add(row("a"))
     assert not manifest.exists()
@@ -182,7 +182,7 @@ def test_rows_are_written_by_themselves(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_manifest(str(tmp_path)).num_rows == 2
 
 
-def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing")
-    with pytest.raises(OutputError, match=r"x\.parquet is no manifest of bulk work, or it is damaged"):
+    with pytest.raises(OutputError, match=r"x\.parquet is not a manifest of bulk processing, or it is damaged"):
         read_manifest(str(tmp_path))

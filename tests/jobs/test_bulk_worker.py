@@ -1,4 +1,4 @@
-"""One worker's part of bulk work: the same bytes as a batch, budgets, giants, and helpers that come and go."""
+"""One worker's part of bulk work: the same bytes as a batch, budgets, oversized, and helpers that come and go."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.tiling import Span, Tile
 from rlfn.jobs.batch import Batch, Settings
 from rlfn.jobs.bulk import worker as module
-from rlfn.jobs.bulk.scatter import Scatter
-from rlfn.jobs.bulk.todo import BulkEntry
-from rlfn.jobs.bulk.worker import BulkWorker, Duty
+from rlfn.jobs.bulk.part_dispatch import PartDispatcher
+from rlfn.jobs.bulk.pending import BulkEntry
+from rlfn.jobs.bulk.worker import BulkWorker, WorkerConfig
 from rlfn.jobs.plan import Job
 from synthetic import synthetic
 
@@ -40,8 +40,10 @@ def pictures(folder: Path, *sizes: tuple[int, int]) -> list[BulkEntry]:
     return entries
 
 
-def worker_of(tmp_path: Path, giant: int = 10**9, **settings: Any) -> BulkWorker:
-    return BulkWorker(Duty((Settings(FAST, overwrite=True, **settings),), ("digest",), str(tmp_path / "out"), giant))
+def worker_of(tmp_path: Path, oversized: int = 10**9, **settings: Any) -> BulkWorker:
+    return BulkWorker(
+        WorkerConfig((Settings(FAST, overwrite=True, **settings),), ("digest",), str(tmp_path / "out"), oversized)
+    )
 
 
 def test_a_worker_writes_what_a_batch_writes(tmp_path: Path) -> None:
@@ -60,24 +62,24 @@ def test_a_worker_writes_what_a_batch_writes(tmp_path: Path) -> None:
     assert bad.status == "failed"
     assert bad.error.startswith(f"'{tmp_path}/in/bad.png' is not a picture that rlfn knows")
     assert (bad.output_bytes, bad.output_sha256) == (0, "")
-    assert [outcome.left, outcome.giants, outcome.unreachable] == [[], [], []]
+    assert [outcome.deferred, outcome.oversized, outcome.unreachable] == [[], [], []]
 
 
-def test_what_is_more_than_the_budget_is_left(tmp_path: Path) -> None:
+def test_pictures_beyond_the_budget_are_deferred(tmp_path: Path) -> None:
     entries = pictures(tmp_path / "in", *[(20, 20)] * 8)
     outcome = worker_of(tmp_path).run(entries, 500)
     done = len(outcome.rows)
     assert 2 <= done <= 4  # pictures are read ahead
-    assert outcome.left == entries[done:]
-    again = worker_of(tmp_path).run(outcome.left, 10**9)
+    assert outcome.deferred == entries[done:]
+    again = worker_of(tmp_path).run(outcome.deferred, 10**9)
     assert [row.key for row in (*outcome.rows, *again.rows)] == [entry.key for entry in entries]
 
 
-def test_giants_are_handed_back_and_run_by_several(tmp_path: Path) -> None:
+def test_oversized_pictures_are_returned_and_split(tmp_path: Path) -> None:
     entries = pictures(tmp_path / "in", (30, 40), (80, 150))
-    worker, helper = worker_of(tmp_path, giant=10_000), worker_of(tmp_path)
+    worker, helper = worker_of(tmp_path, oversized=10_000), worker_of(tmp_path)
     outcome = worker.run(entries, 10**9)
-    assert outcome.giants == entries[1:]
+    assert outcome.oversized == entries[1:]
     assert len(outcome.rows) == 1
     parts = []
 
@@ -86,7 +88,7 @@ def test_giants_are_handed_back_and_run_by_several(tmp_path: Path) -> None:
         for ready in helper.compute(blob, part):
             yield from ready
 
-    row = worker.run_giant(entries[1], [compute], lambda error: False).rows[0]
+    row = worker.run_with_helpers(entries[1], [compute], lambda error: False).rows[0]
     assert (row.status, row.error, row.engine) == ("done", "", "onnxruntime")
     whole = worker_of(tmp_path / "whole").run(entries[1:], 10**9).rows[0]
     same = ("output_sha256", "output_bytes", "model", "precision", "input_sha256", "input_width", "output_width")
@@ -94,19 +96,19 @@ def test_giants_are_handed_back_and_run_by_several(tmp_path: Path) -> None:
     assert parts
 
 
-def test_a_giant_that_cannot_be_read_is_a_row(tmp_path: Path) -> None:
+def test_an_oversized_picture_that_cannot_be_read_is_a_row(tmp_path: Path) -> None:
     entry = replace(pictures(tmp_path / "in", (30, 40))[0], path=str(tmp_path / "gone.png"))
-    outcome = worker_of(tmp_path).run_giant(entry, [], lambda error: False)
+    outcome = worker_of(tmp_path).run_with_helpers(entry, [], lambda error: False)
     assert [row.status for row in outcome.rows] == ["failed"]
     assert "There is no file" in outcome.rows[0].error
 
 
-def test_a_store_that_does_not_answer_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = pictures(tmp_path / "in", (20, 20), (20, 20))
 
     def put(self: object, name: str, data: bytes) -> None:
         if name == "0.png":
-            raise module.UnreachableError("s3://out/0.png cannot be reached (reset). Run again when it can.")
+            raise module.UnreachableError("s3://out/0.png is unreachable (reset). Try again later.")
 
     monkeypatch.setattr(module.Store, "put", put)
     outcome = worker_of(tmp_path).run(entries, 10**9)
@@ -163,27 +165,27 @@ def some_parts(count: int) -> Sequence[ImagePart]:
 
 
 @pytest.mark.parametrize("survives", [0, 2])
-def test_a_lost_helper_s_part_is_computed_by_another_and_nothing_twice(survives: int) -> None:
+def test_the_part_of_a_lost_helper_is_computed_by_another_and_nothing_twice(survives: int) -> None:
     helpers = Helpers(survives)
-    scatter = Scatter([helpers.here, helpers.dying], lambda error: isinstance(error, ConnectionResetError))
-    values = [float(block[0, 0, 0]) for _, block in scatter(some_parts(5))]
+    dispatcher = PartDispatcher([helpers.here, helpers.dying], lambda error: isinstance(error, ConnectionResetError))
+    values = [float(block[0, 0, 0]) for _, block in dispatcher(some_parts(5))]
     assert sorted(values) == list(range(15))
 
 
-def test_what_goes_wrong_with_a_part_is_raised() -> None:
+def test_an_error_in_a_part_is_raised() -> None:
     def failing(part: ImagePart) -> Iterator[Computed]:
         raise ModelError("its weights are damaged")
         yield
 
     with pytest.raises(ModelError, match="damaged"):
-        list(Scatter([failing], lambda error: False)(some_parts(2)))
+        list(PartDispatcher([failing], lambda error: False)(some_parts(2)))
     with pytest.raises(ModelError, match="damaged"):
-        list(Scatter([Helpers(9).blocks, failing], lambda error: False)(some_parts(500)))
+        list(PartDispatcher([Helpers(9).blocks, failing], lambda error: False)(some_parts(500)))
 
 
-def test_an_assembly_that_stops_lets_its_helpers_go() -> None:
+def test_a_consumer_that_stops_ends_the_helper_threads() -> None:
     helpers = Helpers(9)
-    run = Scatter([helpers.blocks, helpers.blocks], lambda error: False)(some_parts(500))
+    run = PartDispatcher([helpers.blocks, helpers.blocks], lambda error: False)(some_parts(500))
     next(run)
     run.close()
     for thread in threading.enumerate():

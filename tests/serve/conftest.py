@@ -11,14 +11,14 @@ from starlette.testclient import TestClient
 
 from rlfn.serve.server import DrainingServer, configuration
 from rlfn.serve.settings import ServeSettings
-from serving import Workshop, until
+from serving import GatedWorkers, until
 
 
 @pytest.fixture
-def workshop(nearest: Any) -> Iterator[Workshop]:
+def gated_workers(nearest: Any) -> Iterator[GatedWorkers]:
     gate = threading.Event()
     gate.set()
-    yield Workshop(gate)
+    yield GatedWorkers(gate)
     gate.set()
 
 
@@ -26,18 +26,18 @@ Serving = Callable[..., TestClient]
 
 
 @pytest.fixture
-def serving(workshop: Workshop) -> Iterator[Serving]:
+def serving(gated_workers: GatedWorkers) -> Iterator[Serving]:
     """Make clients of applications with the given settings."""
     opened = []
 
     def make(**settings: Any) -> TestClient:
-        client = TestClient(workshop.app(ServeSettings(**settings)), base_url="http://127.0.0.1")
+        client = TestClient(gated_workers.app(ServeSettings(**settings)), base_url="http://127.0.0.1")
         client.__enter__()
         opened.append(client)
         return client
 
     yield make
-    workshop.gate.set()
+    gated_workers.gate.set()
     for client in opened:
         client.__exit__(None, None, None)
 
@@ -46,22 +46,22 @@ Listening = Callable[..., str]
 
 
 @pytest.fixture
-def listening(workshop: Workshop) -> Iterator[Listening]:
+def listening(gated_workers: GatedWorkers) -> Iterator[Listening]:
     """Start servers that listen on the loopback; their addresses come back."""
     servers: list[tuple[DrainingServer, threading.Thread]] = []
 
     def start(**settings: Any) -> str:
         given = ServeSettings(**settings)
-        server = DrainingServer(configuration(workshop.app(given), given, port=0))
+        server = DrainingServer(configuration(gated_workers.app(given), given, port=0))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         servers.append((server, thread))
-        workshop.servers.append(server)
+        gated_workers.servers.append(server)
         until(lambda: server.started)
         return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
 
     yield start
-    workshop.gate.set()
+    gated_workers.gate.set()
     for server, _ in servers:
         server.should_exit = True
     for _, thread in servers:

@@ -12,7 +12,7 @@ import pytest
 from rlfn.api.pictures import upscale_with_details
 from rlfn.images.files import WRITABLE, Metadata, read_picture
 from rlfn.serve.media import MEDIA_TYPES
-from serving import numbers, picture_bytes, size_of
+from serving import metric_values, picture_bytes, size_of
 
 
 def details(answer: Any) -> dict[str, Any]:
@@ -27,10 +27,10 @@ def test_a_picture_as_the_body_comes_back_as_the_api_makes_it(serving: Any) -> N
     assert answer.headers["content-type"] == "image/png"
     expected = upscale_with_details(data, scale=2.5)
     assert np.array_equal(read_picture(answer.content).pixels, read_picture(expected.picture).pixels)
-    told = details(answer)
-    assert told["input_size"] == [20, 16]
-    assert tuple(told["output_size"]) == expected.size == (50, 40)
-    assert not told["cached"]
+    facts = details(answer)
+    assert facts["input_size"] == [20, 16]
+    assert tuple(facts["output_size"]) == expected.output_size == (50, 40)
+    assert not facts["cached"]
 
 
 def test_a_form_takes_the_same_fields(serving: Any) -> None:
@@ -65,7 +65,7 @@ def test_an_accept_without_a_format_that_can_be_written_is_refused(serving: Any)
     assert "image/webp" in answer.json()["detail"]
 
 
-def test_metadata_are_kept_and_losses_told(serving: Any) -> None:
+def test_metadata_is_kept_and_losses_are_reported(serving: Any) -> None:
     data = picture_bytes(metadata=Metadata(resolution=(10.0, 10.0), iptc=b"\x1c\x02\x78\x00\x03abc"), format="jpg")
     answer = serving().post("/v1/upscale?restore=off", content=data, headers={"Accept": "image/webp"})
     assert read_picture(answer.content).metadata.resolution == pytest.approx((10.0, 10.0))
@@ -84,33 +84,33 @@ def test_details_come_before_the_picture_where_that_is_asked_for(serving: Any) -
     assert size_of(answer.content.partition(b"Content-Type: image/webp\r\n\r\n")[2]) == (40, 32)
 
 
-def test_the_same_request_is_worked_on_once(serving: Any, workshop: Any) -> None:
+def test_a_repeated_request_is_answered_from_the_cache(serving: Any, gated_workers: Any) -> None:
     client = serving()
     first, second, other = (client.post(f"/v1/upscale?scale={scale}", content=picture_bytes()) for scale in (2, 2, 3))
     assert first.content == second.content
     assert [details(one)["cached"] for one in (first, second, other)] == [False, True, False]
-    assert workshop.done == 2
-    found = numbers(client.get("/metrics"))
+    assert gated_workers.done == 2
+    found = metric_values(client.get("/metrics"))
     assert found['rlfn_pictures_total{status="cached"}'] == 1
     assert found['rlfn_pictures_total{status="done"}'] == 2
     assert found["rlfn_cache_bytes"] == len(first.content) + len(other.content)
 
 
-def test_a_cache_can_be_left_out(serving: Any, workshop: Any) -> None:
+def test_the_cache_can_be_disabled(serving: Any, gated_workers: Any) -> None:
     client = serving(cache=0)
     for _ in range(2):
         assert client.post("/v1/upscale?scale=2", content=picture_bytes()).status_code == 200
-    assert workshop.done == 2
+    assert gated_workers.done == 2
 
 
-def test_nothing_is_held_after_delivery(serving: Any) -> None:
+def test_nothing_is_held_after_a_result_was_sent(serving: Any) -> None:
     client = serving(cache=0)
     client.post("/v1/upscale", content=picture_bytes())
-    desk = client.app.state.desk
-    assert (desk.tickets, desk.uploads, desk.results, list(desk.waiting)) == ({}, 0, 0, [])
+    queue = client.app.state.queue
+    assert (queue.jobs, queue.upload_bytes, queue.result_bytes, list(queue.waiting)) == ({}, 0, 0, [])
 
 
-def test_models_formats_and_limits_are_told(serving: Any) -> None:
+def test_models_formats_and_limits_are_listed(serving: Any) -> None:
     found = serving(max_pixels=12345).get("/v1/models").json()
     assert {"rlfn-s", "rlfn-xs"} <= {row["name"] for row in found["families"]}
     assert [row["name"] for row in found["formats"]] == list(WRITABLE)

@@ -1,4 +1,4 @@
-"""Slow and silent clients, and the orderly end, with a server that listens."""
+"""Slow and silent clients, and the graceful shutdown, with a listening server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from rlfn.serve import server as server_module
-from rlfn.serve.answers import Sent
-from rlfn.serve.work import Delivery, Details
+from rlfn.serve.responses import ResultResponse
+from rlfn.serve.work import Details, JobResult
 from serving import picture_bytes, until
 
 
@@ -34,7 +34,7 @@ def test_a_body_that_stops_coming_is_given_up(listening: Any) -> None:
         yield picture_bytes()[50:]
 
     answer = httpx.post(f"{address}/v1/upscale", content=slow())
-    assert (answer.status_code, answer.json()["code"]) == (408, "timeout")
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
     assert httpx.get(f"{address}/healthz").json()["status"] == "ok"
 
 
@@ -50,9 +50,11 @@ def test_a_connection_without_a_request_is_closed(listening: Any, monkeypatch: p
         assert left == b""
 
 
-def test_a_client_that_takes_nothing_is_given_up() -> None:
+def test_a_client_that_receives_nothing_is_disconnected() -> None:
     facts = Details((1, 1), (4, 4), "png", "m", "e", "fp32", 0.0, "", "cpu", (), 0.1)
-    answer = Sent(Delivery(bytes(1_000_000), facts), mixed=False, cached=False, patience=0.1, left=lambda: False)
+    answer = ResultResponse(
+        JobResult(bytes(1_000_000), facts), mixed=False, cached=False, patience=0.1, disconnected=lambda: False
+    )
     taken = []
 
     async def send(message: Any) -> None:
@@ -65,13 +67,13 @@ def test_a_client_that_takes_nothing_is_given_up() -> None:
 
     with ThreadPoolExecutor(1) as thread:  # a browser's loop may run in this one
         thread.submit(asyncio.run, answer({"type": "http"}, never, send)).result()
-    assert not answer.sent
+    assert not answer.complete
     assert len(taken) == 3
 
 
-def test_the_end_gives_back_what_waits_and_finishes_what_runs(listening: Any, workshop: Any) -> None:
+def test_shutdown_fails_waiting_jobs_and_finishes_running_ones(listening: Any, gated_workers: Any) -> None:
     address = listening(cache=0)
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     answers: dict[str, httpx.Response] = {}
 
     def ask(name: str, width: int) -> None:
@@ -83,15 +85,15 @@ def test_the_end_gives_back_what_waits_and_finishes_what_runs(listening: Any, wo
         time.sleep(0.2)
     health = httpx.Client()
     assert health.get(f"{address}/healthz").json() == {"status": "ok", "waiting": 1, "running": 1}
-    ending = next(server for server in workshop.servers if server.started)
+    ending = next(server for server in gated_workers.servers if server.started)
     ending.handle_exit(15, None)
     threads[1].join(10)
-    assert (answers["waiting"].status_code, answers["waiting"].json()["code"]) == (503, "going_down")
+    assert (answers["waiting"].status_code, answers["waiting"].json()["code"]) == (503, "shutting_down")
     assert "retry-after" in answers["waiting"].headers
     assert health.get(f"{address}/healthz").status_code == 503
     refused = health.post(f"{address}/v1/upscale", content=picture_bytes())
-    assert (refused.status_code, refused.json()["code"]) == (503, "going_down")
-    workshop.gate.set()
+    assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
+    gated_workers.gate.set()
     threads[0].join(10)
     assert answers["running"].status_code == 200
     until(lambda: ending.should_exit)

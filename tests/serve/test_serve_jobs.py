@@ -1,4 +1,4 @@
-"""Jobs: the queue, progress, cancelling, keys against doubles, and what is held in between."""
+"""Jobs: the queue, progress, cancelling, idempotency keys, and memory limits."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from rlfn.serve import answers
-from serving import numbers, picture_bytes, size_of, until
+from rlfn.serve import responses
+from serving import metric_values, picture_bytes, size_of, until
 
 
-def test_a_job_from_the_upload_to_the_delivery(serving: Any) -> None:
+def test_a_job_from_upload_to_result(serving: Any) -> None:
     client = serving()
     answer = client.post("/v1/jobs?scale=3", content=picture_bytes())
     assert answer.status_code == 202
@@ -30,7 +30,7 @@ def test_a_job_from_the_upload_to_the_delivery(serving: Any) -> None:
     assert len(result.content) == found["bytes"]
     assert size_of(result.content) == (60, 48)
     assert client.get(place).status_code == 404
-    assert client.app.state.desk.results == 0
+    assert client.app.state.queue.result_bytes == 0
 
 
 def test_ids_cannot_be_guessed(serving: Any) -> None:
@@ -40,7 +40,7 @@ def test_ids_cannot_be_guessed(serving: Any) -> None:
     assert min(map(len, ids)) >= 24
 
 
-def test_states_come_as_events(serving: Any, workshop: Any) -> None:
+def test_states_as_server_sent_events(serving: Any, gated_workers: Any) -> None:
     client = serving()
     place = client.post("/v1/jobs", content=picture_bytes(60, 60)).headers["location"]
     answer = client.get(place, headers={"Accept": "text/event-stream"})
@@ -58,53 +58,53 @@ def test_a_failed_job_says_why(serving: Any) -> None:
     place = client.post("/v1/jobs", content=b"nonsense").headers["location"]
     until(lambda: client.get(place).json()["status"] == "failed")
     found = client.get(place).json()["problem"]
-    assert found["code"] == "picture"
+    assert found["code"] == "invalid_picture"
     answer = client.get(f"{place}/result")
     assert answer.status_code == 422
     assert answer.json() == found
 
 
-def test_waiting_and_cancelling(serving: Any, workshop: Any) -> None:
+def test_waiting_and_cancelling(serving: Any, gated_workers: Any) -> None:
     client = serving()
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     places = [client.post(f"/v1/jobs?width={30 + i}", content=picture_bytes()).headers["location"] for i in range(3)]
     states = [client.get(place).json() for place in places]
     assert [state["status"] for state in states] == ["running", "waiting", "waiting"]
-    assert [state.get("ahead") for state in states] == [None, 0, 1]
+    assert [state.get("jobs_ahead") for state in states] == [None, 0, 1]
     assert client.get(f"{places[1]}/result").status_code == 409
     assert client.delete(places[1]).status_code == 204
     assert client.get(places[1]).status_code == 404
-    assert client.get(places[2]).json()["ahead"] == 0
+    assert client.get(places[2]).json()["jobs_ahead"] == 0
     assert client.delete(places[0]).status_code == 204  # in the middle of its work
     until(lambda: client.get(places[2]).json()["status"] == "running")
-    assert client.app.state.desk.uploads == len(picture_bytes())
-    workshop.gate.set()
+    assert client.app.state.queue.upload_bytes == len(picture_bytes())
+    gated_workers.gate.set()
     until(lambda: client.get(places[2]).json()["status"] == "done")
-    assert numbers(client.get("/metrics"))['rlfn_pictures_total{status="cancelled"}'] == 2
+    assert metric_values(client.get("/metrics"))['rlfn_pictures_total{status="cancelled"}'] == 2
 
 
-def test_a_full_queue_sends_away_with_the_time_to_come_back(serving: Any, workshop: Any) -> None:
+def test_a_full_queue_refuses_with_retry_after(serving: Any, gated_workers: Any) -> None:
     client = serving(queue=1)
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     for width in (30, 31):
         assert client.post(f"/v1/jobs?width={width}", content=picture_bytes()).status_code == 202
     answer = client.post("/v1/upscale?width=32", content=picture_bytes())
-    assert (answer.status_code, answer.json()["code"]) == (429, "busy")
+    assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")
     assert 1 <= int(answer.headers["retry-after"]) <= 120
     assert client.get("/healthz").json() == {"status": "ok", "waiting": 1, "running": 1}
 
 
-def test_uploads_are_held_in_so_many_bytes_alone(serving: Any, workshop: Any) -> None:
+def test_upload_memory_is_limited(serving: Any, gated_workers: Any) -> None:
     data = picture_bytes()
     client = serving(max_body=len(data), memory=2 * len(data) + 2)
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     assert client.post("/v1/jobs", content=data).status_code == 202
     answer = client.post("/v1/jobs?width=31", content=data)
-    assert (answer.status_code, answer.json()["code"]) == (503, "memory")
+    assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert "retry-after" in answer.headers
 
 
-def test_no_work_begins_while_too_many_results_wait(serving: Any, workshop: Any) -> None:
+def test_no_job_starts_while_too_many_results_wait(serving: Any, gated_workers: Any) -> None:
     data = picture_bytes(8, 8)
     client = serving(max_body=len(data), memory=2 * len(data), cache=0)
     first = client.post("/v1/jobs", content=data).headers["location"]
@@ -117,25 +117,25 @@ def test_no_work_begins_while_too_many_results_wait(serving: Any, workshop: Any)
     until(lambda: client.get(second).json()["status"] == "done")
 
 
-def test_what_nobody_fetches_is_forgotten(serving: Any) -> None:
+def test_unfetched_results_expire(serving: Any) -> None:
     client = serving(keep=0.2)
     place = client.post("/v1/jobs", content=picture_bytes()).headers["location"]
     until(lambda: client.get(place).status_code == 404)
-    assert client.app.state.desk.results == 0
+    assert client.app.state.queue.result_bytes == 0
 
 
-def test_a_picture_that_takes_too_long_is_given_up(serving: Any, workshop: Any) -> None:
+def test_a_job_that_takes_too_long_is_cancelled(serving: Any, gated_workers: Any) -> None:
     client = serving(seconds=0.1)
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     answer = client.post("/v1/upscale", content=picture_bytes())
-    assert (answer.status_code, answer.json()["code"]) == (422, "too_slow")
-    workshop.gate.set()
+    assert (answer.status_code, answer.json()["code"]) == (422, "processing_timeout")
+    gated_workers.gate.set()
     assert client.post("/v1/upscale", content=picture_bytes()).status_code == 200
 
 
-def test_the_same_idempotency_key_is_the_same_job(serving: Any, workshop: Any) -> None:
+def test_the_same_idempotency_key_is_the_same_job(serving: Any, gated_workers: Any) -> None:
     client = serving()
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     headers = {"Idempotency-Key": "once"}
     first, second = (client.post("/v1/jobs", content=picture_bytes(), headers=headers) for _ in range(2))
     assert first.json()["id"] == second.json()["id"]
@@ -147,37 +147,37 @@ def test_the_same_idempotency_key_is_the_same_job(serving: Any, workshop: Any) -
     assert client.delete(another.headers["location"]).status_code == 204
     wrong = client.post("/v1/jobs", content=picture_bytes(), headers={"Idempotency-Key": "with space"})
     assert wrong.status_code == 400
-    workshop.gate.set()
+    gated_workers.gate.set()
     until(lambda: client.get(first.headers["location"]).json()["status"] == "done")
-    assert workshop.done == 1
+    assert gated_workers.done == 1
 
 
-def test_a_job_joins_work_that_somebody_waits_for_and_outlives_it(listening: Any, workshop: Any) -> None:
+def test_a_job_joins_a_waiting_request_and_outlives_it(listening: Any, gated_workers: Any) -> None:
     address, headers = listening(cache=0), {"Idempotency-Key": "once"}
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     with ThreadPoolExecutor() as pool:
         waited = pool.submit(httpx.post, f"{address}/v1/upscale", content=picture_bytes(), headers=headers, timeout=60)
         until(lambda: httpx.get(f"{address}/healthz").json()["running"] == 1)
         place = httpx.post(f"{address}/v1/jobs", content=picture_bytes(), headers=headers).headers["location"]
-        workshop.gate.set()
+        gated_workers.gate.set()
         assert waited.result().status_code == 200
     assert httpx.get(f"{address}{place}").json()["status"] == "done"
     assert httpx.get(f"{address}{place}/result").content == waited.result().content
 
 
-def test_a_client_that_leaves_ends_its_work(listening: Any, workshop: Any) -> None:
+def test_a_client_that_disconnects_cancels_its_job(listening: Any, gated_workers: Any) -> None:
     address = listening(cache=0)
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{address}/v1/upscale", content=picture_bytes(), timeout=0.3)
     until(lambda: httpx.get(f"{address}/healthz").json()["running"] == 0)
-    found = numbers(httpx.get(f"{address}/metrics"))
+    found = metric_values(httpx.get(f"{address}/metrics"))
     assert found['rlfn_pictures_total{status="cancelled"}'] == 1
     assert found["rlfn_upload_bytes"] == 0
 
 
-def test_a_result_whose_sending_was_cut_off_can_be_fetched_again(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "_CHUNK", 20)
+def test_an_interrupted_result_can_be_fetched_again(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "_CHUNK", 20)
     client = serving()
     place = client.post("/v1/jobs", content=picture_bytes()).headers["location"]
     until(lambda: client.get(place).json()["status"] == "done")
@@ -219,19 +219,19 @@ def test_a_result_whose_sending_was_cut_off_can_be_fetched_again(serving: Any, m
     assert client.get(place).status_code == 404
 
 
-def test_results_of_the_cache_that_wait_are_counted(serving: Any) -> None:
+def test_cached_results_that_wait_are_counted(serving: Any) -> None:
     data = picture_bytes(8, 8)
     client = serving(max_body=len(data), memory=2 * len(data), cache=1 << 20)
-    desk = client.app.state.desk
+    queue = client.app.state.queue
     first = client.post("/v1/upscale", content=data)
-    assert (first.status_code, desk.results) == (200, 0)
+    assert (first.status_code, queue.result_bytes) == (200, 0)
     places = [client.post("/v1/jobs", content=data).headers["location"] for _ in range(3)]
     assert [client.get(place).json()["status"] for place in places] == ["done"] * 3
-    assert desk.results == len(first.content)  # one result, however many wait for it
-    assert desk.results >= desk.settings.memory // 2
+    assert queue.result_bytes == len(first.content)  # one result, however many wait for it
+    assert queue.result_bytes >= queue.settings.memory // 2
     assert client.post("/v1/upscale", content=data).content == first.content  # what is sent at once needs no room
     other = picture_bytes(8, 7)
     assert client.post("/v1/jobs", content=other).status_code == 202
     for place in places:
         assert client.get(f"{place}/result").content == first.content
-    until(lambda: desk.results != len(first.content))
+    until(lambda: queue.result_bytes != len(first.content))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from rlfn.images.files import read_picture
-from serving import numbers, picture_bytes, size_of, until
+from serving import metric_values, picture_bytes, size_of, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 expect = playwright.expect
@@ -90,14 +90,14 @@ def test_options_that_do_not_fit_are_said_and_nothing_begins(opened: Any) -> Non
     page.locator("label", has_text="px").click()
     give(page, ("a.png", picture_bytes()))
     expect(page.get_by_role("alert")).to_have_text(
-        "Give a width or a height in pixels, or choose a factor. a.png was not added; choose again."
+        "Enter a width or a height in pixels, or choose a factor. a.png was not added; choose again."
     )
     expect(page.get_by_label("Width")).to_be_focused()
     expect(page.get_by_label("Width")).to_have_accessible_description(re.compile("a.png was not added"))
     assert page.locator(".picture").count() == 0
     page.get_by_label("Width").fill("0")
     give(page, ("a.png", picture_bytes()))
-    expect(page.get_by_role("alert")).to_contain_text("Width: allowed is a whole number from 1")
+    expect(page.get_by_role("alert")).to_contain_text("Width: enter a whole number from 1")
     page.get_by_label("Width").fill("40")
     give(page, ("a.png", picture_bytes()))
     expect(row(page, "a.png")).to_have_attribute("data-status", "done")
@@ -172,7 +172,7 @@ def test_zoom_and_pan_on_a_dense_screen(opened: Any) -> None:
     until(lambda: slider.evaluate(CANVAS)["scale"] > fitted)
 
 
-def test_the_comparison_shows_both_pictures(opened: Any, workshop: Any) -> None:
+def test_the_comparison_shows_both_pictures(opened: Any, gated_workers: Any) -> None:
     """What is made is told from what came in: with all pixels red, the result is made blue."""
     page = opened()
     give(page, ("a.png", picture_bytes(60, 40)))
@@ -190,9 +190,9 @@ def test_the_comparison_shows_both_pictures(opened: Any, workshop: Any) -> None:
     assert (found["left"], found["right"]) == ([255, 0, 0], [0, 0, 255])
 
 
-def test_progress_and_cancelling(opened: Any, workshop: Any, listening: Any) -> None:
+def test_progress_and_cancelling(opened: Any, gated_workers: Any, listening: Any) -> None:
     page = opened()
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     give(page, *((f"{name}.png", picture_bytes()) for name in "abc"))
     expect(row(page, "a.png").locator(".state")).to_have_text("Working")
     expect(page.locator("#caption .facts")).to_have_text("Working")
@@ -208,12 +208,12 @@ def test_progress_and_cancelling(opened: Any, workshop: Any, listening: Any) -> 
     for name in "bc":
         expect(row(page, f"{name}.png")).to_have_attribute("data-status", "cancelled")
     until(lambda: httpx.get(f"{page.url}healthz").json() == {"status": "ok", "waiting": 0, "running": 0})
-    workshop.gate.set()
+    gated_workers.gate.set()
     row(page, "a.png").get_by_role("button", name="Again").click()
     expect(row(page, "a.png")).to_have_attribute("data-status", "done")
 
 
-def test_a_picture_cancelled_while_it_is_sent_is_not_worked_on(opened: Any, workshop: Any) -> None:
+def test_a_picture_cancelled_while_it_is_sent_is_not_worked_on(opened: Any, gated_workers: Any) -> None:
     page = opened()
     page.evaluate(
         """() => {
@@ -225,7 +225,7 @@ def test_a_picture_cancelled_while_it_is_sent_is_not_worked_on(opened: Any, work
           };
         }"""
     )
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     give(page, ("a.png", picture_bytes()))
     page.wait_for_function("() => Boolean(window.release)")
     assert httpx.get(f"{page.url}healthz").json()["running"] == 1
@@ -233,18 +233,18 @@ def test_a_picture_cancelled_while_it_is_sent_is_not_worked_on(opened: Any, work
     expect(row(page, "a.png")).to_have_attribute("data-status", "cancelled")
     page.evaluate("() => window.release()")
     until(lambda: httpx.get(f"{page.url}healthz").json() == {"status": "ok", "waiting": 0, "running": 0})
-    workshop.gate.set()
+    gated_workers.gate.set()
 
 
-def test_a_server_without_room_is_asked_again(opened: Any, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlfn.serve.desk._FIRST_GUESS", 0.1)  # of the seconds to wait
+def test_a_server_without_room_is_asked_again(opened: Any, gated_workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.serve.job_queue._INITIAL_SECONDS", 0.1)  # of the seconds to wait
     page = opened({"queue": 1, "cache": 0})
-    workshop.gate.clear()
+    gated_workers.gate.clear()
     for width in (30, 31):
         httpx.post(f"{page.url}v1/jobs?width={width}", content=picture_bytes())
     give(page, ("a.png", picture_bytes()))
-    until(lambda: numbers(httpx.get(f"{page.url}metrics")).get(BUSY, 0) > 0)
-    workshop.gate.set()
+    until(lambda: metric_values(httpx.get(f"{page.url}metrics")).get(BUSY, 0) > 0)
+    gated_workers.gate.set()
     expect(row(page, "a.png")).to_have_attribute("data-status", "done", timeout=20_000)
 
 
@@ -365,9 +365,9 @@ def test_the_colours_that_were_chosen_stay(opened: Any) -> None:
 
 def test_a_key_is_asked_for_where_one_is_needed(opened: Any) -> None:
     page = opened({"keys": ("k" * 20,)})
-    field = page.get_by_label("Key of this server")
+    field = page.get_by_label("API key")
     expect(field).to_be_visible()
-    expect(page.get_by_role("alert")).to_contain_text("This server serves those who have a key.")
+    expect(page.get_by_role("alert")).to_contain_text("An API key is required.")
     field.fill("k" * 20)
     field.press("Tab")
     expect(page.get_by_role("alert")).to_be_hidden()

@@ -1,4 +1,4 @@
-"""What is refused, with which status and which sentence."""
+"""Refused requests: the status, the code and the message."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def refused(answer: Any, status: int, code: str) -> str:
         ("picture=/etc/passwd", "There is no field 'picture'."),
     ],
 )
-def test_fields_that_are_not_allowed(serving: Any, query: str, sentence: str) -> None:
+def test_invalid_fields(serving: Any, query: str, sentence: str) -> None:
     answer = serving().post(f"/v1/upscale?{query}", content=picture_bytes())
-    assert sentence in refused(answer, 422, "option")
+    assert sentence in refused(answer, 422, "invalid_option")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_fields_that_are_not_allowed(serving: Any, query: str, sentence: str) ->
     ],
 )
 def test_pictures_that_cannot_be_read(serving: Any, data: bytes, sentence: str) -> None:
-    assert sentence in refused(serving().post("/v1/upscale", content=data), 422, "picture")
+    assert sentence in refused(serving().post("/v1/upscale", content=data), 422, "invalid_picture")
 
 
 def test_a_request_without_a_picture(serving: Any) -> None:
@@ -78,59 +78,59 @@ def test_a_request_without_a_picture(serving: Any) -> None:
     only_fields = client.post("/v1/upscale", files={"scale": (None, "2")})
     assert "Send it as the body, or as 'picture'" in refused(only_fields, 400, "bad_request")
     misnamed = client.post("/v1/upscale", files={"file": ("a.png", picture_bytes())})
-    assert "Send the picture as 'picture'" in refused(misnamed, 422, "option")
+    assert "Send the picture as 'picture'" in refused(misnamed, 422, "invalid_option")
     two = client.post("/v1/upscale", files=[("picture", ("a.png", b"1")), ("picture", ("b.png", b"2"))])
     assert "Too many files" in refused(two, 400, "bad_request")
 
 
-def test_a_form_that_is_no_form(serving: Any) -> None:
+def test_an_invalid_form(serving: Any) -> None:
     headers = {"Content-Type": "multipart/form-data"}
     refused(serving().post("/v1/upscale", content=b"x", headers=headers), 400, "bad_request")
 
 
-def test_a_body_that_is_no_picture_by_its_type(serving: Any) -> None:
+def test_an_unsupported_media_type(serving: Any) -> None:
     answer = serving().post("/v1/upscale", json={"url": "http://127.0.0.1/a.png"})
-    assert "application/json" in refused(answer, 415, "media_type")
+    assert "application/json" in refused(answer, 415, "unsupported_media_type")
 
 
 def test_too_many_bytes(serving: Any) -> None:
     client = serving(max_body=1000)
-    assert "the 0.001 MB" in refused(client.post("/v1/upscale", content=bytes(1001)), 413, "too_large")
+    assert "limit of 0.001 MB" in refused(client.post("/v1/upscale", content=bytes(1001)), 413, "too_large")
 
     def pieces() -> Iterator[bytes]:
         for _ in range(3):
             yield bytes(500)
 
     refused(client.post("/v1/upscale", content=pieces()), 413, "too_large")
-    assert client.app.state.desk.uploads == 0
+    assert client.app.state.queue.upload_bytes == 0
 
 
 def test_too_many_pixels_in_or_out(serving: Any) -> None:
     client = serving(max_pixels=400, max_result_pixels=5000)
-    told = refused(client.post("/v1/upscale", content=picture_bytes(21, 20)), 413, "too_large")
-    assert told.startswith("The picture has 21 x 20 = 420 pixels; this server takes at most 400.")
-    told = refused(client.post("/v1/upscale", content=picture_bytes(20, 20)), 413, "too_large")
-    assert told.startswith("The result would have 80 x 80 = 6,400 pixels; this server takes at most 5,000.")
+    message = refused(client.post("/v1/upscale", content=picture_bytes(21, 20)), 413, "too_large")
+    assert message.startswith("The picture has 21 x 20 = 420 pixels; this server allows at most 400.")
+    message = refused(client.post("/v1/upscale", content=picture_bytes(20, 20)), 413, "too_large")
+    assert message.startswith("The result would have 80 x 80 = 6,400 pixels; this server allows at most 5,000.")
 
 
-def test_addresses_and_methods_that_there_are_not(serving: Any) -> None:
+def test_unknown_paths_and_methods(serving: Any) -> None:
     client = serving()
     refused(client.get("/v1/nothing"), 404, "not_found")
     refused(client.get("/page/../settings.py"), 404, "not_found")
     refused(client.get("/page/%2e%2e/settings.py"), 404, "not_found")
-    assert "Allowed: POST" in refused(client.get("/v1/upscale"), 405, "method")
-    told = refused(client.put("/v1/jobs/some"), 405, "method")
-    assert all(method in told for method in ("GET", "HEAD", "DELETE"))
+    assert "Allowed: POST" in refused(client.get("/v1/upscale"), 405, "method_not_allowed")
+    message = refused(client.put("/v1/jobs/some"), 405, "method_not_allowed")
+    assert all(method in message for method in ("GET", "HEAD", "DELETE"))
     refused(client.get("/v1/jobs/unknown"), 404, "not_found")
 
 
-def test_keys(serving: Any) -> None:
+def test_api_keys(serving: Any) -> None:
     client = serving(keys=(KEY, "f" * 20))
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"X-API-Key": b"\xfc"}):
         answer = client.post("/v1/upscale", content=picture_bytes(), headers=headers)
-        assert "have a key" in refused(answer, 401, "key_needed")
+        assert "An API key is required" in refused(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
-    refused(client.get("/metrics"), 401, "key_needed")
+    refused(client.get("/metrics"), 401, "unauthorized")
     for headers in ({"Authorization": f"Bearer {KEY}"}, {"X-API-Key": "f" * 20}):
         assert client.post("/v1/upscale", content=picture_bytes(), headers=headers).status_code == 200
     for path in ("/", "/page/style.css", "/healthz", "/v1/openapi.json"):
@@ -154,7 +154,7 @@ def test_pages_of_other_sites(serving: Any) -> None:
     refused(client.post("/v1/upscale", content=picture_bytes(), headers=another), 403, "forbidden")
 
 
-def test_names_of_hosts(serving: Any) -> None:
+def test_host_names(serving: Any) -> None:
     client = serving(hosts=("127.0.0.1", "::1", "pictures.example"))
     for host in ("127.0.0.1:8000", "[::1]:8000", "Pictures.Example"):
         assert client.get("/healthz", headers={"Host": host}).status_code == 200
@@ -162,7 +162,7 @@ def test_names_of_hosts(serving: Any) -> None:
         refused(client.get("/healthz", headers={"Host": host}), 403, "forbidden")
 
 
-def test_headers_of_every_answer(serving: Any) -> None:
+def test_security_headers(serving: Any) -> None:
     client = serving()
     for answer in (client.get("/"), client.get("/page/page.js"), client.get("/v1/models"), client.get("/none")):
         policy = answer.headers["content-security-policy"]
@@ -184,7 +184,7 @@ def test_the_app_is_isolated_so_that_it_may_use_threads(serving: Any, tmp_path: 
     refused(serving().get("/app/"), 404, "not_found")
 
 
-def test_settings_are_worded_for_who_can_change_them() -> None:
+def test_settings_are_worded_as_fields_or_flags() -> None:
     assert as_field("width", None) == "'width'"
     assert as_field("precision", "fp32") == "precision=fp32"
     assert as_field("max_pixels", None) == "the server's --max-pixels"
@@ -204,19 +204,19 @@ def test_settings_are_worded_for_who_can_change_them() -> None:
         {"origins": ("https://example.org/",)},
     ],
 )
-def test_settings_that_no_server_could_work_with(wrong: dict[str, Any]) -> None:
+def test_invalid_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         ServeSettings(**wrong)
 
 
-def test_clients_may_ask_for_what_python_takes_or_the_operator_decides_it() -> None:
+def test_fields_and_settings_cover_the_python_options() -> None:
     operators = {row.name for row in dataclasses.fields(ServeSettings)}
     options = {*inspect.signature(upscale).parameters} - {"picture", "output"}
     assert set(FIELDS) == options - operators
     assert options & operators == {"engine", "threads", "tile", "max_pixels", "device"}
 
 
-def test_what_clients_send_fills_no_log(listening: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_invalid_requests_are_not_logged(listening: Any, capfd: pytest.CaptureFixture[str]) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert httpx.post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
     assert capfd.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Worker processes: what they make, how they are given up, and what happens when one is lost."""
+"""Worker processes: results, cancellation, and what happens when one is lost."""
 
 from __future__ import annotations
 
@@ -16,122 +16,122 @@ import pytest
 
 from rlfn.errors import PictureError
 from rlfn.images.files import read_picture
-from rlfn.serve.crew import CancelledWork, LostWorkerError, ProcessHand
 from rlfn.serve.fields import read_fields
 from rlfn.serve.settings import ServeSettings
-from rlfn.serve.work import Commission, Delivery, TooLargeError
+from rlfn.serve.work import JobResult, TooLargeError, WorkItem
+from rlfn.serve.workers import JobCancelled, LostWorkerError, ProcessWorker
 from serving import picture_bytes, until
 
 SETTINGS = ServeSettings(engine="onnxruntime", threads=1)
 ROOT = Path(__file__).parents[2]
 
 
-def commission(picture: bytes, max_pixels: int = 10**6, **fields: str) -> Commission:
-    asked = read_fields({"model": "rlfn-xs", "scale": "2", **fields}.items(), SETTINGS)
-    return Commission(picture, asked, max_pixels, 10**8)
+def item(picture: bytes, max_pixels: int = 10**6, **fields: str) -> WorkItem:
+    options = read_fields({"model": "rlfn-xs", "scale": "2", **fields}.items(), SETTINGS)
+    return WorkItem(picture, options, max_pixels, 10**8)
 
 
-def with_a_hand(work: Any) -> Any:
+def with_worker(work: Any) -> Any:
     """Run a coroutine function with a worker process."""
 
     async def run() -> Any:
-        hand = ProcessHand(SETTINGS)
-        await hand.start()
+        worker = ProcessWorker(SETTINGS)
+        await worker.start()
         try:
-            return await work(hand)
+            return await work(worker)
         finally:
-            hand.close()
+            worker.close()
 
     return asyncio.run(run())
 
 
-def test_a_process_does_the_work_and_raises_what_it_raised() -> None:
+def test_a_process_returns_results_and_errors() -> None:
     shares: list[float] = []
 
-    async def work(hand: ProcessHand) -> Delivery:
+    async def work(worker: ProcessWorker) -> JobResult:
         with pytest.raises(PictureError, match="not a picture"):
-            await hand.carry_out(commission(b"nonsense"), shares.append, 60)
+            await worker.run(item(b"nonsense"), shares.append, 60)
         with pytest.raises(TooLargeError):
-            await hand.carry_out(commission(picture_bytes(), 100), shares.append, 60)
-        return await hand.carry_out(commission(picture_bytes()), shares.append, 60)
+            await worker.run(item(picture_bytes(), 100), shares.append, 60)
+        return await worker.run(item(picture_bytes()), shares.append, 60)
 
-    made = with_a_hand(work)
+    made = with_worker(work)
     assert read_picture(made.data).pixels.shape == (32, 40, 3)
     assert (made.details.model, made.details.engine) == ("rlfn-xs-x2", "onnxruntime")
     assert shares
     assert shares[0] == 0.0
 
 
-def test_work_is_given_up_between_two_tiles_and_the_process_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlfn.serve.crew._END_PATIENCE", 60.0)  # a tile may take long on a busy machine
+def test_a_job_is_cancelled_between_tiles_and_the_process_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.serve.workers._CANCEL_TIMEOUT", 60.0)  # a tile may take long on a busy machine
 
-    async def work(hand: ProcessHand) -> None:
-        large = commission(picture_bytes(900, 900), scale="2")
+    async def work(worker: ProcessWorker) -> None:
+        large = item(picture_bytes(900, 900), scale="2")
         began = asyncio.Event()
-        running = asyncio.create_task(hand.carry_out(large, lambda share: began.set(), 60))
+        running = asyncio.create_task(worker.run(large, lambda share: began.set(), 60))
         await asyncio.wait_for(began.wait(), 60)
-        process = hand._process
-        hand.cancel()
-        with pytest.raises(CancelledWork):
+        process = worker._process
+        worker.cancel()
+        with pytest.raises(JobCancelled):
             await running
-        await hand.carry_out(commission(picture_bytes()), lambda share: None, 60)
-        assert hand._process is process
+        await worker.run(item(picture_bytes()), lambda share: None, 60)
+        assert worker._process is process
 
-    with_a_hand(work)
+    with_worker(work)
 
 
-def test_a_process_that_does_not_listen_is_ended_and_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlfn.serve.crew._END_PATIENCE", 0.2)
+def test_an_unresponsive_process_is_killed_and_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.serve.workers._CANCEL_TIMEOUT", 0.2)
 
-    async def work(hand: ProcessHand) -> None:
-        await hand.carry_out(commission(picture_bytes()), lambda share: None, 60)
-        process = hand._process
+    async def work(worker: ProcessWorker) -> None:
+        await worker.run(item(picture_bytes()), lambda share: None, 60)
+        process = worker._process
         os.kill(process.pid, signal.SIGSTOP)
         with pytest.raises(TimeoutError):
-            await hand.carry_out(commission(picture_bytes()), lambda share: None, 0.1)
+            await worker.run(item(picture_bytes()), lambda share: None, 0.1)
         assert not process.is_alive()
-        made = await hand.carry_out(commission(picture_bytes()), lambda share: None, 60)
+        made = await worker.run(item(picture_bytes()), lambda share: None, 60)
         assert made.details.output_size == (40, 32)
 
-    with_a_hand(work)
+    with_worker(work)
 
 
-def test_a_lost_process_is_told_and_begun_anew() -> None:
-    async def work(hand: ProcessHand) -> None:
-        await hand.carry_out(commission(picture_bytes()), lambda share: None, 60)
-        os.kill(hand._process.pid, signal.SIGSTOP)
-        running = asyncio.create_task(hand.carry_out(commission(picture_bytes()), lambda share: None, 60))
+def test_a_lost_process_is_reported_and_restarted() -> None:
+    async def work(worker: ProcessWorker) -> None:
+        await worker.run(item(picture_bytes()), lambda share: None, 60)
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        running = asyncio.create_task(worker.run(item(picture_bytes()), lambda share: None, 60))
         await asyncio.sleep(0.1)
-        os.kill(hand._process.pid, signal.SIGKILL)
+        os.kill(worker._process.pid, signal.SIGKILL)
         with pytest.raises(LostWorkerError, match="Send it again"):
             await running
-        await hand.carry_out(commission(picture_bytes()), lambda share: None, 60)
+        await worker.run(item(picture_bytes()), lambda share: None, 60)
 
-    with_a_hand(work)
+    with_worker(work)
 
 
-def test_a_process_is_renewed_after_so_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlfn.serve.crew._RENEW_AFTER", 2)
+def test_a_process_is_replaced_after_a_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.serve.workers._MAX_JOBS_PER_PROCESS", 2)
 
-    async def work(hand: ProcessHand) -> list[int]:
+    async def work(worker: ProcessWorker) -> list[int]:
         found = []
         for _ in range(5):
-            await hand.carry_out(commission(picture_bytes()), lambda share: None, 60)
-            found.append(hand._process.pid)
+            await worker.run(item(picture_bytes()), lambda share: None, 60)
+            found.append(worker._process.pid)
         return found
 
-    first, second, third, fourth, fifth = with_a_hand(work)
+    first, second, third, fourth, fifth = with_worker(work)
     assert first == second != third == fourth != fifth
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_the_command_serves_and_ends_in_order_on_sigterm(tmp_path: Path) -> None:
+def test_the_command_serves_and_shuts_down_on_sigterm(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rlfn", "serve", "--port", "0", "--engine", "onnxruntime"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as server:
         assert server.stderr is not None
-        said = server.stderr.readline()
-        address = said.split()[3]
-        assert said == f"rlfn serves at {address} (Ctrl-C ends it)\n"
+        line = server.stderr.readline()
+        address = line.split()[2]
+        assert line == f"Serving at {address} (press Ctrl-C to stop)\n"
         try:
             until(lambda: answers(address), 30)
             data = picture_bytes()
@@ -173,11 +173,11 @@ def alive(process: int) -> bool:
     return "Z" not in Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
-def test_the_address_that_is_taken_is_said(command: Any) -> None:
+def test_an_unusable_address_is_refused(command: Any) -> None:
     done = command("serve", "--host", "203.0.113.7", "--port", "1")
     assert done.status == 2
-    assert "The server cannot listen at 203.0.113.7, port 1" in done.err
-    assert "--port; port 0 takes a free one" in done.err
+    assert "The server cannot listen on 203.0.113.7, port 1" in done.err
+    assert "--port; port 0 picks a free one" in done.err
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_the_address_that_is_taken_is_said(command: Any) -> None:
         (("--tile", "x"), "tile"),
     ],
 )
-def test_options_that_are_not_allowed(command: Any, arguments: tuple[str, ...], sentence: str) -> None:
+def test_invalid_options(command: Any, arguments: tuple[str, ...], sentence: str) -> None:
     done = command("serve", *arguments)
     assert done.status == 2
     assert sentence in done.err
 
 
-def test_the_extra_that_is_missing_is_named(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlfn.cli.serve._MODULES", ("starlette", "rlfn_no_such_module"))
     done = command("serve")
     assert done.status == 2

@@ -185,7 +185,7 @@ def test_options_that_do_not_fit_are_shown_and_what_was_not_done_is_said(site: s
     page.fill("#quality", "500")
     page.click("#options summary")
     page.click('[data-do="again"]')
-    problem = "Quality: allowed is a whole number from 1 to 100."
+    problem = "Quality: enter a whole number from 1 to 100."
     assert page.inner_text("#notice") == f"{problem} first.png was not run again."
     page.set_input_files("#file", [picture("a.png"), picture("b.png")])
     page.wait_for_selector("#notice:has-text('not added')")

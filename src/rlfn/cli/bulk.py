@@ -1,4 +1,4 @@
-"""``rlfn bulk``: pictures by the million, on one machine or many."""
+"""``rlfn bulk``: bulk processing on one machine or many."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rlfn.cli.upscale import settings_of
 from rlfn.errors import listing, worded
 
 if TYPE_CHECKING:
-    from rlfn.jobs.bulk.driver import BulkRun, Tally
+    from rlfn.jobs.bulk.driver import BulkProgress, BulkRun
     from rlfn.jobs.bulk.manifest import PictureRow
 
-_TOLD = 60.0
-"""Seconds between two lines on how far the work is, where there is no terminal to show a bar."""
+_STATUS_SECONDS = 60.0
+"""Seconds between status lines when there is no terminal for a progress bar."""
 
-_NAMED = 10
-"""So many failures are told again at the end; the manifest has all."""
+_LISTED_FAILURES = 10
+"""Number of failures listed in the summary; the manifest has all of them."""
 
 
 @command(
@@ -58,16 +58,16 @@ _NAMED = 10
 @options.keep_suffix
 @options.max_pixels
 @options.option(
-    "--address", type=click.STRING, metavar="RAY", help="A running Ray.", show_default="one of its own here"
+    "--address", type=click.STRING, metavar="RAY", help="Address of a running Ray cluster.", show_default="a local one"
 )
 @options.option(
     "--manifest",
     type=click.STRING,
     metavar="FOLDER",
-    help="Where the Parquet files lie that say what is done.",
+    help="Folder of the manifest, the Parquet files that record finished pictures.",
     show_default="_manifest in the destination",
 )
-@options.flag("--verify", help="Read finished pictures again too, and make those anew that are not as recorded.")
+@options.flag("--verify", help="Read finished pictures again, and redo those that do not match the manifest.")
 @options.as_json
 def bulk(
     source: str,
@@ -81,17 +81,17 @@ def bulk(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Upscale pictures by the million, on the cores of one machine or of many.
+    """Upscale large numbers of pictures on the cores of one machine or of many.
 
-    What is done is skipped: the same command goes on where the last one ended. With --json, one record a picture is
-    printed.
+    Finished pictures are skipped: the same command resumes where the last one ended. With --json, one record per
+    picture is printed.
     """
-    from rlfn.jobs.bulk.crew import Where
     from rlfn.jobs.bulk.driver import BulkRequest, BulkRun
+    from rlfn.jobs.bulk.ray_workers import ClusterOptions
 
-    where = Where(address, workers, threads)
+    cluster = ClusterOptions(address, workers, threads)
     settings = settings_of(threads=threads, **asked)
-    run = BulkRun(BulkRequest(source, destination, settings, where, manifest, keep_suffix, verify))
+    run = BulkRun(BulkRequest(source, destination, settings, cluster, manifest, keep_suffix, verify))
     _announce(run)
     if as_json and not verify:
         for entry in run.skipped():
@@ -100,30 +100,30 @@ def bulk(
     failed: list[PictureRow] = []
     try:
         with progress("Upscaling") as show, closing(run.rows()) as rows:
-            told = began
+            last_status = began
             for row in rows:
                 _print(row, as_json)
-                if row.status == "failed" and len(failed) < _NAMED:
+                if row.status == "failed" and len(failed) < _LISTED_FAILURES:
                     failed.append(row)
-                tally = run.tally
-                show(tally.skipped + tally.done + tally.failed, tally.total, row.key)
-                if time.monotonic() - told >= _TOLD and not sys.stderr.isatty():
-                    told = time.monotonic()
-                    warn(_so_far(tally, told - began))
+                state = run.progress
+                show(state.skipped + state.done + state.failed, state.total, row.key)
+                if time.monotonic() - last_status >= _STATUS_SECONDS and not sys.stderr.isatty():
+                    last_status = time.monotonic()
+                    warn(_status_line(state, last_status - began))
     except KeyboardInterrupt:
-        warn("What is finished stays; the same command goes on from there.")
+        warn("Finished pictures are kept; run the same command to resume.")
         raise
-    _sum_up(run.tally, failed, time.monotonic() - began)
-    if run.tally.failed:
+    _print_summary(run.progress, failed, time.monotonic() - began)
+    if run.progress.failed:
         raise click.exceptions.Exit(1)
 
 
 def _announce(run: BulkRun) -> None:
-    """Tell what is left out."""
-    if run.found.others:
-        warn(f"Left out, being pictures of kinds that are not read: {run.found.others}.")
+    """Warn about input that is ignored."""
+    if run.found.unsupported:
+        warn(f"Skipped pictures in unsupported formats: {run.found.unsupported}.")
     if run.found.ignored:
-        warn(f"Left out, being columns that say nothing here: {listing(run.found.ignored)}.")
+        warn(f"Ignored columns of the list: {listing(run.found.ignored)}.")
 
 
 def _print(row: PictureRow, as_json: bool) -> None:
@@ -137,25 +137,25 @@ def _print(row: PictureRow, as_json: bool) -> None:
         warn(f"{row.key}: {row.error}")
 
 
-def _so_far(tally: Tally, seconds: float) -> str:
-    """Say how far the work is."""
-    finished = tally.done + tally.failed
-    over = finished + tally.skipped
+def _status_line(state: BulkProgress, seconds: float) -> str:
+    """Return a line on the progress of the run."""
+    finished = state.done + state.failed
+    over = finished + state.skipped
     rate = finished / max(seconds, 1e-9)
-    left = (tally.total - over) / max(rate, 1e-9)
+    left = (state.total - over) / max(rate, 1e-9)
     return (
-        f"{over:,} of {tally.total:,} ({over / max(tally.total, 1):.1%}), {rate:.2f} pictures/s, "
-        f"{tally.pixels / 1e6 / max(seconds, 1e-9):.2f} Mpx/s on {tally.workers} workers, {left / 3600:.1f} h left"
+        f"{over:,} of {state.total:,} ({over / max(state.total, 1):.1%}), {rate:.2f} pictures/s, "
+        f"{state.pixels / 1e6 / max(seconds, 1e-9):.2f} Mpx/s on {state.workers} workers, {left / 3600:.1f} h left"
     )
 
 
-def _sum_up(tally: Tally, failed: list[PictureRow], seconds: float) -> None:
-    parts = [f"{tally.done} upscaled"]
-    parts += [f"{count} {what}" for count, what in ((tally.skipped, "skipped"), (tally.failed, "failed")) if count]
-    rate = f"; {tally.done / seconds:.2f} pictures/s, {tally.pixels / 1e6 / seconds:.2f} Mpx/s" if tally.done else ""
+def _print_summary(state: BulkProgress, failed: list[PictureRow], seconds: float) -> None:
+    parts = [f"{state.done} upscaled"]
+    parts += [f"{count} {what}" for count, what in ((state.skipped, "skipped"), (state.failed, "failed")) if count]
+    rate = f"; {state.done / seconds:.2f} pictures/s, {state.pixels / 1e6 / seconds:.2f} Mpx/s" if state.done else ""
     warn(", ".join(parts) + rate + (":" if failed else "."))
     for row in failed:
         warn(f"  {row.key}: {row.error}")
-    if tally.failed:
-        more = f"{tally.failed - len(failed)} more are in the manifest. " if tally.failed > len(failed) else ""
-        warn(f"{more}The same command tries them again.")
+    if state.failed:
+        more = f"{state.failed - len(failed)} more are in the manifest. " if state.failed > len(failed) else ""
+        warn(f"{more}Run the same command to retry them.")

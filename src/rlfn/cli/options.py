@@ -56,6 +56,17 @@ class Place(ParamType):
         return [CompletionItem(incomplete, type=self.completes)]
 
 
+class TileSize(ParamType):
+    """A number of pixels, or a word such as ``auto``, which the engine checks."""
+
+    name = "pixels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Read the number, if it is one."""
+        text = str(value)
+        return int(text) if text.isdecimal() else text
+
+
 class Names(ParamType):
     """A name from a table.
 
@@ -267,7 +278,7 @@ device = option(
 threads = option("--threads", type=WHOLE, help="CPU threads.", show_default="all cores")
 tile = option(
     "--tile",
-    type=click.STRING,
+    type=TileSize(),
     default="auto",
     metavar="PIXELS",
     help="Largest side of a tile of the input; 0: the whole picture; auto: by memory.",

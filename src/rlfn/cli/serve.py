@@ -1,4 +1,4 @@
-"""``rlfn serve``: the page and the HTTP API."""
+"""``rlfn serve``: the web page and the HTTP API."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ from rlfn.cli import options
 from rlfn.cli.commands import command
 from rlfn.cli.messages import say
 from rlfn.errors import MissingExtraError, OptionError, setting
+from rlfn.serve.settings import MEGABYTE, ServeSettings
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_MEGABYTE = 1_000_000
-_APPS = (Path(__file__).parents[1] / "serve" / "built_app", Path(__file__).parents[3] / "web" / "dist")
-"""Where a build of the browser app may lie: in the package, or in the checkout that this runs from."""
+_BUILT_APP = Path(__file__).parents[3] / "web" / "dist"
+"""Folder of the built browser app in a checkout."""
 
 _MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 
 KEY_VARIABLE = "RLFN_API_KEY"
+
+
+def _setting(name: str, type: options.ParamType, help: str, unit: int = 1) -> options.Decorator:
+    """Declare the option of a field of :class:`ServeSettings`, with its default in ``unit``."""
+    default = getattr(ServeSettings, name) / unit
+    shown = int(default) if default == int(default) else default
+    return options.option(f"--{name.replace('_', '-')}", type=type, default=shown, help=help)
 
 
 @command(
@@ -33,43 +40,45 @@ KEY_VARIABLE = "RLFN_API_KEY"
         "RLFN_API_KEY=$(openssl rand -hex 24) rlfn serve --host 0.0.0.0 --allowed-host pictures.example.org",
     ),
 )
-@options.option("--host", type=click.STRING, default="127.0.0.1", metavar="ADDRESS", help="Where to listen.")
-@options.option("--port", type=options.Number(whole=True, least=0), default=8000, help="The port; 0 takes a free one.")
-@options.option("--workers", type=options.COUNT, default=1, help="Processes, each with one picture at a time.")
-@options.option("--threads", type=options.COUNT, help="CPU threads of a worker.", show_default="the cores, shared out")
+@options.option("--host", type=click.STRING, default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
+@options.option("--port", type=options.Number(whole=True, least=0), default=8000, help="Port; 0 picks a free one.")
+@_setting("workers", options.COUNT, "Worker processes, each with one picture at a time.")
+@options.option(
+    "--threads", type=options.COUNT, help="CPU threads of each worker.", show_default="the cores divided by the workers"
+)
 @options.engine
 @options.device
 @options.tile
-@options.option("--max-body", type=options.NUMBER, default=32, help="Largest request in MB.")
-@options.option("--max-pixels", type=options.COUNT, default=16_000_000, help="Largest picture in px.")
-@options.option("--max-result-pixels", type=options.COUNT, default=256_000_000, help="Largest result in px.")
-@options.option("--queue", type=options.COUNT, default=64, help="Pictures that may wait.")
-@options.option("--memory", type=options.NUMBER, default=1024, help="Uploads and results that are held, in MB.")
-@options.option("--cache", type=options.NUMBER, default=64, help="Results that are kept in memory, in MB; 0: none.")
-@options.option("--seconds", type=options.NUMBER, default=300, help="Longest time for one picture.")
-@options.option("--keep", type=options.NUMBER, default=600, help="Seconds in which a job's result is to be fetched.")
-@options.option("--grace", type=options.NUMBER, default=30, help="Seconds that SIGTERM leaves running pictures.")
-@options.option("--connections", type=options.COUNT, default=1000, help="Connections at a time.")
+@_setting("max_body", options.NUMBER, "Largest request in MB.", MEGABYTE)
+@_setting("max_pixels", options.COUNT, "Largest picture in px.")
+@_setting("max_result_pixels", options.COUNT, "Largest result in px.")
+@_setting("queue", options.COUNT, "Largest number of waiting jobs.")
+@_setting("memory", options.NUMBER, "Memory for uploads and results, in MB.", MEGABYTE)
+@_setting("cache", options.NUMBER, "Memory for cached results, in MB; 0 disables the cache.", MEGABYTE)
+@_setting("seconds", options.NUMBER, "Longest processing time of a picture, in seconds.")
+@_setting("keep", options.NUMBER, "How long finished results are kept, in seconds.")
+@_setting("grace", options.NUMBER, "Grace period after SIGTERM, in seconds.")
+@_setting("connections", options.COUNT, "Largest number of open connections.")
 @options.option(
     "--api-key-file",
     type=options.FILE,
-    help=f"Serve only who has a key of this file, one a line; {KEY_VARIABLE} does as well.",
+    help=f"Require an API key from this file (one per line); {KEY_VARIABLE} also works.",
 )
 @options.option(
-    "--cors-origin", type=click.STRING, multiple=True, metavar="ORIGIN", help="A site whose pages may call the API."
+    "--cors-origin", type=click.STRING, multiple=True, metavar="ORIGIN", help="Origin whose pages may call the API."
 )
 @options.option(
     "--allowed-host",
     type=click.STRING,
     multiple=True,
     metavar="NAME",
-    help="A name under which the server may be called, besides this machine's own.",
-    show_default="any, unless it listens on the loopback",
+    help="Host name that the server answers to, besides this machine's own.",
+    show_default="any, unless --host is a loopback address",
 )
 @options.option(
     "--app",
     type=options.FOLDER,
-    help="The built browser app, to be offered at /app/.",
+    help="Folder of the built browser app, served at /app/.",
     show_default="a checkout's web/dist",
 )
 def serve(
@@ -81,21 +90,18 @@ def serve(
     app: Path | None,
     **limits: Any,
 ) -> None:
-    """Offer a page and an HTTP API that enlarge pictures.
+    """Serve a web page and an HTTP API that enlarge pictures.
 
-    Nothing is stored; SIGTERM ends it in order.
+    Nothing is stored; SIGTERM shuts down gracefully.
     """
     for module in _MODULES:
         if find_spec(module) is None:
             raise MissingExtraError("The server", "serve")
     from rlfn.serve.server import run
-    from rlfn.serve.settings import ServeSettings
 
     for name in ("max_body", "memory", "cache"):
-        limits[name] = int(limits[name] * _MEGABYTE)
-    if limits["tile"].isdecimal():
-        limits["tile"] = int(limits["tile"])
-    limits["threads"] = limits["threads"] or _share_of_cores(limits["workers"])
+        limits[name] = int(limits[name] * MEGABYTE)
+    limits["threads"] = limits["threads"] or _threads_per_worker(limits["workers"])
     settings = ServeSettings(
         **limits,
         keys=_keys(api_key_file),
@@ -104,10 +110,10 @@ def serve(
         app=_app_folder(app),
     )
     _check_engine(settings)
-    run(settings, host, port, lambda address: say(f"rlfn serves at {address} (Ctrl-C ends it)", err=True))
+    run(settings, host, port, lambda address: say(f"Serving at {address} (press Ctrl-C to stop)", err=True))
 
 
-def _share_of_cores(workers: int) -> int | None:
+def _threads_per_worker(workers: int) -> int | None:
     from rlfn.inference.processor import default_threads
 
     return None if workers == 1 else max(1, default_threads() // workers)
@@ -119,30 +125,32 @@ def _keys(file: Path | None) -> tuple[str, ...]:
         try:
             given += file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            what = getattr(error, "strerror", None) or "it is no text"
-            raise OptionError(f"The keys in {file} cannot be read: {what}. Check {setting('api_key_file')}.") from None
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise OptionError(
+                f"The keys in {file} cannot be read: {reason}. Check {setting('api_key_file')}."
+            ) from None
         if not any(line.strip() for line in given[1:]):
-            raise OptionError(f"There is no key in {file}. Write one a line, made with: openssl rand -hex 24")
+            raise OptionError(f"There is no key in {file}. Write one per line, made with: openssl rand -hex 24")
     return tuple(key.strip() for key in given if key.strip())
 
 
 def _hosts(host: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names that are answered: on the loopback no others, so that no web page can pose as one of ours."""
+    """Return the allowed host names; restricting them on the loopback prevents DNS rebinding."""
     own = _LOOPBACK if host in _LOOPBACK or allowed else ()
     return tuple(dict.fromkeys(name.lower() for name in (*own, *allowed)))
 
 
 def _app_folder(given: Path | None) -> Path | None:
-    for folder in _APPS if given is None else (given,):
-        if (folder / "index.html").is_file():
-            return folder
+    folder = given or _BUILT_APP
+    if (folder / "index.html").is_file():
+        return folder
     if given is not None:
         raise OptionError(f"There is no built app in {given}: index.html is missing. Build it first: npm run build")
     return None
 
 
-def _check_engine(settings: Any) -> None:
-    """Refuse an engine or a tile with which no picture could be enlarged, before anything listens."""
+def _check_engine(settings: ServeSettings) -> None:
+    """Refuse an invalid engine or tile size before the server listens."""
     from rlfn.inference.enlarge import EnlargeOptions
 
     EnlargeOptions(**settings.computing)

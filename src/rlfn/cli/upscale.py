@@ -140,7 +140,7 @@ def settings_of(
     scale: float | None,
     width: int | None,
     height: int | None,
-    tile: str,
+    tile: int | str,
     format: str | None,
     quality: int | None,
     overwrite: bool,
@@ -155,7 +155,7 @@ def settings_of(
     from rlfn.jobs.batch import Settings
 
     return Settings(
-        EnlargeOptions(Wanted(scale, width, height), tile=int(tile) if tile.isdecimal() else tile, **how),
+        EnlargeOptions(Wanted(scale, width, height), tile=tile, **how),
         format=format_for(f".{format.removeprefix('.')}").name if format is not None else None,
         quality=quality,
         overwrite=overwrite,

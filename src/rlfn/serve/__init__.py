@@ -1,6 +1,7 @@
-"""The HTTP API and the page: one more face of the pipeline, for programs and for people with a browser.
+"""The HTTP API and the web page: one more face of the pipeline.
 
-``settings.py`` holds what an operator decides, ``fields.py`` the table of what a client may ask for. One process speaks
-HTTP (``app.py``) and holds the queue (``desk.py``); others do the work (``crew.py``, ``work.py``), so that a picture
-that breaks a decoder, or takes too long, ends a process that nobody misses. ``page/`` is the page: plain files.
+``settings.py`` holds the operator's settings, ``fields.py`` the table of request fields. One process serves HTTP
+(``app.py``) and holds the queue (``job_queue.py``); worker processes enlarge the pictures (``workers.py``,
+``work.py``), so that a picture that crashes a decoder or takes too long costs only a worker. ``page/`` has the page's
+static files.
 """

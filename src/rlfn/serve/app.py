@@ -1,4 +1,4 @@
-"""The HTTP application: routes, and what each does at the desk."""
+"""The HTTP application: its routes and handlers."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from rlfn.errors import RlfnError
-from rlfn.serve.answers import DETAILS, Sent, events, problem_answer, ticket_facts
-from rlfn.serve.bodies import read_order
-from rlfn.serve.crew import Hand, ProcessHand
-from rlfn.serve.desk import Desk
-from rlfn.serve.gatekeeper import Gatekeeper
+from rlfn.serve.capabilities import capabilities
+from rlfn.serve.job import JobState, UpscaleJob
+from rlfn.serve.job_queue import JobQueue
 from rlfn.serve.media import wants_mixed
 from rlfn.serve.metrics import CONTENT_TYPE, ServerMetrics
-from rlfn.serve.offer import offer
 from rlfn.serve.openapi import document
-from rlfn.serve.problems import Problem, broken, problem, problem_of
+from rlfn.serve.problems import Problem, internal_error, problem, problem_of
+from rlfn.serve.responses import DETAILS, ResultResponse, events, job_status, problem_response
+from rlfn.serve.security import SecurityMiddleware
 from rlfn.serve.settings import ServeSettings
-from rlfn.serve.ticket import Ticket, TicketState
-from rlfn.serve.work import Delivery
+from rlfn.serve.uploads import read_upload
+from rlfn.serve.work import JobResult
+from rlfn.serve.workers import ProcessWorker, Worker
 
 PAGE = Path(__file__).parent / "page"
 
@@ -40,28 +40,28 @@ _LOG = logging.getLogger("rlfn.serve")
 
 
 def make_app(
-    settings: ServeSettings | None = None, hands: Callable[[ServeSettings], Sequence[Hand]] | None = None
+    settings: ServeSettings | None = None, make_workers: Callable[[ServeSettings], Sequence[Worker]] | None = None
 ) -> Starlette:
     """Make the ASGI application, for uvicorn or any other server of one process.
 
     Args:
-        settings: the operator's decisions.
-        hands: makes what does the work; worker processes by default.
+        settings: the operator's settings.
+        make_workers: makes the workers; worker processes by default.
     """
     settings = settings or ServeSettings()
     metrics = ServerMetrics()
-    workers = hands(settings) if hands else [ProcessHand(settings) for _ in range(settings.workers)]
-    desk = Desk(settings, workers, metrics.picture_ended)
-    metrics.watch(desk)
-    api = _Api(desk, metrics)
+    make_workers = make_workers or (lambda given: [ProcessWorker(given) for _ in range(given.workers)])
+    queue = JobQueue(settings, make_workers(settings), metrics.job_finished)
+    metrics.watch(queue)
+    api = _Api(queue, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await desk.start()
+        await queue.start()
         yield
-        await desk.close()
+        await queue.close()
 
-    middleware = [Middleware(Gatekeeper, settings=settings, counted=api.counted)]
+    middleware = [Middleware(SecurityMiddleware, settings=settings, on_request=api.count_request)]
     if settings.origins:
         cors = Middleware(
             CORSMiddleware,
@@ -78,33 +78,33 @@ def make_app(
         exception_handlers={
             Problem: _on_problem,
             RlfnError: _on_error,
-            HTTPException: _on_http,
-            ClientDisconnect: _on_gone,
-            Exception: _on_fault,
+            HTTPException: _on_http_exception,
+            ClientDisconnect: _on_disconnect,
+            Exception: _on_unexpected,
         },
     )
-    app.state.desk = desk
+    app.state.queue = queue
     return app
 
 
 class _Api:
     """The endpoints."""
 
-    def __init__(self, desk: Desk, metrics: ServerMetrics) -> None:
-        self.desk, self.metrics = desk, metrics
+    def __init__(self, queue: JobQueue, metrics: ServerMetrics) -> None:
+        self.queue, self.metrics = queue, metrics
 
     def routes(self, app: Path | None) -> list[Route | Mount]:
         found: list[Route | Mount] = [
             Route("/", self.page),
             Mount("/page", StaticFiles(directory=PAGE)),
             Route("/v1/upscale", self.upscale, methods=["POST"]),
-            Route("/v1/jobs", self.add_job, methods=["POST"]),
+            Route("/v1/jobs", self.create_job, methods=["POST"]),
             Route("/v1/jobs/{id}", self.job, methods=["GET", "DELETE"]),
             Route("/v1/jobs/{id}/result", self.result, methods=["GET"]),
             Route("/v1/models", self.models),
             Route("/v1/openapi.json", self.openapi),
             Route("/healthz", self.health),
-            Route("/metrics", self.numbers),
+            Route("/metrics", self.prometheus_metrics),
         ]
         if app is not None:
             found.append(Mount("/app", StaticFiles(directory=app, html=True)))
@@ -114,123 +114,125 @@ class _Api:
         return FileResponse(PAGE / "index.html")
 
     async def upscale(self, request: Request) -> Any:
-        order = await read_order(request, self.desk)
-        ticket = self.desk.submit(order.picture, order.asked, order.idempotency, job=False)
-        return _Handing(self.desk, ticket, request, fetched=False)
+        upload = await read_upload(request, self.queue)
+        job = self.queue.submit(upload.picture, upload.options, upload.idempotency, detached=False)
+        return _ResultWhenReady(self.queue, job, request, forget_after=False)
 
-    async def add_job(self, request: Request) -> Response:
-        order = await read_order(request, self.desk)
-        ticket = self.desk.submit(order.picture, order.asked, order.idempotency)
-        place = f"{request.url.path.rstrip('/')}/{ticket.id}"
-        return JSONResponse(ticket_facts(ticket, self.desk), 202, {"Location": place})
+    async def create_job(self, request: Request) -> Response:
+        upload = await read_upload(request, self.queue)
+        job = self.queue.submit(upload.picture, upload.options, upload.idempotency)
+        place = f"{request.url.path.rstrip('/')}/{job.id}"
+        return JSONResponse(job_status(job, self.queue), 202, {"Location": place})
 
     async def job(self, request: Request) -> Response:
-        ticket = self._ticket(request)
+        job = self._job(request)
         if request.method == "DELETE":
-            return self._drop(ticket)
+            return self._delete_job(job)
         if "text/event-stream" in request.headers.get("accept", ""):
             kind = "text/event-stream"
-            headers = {"X-Accel-Buffering": "no"}  # a proxy that collects would hold progress back
-            return StreamingResponse(events(ticket, self.desk), 200, headers, kind)
-        return JSONResponse(ticket_facts(ticket, self.desk))
+            headers = {"X-Accel-Buffering": "no"}  # proxies must not buffer the events
+            return StreamingResponse(events(job, self.queue), 200, headers, kind)
+        return JSONResponse(job_status(job, self.queue))
 
-    def _drop(self, ticket: Ticket) -> Response:
-        self.desk.cancel(ticket)
-        self.desk.forget(ticket)
+    def _delete_job(self, job: UpscaleJob) -> Response:
+        self.queue.cancel(job)
+        self.queue.forget(job)
         return Response(status_code=204)
 
     async def result(self, request: Request) -> Any:
-        ticket = self._ticket(request)
-        if not ticket.over:
-            raise problem("not_ready", "The picture is not done yet.", {"Retry-After": "1"})
-        if ticket.stage is TicketState.CANCELLED:
-            raise problem("cancelled", "The picture was given up.")
-        return _Handing(self.desk, ticket, request, fetched=True)
+        job = self._job(request)
+        if not job.finished:
+            raise problem("not_ready", "The job is not finished yet.", {"Retry-After": "1"})
+        if job.state is JobState.CANCELLED:
+            raise problem("cancelled", "The job was cancelled.")
+        return _ResultWhenReady(self.queue, job, request, forget_after=True)
 
     async def models(self, request: Request) -> Response:
-        return JSONResponse(offer(self.desk.settings))
+        return JSONResponse(capabilities(self.queue.settings))
 
     async def openapi(self, request: Request) -> Response:
-        return JSONResponse(document(self.desk.settings))
+        return JSONResponse(document(self.queue.settings))
 
     async def health(self, request: Request) -> Response:
-        if self.desk.draining:
-            return JSONResponse({"status": "ending"}, 503)
-        facts = {"status": "ok", "waiting": len(self.desk.waiting), "running": len(self.desk.running)}
+        if self.queue.draining:
+            return JSONResponse({"status": "shutting_down"}, 503)
+        facts = {"status": "ok", "waiting": len(self.queue.waiting), "running": len(self.queue.running)}
         return JSONResponse(facts)
 
-    async def numbers(self, request: Request) -> Response:
+    async def prometheus_metrics(self, request: Request) -> Response:
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
-    def counted(self, scope: Scope, status: int, seconds: float) -> None:
+    def count_request(self, scope: Scope, status: int, seconds: float) -> None:
         route = _route(scope["path"])
         self.metrics.requests.labels(_method(scope["method"]), route, status).inc()
         self.metrics.request_seconds.labels(route).observe(seconds)
 
-    def _ticket(self, request: Request) -> Ticket:
-        found = self.desk.tickets.get(request.path_params["id"])
+    def _job(self, request: Request) -> UpscaleJob:
+        found = self.queue.jobs.get(request.path_params["id"])
         if found is None:
-            raise problem("not_found", "There is no such job. Results are forgotten once they were fetched.")
+            raise problem("not_found", "There is no such job. Jobs are deleted once their results were fetched.")
         return found
 
 
-class _Handing:
-    """An answer that waits for a result and sends it; a client who leaves ends the waiting.
+class _ResultWhenReady:
+    """A response that waits for a result and sends it; waiting ends when the client disconnects.
 
     Args:
-        desk: where the ticket lies.
-        ticket: whose result is sent.
-        request: what is answered.
-        fetched: whether a job's result counts as fetched then, and is forgotten.
+        queue: the job queue.
+        job: the job whose result is sent.
+        request: the request.
+        forget_after: whether a detached job is forgotten once its result was sent.
     """
 
-    def __init__(self, desk: Desk, ticket: Ticket, request: Request, *, fetched: bool) -> None:
-        self._desk, self._ticket, self._fetched = desk, ticket, fetched
+    def __init__(self, queue: JobQueue, job: UpscaleJob, request: Request, *, forget_after: bool) -> None:
+        self._queue, self._job, self._forget_after = queue, job, forget_after
         self._mixed = wants_mixed(request.headers.get("accept", ""))
-        self._begun = False
-        self._left = False
+        self._sending = False
+        self._disconnected = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        work = asyncio.ensure_future(self._hand_over(scope, receive, send))
-        gone = asyncio.ensure_future(self._watch(receive))
+        work = asyncio.ensure_future(self._send_result(scope, receive, send))
+        disconnect = asyncio.ensure_future(self._watch_disconnect(receive))
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not (work.done() or self._begun):
+            await asyncio.wait({work, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+            if not (work.done() or self._sending):
                 work.cancel()
             await work
         except asyncio.CancelledError:
             work.cancel()
-            if not gone.done():
+            if not disconnect.done():
                 raise
         finally:
-            gone.cancel()
+            disconnect.cancel()
 
-    async def _hand_over(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._desk.awaited(self._ticket) as delivery:
-            self._begun = True
-            answer = self._answer(delivery)
-            await answer(scope, receive, send)
-        taken = self._fetched and answer.sent and scope["method"] != "HEAD"
-        if taken and self._ticket.job and not self._ticket.waiters:
-            self._desk.forget(self._ticket)
+    async def _send_result(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._queue.wait_for_result(self._job) as result:
+            self._sending = True
+            response = self._response(result)
+            await response(scope, receive, send)
+        taken = self._forget_after and response.complete and scope["method"] != "HEAD"
+        if taken and self._job.detached and not self._job.waiters:
+            self._queue.forget(self._job)
 
-    def _answer(self, delivery: Delivery) -> Sent:
-        patience = self._desk.settings.patience
-        cached = self._ticket.cached
-        return Sent(delivery, mixed=self._mixed, cached=cached, patience=patience, left=lambda: self._left)
+    def _response(self, result: JobResult) -> ResultResponse:
+        patience = self._queue.settings.patience
+        cached = self._job.cached
+        return ResultResponse(
+            result, mixed=self._mixed, cached=cached, patience=patience, disconnected=lambda: self._disconnected
+        )
 
-    async def _watch(self, receive: Receive) -> None:
-        """Note when the client leaves."""
+    async def _watch_disconnect(self, receive: Receive) -> None:
+        """Note when the client disconnects."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._left = True
+        self._disconnected = True
 
 
 _ROUTES = ("/", "/v1/upscale", "/v1/jobs", "/v1/models", "/v1/openapi.json", "/healthz", "/metrics")
 
 
 def _route(path: str) -> str:
-    """Return what a path is counted as: few words, whatever clients ask for."""
+    """Return the route of a path as a metrics label; clients cannot create new labels."""
     if path in _ROUTES:
         return path
     if path.startswith("/v1/jobs/"):
@@ -244,30 +246,30 @@ def _method(name: str) -> str:
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem_answer(error)
+    return problem_response(error)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RlfnError)
-    return problem_answer(problem_of(error))
+    return problem_response(problem_of(error))
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return problem_answer(problem("not_found", "There is nothing at this address. See v1/openapi.json."))
+        return problem_response(problem("not_found", "There is no such resource. See v1/openapi.json."))
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return problem_answer(
-            problem("method", f"{request.method} is not answered here. Allowed: {allowed}.", error.headers)
+        return problem_response(
+            problem("method_not_allowed", f"{request.method} is not allowed here. Allowed: {allowed}.", error.headers)
         )
-    return problem_answer(problem("bad_request", str(error.detail)))
+    return problem_response(problem("bad_request", str(error.detail)))
 
 
-async def _on_gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)  # nobody reads it
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # the client has left
 
 
-async def _on_fault(request: Request, error: Exception) -> Response:
+async def _on_unexpected(request: Request, error: Exception) -> Response:
     _LOG.error("A request failed.", exc_info=error)
-    return problem_answer(broken())
+    return problem_response(internal_error())

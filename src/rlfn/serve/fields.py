@@ -1,4 +1,4 @@
-"""THE table of what a client may ask for: read from queries and forms, described in OpenAPI, worded in errors."""
+"""THE table of request fields: read from queries and forms, described in OpenAPI, worded in errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlfn.models import catalog
 from rlfn.serve.settings import ServeSettings
 
 PICTURE = "picture"
-"""The field of a form that holds the picture."""
+"""Name of the form field that holds the picture."""
 
 
 def _model_names() -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def _flag(text: str) -> bool:
 
 @dataclass(frozen=True)
 class RequestField:
-    """One field: its name, how its text is read, what JSON schema calls it, and what it is for."""
+    """One field: its name, its parser, its JSON schema and its description."""
 
     name: str
     read: Callable[[str], Any]
@@ -118,7 +118,7 @@ _ROWS = (
         "format",
         str,
         {"type": "string"},
-        "Of the result; without it what Accept names, else the picture's own, else png.",
+        "Format of the result; by default what Accept names, otherwise the picture's own, otherwise png.",
         "webp",
         names=lambda: WRITABLE,
     ),
@@ -133,27 +133,27 @@ _ROWS = (
 )
 
 FIELDS: dict[str, RequestField] = {row.name: row for row in _ROWS}
-"""Every field but the picture itself, by name."""
+"""Every field except the picture, by name."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a client asked for, checked as far as that goes without the picture."""
+class RequestOptions:
+    """A client's options, validated as far as possible without the picture."""
 
     enlarge: EnlargeOptions
     format: str | None
     quality: int | None
 
 
-def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> Asked:
+def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> RequestOptions:
     """Read a client's fields.
 
     Args:
         given: (name, text) from the query and the form.
-        settings: the operator's, which decide about engine, threads, tiles and device.
+        settings: the operator's settings: engine, threads, tiles and device.
 
     Raises:
-        OptionError: a field that there is not, one that was given twice, or a value that is not allowed.
+        OptionError: an unknown field, a repeated one, or a value that is not allowed.
     """
     found: dict[str, Any] = {}
     for name, text in given:
@@ -166,13 +166,13 @@ def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> As
     check_quality(quality)
     wanted = Wanted(found.pop("scale", None), found.pop("width", None), found.pop("height", None))
     options = EnlargeOptions(wanted, **settings.computing, **found)
-    Enlarger(options)  # refuses what no picture could be enlarged with
-    return Asked(options, None if format is None else format_for(f".{format.removeprefix('.')}").name, quality)
+    Enlarger(options)  # validates the options
+    return RequestOptions(options, None if format is None else format_for(f".{format.removeprefix('.')}").name, quality)
 
 
 def _value(row: RequestField, text: str) -> Any:
     text = text.strip()
-    if row.name == "model" and text not in _model_names():  # a path is no name: clients name no files
+    if row.name == "model" and text not in _model_names():  # clients must not name files of the server
         raise unknown("packaged model or family", text, _model_names())
     try:
         return row.read(text)
@@ -181,7 +181,7 @@ def _value(row: RequestField, text: str) -> Any:
 
 
 def as_field(name: str, value: str | None) -> str:
-    """Word a setting for an HTTP client: its own fields by name, what is the operator's as the server's flag."""
+    """Word a setting for an HTTP client: request fields by name, the operator's settings as flags."""
     if name in FIELDS or name == PICTURE:
         return f"'{name}'" if value is None else f"{name}={value}"
     flag = f"the server's --{name.replace('_', '-')}"

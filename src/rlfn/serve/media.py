@@ -1,4 +1,4 @@
-"""Media types of pictures, and which format a client's ``Accept`` names."""
+"""Media types of pictures, and the format that an ``Accept`` header selects."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ MEDIA_TYPES = {
     "qoi": "image/qoi",
     "tga": "image/x-tga",
 }
-"""By the name of a format."""
+"""Media types by format name."""
 
 MIXED = "multipart/mixed"
-"""What a client accepts that wants the details as JSON before the picture."""
+"""Media type of responses that carry the details as JSON before the picture."""
 
 BROWSERS = ("jpg", "png", "webp", "avif", "gif")
-"""Formats that browsers show."""
+"""Formats that browsers display."""
 
 
 def accepted_format(accept: str) -> str | None:
-    """Return the format that an ``Accept`` prefers, None where it leaves that open.
+    """Return the format that an ``Accept`` header prefers, None if it leaves the choice open.
 
     Raises:
-        Problem: it names pictures, and none that can be written.
+        Problem: it names only image types that cannot be written.
 
     >>> accepted_format("image/avif;q=0.5, image/webp")
     'webp'
@@ -48,12 +48,12 @@ def accepted_format(accept: str) -> str | None:
         if share > 0 and kind in ("*/*", "image/*"):
             return None
     if named and all(kind.startswith("image/") for kind, _ in named):
-        raise problem("not_acceptable", f"None of these can be written. Allowed: {listing(kinds)}.")
+        raise problem("not_acceptable", f"Accept names no format that can be written. Allowed: {listing(kinds)}.")
     return None
 
 
 def wants_mixed(accept: str) -> bool:
-    """Tell whether a client asks for the details as JSON before the picture."""
+    """Tell whether a client wants the details as JSON before the picture."""
     return any(kind == MIXED and share > 0 for kind, share in _kinds(accept))
 
 
@@ -70,8 +70,8 @@ def _kinds(accept: str) -> Iterator[tuple[str, float]]:
             yield kind, quality
 
 
-def titles() -> list[dict[str, object]]:
-    """Return what can be written, for ``GET v1/models``."""
+def writable_formats() -> list[dict[str, object]]:
+    """Return the writable formats, for ``GET v1/models``."""
     return [
         {
             "name": name,

@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus."""
+"""Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from rlfn.serve.desk import Desk
-from rlfn.serve.ticket import Ticket
+from rlfn.serve.job import UpscaleJob
+from rlfn.serve.job_queue import JobQueue
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class ServerMetrics:
-    """The counters of one server, apart from every other's in the process."""
+    """The metrics of one server, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -22,41 +22,41 @@ class ServerMetrics:
         )
         self.request_seconds = Histogram(
             "rlfn_http_request_seconds",
-            "Seconds from the head of a request to the end of its answer.",
+            "Seconds from the start of a request to the end of its response.",
             ("route",),
             buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300),
             registry=self.registry,
         )
-        self.pictures = Counter("rlfn_pictures", "Pictures by how they ended.", ("status",), registry=self.registry)
+        self.pictures = Counter("rlfn_pictures", "Finished jobs by status.", ("status",), registry=self.registry)
         self.work_seconds = Histogram(
             "rlfn_picture_seconds",
-            "Seconds of work on a picture, waiting not counted.",
+            "Processing time of a picture, excluding waiting.",
             ("model",),
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
             registry=self.registry,
         )
         self.pixels = Counter("rlfn_result_pixels", "Pixels of results.", registry=self.registry)
 
-    def watch(self, desk: Desk) -> None:
-        """Show the state of a desk."""
+    def watch(self, queue: JobQueue) -> None:
+        """Export the state of a queue."""
         rows: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("rlfn_waiting_pictures", "Pictures that wait.", lambda: len(desk.waiting)),
-            ("rlfn_running_pictures", "Pictures that are worked on.", lambda: len(desk.running)),
-            ("rlfn_upload_bytes", "Bytes of uploads that are held.", lambda: desk.uploads),
-            ("rlfn_result_bytes", "Bytes of results that wait to be fetched.", lambda: desk.results),
-            ("rlfn_cache_bytes", "Bytes of results that are kept.", lambda: desk.cache.bytes),
+            ("rlfn_waiting_pictures", "Waiting jobs.", lambda: len(queue.waiting)),
+            ("rlfn_running_pictures", "Running jobs.", lambda: len(queue.running)),
+            ("rlfn_upload_bytes", "Bytes of uploads in memory.", lambda: queue.upload_bytes),
+            ("rlfn_result_bytes", "Bytes of results waiting to be fetched.", lambda: queue.result_bytes),
+            ("rlfn_cache_bytes", "Bytes of cached results.", lambda: queue.cache.bytes),
         )
         for name, about, read in rows:
             Gauge(name, about, registry=self.registry).set_function(read)
 
-    def picture_ended(self, ticket: Ticket) -> None:
-        """Count a picture that was done, failed or was given up."""
-        self.pictures.labels("cached" if ticket.cached else ticket.stage.value).inc()
-        if ticket.delivery is not None and not ticket.cached:
-            details = ticket.delivery.details
+    def job_finished(self, job: UpscaleJob) -> None:
+        """Count a finished job."""
+        self.pictures.labels("cached" if job.cached else job.state.value).inc()
+        if job.result is not None and not job.cached:
+            details = job.result.details
             self.work_seconds.labels(details.model).observe(details.seconds)
             self.pixels.inc(details.output_size[0] * details.output_size[1])
 
     def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in Prometheus text format."""
         return generate_latest(self.registry)

@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any
 
 from rlfn import __version__
-from rlfn.serve.answers import DETAILS
 from rlfn.serve.fields import FIELDS, PICTURE, RequestField
-from rlfn.serve.media import MIXED, titles
-from rlfn.serve.problems import CODES
+from rlfn.serve.media import MIXED, writable_formats
+from rlfn.serve.problems import CODES, TITLES
+from rlfn.serve.responses import DETAILS
 from rlfn.serve.settings import ServeSettings
 
 _EXAMPLE_DETAILS = {
@@ -31,15 +31,15 @@ _EXAMPLE_JOB = {"id": "s3cr3t-and-unguessable", "status": "running", "progress":
 
 
 def document(settings: ServeSettings) -> dict[str, Any]:
-    """Return the document for a server."""
+    """Return the OpenAPI document of a server."""
     found: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "rlfn",
             "version": __version__,
             "summary": "Make pictures larger and sharper.",
-            "description": "A picture goes in, a larger one comes out, with its metadata. Results are not stored: a "
-            "job's is forgotten once it was fetched.",
+            "description": "Enlarges pictures and keeps their metadata. Results are kept in memory only, and a job is "
+            "deleted once its result was fetched.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": ".."}],
@@ -61,15 +61,26 @@ def _paths() -> dict[str, Any]:
     state = {"application/json": {"schema": _ref("Job"), "example": _EXAMPLE_JOB}}
     event = f"event: running\ndata: {json.dumps(_EXAMPLE_JOB)}\n\n"
     stream = {"text/event-stream": {"schema": {"type": "string"}, "example": event}}
-    sent = ("bad_request", "timeout", "too_large", "media_type", "option", "busy", "memory", "lost")
+    upload_problems = (
+        "bad_request",
+        "request_timeout",
+        "too_large",
+        "unsupported_media_type",
+        "invalid_option",
+        "queue_full",
+        "overloaded",
+        "worker_lost",
+    )
     return {
         "/v1/upscale": {
-            "post": _operation("Enlarge a picture and wait for it", "upscale", {"200": _picture()}, sent, body=True)
+            "post": _operation(
+                "Enlarge a picture and wait for the result", "upscale", {"200": _picture()}, upload_problems, body=True
+            )
         },
         "/v1/jobs": {
             "post": _operation(
-                "Enlarge a picture and fetch it later",
-                "addJob",
+                "Submit a job",
+                "createJob",
                 {
                     "202": {
                         "description": "The job.",
@@ -77,40 +88,42 @@ def _paths() -> dict[str, Any]:
                         "content": state,
                     }
                 },
-                sent,
+                upload_problems,
                 body=True,
             )
         },
         "/v1/jobs/{id}": {
             "parameters": [job],
             "get": _operation(
-                "How far a job is; as server-sent events with Accept: text/event-stream",
-                "job",
-                {"200": {"description": "Its state.", "content": state | stream}},
+                "Get the state of a job; as server-sent events with Accept: text/event-stream",
+                "getJob",
+                {"200": {"description": "The state of the job.", "content": state | stream}},
                 ("not_found",),
             ),
             "delete": _operation(
-                "Cancel a job and forget it", "dropJob", {"204": {"description": "It is gone."}}, ("not_found",)
+                "Cancel and delete a job", "deleteJob", {"204": {"description": "The job is deleted."}}, ("not_found",)
             ),
         },
         "/v1/jobs/{id}/result": {
             "parameters": [job],
             "get": _operation(
-                "Fetch a job's picture; then it is forgotten",
-                "result",
+                "Get the result of a job, which is then deleted",
+                "getResult",
                 {"200": _picture()},
-                ("not_found", "not_ready", "cancelled", "picture"),
+                ("not_found", "not_ready", "cancelled", "invalid_picture"),
             ),
         },
-        "/v1/models": {"get": _operation("Models, formats and limits", "models", _json("What there is."))},
+        "/v1/models": {
+            "get": _operation("Models, formats and limits", "models", _json("The models, formats and limits."))
+        },
         "/healthz": {
             "get": _operation(
-                "Whether it takes pictures", "health", _json("It does."), ("going_down",), open_to_all=True
+                "Whether the server accepts pictures", "health", _json("It does."), ("shutting_down",), open_to_all=True
             )
         },
         "/metrics": {
             "get": _operation(
-                "Numbers for Prometheus", "metrics", {"200": {"description": "Text.", "content": {"text/plain": {}}}}
+                "Prometheus metrics", "metrics", {"200": {"description": "Metrics.", "content": {"text/plain": {}}}}
             )
         },
     }
@@ -119,19 +132,20 @@ def _paths() -> dict[str, Any]:
 def _operation(
     summary: str,
     name: str,
-    answers: dict[str, Any],
+    responses: dict[str, Any],
     problems: tuple[str, ...] = (),
     *,
     body: bool = False,
     open_to_all: bool = False,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"summary": summary, "operationId": name, "responses": dict(answers)}
+    found: dict[str, Any] = {"summary": summary, "operationId": name, "responses": dict(responses)}
     for code in problems:
-        status, title = CODES[code]
+        status = CODES[code]
         row = found["responses"].setdefault(
             str(status), {"description": "", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
         )
-        row["description"] = f"{row['description']} {title}.".strip()
+        codes = f"{row['description']}, {code}" if row["description"] else f"{TITLES[status]}: {code}"
+        row["description"] = codes
         if status in (429, 503):
             row["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
     if open_to_all:
@@ -166,8 +180,8 @@ def _schema(row: RequestField) -> dict[str, Any]:
 
 def _picture() -> dict[str, Any]:
     binary = {"type": "string", "format": "binary"}
-    content: dict[str, Any] = {str(row["media_type"]): {"schema": binary} for row in titles()}
-    content[MIXED] = {"schema": binary | {"description": "Details as JSON, then the picture."}}
+    content: dict[str, Any] = {str(row["media_type"]): {"schema": binary} for row in writable_formats()}
+    content[MIXED] = {"schema": binary | {"description": "The details as JSON, then the picture."}}
     about = f"What computed it and what was lost, as JSON; with Accept: {MIXED} it comes before the picture instead."
     details = {"application/json": {"schema": _ref("Details"), "example": _EXAMPLE_DETAILS}}
     return {
@@ -214,7 +228,7 @@ def _schemas() -> dict[str, Any]:
                 "id": text,
                 "status": status,
                 "progress": {"type": "number", "minimum": 0, "maximum": 1},
-                "ahead": {"type": "integer", "description": "Pictures that wait before this one."},
+                "jobs_ahead": {"type": "integer", "description": "Number of jobs that wait before this one."},
                 "details": _ref("Details"),
                 "bytes": {"type": "integer"},
                 "problem": _ref("Problem"),

@@ -1,4 +1,4 @@
-"""What goes wrong, as HTTP says it: a status, a code for programs, and a sentence for people."""
+"""Errors as HTTP problem details (RFC 9457): a status, a code for programs, and a sentence for people."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError, RlfnError, worded
-from rlfn.serve.crew import BrokenWorkError, LostWorkerError
 from rlfn.serve.fields import as_field
 from rlfn.serve.work import TooLargeError
+from rlfn.serve.workers import InternalError, LostWorkerError
 
 
 @dataclass(eq=False)
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
-    """An answer that is no result.
+    """An error response.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
         code: a word for programs, a key of :data:`CODES`.
         detail: a sentence: what was given, what is allowed, what to do.
-        headers: of the answer.
+        headers: headers of the response.
     """
 
     status: int
@@ -32,88 +32,109 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         return self.detail
 
     def as_dict(self) -> dict[str, object]:
-        """Return the body of the answer (RFC 9457)."""
-        return {"title": CODES[self.code][1], "status": self.status, "code": self.code, "detail": self.detail}
+        """Return the body of the response (RFC 9457)."""
+        return {"title": TITLES[self.status], "status": self.status, "code": self.code, "detail": self.detail}
 
 
-CODES: dict[str, tuple[int, str]] = {
-    "bad_request": (400, "The request cannot be read"),
-    "key_needed": (401, "A key is needed"),
-    "forbidden": (403, "Not allowed from there"),
-    "not_found": (404, "There is nothing here"),
-    "method": (405, "Not with this method"),
-    "not_acceptable": (406, "No such format"),
-    "timeout": (408, "The request came too slowly"),
-    "not_ready": (409, "There is no result yet"),
-    "too_large": (413, "Too large"),
-    "media_type": (415, "Not a picture"),
-    "option": (422, "A field is not allowed"),
-    "picture": (422, "The picture cannot be used"),
-    "output": (422, "The result cannot be written"),
-    "too_slow": (422, "It takes too long"),
-    "cancelled": (410, "Cancelled"),
-    "busy": (429, "Too many pictures are waiting"),
-    "broken": (500, "Something went wrong inside"),
-    "memory": (503, "The memory of the server is full"),
-    "going_down": (503, "The server is ending"),
-    "lost": (503, "The worker was lost"),
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    408: "Request Timeout",
+    409: "Conflict",
+    410: "Gone",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
 }
-"""Every code, its usual status and its title."""
+"""Titles of problems: the phrases of RFC 9110, which differ between versions of Python's ``http``."""
+
+CODES = {
+    "bad_request": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "request_timeout": 408,
+    "not_ready": 409,
+    "cancelled": 410,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_option": 422,
+    "invalid_picture": 422,
+    "invalid_output": 422,
+    "processing_timeout": 422,
+    "queue_full": 429,
+    "internal_error": 500,
+    "overloaded": 503,
+    "shutting_down": 503,
+    "worker_lost": 503,
+}
+"""Every code and its status."""
 
 _OF_ERRORS: tuple[tuple[type[RlfnError], str], ...] = (
     (TooLargeError, "too_large"),
-    (LostWorkerError, "lost"),
-    (BrokenWorkError, "broken"),
-    (OptionError, "option"),
-    (PictureError, "picture"),
-    (OutputError, "output"),
-    (MissingExtraError, "option"),
-    (ModelError, "broken"),
+    (LostWorkerError, "worker_lost"),
+    (InternalError, "internal_error"),
+    (OptionError, "invalid_option"),
+    (PictureError, "invalid_picture"),
+    (OutputError, "invalid_output"),
+    (MissingExtraError, "invalid_option"),
+    (ModelError, "internal_error"),
 )
 
 
 def problem(code: str, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
     """Make the problem of a code."""
-    return Problem(CODES[code][0], code, detail, headers or {})
+    return Problem(CODES[code], code, detail, headers or {})
 
 
 def problem_of(error: RlfnError) -> Problem:
-    """Make the problem that an error of the package is, its settings worded as fields."""
-    code = next((code for kind, code in _OF_ERRORS if isinstance(error, kind)), "broken")
-    headers = {"Retry-After": "1"} if code == "lost" else {}
+    """Make the problem for an error of the package, with settings worded as fields."""
+    code = next((code for kind, code in _OF_ERRORS if isinstance(error, kind)), "internal_error")
+    headers = {"Retry-After": "1"} if code == "worker_lost" else {}
     return problem(code, worded(error.template, as_field), headers)
 
 
-def broken() -> Problem:
-    """Make the problem of a fault of the server's own."""
-    return problem("broken", "Something went wrong inside. The server's log says what.")
+def internal_error() -> Problem:
+    """Make the problem of an unexpected fault."""
+    return problem("internal_error", "Internal error; see the server log.")
 
 
-def busy(waiting: int, seconds: int) -> Problem:
-    """Make the problem of a queue that is full."""
+def queue_full(waiting: int, seconds: int) -> Problem:
+    """Make the problem of a full queue."""
     return problem(
-        "busy", f"{waiting} pictures are waiting already. Try again in {seconds} s.", {"Retry-After": str(seconds)}
+        "queue_full", f"{waiting} jobs are already waiting. Try again in {seconds} s.", {"Retry-After": str(seconds)}
     )
 
 
-def full_memory(seconds: int) -> Problem:
-    """Make the problem of too much that is held at once."""
+def overloaded(seconds: int) -> Problem:
+    """Make the problem of full upload memory."""
     return problem(
-        "memory",
-        f"The server holds as many uploads as it may. Try again in {seconds} s.",
+        "overloaded",
+        f"The server's memory for uploads is full. Try again in {seconds} s.",
         {"Retry-After": str(seconds)},
     )
 
 
-def going_down() -> Problem:
-    """Make the problem of a server that is ending."""
-    return problem("going_down", "The server is ending. Send the picture again in a few seconds.", {"Retry-After": "5"})
-
-
-def too_slow(seconds: float) -> Problem:
-    """Make the problem of a picture that takes too long."""
+def shutting_down() -> Problem:
+    """Make the problem of a server that is shutting down."""
     return problem(
-        "too_slow",
-        f"The picture took longer than the {seconds:g} s that this server gives. Give a smaller one, a smaller size, "
-        "or a faster model.",
+        "shutting_down", "The server is shutting down. Send the picture again in a few seconds.", {"Retry-After": "5"}
+    )
+
+
+def processing_timeout(seconds: float) -> Problem:
+    """Make the problem of a picture that takes too long to process."""
+    return problem(
+        "processing_timeout",
+        f"Processing took longer than this server's limit of {seconds:g} s. Use a smaller picture, a smaller size or a "
+        "faster model.",
     )

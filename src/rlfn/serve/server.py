@@ -1,4 +1,4 @@
-"""Runs the application in uvicorn until a signal ends it, in order."""
+"""Runs the application in uvicorn and shuts it down gracefully on a signal."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from rlfn.serve.app import make_app
 from rlfn.serve.settings import ServeSettings
 
 _HEAD_SECONDS = 15.0
-"""So long may a new connection take to send its first request's head."""
+"""Seconds in which a new connection has to send the head of its first request."""
 
 
-class PatientProtocol(H11Protocol):
-    """Gives up connections that send no request, or one byte of it now and then."""
+class TimeoutProtocol(H11Protocol):
+    """Closes connections that do not send a request in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
+        """Start the timer."""
         super().connection_made(transport)
-        self._waiting = self.loop.call_later(_HEAD_SECONDS, self._give_up)
+        self._head_timer = self.loop.call_later(_HEAD_SECONDS, self._abort_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        self._waiting.cancel()
+        """Stop the timer."""
+        self._head_timer.cancel()
         super().connection_lost(exc)
 
-    def _give_up(self) -> None:
+    def _abort_idle(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
             self.transport.abort()
 
 
 class DrainingServer(uvicorn.Server):
-    """Ends on SIGTERM and SIGINT when the work is done; a second signal ends it at once."""
+    """Shuts down gracefully on SIGTERM and SIGINT; a second signal stops it at once."""
 
     _draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and remember the loop: signals come between two steps of any code."""
+        """Start, and keep the loop for signal handlers."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end."""
-        self._loop.call_soon_threadsafe(self._end)
+        """Schedule the shutdown."""
+        self._loop.call_soon_threadsafe(self._begin_shutdown)
 
-    def _end(self) -> None:
+    def _begin_shutdown(self) -> None:
         if self._draining is not None or not self.started:
             self.should_exit = self.force_exit = True
             return
@@ -62,17 +62,17 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         app: Any = self.config.app
-        await app.state.desk.drain()
+        await app.state.queue.drain()
         self.should_exit = True
 
 
-def run(settings: ServeSettings, host: str, port: int, told: Callable[[str], None]) -> None:
+def run(settings: ServeSettings, host: str, port: int, on_listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
-        settings: the operator's.
-        host, port: where to listen; port 0 takes a free one.
-        told: called with the server's address once it listens.
+        settings: the operator's settings.
+        host, port: address to listen on; port 0 picks a free one.
+        on_listening: called with the server's address once it listens.
 
     Raises:
         OptionError: the address cannot be used.
@@ -81,16 +81,16 @@ def run(settings: ServeSettings, host: str, port: int, told: Callable[[str], Non
     name = f"[{host}]" if ":" in host else host
     config = configuration(make_app(settings), settings)
     with contextlib.closing(listener):
-        told(f"http://{name}:{listener.getsockname()[1]}/")
+        on_listening(f"http://{name}:{listener.getsockname()[1]}/")
         DrainingServer(config).run([listener])
 
 
 def configuration(app: Starlette, settings: ServeSettings, **more: Any) -> uvicorn.Config:
-    """Return how uvicorn serves an application of :func:`rlfn.serve.app.make_app`."""
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what clients send
+    """Return the uvicorn configuration for an application of :func:`rlfn.serve.app.make_app`."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it logs warnings about clients' input
     return uvicorn.Config(
         app,
-        http=PatientProtocol,
+        http=TimeoutProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -109,8 +109,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        what = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise OptionError(
-            f"The server cannot listen at {host}, port {port}: {what}. Choose another with {setting('host')} or "
-            f"{setting('port')}; port 0 takes a free one."
+            f"The server cannot listen on {host}, port {port}: {reason}. Choose another {setting('host')} or "
+            f"{setting('port')}; port 0 picks a free one."
         ) from None

@@ -1,4 +1,4 @@
-"""What the operator of a server decides: limits, keys, origins, and what computes."""
+"""The operator's settings: limits, keys, origins, engine."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """How a server works.
+    """The settings of a server.
 
     Attributes:
-        engine, threads, tile, device: of every worker, as in :class:`rlfn.inference.enlarge.EnlargeOptions`.
-        workers: processes that enlarge pictures, each one picture at a time.
+        engine, threads, tile, device: of each worker, as in :class:`rlfn.inference.enlarge.EnlargeOptions`.
+        workers: number of worker processes, each with one picture at a time.
         max_body: largest request in bytes.
         max_pixels: largest picture in px.
         max_result_pixels: largest result in px.
-        queue: how many pictures may wait; more are refused with 429.
-        memory: bytes of uploads and results that are held at a time, half of them each; more are refused with 503.
-        cache: bytes of results that are kept for the next request of the same picture; 0 for none.
-        connections: how many may be open at a time.
-        seconds: the longest time for one picture, waiting not counted.
-        keep: seconds for which a finished job waits to be fetched.
-        patience: seconds of silence after which a client is given up.
-        grace: seconds that SIGTERM leaves running jobs.
-        keys: one of them has to be given by clients; none: everybody is served.
+        queue: largest number of waiting jobs; further requests are refused with 429.
+        memory: bytes for uploads and results, half for each; further uploads are refused with 503.
+        cache: bytes of results cached for repeated requests; 0 disables the cache.
+        connections: largest number of open connections.
+        seconds: longest processing time of a picture, excluding waiting.
+        keep: how long finished results are kept, in seconds.
+        patience: seconds without data after which a client is disconnected.
+        grace: grace period after SIGTERM, in seconds.
+        keys: API keys, of which clients need one; empty disables authentication.
         origins: web sites whose pages may call the API (CORS).
-        hosts: names under which the server may be called; empty for any.
+        hosts: allowed host names; empty for any.
         app: the folder of the built browser app, or None.
-        nice: by how much workers step back for other processes; the answers to short questions stay quick.
+        nice: niceness of the workers, which keeps the server responsive.
 
     Raises:
         OptionError: a value that is not allowed.
@@ -63,11 +63,11 @@ class ServeSettings:
 
     @property
     def computing(self) -> dict[str, Any]:
-        """What the operator decides of :class:`rlfn.inference.enlarge.EnlargeOptions`, by name."""
+        """The operator's part of :class:`rlfn.inference.enlarge.EnlargeOptions`, by name."""
         return {name: getattr(self, name) for name in ("engine", "threads", "tile", "device")}
 
     def __post_init__(self) -> None:
-        """Refuse what no server could work with."""
+        """Validate the settings."""
         for name in ("workers", "max_body", "max_pixels", "max_result_pixels", "queue", "memory", "connections"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{setting(name)} was given as {getattr(self, name)}. Allowed: 1 or more.")

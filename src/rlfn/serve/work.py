@@ -1,4 +1,4 @@
-"""The work on one picture, from the bytes of a file to the bytes of another: what a worker does."""
+"""Enlarges one picture, from the bytes of a file to the bytes of another: what a worker runs."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from dataclasses import dataclass, replace
 from rlfn.errors import PictureError
 from rlfn.images.files import FORMATS, check_writable_size, picture_size, read_picture, write_picture
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
-from rlfn.serve.fields import Asked
+from rlfn.serve.fields import RequestOptions
 
 
 class TooLargeError(PictureError):
-    """A picture has more pixels than the server takes, or its result would have."""
+    """A picture or its result has more pixels than the server allows."""
 
 
 @dataclass(frozen=True)
-class Commission:
-    """One picture and what is to be done with it.
+class WorkItem:
+    """One picture and the options for it.
 
     Attributes:
         picture: the bytes of its file.
-        asked: the client's options.
+        options: the client's options.
         max_pixels, max_result_pixels: the operator's limits.
     """
 
     picture: bytes
-    asked: Asked
+    options: RequestOptions
     max_pixels: int
     max_result_pixels: int
 
 
 @dataclass(frozen=True)
 class Details:
-    """What became of a picture: sizes are (width, height) in px, warnings are not worded yet."""
+    """Facts about a result: sizes are (width, height) in px, warnings are not worded yet."""
 
     input_size: tuple[int, int]
     output_size: tuple[int, int]
@@ -51,40 +51,40 @@ class Details:
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """A result: the bytes of a picture file, and what is to be said about it."""
+class JobResult:
+    """A result: the bytes of a picture file, and facts about it."""
 
     data: bytes
     details: Details
 
 
-def carry_out(commission: Commission, pool: UpscalerPool, progress: Callable[[float], None]) -> Delivery:
+def run_item(item: WorkItem, pool: UpscalerPool, progress: Callable[[float], None]) -> JobResult:
     """Enlarge one picture.
 
     Args:
-        commission: what to do.
-        pool: where loaded models are kept.
-        progress: called with the finished share, 0 to 1; what it raises ends the work.
+        item: the picture and the options.
+        pool: holds loaded models.
+        progress: called with the finished share, 0 to 1; an exception that it raises cancels the work.
 
     Raises:
         TooLargeError: the picture or its result has too many pixels.
         OptionError, PictureError, ModelError, OutputError, MissingExtraError: see :func:`rlfn.upscale`.
     """
     began = time.perf_counter()
-    asked = commission.asked
-    enlarger = Enlarger(asked.enlarge, pool)
-    width, height = picture_size(commission.picture, max_pixels=None)
-    _check_pixels("picture", width, height, commission.max_pixels)
+    options = item.options
+    enlarger = Enlarger(options.enlarge, pool)
+    width, height = picture_size(item.picture, max_pixels=None)
+    _check_pixels("picture", width, height, item.max_pixels)
     size = enlarger.size(width, height)
-    _check_pixels("result", *size, commission.max_result_pixels)
+    _check_pixels("result", *size, item.max_result_pixels)
     progress(0.0)
-    picture = read_picture(commission.picture, max_pixels=commission.max_pixels)
-    format = asked.format or (picture.format if FORMATS[picture.format].writable else "png")
+    picture = read_picture(item.picture, max_pixels=item.max_pixels)
+    format = options.format or (picture.format if FORMATS[picture.format].writable else "png")
     check_writable_size(format, *size)
     made = enlarger.suited(None)(picture.pixels, progress, picture.traces)
     result = replace(picture, pixels=made.image)
     stream = io.BytesIO()
-    lost = write_picture(result, stream, format=format, quality=asked.quality)
+    lost = write_picture(result, stream, format=format, quality=options.quality)
     details = Details(
         (width, height),
         (result.width, result.height),
@@ -98,14 +98,14 @@ def carry_out(commission: Commission, pool: UpscalerPool, progress: Callable[[fl
         (*result.warnings, *made.warnings, *lost),
         time.perf_counter() - began,
     )
-    return Delivery(stream.getvalue(), details)
+    return JobResult(stream.getvalue(), details)
 
 
-def _check_pixels(what: str, width: int, height: int, most: int) -> None:
-    if width * height > most:
-        remedy = "Reduce it first, or cut it up." if what == "picture" else "Ask for a smaller size."
+def _check_pixels(what: str, width: int, height: int, limit: int) -> None:
+    if width * height > limit:
+        remedy = "Reduce or crop it first." if what == "picture" else "Ask for a smaller size."
         have = "has" if what == "picture" else "would have"
         raise TooLargeError(
-            f"The {what} {have} {width} x {height} = {width * height:,} pixels; this server takes at most {most:,}. "
+            f"The {what} {have} {width} x {height} = {width * height:,} pixels; this server allows at most {limit:,}. "
             f"{remedy}"
         )

@@ -1,7 +1,8 @@
-"""Pictures by the million: from one store of files to another, by worker processes on one machine or on many.
+"""Bulk processing: pictures from one store to another, by worker processes on one machine or on many.
 
-The work runs on Ray. Its parts, from the bottom up: :mod:`stores` (folders, buckets), :mod:`manifest` (what was done),
-:mod:`sources` (what is to be done), :mod:`names` (of outputs), :mod:`todo` (what is left), :mod:`files` (those of a
-batch), :mod:`worker` (one process's work), :mod:`scatter` (one picture by several), :mod:`crew` (the processes),
-:mod:`schedule` (who does what next) and :mod:`driver`, which ties them together.
+The work runs on Ray. The modules, from the bottom up: :mod:`stores` (folders, buckets), :mod:`manifest` (finished
+pictures), :mod:`sources` (input pictures), :mod:`names` (of outputs), :mod:`pending` (unfinished pictures),
+:mod:`files` (of a batch), :mod:`worker` (one process), :mod:`part_dispatch` (one picture by several workers),
+:mod:`ray_workers` (the processes), :mod:`scheduler` (which worker does what) and :mod:`driver`, which ties them
+together.
 """

@@ -1,4 +1,4 @@
-"""Gives the work out, keeps the manifest, and loses nothing: pictures go from store to store past this process."""
+"""Runs a bulk job: schedules the work and keeps the manifest; the workers move the pictures from store to store."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rlfn.errors import OptionError, OutputError, setting
-from rlfn.jobs.bulk.crew import Crew, Where, cluster, import_ray
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, import_arrow
-from rlfn.jobs.bulk.schedule import Work
-from rlfn.jobs.bulk.sources import find, is_text
+from rlfn.jobs.bulk.pending import BulkEntry, PendingWork, resolve_settings
+from rlfn.jobs.bulk.ray_workers import ClusterOptions, WorkerPool, cluster, import_ray
+from rlfn.jobs.bulk.scheduler import Scheduler
+from rlfn.jobs.bulk.sources import find_pictures, is_text
 from rlfn.jobs.bulk.stores import Store, UnreachableError
-from rlfn.jobs.bulk.todo import BulkEntry, Todo, settings_for
-from rlfn.jobs.bulk.worker import Duty, failed_row
+from rlfn.jobs.bulk.worker import WorkerConfig, failed_row
 from rlfn.jobs.record import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GIANT = 16_000_000
-"""Pictures of at least so many pixels are computed by several workers."""
+OVERSIZED_PIXELS = 16_000_000
+"""Number of pixels from which a picture is split among several workers."""
 
 MANIFEST = "_manifest"
 """The folder in the destination that holds the manifest."""
@@ -28,39 +28,39 @@ MANIFEST = "_manifest"
 
 @dataclass(frozen=True)
 class BulkRequest:
-    """What is to be done.
+    """A bulk job.
 
     Attributes:
-        source: see :func:`rlfn.jobs.bulk.sources.find`.
+        source: see :func:`rlfn.jobs.bulk.sources.find_pictures`.
         output: the folder or URL where results go.
-        settings: how pictures are treated; ``overwrite`` does those again that are done.
-        where: on what.
+        settings: how pictures are treated; ``overwrite`` also redoes finished ones.
+        cluster: the Ray cluster and its workers.
         manifest: its folder; None for one in the output.
         keep_suffix: keep the inputs' suffixes in the names.
-        verify: read again what is done, and compare it with the manifest.
-        giant: see :data:`GIANT`.
+        verify: read finished pictures again and compare them with the manifest.
+        oversized_pixels: see :data:`OVERSIZED_PIXELS`.
     """
 
     source: str | Sequence[str]
     output: str
     settings: Settings = field(default_factory=Settings)
-    where: Where = field(default_factory=Where)
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
     manifest: str | None = None
     keep_suffix: bool = False
     verify: bool = False
-    giant: int = GIANT
+    oversized_pixels: int = OVERSIZED_PIXELS
 
 
 @dataclass
-class Tally:
-    """How far a run is.
+class BulkProgress:
+    """The progress of a run.
 
     Attributes:
-        total: pictures of the source.
-        skipped: those that an earlier run has done.
-        done, failed: those of this run.
-        pixels: input pixels of this run's.
-        workers: that are ready.
+        total: pictures in the source.
+        skipped: pictures finished by an earlier run.
+        done, failed: pictures of this run.
+        pixels: input pixels of this run.
+        workers: number of workers that are ready.
     """
 
     total: int = 0
@@ -72,11 +72,11 @@ class Tally:
 
 
 class BulkRun:
-    """One run: everything is checked when it is made, and done by :meth:`rows`.
+    """One run: the constructor checks everything, :meth:`rows` does the work.
 
     Raises:
-        OptionError, ModelError, MissingExtraError, PictureError, OutputError: there is nothing to do, or it would go
-            wrong.
+        OptionError, ModelError, MissingExtraError, PictureError, OutputError: there is nothing to do, or it cannot
+            be done.
     """
 
     def __init__(self, request: BulkRequest) -> None:
@@ -86,101 +86,103 @@ class BulkRun:
         if request.settings.keep_dates:
             raise OptionError(f"{setting('keep_dates')} is for folders of this machine. Leave it out.")
         self._output = Store(request.output)
-        self.found = find(request.source, self._output)
-        enlarge = replace(request.settings.enlarge, threads=request.where.threads)
-        settings = settings_for(replace(request.settings, enlarge=enlarge), self.found.options)
-        self._todo = Todo(self.found, settings, self._output, keep_suffix=request.keep_suffix)
-        self.manifest = Manifest(Store(request.manifest or self._output.shown(self._output.path(MANIFEST))))
-        self._skip()
-        digests, threads = tuple(self._todo.digests), request.where.threads
-        self._duty = Duty(tuple(settings), digests, request.output, request.giant, threads)
-        self.tally = Tally(len(self._todo.table))
+        self.found = find_pictures(request.source, self._output)
+        enlarge = replace(request.settings.enlarge, threads=request.cluster.threads)
+        settings = resolve_settings(replace(request.settings, enlarge=enlarge), self.found.options)
+        self._work = PendingWork(self.found, settings, self._output, keep_suffix=request.keep_suffix)
+        self.manifest = Manifest(Store(request.manifest or self._output.display_path(self._output.path(MANIFEST))))
+        self._skip_done()
+        digests, threads = tuple(self._work.digests), request.cluster.threads
+        self._config = WorkerConfig(tuple(settings), digests, request.output, request.oversized_pixels, threads)
+        self.progress = BulkProgress(len(self._work.table))
 
-    def _skip(self) -> None:
-        """Find what an earlier run has done."""
+    def _skip_done(self) -> None:
+        """Skip what an earlier run has finished."""
         if self.request.settings.overwrite:
             return
         sizes = _sizes(self._output)
-        self._todo.skip(self.manifest.read(), sizes)
-        strange = self._todo.unrecorded(sizes)
-        if len(strange):  # a run that was killed has no rows of the last that it wrote
+        self._work.skip_done(self.manifest.read(), sizes)
+        unknown = self._work.unrecorded(sizes)
+        if len(unknown):  # a killed run may have written outputs without rows
             compute = import_arrow().compute
-            strange = strange.filter(compute.invert(compute.is_in(strange, self.manifest.planned())))
-        if len(strange):
+            unknown = unknown.filter(compute.invert(compute.is_in(unknown, self.manifest.planned())))
+        if len(unknown):
             raise OutputError(
-                f"{self._output.place} holds {len(strange)} files that results would replace, {strange[0]} for "
-                "instance, and no manifest that tells of them. Name another folder, move them away, or replace them "
+                f"{self._output.location} holds {len(unknown)} files that results would replace, for example "
+                f"{unknown[0]}, and no manifest that lists them. Name another folder, move them away, or replace them "
                 f"with {setting('overwrite')}."
             )
 
     def skipped(self) -> Iterator[BulkEntry]:
-        """Yield the pictures that an earlier run has done."""
-        return self._todo.entries(self._todo.done)
+        """Yield the pictures that an earlier run has finished."""
+        return self._work.entries(self._work.done)
 
     def rows(self) -> Generator[PictureRow, None, None]:
-        """Do the work, and yield what becomes of each picture as it comes.
+        """Do the work and yield a row for each picture as it finishes.
 
-        Closing the generator ends the run; what is finished stays, and the next run goes on from there.
+        Closing the generator ends the run; finished pictures are kept, and the next run resumes from there.
 
         Raises:
-            UnreachableError: a store does not answer any more.
-            OutputError: the manifest cannot be written, or workers cannot live.
+            UnreachableError: a store stopped answering.
+            OutputError: the manifest cannot be written, or workers keep crashing.
         """
-        self.manifest.begin(self._todo.outputs())
-        todo, tally = self._todo, self.tally
-        for place, error in todo.refused.items():
-            row = self._kept(failed_row(todo.refused_entry(place), "", error.template))
+        self.manifest.begin(self._work.outputs())
+        work, progress = self._work, self.progress
+        for index, error in work.rejected.items():
+            row = self._record(failed_row(work.rejected_entry(index), "", error.template))
             yield row
         if not self.request.verify:
-            tally.skipped = len(todo.done)
-        work = Work(todo, self._duty, verify=self.request.verify)
-        if work.left:
+            progress.skipped = len(work.done)
+        scheduler = Scheduler(work, self._config, verify=self.request.verify)
+        if scheduler.left:
             try:
-                with cluster(self.request.where) as room:
-                    crew = Crew(self._duty, min(room, work.hands), self.request.where.threads)
-                    yield from self._run(work, crew)
+                with cluster(self.request.cluster) as capacity:
+                    pool = WorkerPool(
+                        self._config, min(capacity, scheduler.useful_workers), self.request.cluster.threads
+                    )
+                    yield from self._run(scheduler, pool)
             finally:
                 self.manifest.flush()
         self.manifest.compact()
 
-    def _run(self, work: Work, crew: Crew) -> Generator[PictureRow, None, None]:
+    def _run(self, scheduler: Scheduler, pool: WorkerPool) -> Generator[PictureRow, None, None]:
         meters = _Meters()
-        silent = 0
-        while work.left or crew.busy:
-            work.give(crew)
-            for ended in crew.next(1.0):
-                outcome = work.take(ended)
-                self.tally.skipped += outcome.sound
+        unreachable_in_a_row = 0
+        while scheduler.left or pool.busy:
+            scheduler.assign(pool)
+            for result in pool.wait(1.0):
+                outcome = scheduler.finish(result)
+                self.progress.skipped += outcome.verified
                 for row in outcome.rows:
                     meters.count(row)
-                    yield self._kept(row)
-                heard = any(row.status == "done" for row in outcome.rows)
-                silent = 0 if heard else silent + len(outcome.unreachable)
-                if silent >= max(8, 2 * crew.count):
+                    yield self._record(row)
+                reached = any(row.status == "done" for row in outcome.rows)
+                unreachable_in_a_row = 0 if reached else unreachable_in_a_row + len(outcome.unreachable)
+                if unreachable_in_a_row >= max(8, 2 * pool.count):
                     raise UnreachableError(outcome.rows[-1].error)
-            self.tally.workers = sum(one.ready for one in crew.members)
-            meters.left(self.tally.total - self.tally.skipped - self.tally.done - self.tally.failed)
+            self.progress.workers = sum(one.ready for one in pool.workers)
+            meters.left(self.progress.total - self.progress.skipped - self.progress.done - self.progress.failed)
             if self.manifest.due():
                 self.manifest.flush()
 
-    def _kept(self, row: PictureRow) -> PictureRow:
+    def _record(self, row: PictureRow) -> PictureRow:
         self.manifest.add(row)
         if row.status == "done":
-            self.tally.done += 1
+            self.progress.done += 1
         else:
-            self.tally.failed += 1
-        self.tally.pixels += row.input_width * row.input_height
+            self.progress.failed += 1
+        self.progress.pixels += row.input_width * row.input_height
         return row
 
 
 class _Meters:
-    """Counters that Ray's dashboard and Prometheus show."""
+    """Metrics for Ray's dashboard and Prometheus."""
 
     def __init__(self) -> None:
         import_ray()
         from ray.util import metrics
 
-        self._pictures = metrics.Counter("rlfn_pictures", "Pictures by what became of them.", ("status",))
+        self._pictures = metrics.Counter("rlfn_pictures", "Pictures by status.", ("status",))
         self._pixels = metrics.Counter("rlfn_input_pixels", "Input pixels of finished pictures.")
         self._left = metrics.Gauge("rlfn_pictures_left", "Pictures that are not finished.")
 
@@ -191,12 +193,12 @@ class _Meters:
             self._pixels.inc(pixels)
 
     def left(self, count: int) -> None:
-        """Tell how many are left."""
+        """Set the number of unfinished pictures."""
         self._left.set(count)
 
 
 def _sizes(store: Store) -> pa.Table:
-    """Return ``name`` and ``bytes`` of what lies in the destination."""
+    """Return ``name`` and ``bytes`` of the files in the destination."""
     arrow = import_arrow()
     names, sizes = [], []
     for found in store.files():
@@ -206,8 +208,8 @@ def _sizes(store: Store) -> pa.Table:
     return arrow.table({"name": arrow.array(names, arrow.string()), "bytes": arrow.array(sizes, arrow.int64())})
 
 
-def bulk(request: BulkRequest) -> Tally:
-    """Do all of a request and return what became of it; :class:`BulkRun` tells of each picture.
+def bulk(request: BulkRequest) -> BulkProgress:
+    """Run a request to its end and return its progress; :class:`BulkRun` yields each picture.
 
     Raises:
         RlfnError: see :class:`BulkRun`.
@@ -215,4 +217,4 @@ def bulk(request: BulkRequest) -> Tally:
     run = BulkRun(request)
     for _ in run.rows():
         pass
-    return run.tally
+    return run.progress

@@ -1,4 +1,4 @@
-"""The files of a batch whose pictures lie in stores: read and put there, with their sizes and hashes noted."""
+"""The files of a batch in stores; their sizes and hashes are recorded."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from threading import Lock
 from rlfn.errors import RlfnError
 from rlfn.images.files import picture_size
 from rlfn.images.reading import PictureSource
-from rlfn.jobs.bulk.stores import Store, read_place
-from rlfn.jobs.bulk.todo import BulkEntry
+from rlfn.jobs.bulk.pending import BulkEntry
+from rlfn.jobs.bulk.stores import Store, read_location
 from rlfn.jobs.files import Encode
 from rlfn.jobs.plan import Job
 
 
 @dataclass(frozen=True)
 class StoreJob(Job):
-    """A job whose paths are names alone: the entry says where the files lie."""
+    """A job whose paths are only names: the entry holds the locations of the files."""
 
     entry: BulkEntry
 
 
-class GiantPicture(Exception):  # noqa: N818 - it never leaves the worker
-    """A picture for several workers."""
+class OversizedPicture(Exception):  # noqa: N818 - it never leaves the worker
+    """A picture has to be split among several workers."""
 
 
-class BudgetSpent(Exception):  # noqa: N818 - it never leaves the worker
+class BudgetExhausted(Exception):  # noqa: N818 - it never leaves the worker
     """The budget is used up."""
 
 
@@ -42,24 +42,25 @@ class FileFacts:
 
 
 class StoreFiles:
-    """Files of jobs in stores; it notes their sizes and hashes, and counts the pixels that were read.
+    """Files of jobs in stores; records their sizes and hashes, and counts the pixels that were read.
 
     Args:
-        giant: pictures of at least so many pixels are refused; None for none.
-        budget: when so many pixels were read, further pictures are refused; None for no end.
-        max_pixels: larger pictures are not looked at here: reading refuses them in its own words.
+        output: the store for results.
+        oversized_pixels: number of pixels from which a picture is refused; None for no limit.
+        budget: total number of pixels after which further pictures are refused; None for no limit.
+        max_pixels: larger pictures are left to the reader, which reports them.
     """
 
     def __init__(
         self,
         output: Store,
-        giant: int | None,
+        oversized_pixels: int | None,
         budget: int | None,
         max_pixels: int | None,
     ) -> None:
         self.facts: dict[str, FileFacts] = {}
         self._output = output
-        self._giant, self._budget, self._max_pixels = giant, budget, max_pixels
+        self._oversized_pixels, self._budget, self._max_pixels = oversized_pixels, budget, max_pixels
         self._spent = 0
         self._lock = Lock()
 
@@ -67,7 +68,7 @@ class StoreFiles:
         """See :class:`rlfn.jobs.files.JobFiles`."""
 
     def exists(self, job: Job) -> bool:
-        """See :class:`rlfn.jobs.files.JobFiles`: whether an output counts was decided before."""
+        """See :class:`rlfn.jobs.files.JobFiles`: which outputs to keep was decided before."""
         return False
 
     def pixels(self, job: Job) -> int | None:
@@ -82,14 +83,14 @@ class StoreFiles:
         assert isinstance(job, StoreJob)
         path = job.entry.path
         if self._budget is not None and self._spent >= self._budget:
-            raise BudgetSpent
-        data = read_place(path)
+            raise BudgetExhausted
+        data = read_location(path)
         try:
             width, height = picture_size(data, max_pixels=self._max_pixels)
         except RlfnError:
-            width = height = 0  # reading the picture says what is wrong with it
-        if self._giant is not None and width * height >= self._giant:
-            raise GiantPicture
+            width = height = 0  # reading the picture reports the error
+        if self._oversized_pixels is not None and width * height >= self._oversized_pixels:
+            raise OversizedPicture
         with self._lock:
             self._spent += width * height
             self.facts[job.entry.key] = FileFacts(len(data), sha256_of(data))

@@ -1,10 +1,10 @@
-"""The manifest: one row an output, in Parquet files of one folder that can be read while the work goes on.
+"""The manifest: one row per output, in a folder of Parquet files that can be read during a run.
 
-Rows are added in further files, each of which appears whole; at the end of a run they become one file. A picture that
-is tried again has its older row beside the newer one until then: the newest counts, see :func:`read_manifest`.
+New rows go to new files, each written atomically; at the end of a run they are merged into one. Until then a retried
+picture has several rows, of which the newest counts, see :func:`read_manifest`.
 
-Beside them lies a plan while a run is at work, and where one was killed: the outputs that it may have written without
-a row of theirs yet. What is in no row and in no plan is somebody else's.
+A running or killed run also has a plan there: the outputs that it may have written before recording their rows. A file
+in neither a row nor a plan does not belong to bulk processing.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlfn.errors import MissingExtraError, OutputError, as_argument, worded
-from rlfn.jobs.bulk.stores import GoneError, Store
+from rlfn.jobs.bulk.stores import MissingFileError, Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LEAST = 5.0
-_SHARE = 0.01
-"""A file is written after so many seconds, or this share of the time since the beginning: there will be hundreds."""
+_FLUSH_SECONDS = 5.0
+_FLUSH_SHARE = 0.01
+"""Rows are written after this many seconds or this share of the run's time, whichever is longer."""
 
-_MOST_ROWS = 20_000
+_MAX_BUFFERED_ROWS = 20_000
 
 _PLAN = "_plan-"
-"""How plans begin: readers of Parquet folders leave names alone that begin so."""
+"""Prefix of plans: readers of Parquet folders ignore names that begin with an underscore."""
 
 _ATTEMPTS = 10
-"""So often the files are listed again when another run made one of them while they were read."""
+"""Number of attempts to read the files while another run merges them."""
 
 
 @dataclass(frozen=True)
 class PictureRow:
-    """What became of one picture.
+    """The record of one output.
 
     Attributes:
         key: its name in the source; the output's follows from it.
         status: ``"done"`` or ``"failed"``.
-        attempts: how often it was tried, in this run and before.
+        attempts: number of attempts, in this run and before.
         error: why it failed, in a sentence.
-        input_stamp: what the source says about the file's version (an ETag, a time of change).
+        input_stamp: version of the input as reported by the source (an ETag, a modification time).
         input_sha256, output_sha256: of the files' bytes.
         settings: a hash of the options and the model.
-        seconds: the work on it; of these ``engine_seconds`` of inference.
-        worker: the machine and the process.
-        finished: seconds since 1970.
+        seconds: processing time; ``engine_seconds`` of it are inference.
+        worker: host name and process id.
+        finished: Unix time.
     """
 
     key: str
@@ -85,7 +85,7 @@ class PictureRow:
 
 
 def import_arrow() -> Any:
-    """Return pyarrow with what is used of it.
+    """Return pyarrow with the modules that are used.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -96,7 +96,7 @@ def import_arrow() -> Any:
         import pyarrow.csv
         import pyarrow.parquet
     except ImportError:
-        raise MissingExtraError("Bulk work", "bulk") from None
+        raise MissingExtraError("Bulk processing", "bulk") from None
     return pyarrow
 
 
@@ -122,20 +122,20 @@ class Manifest:
         self._began = self._flushed = time.monotonic()
 
     def add(self, row: PictureRow) -> None:
-        """Keep a row, and write what is kept if it is time."""
+        """Buffer a row, and flush if it is time."""
         self._rows.append(
             replace(row, error=worded(row.error, as_argument), warnings=worded(row.warnings, as_argument))
         )
-        if self.due() or len(self._rows) >= _MOST_ROWS:
+        if self.due() or len(self._rows) >= _MAX_BUFFERED_ROWS:
             self.flush()
 
     def due(self) -> bool:
-        """Tell whether it is time to write."""
+        """Tell whether it is time to flush."""
         now = time.monotonic()
-        return now - self._flushed >= max(_LEAST, _SHARE * (now - self._began))
+        return now - self._flushed >= max(_FLUSH_SECONDS, _FLUSH_SHARE * (now - self._began))
 
     def flush(self) -> None:
-        """Write what is kept."""
+        """Write the buffered rows."""
         self._flushed = time.monotonic()
         if self._rows:
             arrow = import_arrow()
@@ -143,20 +143,20 @@ class Manifest:
             self._rows.clear()
 
     def begin(self, outputs: pa.ChunkedArray) -> None:
-        """Write down what will be written, before anything is: until its row is there, it is known by this."""
+        """Write the plan: the outputs that this run will write, so that they are known before their rows exist."""
         if not self._names():
             self._write(schema().empty_table())
         if len(outputs):
             self._put(f"{_PLAN}{self._run}", import_arrow().table({"output": outputs}))
 
     def planned(self) -> pa.ChunkedArray:
-        """Return the outputs that runs which go on, or were killed, may have written."""
+        """Return the outputs that running or killed runs may have written."""
         arrow = import_arrow()
         found = [self._plan(name) for name in self._names(plans=True)]
         return arrow.chunked_array([piece for one in found for piece in one.chunks], arrow.string())
 
     def compact(self) -> None:
-        """Make one file of all, with the newest row of each output, and remove plans that are carried out."""
+        """Merge all files into one with the newest row of each output, and remove completed plans."""
         self.flush()
         names, table = self._read()
         if len(names) > 1:
@@ -165,8 +165,8 @@ class Manifest:
                 self.store.delete(name)
         compute = import_arrow().compute
         for name in self._names(plans=True):
-            carried_out = compute.is_in(self._plan(name), table.column("output"))
-            if name == f"{_PLAN}{self._run}" or compute.all(carried_out, min_count=0).as_py():
+            completed = compute.is_in(self._plan(name), table.column("output"))
+            if name == f"{_PLAN}{self._run}" or compute.all(completed, min_count=0).as_py():
                 self.store.delete(name)
 
     def read(self) -> pa.Table:
@@ -186,12 +186,12 @@ class Manifest:
         return sorted(name for name in names if (name.startswith(_PLAN) if plans else name.endswith(".parquet")))
 
     def _read(self) -> tuple[list[str], pa.Table]:
-        """Return the files and what they say; another run may make one file of them meanwhile."""
+        """Return the files and their rows; another run may merge them meanwhile."""
         for left in reversed(range(_ATTEMPTS)):
             names = self._names()
             try:
                 tables = [self._file(name, schema()) for name in names]
-            except GoneError:
+            except MissingFileError:
                 if not left:
                     raise
             else:
@@ -203,7 +203,7 @@ class Manifest:
         plan = arrow.schema([("output", arrow.string())])
         try:
             return self._file(name, plan).column("output")
-        except GoneError:  # its run has ended well
+        except MissingFileError:  # its run has completed
             return plan.empty_table().column("output")
 
     def _file(self, name: str, columns: pa.Schema) -> pa.Table:
@@ -212,9 +212,9 @@ class Manifest:
         try:
             return arrow.parquet.read_table(io.BytesIO(data)).select(columns.names).cast(columns)
         except (arrow.ArrowException, KeyError, ValueError) as error:
-            shown = self.store.shown(self.store.path(name))
+            shown = self.store.display_path(self.store.path(name))
             raise OutputError(
-                f"{shown} is no manifest of bulk work, or it is damaged. Remove it, or name another folder."
+                f"{shown} is not a manifest of bulk processing, or it is damaged. Remove it, or choose another folder."
             ) from error
 
     def _write(self, table: pa.Table) -> None:
@@ -228,7 +228,7 @@ class Manifest:
 
 
 def read_manifest(place: str) -> pa.Table:
-    """Return a manifest as a pyarrow table, the newest row of each output, also while a run goes on.
+    """Return a manifest as a pyarrow table, the newest row of each output, also during a run.
 
     Args:
         place: the folder's path or URL.
@@ -242,7 +242,7 @@ def _newest(table: pa.Table) -> pa.Table:
     kept = []
     names, keys = table.column("output").to_pylist(), table.column("key").to_pylist()
     for index in order:
-        name = names[index] or f"/{keys[index]}"  # no output begins so
+        name = names[index] or f"/{keys[index]}"  # no output begins with a slash
         if name not in seen:
             seen.add(name)
             kept.append(int(index))

@@ -1,4 +1,4 @@
-"""What outputs are called, and that no name is taken twice or is an input's."""
+"""Names of outputs, and checks that they are unique and do not replace inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlfn.errors import OutputError, listing, setting
 from rlfn.jobs.bulk.manifest import import_arrow
-from rlfn.jobs.bulk.stores import Store, canonical, local_path
+from rlfn.jobs.bulk.stores import Store, canonical_url, local_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ def output_name(key: str, suffix: str, *, keep_suffix: bool) -> str:
     path = PurePosixPath(key)
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise OutputError(
-            f"The key {key!r} names nothing below a folder. Allowed: names without a leading / and without '..'."
+            f"The key {key!r} leads out of the destination. Allowed: names without a leading / and without '..'."
         )
     return f"{path}.{suffix}" if keep_suffix else str(path.with_name(f"{path.stem}.{suffix}"))
 
@@ -50,58 +50,58 @@ def check_names(table: pa.Table, output: Store) -> None:
     counts = counts.filter(compute.greater(counts.field("counts"), 1))
     if len(counts):
         clashes = counts.field("values").to_pylist()
-        told = []
+        details = []
         for name in clashes[:20]:
             keys = table.column("key").filter(compute.equal(table.column("output"), name)).to_pylist()
-            told.append(f"{' and '.join(keys[:3])} ({name})")
+            details.append(f"{' and '.join(keys[:3])} ({name})")
         more = f", and {len(clashes) - 20} more" if len(clashes) > 20 else ""
         raise OutputError(
-            f"Several pictures would be written to one file: {listing(told)}{more}. Every picture needs a name of "
-            f"its own: {setting('keep_suffix')} keeps the inputs' suffixes in the names, or give a list with a column "
+            f"Several pictures would be written to one file: {listing(details)}{more}. Use unique names: "
+            f"{setting('keep_suffix')} keeps the inputs' suffixes in the names, or give a list with a column "
             "key."
         )
-    replaced = (_replaced_here if output.local else _replaced_there)(table, output)
+    replaced = (_replaced_local if output.local else _replaced_remote)(table, output)
     if replaced is not None:
         raise OutputError(
             f"{replaced} would be replaced by a result. Inputs are never overwritten: name another destination."
         )
 
 
-def _replaced_here(table: pa.Table, output: Store) -> str | None:
-    """Return an input of this machine that is an output too, whatever links lead to either."""
+def _replaced_local(table: pa.Table, output: Store) -> str | None:
+    """Return a local input that is also an output, links resolved; None if there is none."""
     real = cache(os.path.realpath)
 
-    def placed(path: str) -> tuple[str, str]:
+    def resolved(path: str) -> tuple[str, str]:
         folder, name = os.path.split(path)
         return str(real(folder)), name
 
-    homes = {placed(output.path(name))[0] for name in {_folder(name) for name in _texts(table, "output")}}
+    homes = {resolved(output.path(name))[0] for name in {_folder(name) for name in _texts(table, "output")}}
     inputs: dict[tuple[str, str], str] = {}
     for path in _texts(table, "path"):
         plain = local_path(path)
         if plain is not None:
             links = [os.path.realpath(plain)] if os.path.islink(plain) else []
-            inputs.update((one, path) for one in map(placed, [plain, *links]) if one[0] in homes)
-    return _first(inputs, (placed(output.path(name)) for name in _texts(table, "output"))) if inputs else None
+            inputs.update((one, path) for one in map(resolved, [plain, *links]) if one[0] in homes)
+    return _first_common(inputs, (resolved(output.path(name)) for name in _texts(table, "output"))) if inputs else None
 
 
-def _replaced_there(table: pa.Table, output: Store) -> str | None:
-    start = canonical(output.shown(output.path("")))
-    inputs = {canonical(path): path for path in _texts(table, "path") if canonical(path).startswith(start)}
-    return _first(inputs, (start + name for name in _texts(table, "output"))) if inputs else None
+def _replaced_remote(table: pa.Table, output: Store) -> str | None:
+    start = canonical_url(output.display_path(output.path("")))
+    inputs = {canonical_url(path): path for path in _texts(table, "path") if canonical_url(path).startswith(start)}
+    return _first_common(inputs, (start + name for name in _texts(table, "output"))) if inputs else None
 
 
-def _first(inputs: Mapping[Any, str], outputs: Iterable[Any]) -> str | None:
+def _first_common(inputs: Mapping[Any, str], outputs: Iterable[Any]) -> str | None:
     return next((inputs[one] for one in outputs if one in inputs), None)
 
 
 def _folder(name: str) -> str:
-    """Return the folder of an output with a name in it, one name for all of a folder."""
+    """Return one representative name for all outputs of a folder."""
     return name[: name.rfind("/") + 1] + "x"
 
 
 def _texts(table: pa.Table, name: str) -> Iterator[str]:
-    """Yield a column's texts, a chunk of them in memory at a time."""
+    """Yield a column's texts; only one chunk at a time becomes Python objects."""
     for chunk in table.column(name).chunks:
         for text in chunk.to_pylist():
             if text is not None:

@@ -1,4 +1,4 @@
-"""Stores of files: a folder of this machine, or a place in any file system that fsspec knows."""
+"""Stores of files: local folders, or locations in any file system that fsspec supports."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from typing import Any, NamedTuple, TypeVar
 from rlfn.atomic import make_folder, write_bytes
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError, listing
 
-_PAUSES = (0.5, 2.0, 6.0)
-"""Seconds between attempts at a store that does not answer."""
+_RETRY_DELAYS = (0.5, 2.0, 6.0)
+"""Seconds between attempts when a store does not answer."""
 
-_WHOLE = {"abfs", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
-"""Protocols of object stores: what is put there appears whole."""
+_ATOMIC = {"abfs", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
+"""Protocols of object stores, where writes are atomic."""
 
 _PACKAGES = {"abfs": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "s3": "s3fs", "s3a": "s3fs"}
 
-_HERE = ("", "file", "local")
-"""Protocols of this machine's folders."""
+_LOCAL = ("", "file", "local")
+"""Protocols of local folders."""
 
 _ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az"}
 
-_STAMPS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "created")
-"""What file systems say about a file's version, the best first."""
+_VERSION_FIELDS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "created")
+"""Fields that identify a file's version, the best first."""
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class UnreachableError(RlfnError):
-    """A store of files does not answer; what it was asked for may be there."""
+    """A store does not answer; the file may exist."""
 
 
-class GoneError(PictureError):
-    """A file is not there, or not any more."""
+class MissingFileError(PictureError):
+    """A file does not exist, or no longer does."""
 
 
-class Stored(NamedTuple):
-    """A file in a store: its name below the store's folder, its size in bytes, and what changes when it changes."""
+class StoredFile(NamedTuple):
+    """A file in a store: its name below the store's folder, its size in bytes, and a stamp of its version."""
 
     name: str
     size: int
@@ -48,37 +48,37 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """A folder in a file system, with all that lies below it.
+    """A folder in a file system, with everything below it.
 
     Args:
-        place: a path of this machine, or a URL such as ``s3://bucket/folder``.
+        location: a local path, or a URL such as ``s3://bucket/folder``.
 
     Raises:
-        OptionError: there is no such protocol.
-        MissingExtraError: the package that speaks the protocol is not installed.
+        OptionError: the protocol is unknown.
+        MissingExtraError: the package for the protocol is not installed.
     """
 
-    def __init__(self, place: str | os.PathLike[str]) -> None:
-        self.place = os.fspath(place)
-        self.system, path = _system(self.place)
-        self.protocol = _protocol(self.place)
-        self.local = self.protocol in _HERE
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self.location = os.fspath(location)
+        self.system, path = _file_system(self.location)
+        self.protocol = _protocol_of(self.location)
+        self.local = self.protocol in _LOCAL
         self.root = os.path.abspath(path) if self.local else path.rstrip("/")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the place: another process opens its own connections."""
-        return type(self), (self.place,)
+        """Pickle only the location: each process opens its own connections."""
+        return type(self), (self.location,)
 
     def path(self, name: str) -> str:
         """Return the full path of a file, without its protocol."""
         return f"{self.root}/{name}" if self.root else name
 
-    def shown(self, path: str) -> str:
-        """Return a full path as a user writes it."""
+    def display_path(self, path: str) -> str:
+        """Return a full path with its protocol, as users write it."""
         return path if self.local else f"{self.protocol}://{path}"
 
-    def files(self) -> Iterator[Stored]:
-        """Yield every file below the folder; hidden files and folders are left alone.
+    def files(self) -> Iterator[StoredFile]:
+        """Yield every file below the folder, except hidden files and folders.
 
         Raises:
             UnreachableError: the store does not answer.
@@ -93,43 +93,43 @@ class Store:
             return found
 
         start = len(self.root) + 1 if self.root else 0
-        for path, facts in self._tried(find, self.place).items():
+        for path, facts in self._with_retries(find, self.location).items():
             name = path[start:]
             if name and not any(part.startswith(".") for part in name.split("/")):
-                yield Stored(name, int(facts.get("size") or 0), stamp(facts))
+                yield StoredFile(name, int(facts.get("size") or 0), stamp(facts))
 
     def is_file(self) -> bool:
-        """Tell whether the place is a file itself."""
-        return bool(self._tried(lambda: self.system.isfile(self.root), self.place))
+        """Tell whether the location is a file."""
+        return bool(self._with_retries(lambda: self.system.isfile(self.root), self.location))
 
-    def is_there(self) -> bool:
-        """Tell whether there is anything at the place."""
-        return bool(self._tried(lambda: self.system.exists(self.root), self.place))
+    def exists(self) -> bool:
+        """Tell whether the location exists."""
+        return bool(self._with_retries(lambda: self.system.exists(self.root), self.location))
 
-    def facts(self, path: str) -> Stored:
-        """Return what :meth:`files` says of a file, given by its full path.
+    def facts(self, path: str) -> StoredFile:
+        """Return a file as :meth:`files` does, given its full path.
 
         Raises:
-            PictureError: there is no such file, or it may not be looked at.
+            PictureError: the file does not exist, or access is denied.
             UnreachableError: the store does not answer.
         """
         if self.local:
-            return Stored(path, *local_facts(path))
-        facts = self._tried(lambda: self.system.info(path), self.shown(path))
-        return Stored(path, int(facts.get("size") or 0), stamp(facts))
+            return StoredFile(path, *local_facts(path))
+        facts = self._with_retries(lambda: self.system.info(path), self.display_path(path))
+        return StoredFile(path, int(facts.get("size") or 0), stamp(facts))
 
     def read(self, path: str) -> bytes:
-        """Return the bytes of a file, given by its full path.
+        """Return the bytes of a file, given its full path.
 
         Raises:
-            PictureError: there is no such file, or it may not be read.
+            PictureError: the file does not exist, or access is denied.
             UnreachableError: the store does not answer.
         """
-        data: bytes = self._tried(lambda: self.system.cat_file(path), self.shown(path))
+        data: bytes = self._with_retries(lambda: self.system.cat_file(path), self.display_path(path))
         return data
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file, whole or not at all; one of that name is replaced.
+        """Write a file atomically; an existing one is replaced.
 
         Raises:
             OutputError: it cannot be written.
@@ -142,7 +142,7 @@ class Store:
             return
 
         def write() -> None:
-            if self.protocol in _WHOLE:
+            if self.protocol in _ATOMIC:
                 self.system.pipe_file(path, data)
                 return
             folder, _, last = path.rpartition("/")
@@ -152,64 +152,64 @@ class Store:
             self.system.mv(temporary, path)
 
         try:
-            self._tried(write, self.shown(path))
+            self._with_retries(write, self.display_path(path))
         except PictureError as error:
-            raise OutputError(f"{self.shown(path)} may not be written by this user. Check its rights.") from error
+            raise OutputError(f"Permission denied: {self.display_path(path)} cannot be written.") from error
 
     def delete(self, name: str) -> None:
-        """Remove a file; one that is gone already is no error."""
+        """Remove a file if it exists."""
         with contextlib.suppress(PictureError):
-            self._tried(lambda: self.system.rm_file(self.path(name)), self.path(name))
+            self._with_retries(lambda: self.system.rm_file(self.path(name)), self.path(name))
 
-    def _tried(self, work: Callable[[], Answer], what: str) -> Answer:
-        """Do something with the store, again after a pause where it does not answer."""
-        for pause in (*_PAUSES, None):
+    def _with_retries(self, work: Callable[[], T], what: str) -> T:
+        """Call ``work``, and retry it after a pause when the store does not answer."""
+        for pause in (*_RETRY_DELAYS, None):
             try:
                 return work()
             except (FileNotFoundError, NotADirectoryError):
-                raise GoneError(f"There is no file {what}. Check the spelling and the folder.") from None
+                raise MissingFileError(f"There is no file {what}. Check the spelling and the folder.") from None
             except IsADirectoryError:
                 raise PictureError(f"{what} is a folder; a picture file is needed.") from None
             except PermissionError:
-                raise PictureError(f"{what} may not be read by this user. Check its rights.") from None
+                raise PictureError(f"Permission denied: {what} cannot be read.") from None
             except Exception as error:  # clients of object stores raise what they like
                 if pause is None or self.local:
-                    said = " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
-                    raise UnreachableError(f"{what} cannot be reached ({said}). Run again when it can.") from error
+                    reason = " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
+                    raise UnreachableError(f"{what} is unreachable ({reason}). Try again later.") from error
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
 
-def read_place(place: str) -> bytes:
-    """Return the bytes of a file, given by its path or URL.
+def read_location(location: str) -> bytes:
+    """Return the bytes of a file, given its path or URL.
 
     Raises:
-        PictureError: there is no such file, or it may not be read.
+        PictureError: the file does not exist, or access is denied.
         UnreachableError: the store does not answer.
     """
-    store = Store(place)
+    store = Store(location)
     return store.read(store.root)
 
 
 def stamp(facts: dict[str, Any]) -> str:
-    """Return what a file system says about a file's version; empty where it says nothing."""
-    return next((str(facts[name]).strip('"') for name in _STAMPS if facts.get(name)), "")
+    """Return a stamp of a file's version; empty if the file system reports none."""
+    return next((str(facts[name]).strip('"') for name in _VERSION_FIELDS if facts.get(name)), "")
 
 
-def local_path(place: str) -> str | None:
-    """Return the full path of a file of this machine's, None where a URL names another place.
+def local_path(location: str) -> str | None:
+    """Return the full path of a local file, or None for a URL of another location.
 
     >>> local_path("file:///tmp/a.png"), local_path("s3://bucket/a.png")
     ('/tmp/a.png', None)
     """
-    protocol = _protocol(place)
-    if protocol in _HERE:
-        return os.path.abspath(place[len(protocol) + 3 :] if protocol else place)
+    protocol = _protocol_of(location)
+    if protocol in _LOCAL:
+        return os.path.abspath(location[len(protocol) + 3 :] if protocol else location)
     return None
 
 
 def local_facts(path: str) -> tuple[int, str]:
-    """Return the size and the stamp of a file of this machine's; 0 and nothing where they cannot be had."""
+    """Return the size and the stamp of a local file; 0 and an empty stamp if it cannot be accessed."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError):
@@ -217,17 +217,17 @@ def local_facts(path: str) -> tuple[int, str]:
     return facts.st_size, f"{facts.st_mtime_ns:x}"
 
 
-def canonical(url: str) -> str:
-    """Return a URL as it can be compared with others: one protocol has several names.
+def canonical_url(url: str) -> str:
+    """Return a URL in a form that can be compared: some protocols have several names.
 
-    >>> canonical("s3a://bucket/a.png")
+    >>> canonical_url("s3a://bucket/a.png")
     's3://bucket/a.png'
     """
     protocol, mark, path = url.partition("://")
     return f"{_ALIASES.get(protocol, protocol)}{mark}{path.lstrip('/')}" if mark else url
 
 
-def split(place: str) -> tuple[str, str]:
+def split(location: str) -> tuple[str, str]:
     """Split a path or URL into the folder and the last name.
 
     >>> split("s3://bucket/folder/list.csv")
@@ -235,7 +235,7 @@ def split(place: str) -> tuple[str, str]:
     >>> split("list.csv")
     ('.', 'list.csv')
     """
-    folder, slash, name = place.rpartition("/")
+    folder, slash, name = location.rpartition("/")
     return (folder or ("/" if slash else "."), name)
 
 
@@ -248,22 +248,22 @@ def import_fsspec() -> Any:
     try:
         import fsspec
     except ImportError:
-        raise MissingExtraError("Bulk work", "bulk") from None
+        raise MissingExtraError("Bulk processing", "bulk") from None
     return fsspec
 
 
-def _protocol(place: str) -> str:
-    return place.split("://", 1)[0] if "://" in place else ""
+def _protocol_of(location: str) -> str:
+    return location.split("://", 1)[0] if "://" in location else ""
 
 
-def _system(place: str) -> tuple[Any, str]:
+def _file_system(location: str) -> tuple[Any, str]:
     fsspec = import_fsspec()
-    protocol = _protocol(place)
+    protocol = _protocol_of(location)
     if protocol and protocol not in fsspec.available_protocols():
-        some = listing(f"{name}://" for name in ("file", "s3", "gs", "az", "sftp", "hdfs"))
-        raise OptionError(f"There is no file system {protocol}://. Allowed: folders, {some} and others of fsspec's.")
+        examples = listing(f"{name}://" for name in ("file", "s3", "gs", "az", "sftp", "hdfs"))
+        raise OptionError(f"Unknown protocol {protocol}://. Allowed: folders, {examples} and others of fsspec.")
     try:
-        system, path = fsspec.core.url_to_fs(place)
+        system, path = fsspec.core.url_to_fs(location)
     except ImportError as error:
         package = _PACKAGES.get(protocol)
         install = f"pip install {package}" if package else f"{str(error).rstrip('.')} (from fsspec)"
@@ -271,8 +271,8 @@ def _system(place: str) -> tuple[Any, str]:
     return system, str(path)
 
 
-def _local_files(root: str) -> Iterator[Stored]:
-    """Walk a folder; what vanishes meanwhile is no file."""
+def _local_files(root: str) -> Iterator[StoredFile]:
+    """Walk a folder; files that vanish meanwhile are skipped."""
     for home, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
@@ -282,4 +282,6 @@ def _local_files(root: str) -> Iterator[Stored]:
             except OSError:
                 continue
             if not name.startswith(".") and os.path.isfile(path):
-                yield Stored(os.path.relpath(path, root).replace(os.sep, "/"), facts.st_size, f"{facts.st_mtime_ns:x}")
+                yield StoredFile(
+                    os.path.relpath(path, root).replace(os.sep, "/"), facts.st_size, f"{facts.st_mtime_ns:x}"
+                )

@@ -1,4 +1,4 @@
-"""The work of one process: pictures from a store to a store, by the same batch that runs folders."""
+"""The work of one process: pictures from store to store, by the same batch code that processes folders."""
 
 from __future__ import annotations
 
@@ -17,87 +17,87 @@ from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
 from rlfn.jobs.batch import Batch
-from rlfn.jobs.bulk.files import BudgetSpent, FileFacts, GiantPicture, StoreFiles, StoreJob, sha256_of
+from rlfn.jobs.bulk.files import BudgetExhausted, FileFacts, OversizedPicture, StoreFiles, StoreJob, sha256_of
 from rlfn.jobs.bulk.manifest import PictureRow
-from rlfn.jobs.bulk.scatter import Helper, Scatter
-from rlfn.jobs.bulk.stores import Store, UnreachableError, read_place
-from rlfn.jobs.bulk.todo import BulkEntry
+from rlfn.jobs.bulk.part_dispatch import Helper, PartDispatcher
+from rlfn.jobs.bulk.pending import BulkEntry
+from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record, Settings
 
-_SENT = 16 << 20
-"""So many bytes of results are sent at a time."""
+_CHUNK_BYTES = 16 << 20
+"""Size of the chunks in which results are sent."""
 
 
 @dataclass(frozen=True)
-class Duty:
-    """What all workers of a run are told.
+class WorkerConfig:
+    """The configuration of all workers of a run.
 
     Attributes:
-        settings: how pictures are treated; an entry names one of them.
+        settings: how pictures are treated; each entry refers to one of them.
         digests: a hash of each.
         output: where results go.
-        giant: pictures of at least so many pixels are handed back, to be computed by several workers.
-        threads: of each worker.
+        oversized_pixels: number of pixels from which a picture is returned, to be split among several workers.
+        threads: threads of each worker.
     """
 
     settings: tuple[Settings, ...]
     digests: tuple[str, ...]
     output: str
-    giant: int
+    oversized_pixels: int
     threads: int = 1
 
 
 @dataclass
 class Outcome:
-    """What became of some entries.
+    """The outcome of a batch.
 
     Attributes:
-        rows: of those that were tried.
-        unreachable: the keys of those that failed because a store did not answer.
-        left: those for which the budget was not enough.
-        giants: those that are for several workers.
+        rows: rows of the pictures that were tried.
+        unreachable: keys of the pictures that failed because a store did not answer.
+        deferred: entries that exceeded the budget.
+        oversized: entries to be split among several workers.
     """
 
     rows: list[PictureRow] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
-    left: list[BulkEntry] = field(default_factory=list)
-    giants: list[BulkEntry] = field(default_factory=list)
+    deferred: list[BulkEntry] = field(default_factory=list)
+    oversized: list[BulkEntry] = field(default_factory=list)
 
 
 class BulkWorker:
-    """Upscales what it is given; models are loaded once.
+    """Upscales pictures; models are loaded once.
 
     Args:
-        duty: see :class:`Duty`.
+        config: see :class:`WorkerConfig`.
     """
 
-    def __init__(self, duty: Duty) -> None:
-        self._duty = duty
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
         self._name = f"{socket.gethostname()}:{os.getpid()}"
-        self._output = Store(duty.output)
+        self._output = Store(config.output)
         self._pool = UpscalerPool()
-        self._sent: dict[bytes, Upscaler] = {}
+        self._received: dict[bytes, Upscaler] = {}
 
-    def hello(self) -> int:
-        """Return the process's id, once it is ready for work."""
+    def ping(self) -> int:
+        """Return the process's id once it is ready."""
         return os.getpid()
 
     def run(self, entries: Sequence[BulkEntry], budget: int) -> Outcome:
-        """Upscale pictures with the same settings until ``budget`` input pixels are used up, one at least."""
+        """Upscale pictures with the same settings until ``budget`` input pixels are used up, but at least one."""
         outcome = Outcome()
-        duty, kind = self._duty, entries[0].options
-        files = StoreFiles(self._output, duty.giant, budget, duty.settings[kind].max_pixels)
+        config, kind = self._config, entries[0].options
+        files = StoreFiles(self._output, config.oversized_pixels, budget, config.settings[kind].max_pixels)
         jobs: list[Job] = [StoreJob(Path(entry.key), Path(entry.output), entry) for entry in entries]
-        far = not self._output.local
+        remote = not self._output.local
         batch = Batch(
-            duty.settings[kind], None, self._pool, files=files, ahead=4 if far else 2, writers=4 if far else 2
+            config.settings[kind], None, self._pool, files=files, ahead=4 if remote else 2, writers=4 if remote else 2
         )
         for entry, record in zip(entries, batch.run(jobs), strict=True):
-            if isinstance(record.cause, BudgetSpent):
-                outcome.left.append(entry)
-            elif isinstance(record.cause, GiantPicture):
-                outcome.giants.append(entry)
+            if isinstance(record.cause, BudgetExhausted):
+                outcome.deferred.append(entry)
+            elif isinstance(record.cause, OversizedPicture):
+                outcome.oversized.append(entry)
             else:
                 if isinstance(record.cause, UnreachableError):
                     outcome.unreachable.append(entry.key)
@@ -105,21 +105,23 @@ class BulkWorker:
         return outcome
 
     def check(self, entries: Sequence[BulkEntry]) -> list[BulkEntry]:
-        """Return those whose input or output is not what the manifest says."""
-        return [entry for entry in entries if not self._is_sound(entry)]
+        """Return the entries whose input or output does not match the manifest."""
+        return [entry for entry in entries if not self._is_valid(entry)]
 
-    def run_giant(self, entry: BulkEntry, helpers: Sequence[Helper], lost: Callable[[BaseException], bool]) -> Outcome:
-        """Upscale one picture whose parts the helpers compute, and this process too."""
+    def run_with_helpers(
+        self, entry: BulkEntry, helpers: Sequence[Helper], is_lost: Callable[[BaseException], bool]
+    ) -> Outcome:
+        """Upscale one picture whose parts are computed by the helpers and this process."""
         outcome = Outcome()
-        duty, facts = self._duty, FileFacts()
-        settings = duty.settings[entry.options]
+        config, facts = self._config, FileFacts()
+        settings = config.settings[entry.options]
         record = Record(entry.key, entry.output, "failed")
         files = StoreFiles(self._output, None, None, settings.max_pixels)
         job = StoreJob(Path(entry.key), Path(entry.output), entry)
         try:
-            record = self._enlarged(job, files, settings, record, helpers, lost)
+            record = self._upscale_with_helpers(job, files, settings, record, helpers, is_lost)
             facts = files.facts.pop(entry.key)
-        except Exception as error:  # as in a batch: what happens to a picture is a record
+        except Exception as error:  # as in a batch: errors become records
             record = record.failed(error)
             if isinstance(error, UnreachableError):
                 outcome.unreachable.append(entry.key)
@@ -129,25 +131,25 @@ class BulkWorker:
     def compute(self, upscaler: bytes, part: ImagePart) -> Iterator[list[Computed]]:
         """Compute a part of another worker's picture with a pickled upscaler, and yield results as they are ready."""
         name = hashlib.sha256(upscaler).digest()
-        if name not in self._sent:
-            self._sent.clear()
-            self._sent[name] = pickle.loads(upscaler)
+        if name not in self._received:
+            self._received.clear()
+            self._received[name] = pickle.loads(upscaler)
         ready: list[Computed] = []
-        for computed in self._sent[name].compute(part):
+        for computed in self._received[name].compute(part):
             ready.append(computed)
-            if sum(each.nbytes for _, each in ready) >= _SENT:
+            if sum(each.nbytes for _, each in ready) >= _CHUNK_BYTES:
                 yield ready
                 ready = []
         yield ready
 
-    def _enlarged(
+    def _upscale_with_helpers(
         self,
         job: StoreJob,
         files: StoreFiles,
         settings: Settings,
         record: Record,
         helpers: Sequence[Helper],
-        lost: Callable[[BaseException], bool],
+        is_lost: Callable[[BaseException], bool],
     ) -> Record:
         began = time.perf_counter()
         enlarger = Batch(settings, None, self._pool).enlarger
@@ -161,9 +163,9 @@ class BulkWorker:
         def bound(helper: Callable[[bytes, ImagePart], Iterator[Computed]]) -> Helper:
             return lambda part: helper(blob, part)
 
-        scatter = Scatter([upscaler.compute, *(bound(one) for one in helpers)], lost)  # type: ignore[arg-type]
+        dispatcher = PartDispatcher([upscaler.compute, *(bound(one) for one in helpers)], is_lost)  # type: ignore[arg-type]
         started = time.perf_counter()
-        made = enlarger(picture.pixels, None, picture.traces, EnlargePlan(upscaler.running(scatter), plan.restore))
+        made = enlarger(picture.pixels, None, picture.traces, EnlargePlan(upscaler.running(dispatcher), plan.restore))
         took = time.perf_counter() - started
         result = replace(picture, pixels=made.image)
         warnings = files.write(
@@ -181,16 +183,16 @@ class BulkWorker:
             warnings=(*picture.warnings, *made.warnings, *warnings),
         )
 
-    def _is_sound(self, entry: BulkEntry) -> bool:
+    def _is_valid(self, entry: BulkEntry) -> bool:
         try:
             made = self._output.read(self._output.path(entry.output))
-            given = read_place(entry.path)
+            given = read_location(entry.path)
         except RlfnError:
             return False
         return sha256_of(made) == entry.output_sha256 and sha256_of(given) == entry.input_sha256
 
     def _row(self, entry: BulkEntry, record: Record, facts: FileFacts) -> PictureRow:
-        # a batch names files of this machine; here it was given their bytes
+        # the batch was given bytes, so its messages lack the path
         error = (record.error or "").replace("The given data", f"'{entry.path}'")
         wide, high = record.input_size or (0, 0)
         out_wide, out_high = record.output_size or (0, 0)
@@ -210,7 +212,7 @@ class BulkWorker:
             out_high,
             facts.output_bytes if record.status == "done" else 0,
             facts.output_sha256 if record.status == "done" else "",
-            self._duty.digests[entry.options],
+            self._config.digests[entry.options],
             record.model or "",
             record.engine or "",
             record.precision or "",
@@ -224,7 +226,7 @@ class BulkWorker:
 
 
 def failed_row(entry: BulkEntry, digest: str, error: str) -> PictureRow:
-    """Return the row of a picture that failed before a worker had it."""
+    """Return the row of a picture that failed before a worker processed it."""
     return PictureRow(
         entry.key,
         entry.path,

@@ -78,7 +78,7 @@ const HTML = `
     >Pixels</button>
 </div>`;
 
-const MOST = 64;
+const MAX_SCALE = 64;
 const STEP = 1.25;
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -206,7 +206,7 @@ export class CompareSlider extends HTMLElement {
     const ratio = this.#ratio();
     const [px, py] = [(x === undefined ? width / 2 : x * ratio.x), (y === undefined ? height / 2 : y * ratio.y)];
     const least = Math.min(this.#fitScale(), 1);
-    const next = clamp(scale, least, MOST);
+    const next = clamp(scale, least, MAX_SCALE);
     // the point of the picture under (px, py) stays there
     const place = this.#place();
     const u = (px - place.left) / place.width;

@@ -1,4 +1,4 @@
-/** The backend that sends pictures to a server of rlfn: see page.js for what a backend is. */
+/** The backend that sends pictures to an rlfn server; page.js defines the interface. */
 
 const sleep = (seconds, signal) => new Promise((resolve, reject) => {
   const stop = () => reject(new DOMException("Cancelled", "AbortError"));
@@ -7,10 +7,10 @@ const sleep = (seconds, signal) => new Promise((resolve, reject) => {
   signal?.addEventListener("abort", () => { clearTimeout(timer); stop(); }, { once: true });
 });
 
-const UNREACHABLE = "The server does not answer. Check that it runs, and try again.";
+const UNREACHABLE = "The server does not respond. Check that it is running, and try again.";
 const TRIES = 20;
 
-/** Yield { event, data } of a stream of server-sent events. */
+/** Yield { event, data } from a stream of server-sent events. */
 export async function* serverEvents(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -31,7 +31,7 @@ export async function* serverEvents(body) {
   }
 }
 
-/** Wait for a promise, or for the signal's abort; what the promise still brings then goes to late(). */
+/** Wait for a promise or for the signal's abort; a value that arrives after the abort is passed to late(). */
 function unless(signal, promise, late) {
   return new Promise((resolve, reject) => {
     const stop = () => {
@@ -44,7 +44,7 @@ function unless(signal, promise, late) {
 }
 
 export class HttpBackend {
-  /** key: () => the visitor's key; keyNeeded: called where the server wants one; offered: called with its offer. */
+  /** key: () => the API key; keyNeeded: called when the server requires one; offered: called with its capabilities. */
   constructor({ key = () => "", keyNeeded = () => {}, offered = () => {}, base = "" } = {}) {
     Object.assign(this, { key, keyNeeded, offered, base });
   }
@@ -52,7 +52,7 @@ export class HttpBackend {
   async offer() {
     const offer = await (await this.#call("v1/models")).json();
     this.offered(offer);
-    // while one is worked on, the next is on its way
+    // one is uploaded while another is processed
     return { families: offer.families, formats: offer.formats, atOnce: offer.limits.at_once + 1, limits: offer.limits };
   }
 
@@ -61,9 +61,9 @@ export class HttpBackend {
     const address = `v1/jobs/${job.id}`;
     try {
       const last = await this.#follow(address, job, { onState, signal });
-      if (last.status !== "done") throw new Error(last.problem?.detail ?? "The server gave the picture up. Send it again.");
-      const answer = await this.#call(`${address}/result`, { signal });
-      return this.#result(last.details, await answer.blob());
+      if (last.status !== "done") throw new Error(last.problem?.detail ?? "The server cancelled the job. Try again.");
+      const response = await this.#call(`${address}/result`, { signal });
+      return this.#result(last.details, await response.blob());
     } catch (error) {
       if (signal.aborted) {
         this.#drop(job);
@@ -73,12 +73,12 @@ export class HttpBackend {
     }
   }
 
-  /** Tell the server that nobody waits for a job any more. */
+  /** Cancel a job that is no longer wanted. */
   #drop(job) {
     this.#call(`v1/jobs/${job.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 
-  /** Send the picture; where the server has no room, wait as long as it says. */
+  /** Submit the picture; when the server has no room, wait for its Retry-After. */
   async #submit(file, options, { onState, signal }) {
     const key = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
     for (let round = 1; ; round++) {
@@ -88,9 +88,9 @@ export class HttpBackend {
       onState({ stage: "waiting", share: 0 });
       try {
         signal.throwIfAborted();
-        // not ended by the signal: the server may have taken the picture already, and would work on it for nobody
+        // not aborted by the signal: the server may have accepted the job already, which then has to be cancelled
         const sent = this.#call("v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": key } });
-        return await unless(signal, sent.then((answer) => answer.json()), (job) => this.#drop(job));
+        return await unless(signal, sent.then((response) => response.json()), (job) => this.#drop(job));
       } catch (error) {
         if (!error.retryAfter || round >= TRIES) throw error;
         await sleep(error.retryAfter, signal);
@@ -98,17 +98,17 @@ export class HttpBackend {
     }
   }
 
-  /** Follow a job to its end; where the stream breaks, take it up again. */
+  /** Follow a job until it finishes; reconnect when the stream breaks. */
   async #follow(address, job, { onState, signal }) {
     let last = job;
     for (let broken = 0; broken < 5; broken++) {
       if (["done", "failed", "cancelled"].includes(last.status)) return last;
       try {
-        const answer = await this.#call(address, { signal, headers: { Accept: "text/event-stream" } });
-        for await (const { data } of serverEvents(answer.body)) {
+        const response = await this.#call(address, { signal, headers: { Accept: "text/event-stream" } });
+        for await (const { data } of serverEvents(response.body)) {
           last = JSON.parse(data);
           if (last.status === "waiting" || last.status === "running") {
-            onState({ stage: last.status, share: last.progress, ahead: last.ahead ?? 0 });
+            onState({ stage: last.status, share: last.progress, ahead: last.jobs_ahead ?? 0 });
             broken = 0;
           }
         }
@@ -129,20 +129,20 @@ export class HttpBackend {
     return { blob, format: details.format, width, height, facts, warnings: details.warnings };
   }
 
-  /** fetch with the key; what is no success becomes an Error with the server's sentence. */
+  /** fetch with the API key; a failure becomes an Error with the server's message. */
   async #call(address, options = {}) {
     const headers = { ...options.headers };
     if (this.key()) headers.Authorization = `Bearer ${this.key()}`;
-    let answer;
+    let response;
     try {
-      answer = await fetch(this.base + address, { ...options, headers, cache: "no-store" });
+      response = await fetch(this.base + address, { ...options, headers, cache: "no-store" });
     } catch (error) {
       throw error.name === "AbortError" ? error : new Error(UNREACHABLE);
     }
-    if (answer.ok) return answer;
-    const told = await answer.json().catch(() => ({}));
-    if (answer.status === 401) this.keyNeeded();
-    throw Object.assign(new Error(told.detail ?? `The server answered with ${answer.status}.`),
-      { status: answer.status, retryAfter: Number(answer.headers.get("Retry-After")) || 0 });
+    if (response.ok) return response;
+    const problem = await response.json().catch(() => ({}));
+    if (response.status === 401) this.keyNeeded();
+    throw Object.assign(new Error(problem.detail ?? `The server answered with ${response.status}.`),
+      { status: response.status, retryAfter: Number(response.headers.get("Retry-After")) || 0 });
   }
 }

@@ -1,4 +1,4 @@
-/** The form of options: filled from what the backend offers, read into the options of one picture. */
+/** The options form: filled with the backend's capabilities, read as the options of one picture. */
 
 const find = (id) => document.getElementById(id);
 const chosen = () => document.querySelector('input[name="size"]:checked')?.value;
@@ -12,7 +12,7 @@ function option(value, text) {
   return element;
 }
 
-/** Fill the lists of models and formats. What was chosen before stays chosen. */
+/** Fill the lists of models and formats, and keep the selection. */
 export function fillOptions(offer) {
   offered = offer;
   const [model, format] = [find("model"), find("format")];
@@ -24,7 +24,7 @@ export function fillOptions(offer) {
   changed();
 }
 
-/** Keep the form consistent: sizes that a model has, quality where the format has one. */
+/** Keep the form consistent: sizes that the model supports, quality only for lossy formats. */
 export function watchOptions() {
   find("options").addEventListener("change", changed);
   find("options").addEventListener("input", ({ target }) => target.removeAttribute("aria-invalid"));
@@ -47,7 +47,7 @@ function changed() {
   find("quality").placeholder = row?.quality ? String(row.quality) : "";
 }
 
-/** An error that says where in the form it lies. */
+/** An error that names its field. */
 function misfit(id, message) {
   return Object.assign(new RangeError(message), { field: find(id) });
 }
@@ -57,12 +57,12 @@ function whole(id, name, low, high) {
   if (text === "" && !find(id).validity.badInput) return undefined;
   const number = Number(text);
   if (!Number.isInteger(number) || text === "" || number < low || number > high) {
-    throw misfit(id, `${name}: allowed is a whole number from ${low} to ${high.toLocaleString("en")}.`);
+    throw misfit(id, `${name}: enter a whole number from ${low} to ${high.toLocaleString("en")}.`);
   }
   return number;
 }
 
-/** Return { options } for a picture, or { problem, field }: a sentence on what does not fit, and where it stands. */
+/** Return { options } for a picture, or { problem, field }: a message and the field that it is about. */
 export function readOptions() {
   for (const field of find("options").querySelectorAll("[aria-describedby]")) {
     field.removeAttribute("aria-invalid");
@@ -74,7 +74,7 @@ export function readOptions() {
       options.width = whole("width", "Width", 1, 1_000_000);
       options.height = whole("height", "Height", 1, 1_000_000);
       if (options.width === undefined && options.height === undefined) {
-        throw misfit("width", "Give a width or a height in pixels, or choose a factor.");
+        throw misfit("width", "Enter a width or a height in pixels, or choose a factor.");
       }
     } else {
       options.scale = Number(chosen());

@@ -1,18 +1,17 @@
 /**
- * The page itself: pictures in, a list with progress, the comparison, downloads. What enlarges them is handed in.
+ * The page: uploads, the list with progress, the comparison, downloads. The backend that enlarges pictures is injected.
  *
  * startPage(backend) fills index.html. A backend is an object with
  *   offer()   -> Promise of { families, formats, atOnce }:
  *               families: [{ name, scales: [2, 3, 4], about }], the default first
  *               formats: [{ name, title, suffix, lossy, quality }], what can be written; quality is the default
- *               atOnce: how many pictures are given to run() at a time
+ *               atOnce: how many pictures run() processes at a time
  *   run(file, options, { onState, signal }) -> Promise of { blob, format, width, height, facts, warnings, preview }
  *               file: a File; options: { scale | width, height, model, restore, format, quality, self_ensemble, wrap,
- *               keep_hidden },
- *               of which those are left out that the visitor left open
- *               onState({ stage: "waiting" | "running", share: 0 to 1, ahead: pictures before this one })
- *               facts: [text] on what computed it; warnings: [text] on what was lost
- *               preview: an ImageBitmap to be shown in place of a blob that is too large for that, or undefined
+ *               keep_hidden }, without those that the visitor did not set
+ *               onState({ stage: "waiting" | "running", share: 0 to 1, ahead: number of jobs before this one })
+ *               facts: [text] about the computation; warnings: [text] about losses
+ *               preview: an ImageBitmap to show instead of a blob that is too large to display, or undefined
  *               It rejects with an Error whose message is shown, or with an AbortError after signal.abort().
  */
 
@@ -24,7 +23,7 @@ import { distinct, zipped } from "./zip.js";
 
 const find = (id) => document.getElementById(id);
 
-/** Give a Blob to the visitor as a file. */
+/** Download a Blob as a file. */
 export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -65,7 +64,7 @@ class Page {
 
   #formats = [];
 
-  /** Ask again what can be done, as after a key was typed. */
+  /** Load the capabilities again, for example after a key was entered. */
   renew() {
     this.#ready = this.#offer();
     return this.#ready;
@@ -127,7 +126,7 @@ class Page {
     return this.#rows.filter((row) => row.result);
   }
 
-  /** Take files in: a row each, begun at once. Options that cannot be read are said, and nothing begins. */
+  /** Add files, one row each, and start them; with invalid options, show the problem and start nothing. */
   async add(files) {
     if (!files.length) return;
     await this.#ready;
@@ -189,7 +188,7 @@ class Page {
     this.#shown = row;
     for (const each of this.#rows) each.element.toggleAttribute("aria-current", false);
     row.element.setAttribute("aria-current", "true");
-    this.told(row);
+    this.updateCaption(row);
     this.#compact();
     const [before, after] = await row.sources();
     if (this.#shown !== row) return;
@@ -200,15 +199,15 @@ class Page {
     (this.compare.hidden ? find("download") : this.compare).focus({ preventScroll: true });
   }
 
-  /** Make room for the pictures: where all stands in one column, the options are folded once the first picture comes. */
+  /** Make room for the pictures: in the one-column layout, fold the options when the first picture is added. */
   #compact() {
     if (document.body.classList.contains("compact")) return;
     document.body.classList.add("compact");
     if (matchMedia("(max-width: 56rem)").matches) find("fold").open = false;
   }
 
-  /** Say below the comparison how far the picture is that it shows. */
-  told(row) {
+  /** Update the caption below the comparison for the picture that it shows. */
+  updateCaption(row) {
     if (this.#shown !== row) return;
     const caption = find("caption");
     caption.querySelector(".name").textContent = row.outputName ?? row.name;
@@ -244,7 +243,7 @@ class Page {
     find("fold").open = true;
   }
 
-  /** Set the buttons by what there is. */
+  /** Update the buttons. */
   refresh() {
     const open = this.#rows.filter((row) => row.status === "waiting" || row.status === "running").length;
     find("pictures").hidden = !this.#rows.length;
@@ -266,7 +265,7 @@ class Page {
     this.refresh();
   }
 
-  /** Say below its field which option does not fit and what was left undone, and go there. */
+  /** Show below its field which option is invalid and what was not done, and focus it. */
   #misfit({ problem, field }, undone) {
     find("fold").open = true;
     const notice = find("notice");

@@ -8,14 +8,14 @@ function bytes(count) {
   return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
 
-/** Say how long a picture may still take, after so many ms for a share of it; nothing where that is soon. */
+/** Return the estimated time left, given the ms spent and the finished share; empty when it is short. */
 function left(spent, share) {
   const seconds = (spent * (1 - share)) / share / 1000;
   if (seconds < 20) return "";
   return seconds < 90 ? `, about ${Math.round(seconds / 10) * 10} s left` : `, about ${number(Math.round(seconds / 60))} min left`;
 }
 
-/** Return an ImageBitmap as large as the file's picture, upright, or null where this browser cannot read it. */
+/** Return an upright ImageBitmap of the file, or null if the browser cannot decode it. */
 async function bitmap(blob) {
   try {
     return await createImageBitmap(blob, { imageOrientation: "from-image" });
@@ -29,7 +29,7 @@ export class Row {
     this.page = page;
     this.file = file;
     this.name = name;
-    // imported, because pictures of a template's own document are never loaded
+    // imported, because images in a template's own document are never loaded
     this.element = document.importNode(document.getElementById("picture-template").content.firstElementChild, true);
     find(this.element, ".name").textContent = name;
     find(this.element, ".name").title = name;
@@ -41,7 +41,7 @@ export class Row {
   #abort = new AbortController();
   #since = 0;
 
-  /** Begin anew with other options. */
+  /** Restart with other options. */
   reset(options) {
     this.free();
     this.options = options;
@@ -79,14 +79,14 @@ export class Row {
     if (!this.begun) this.#set("cancelled", "Cancelled");
   }
 
-  /** Let go of what the browser holds for the result. */
+  /** Release the result. */
   free() {
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = this.result = this.outputName = this.facts = undefined;
     this.#warnings([]);
   }
 
-  /** Return [before, after] for the comparison; null for what this browser cannot show. */
+  /** Return [before, after] for the comparison; null for what the browser cannot display. */
   async sources() {
     return Promise.all([bitmap(this.file), this.result?.preview ?? (this.result ? bitmap(this.result.blob) : null)]);
   }
@@ -104,7 +104,7 @@ export class Row {
     try {
       await image.decode();
       image.hidden = false;
-      // keep a small copy, so that the large one can go
+      // keep a small copy and release the large one
       const side = 144;
       const scale = side / Math.min(image.naturalWidth, image.naturalHeight);
       const small = document.createElement("canvas");
@@ -123,7 +123,7 @@ export class Row {
   #state({ stage, share, ahead }) {
     if (this.#abort.signal.aborted) return;
     if (stage === "waiting") {
-      this.#set("waiting", ahead ? `Waiting, ${ahead} before it` : "Waiting");
+      this.#set("waiting", ahead ? `Waiting, ${ahead} ahead` : "Waiting");
       return;
     }
     if (this.status !== "running") this.#since = performance.now();
@@ -161,7 +161,7 @@ export class Row {
       find(this.element, `[data-do="${name}"]`).setAttribute("aria-label", `${verb}: ${this.name}`);
     }
     this.page.refresh();
-    this.page.told(this);
+    this.page.updateCaption(this);
   }
 
   #warnings(texts) {

@@ -1,4 +1,4 @@
-"""What is left to do: every output's name, every conflict, and what an earlier run has done already."""
+"""The pending work: every output's name, every conflict, and what an earlier run has finished."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.inference.sizing import Wanted, picks
 from rlfn.jobs.bulk.manifest import import_arrow, schema
 from rlfn.jobs.bulk.names import check_names, output_name
-from rlfn.jobs.bulk.sources import Found, Options
+from rlfn.jobs.bulk.sources import FoundPictures, Options
 from rlfn.jobs.bulk.stores import Store
 from rlfn.jobs.record import Settings
 from rlfn.models import catalog
@@ -27,23 +27,23 @@ from rlfn.models.reference import Reference
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_AT_ONCE = 10_000
-"""So many rows of Arrow's are Python objects at a time."""
+_ROWS_AT_ONCE = 10_000
+"""Number of Arrow rows converted to Python objects at a time."""
 
 
 @dataclass(frozen=True)
 class BulkEntry:
-    """One picture's way.
+    """One picture to process.
 
     Attributes:
         key: its name in the source.
-        path: where it lies, with the protocol.
+        path: its full path, with the protocol.
         output: the name of its output below the destination.
-        options: an index of the settings.
-        bytes: the input's size, 0 where nobody told it.
-        stamp: the input's version as the source tells it.
-        attempts: how often it was tried before.
-        input_sha256, output_sha256: what the manifest says, where that is to be checked.
+        options: index of its settings.
+        bytes: size of the input, 0 if unknown.
+        stamp: version of the input as reported by the source.
+        attempts: number of earlier attempts.
+        input_sha256, output_sha256: the hashes in the manifest, for verification.
     """
 
     key: str
@@ -57,8 +57,8 @@ class BulkEntry:
     output_sha256: str = ""
 
 
-class Todo:
-    """The pictures of a source, and which of them are left to do.
+class PendingWork:
+    """The pictures of a source, and which of them remain to be processed.
 
     Args:
         found: the pictures.
@@ -67,43 +67,43 @@ class Todo:
         keep_suffix: keep the inputs' suffixes in the names.
 
     Attributes:
-        table: what was found, with a column ``output``, null where the key makes no name.
-        refused: why, by the row's number.
-        left, done: numbers of the rows that are left to do and that are done.
+        table: the pictures, with a column ``output``, null where the key is not a valid name.
+        rejected: errors of rejected rows, by row index.
+        remaining, done: indices of the unfinished and of the finished rows.
         digests: a hash of each of the settings.
 
     Raises:
         OutputError: two pictures would be written to one file, or an input would be replaced.
     """
 
-    def __init__(self, found: Found, settings: Sequence[Settings], output: Store, *, keep_suffix: bool) -> None:
+    def __init__(self, found: FoundPictures, settings: Sequence[Settings], output: Store, *, keep_suffix: bool) -> None:
         arrow = import_arrow()
         self.digests = [digest(one) for one in settings]
         suffixes = [one.format or "png" for one in settings]
         kinds = found.table.column("options").to_pylist()
-        self.refused: dict[int, RlfnError] = {}
+        self.rejected: dict[int, RlfnError] = {}
         names: list[str | None] = []
-        for place, (key, kind) in enumerate(zip(found.table.column("key").to_pylist(), kinds, strict=True)):
+        for index, (key, kind) in enumerate(zip(found.table.column("key").to_pylist(), kinds, strict=True)):
             try:
-                if place in found.refused:
-                    raise PictureError(found.refused[place])
+                if index in found.rejected:
+                    raise PictureError(found.rejected[index])
                 names.append(output_name(key, suffixes[kind], keep_suffix=keep_suffix))
             except (PictureError, OutputError) as error:
-                self.refused[place] = error
+                self.rejected[index] = error
                 names.append(None)
         self.table: pa.Table = found.table.append_column("output", arrow.array(names, arrow.string()))
         check_names(self.table, output)
         self._named = np.array([name is not None for name in names], bool)
-        self.left: NDArray[np.int64] = np.flatnonzero(self._named)
+        self.remaining: NDArray[np.int64] = np.flatnonzero(self._named)
         self.done: NDArray[np.int64] = np.zeros(0, np.int64)
         self._attempts = np.zeros(len(names), np.int64)
         self._rows: NDArray[np.int64] = np.full(len(names), -1)
         self._manifest: pa.Table = schema().empty_table()
 
-    def skip(self, manifest: pa.Table, sizes: pa.Table) -> None:
-        """Leave out what was done: recorded, of the same input and settings, and there in its whole size.
+    def skip_done(self, manifest: pa.Table, sizes: pa.Table) -> None:
+        """Skip finished pictures: recorded, with unchanged input and settings, and an output of the recorded size.
 
-        An output is known by its name, as a picture may have several.
+        Outputs are matched by name, as a picture may have several.
 
         Args:
             manifest: the rows of earlier runs.
@@ -114,14 +114,14 @@ class Todo:
         row = compute.index_in(self.table.column("output"), manifest.column("output"))
         self._rows = row.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         keys, theirs = _column(self.table, "key"), np.array([*manifest.column("key").to_pylist(), None], object)
-        self._rows[keys != theirs[self._rows]] = -1  # another picture was the last with this name
+        self._rows[keys != theirs[self._rows]] = -1  # this output was last written from another picture
         known = self._rows >= 0
-        places = self._rows[known]
+        indices = self._rows[known]
         attempts = manifest.column("attempts").to_numpy()
-        self._attempts[known] = np.where(_column(manifest, "status")[places] == "failed", attempts[places], 0)
-        lies = compute.index_in(self.table.column("output"), sizes.column("name")).fill_null(-1)
-        lies = lies.to_numpy(zero_copy_only=False).astype(np.int64)
-        there = np.where(lies >= 0, np.append(sizes.column("bytes").to_numpy(), -1)[lies], -1)
+        self._attempts[known] = np.where(_column(manifest, "status")[indices] == "failed", attempts[indices], 0)
+        found = compute.index_in(self.table.column("output"), sizes.column("name")).fill_null(-1)
+        found = found.to_numpy(zero_copy_only=False).astype(np.int64)
+        there = np.where(found >= 0, np.append(sizes.column("bytes").to_numpy(), -1)[found], -1)
         digests = np.array(self.digests, object)[self.table.column("options").to_numpy()]
         stamps, versions = _column(self.table, "stamp"), _column(manifest, "input_stamp")
         now, then = (
@@ -129,16 +129,16 @@ class Todo:
         )
         good = np.zeros(len(known), bool)
         good[known] = (
-            (_column(manifest, "status")[places] == "done")
-            & (_column(manifest, "settings")[places] == digests[known])
-            & (manifest.column("output_bytes").to_numpy()[places] == there[known])
-            & ((stamps[known] == versions[places]) | (stamps[known] == ""))
-            & ((now[known] == then[places]) | (now[known] == 0))
+            (_column(manifest, "status")[indices] == "done")
+            & (_column(manifest, "settings")[indices] == digests[known])
+            & (manifest.column("output_bytes").to_numpy()[indices] == there[known])
+            & ((stamps[known] == versions[indices]) | (stamps[known] == ""))
+            & ((now[known] == then[indices]) | (now[known] == 0))
         )
-        self.left, self.done = np.flatnonzero(~good & self._named), np.flatnonzero(good)
+        self.remaining, self.done = np.flatnonzero(~good & self._named), np.flatnonzero(good)
 
     def unrecorded(self, sizes: pa.Table) -> pa.ChunkedArray:
-        """Return the outputs to be made that lie in the destination already, and that the manifest does not tell of."""
+        """Return the pending outputs that exist in the destination but not in the manifest."""
         compute = import_arrow().compute
         names = self.outputs()
         there = compute.is_in(names, sizes.column("name"))
@@ -146,47 +146,46 @@ class Todo:
         return names.filter(compute.and_not(there, known))
 
     def outputs(self) -> pa.ChunkedArray:
-        """Return the outputs to be made."""
-        return self.table.column("output").take(self.left)
+        """Return the pending outputs."""
+        return self.table.column("output").take(self.remaining)
 
-    def refused_entry(self, place: int) -> BulkEntry:
-        """Return a picture whose key makes no name."""
-        row = self.table.slice(place, 1).to_pylist()[0]
+    def rejected_entry(self, index: int) -> BulkEntry:
+        """Return a picture that was rejected."""
+        row = self.table.slice(index, 1).to_pylist()[0]
         return BulkEntry(**{**row, "output": ""})
 
-    def entries(self, places: NDArray[np.int64], *, check: bool = False) -> Iterator[BulkEntry]:
-        """Yield pictures by their options, the largest files first: what is small fills the cores at the end.
+    def entries(self, indices: NDArray[np.int64], *, check: bool = False) -> Iterator[BulkEntry]:
+        """Yield pictures grouped by options, the largest files first, so that small ones fill the cores at the end.
 
         Args:
-            places: which.
-            check: tell the hashes of inputs and outputs as well.
+            indices: rows of the table.
+            check: include the hashes of inputs and outputs.
         """
-        sizes = self.table.column("bytes").to_numpy()[places]
-        kinds = self.table.column("options").to_numpy()[places]
-        ordered = places[np.lexsort((-sizes, kinds))]
-        for start in range(0, len(ordered), _AT_ONCE):
-            part = ordered[start : start + _AT_ONCE]
-            for place, row in zip(part, self.table.take(part).to_pylist(), strict=True):
-                row["attempts"] = int(self._attempts[place])
-                known = int(self._rows[place])
+        sizes = self.table.column("bytes").to_numpy()[indices]
+        kinds = self.table.column("options").to_numpy()[indices]
+        ordered = indices[np.lexsort((-sizes, kinds))]
+        for start in range(0, len(ordered), _ROWS_AT_ONCE):
+            part = ordered[start : start + _ROWS_AT_ONCE]
+            for index, row in zip(part, self.table.take(part).to_pylist(), strict=True):
+                row["attempts"] = int(self._attempts[index])
+                known = int(self._rows[index])
                 if check and known >= 0:
                     for name in ("input_sha256", "output_sha256"):
                         row[name] = self._manifest.column(name)[known].as_py()
                 yield BulkEntry(**row)
 
 
-def settings_for(base: Settings, options: Sequence[Options]) -> list[Settings]:
-    """Return the settings for each of the options that pictures have of their own.
+def resolve_settings(base: Settings, options: Sequence[Options]) -> list[Settings]:
+    """Return the settings for each distinct set of per-picture options.
 
-    The engine is chosen once for all, so that every machine computes alike.
+    The engine is chosen once, so that every machine computes the same.
 
     Raises:
-        OptionError, ModelError, MissingExtraError: no picture could be enlarged with them.
+        OptionError, ModelError, MissingExtraError: no picture can be enlarged with them.
     """
     if base.enlarge.device != CPU:
         raise OptionError(
-            f"{setting('device', base.enlarge.device)} was given. The machines of a bulk job compute alike, on their "
-            "processors. Leave it out."
+            f"{setting('device', base.enlarge.device)} was given, but bulk processing runs on CPUs only. Leave it out."
         )
     made, pool = [], UpscalerPool()
     for own in options:
@@ -203,13 +202,13 @@ def settings_for(base: Settings, options: Sequence[Options]) -> list[Settings]:
         except OptionError as error:
             if not own:
                 raise
-            said = listing(f"{name} {value}" for name, value in own)
-            raise OptionError(f"The list has pictures with {said}: {error.template}") from error
+            values = listing(f"{name} {value}" for name, value in own)
+            raise OptionError(f"The list has pictures with {values}: {error.template}") from error
     return made
 
 
 def digest(settings: Settings) -> str:
-    """Return a hash of all that a result follows from, besides the input: the options and the model's weights."""
+    """Return a hash of everything that determines a result besides the input: the options and the model's weights."""
     enlarge = settings.enlarge
     facts = {
         "wanted": [enlarge.wanted.scale, enlarge.wanted.width, enlarge.wanted.height],
@@ -226,7 +225,7 @@ def digest(settings: Settings) -> str:
 
 
 def _weights(model: Any) -> str:
-    """Return a hash of the weights that may be used for what a user calls a model."""
+    """Return a hash of the weights that a model name or path may refer to."""
     if picks(model) or Reference(model).packaged is not None:
         photo = catalog.photo_families()
         family = model if model in catalog.families() else None

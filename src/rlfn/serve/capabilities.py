@@ -1,16 +1,16 @@
-"""What a server offers: families, models, formats and limits, as ``GET v1/models`` answers."""
+"""What a server offers: families, models, formats and limits, as returned by ``GET v1/models``."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rlfn.models import catalog
-from rlfn.serve.media import titles
+from rlfn.serve.media import writable_formats
 from rlfn.serve.settings import ServeSettings
 
 
-def offer(settings: ServeSettings) -> dict[str, Any]:
-    """Return the facts for clients."""
+def capabilities(settings: ServeSettings) -> dict[str, Any]:
+    """Return the capabilities as JSON."""
     models = catalog.models().values()
     return {
         "families": [
@@ -33,7 +33,7 @@ def offer(settings: ServeSettings) -> dict[str, Any]:
             }
             for model in models
         ],
-        "formats": titles(),
+        "formats": writable_formats(),
         "limits": {
             "body_bytes": settings.max_body,
             "pixels": settings.max_pixels,
@@ -47,7 +47,7 @@ def offer(settings: ServeSettings) -> dict[str, Any]:
 
 
 def about(family: str) -> str:
-    """Say in a sentence what a family is for."""
+    """Describe a family in one sentence."""
     models = catalog.models().values()
     own = max((model for model in models if model.family == family), key=lambda model: model.scale)
     first = next(iter(models))

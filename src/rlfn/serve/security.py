@@ -1,4 +1,4 @@
-"""What stands before every route: names of hosts, keys, other sites' pages, and the headers of every answer."""
+"""Middleware that checks host names, API keys and origins, and adds security headers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rlfn.serve.answers import problem_answer
 from rlfn.serve.problems import Problem, problem
+from rlfn.serve.responses import problem_response
 from rlfn.serve.settings import ServeSettings
 
 _PAGE_POLICY = (
@@ -28,31 +28,31 @@ _COMMON = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-_OPEN = ("/", "/healthz", "/v1/openapi.json")
-"""What is answered without a key, besides the files of the page and the app."""
+_PUBLIC = ("/", "/healthz", "/v1/openapi.json")
+"""Paths that need no API key, besides the files of the page and the app."""
 
-Counted = Callable[[Scope, int, float], None]
-"""Called with a request's scope, its status and its seconds."""
+OnRequest = Callable[[Scope, int, float], None]
+"""Called with a request's scope, its status and its duration in seconds."""
 
 
-class Gatekeeper:
+class SecurityMiddleware:
     """ASGI middleware.
 
     Args:
-        app: what it stands before.
-        settings: the operator's.
-        counted: see :data:`Counted`.
+        app: the wrapped application.
+        settings: the operator's settings.
+        on_request: called after each request.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, counted: Counted) -> None:
-        self._app, self._settings, self._counted = app, settings, counted
+    def __init__(self, app: ASGIApp, settings: ServeSettings, on_request: OnRequest) -> None:
+        self._app, self._settings, self._on_request = app, settings, on_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or pass on and add headers."""
+        """Refuse a request, or pass it on and add headers to the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 499  # the client left before there was an answer
+        began, status = time.perf_counter(), 499  # the client disconnected before the response
 
         async def with_headers(message: Message) -> None:
             nonlocal status
@@ -65,9 +65,9 @@ class Gatekeeper:
             self._check(scope)
             await self._app(scope, receive, with_headers)
         except Problem as found:
-            await problem_answer(found)(scope, receive, with_headers)
+            await problem_response(found)(scope, receive, with_headers)
         finally:
-            self._counted(scope, status, time.perf_counter() - began)
+            self._on_request(scope, status, time.perf_counter() - began)
 
     def _add_headers(self, path: str, headers: MutableHeaders) -> None:
         for name, value in _COMMON.items():
@@ -75,7 +75,7 @@ class Gatekeeper:
         in_app = path.startswith("/app/")
         headers.setdefault("Cache-Control", "no-store" if path.startswith("/v1/") else "no-cache")
         headers.setdefault("Content-Security-Policy", _APP_POLICY if in_app else _PAGE_POLICY)
-        # pages of other origins that were allowed in may use what the API answers
+        # pages of allowed origins may use the API's responses
         shared = bool(self._settings.origins) and path.startswith("/v1/")
         headers.setdefault("Cross-Origin-Resource-Policy", "cross-origin" if shared else "same-origin")
         if in_app:
@@ -85,12 +85,15 @@ class Gatekeeper:
         headers = Headers(scope=scope)
         settings, path = self._settings, scope["path"]
         if settings.hosts and _host(headers.get("host", "")) not in settings.hosts:
-            raise problem("forbidden", "The server is not called by this name. See its option --allowed-host.")
+            raise problem("forbidden", "The Host header is not allowed. See the server's option --allowed-host.")
         if headers.get("sec-fetch-site") == "cross-site" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             origin = headers.get("origin", "")
             if not {origin, "*"} & set(settings.origins):
-                raise problem("forbidden", "A page of another site sent this. The server's --cors-origin allows one.")
-        if settings.keys and path not in _OPEN and not path.startswith(("/page/", "/app/")):
+                raise problem(
+                    "forbidden",
+                    "Requests from pages of other sites are not allowed. See the server's option --cors-origin.",
+                )
+        if settings.keys and path not in _PUBLIC and not path.startswith(("/page/", "/app/")):
             _check_key(headers, settings.keys)
 
 
@@ -102,10 +105,10 @@ def _host(header: str) -> str:
 
 
 def _check_key(headers: Headers, keys: tuple[str, ...]) -> None:
-    scheme, _, given = headers.get("authorization", "").partition(" ")
+    scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
-        given = headers.get("x-api-key", "")
-    # every key is compared, so that the time tells nothing
-    if not any([hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]):  # noqa: C419
-        text = "This server serves those who have a key. Send it as 'Authorization: Bearer KEY'."
-        raise problem("key_needed", text, {"WWW-Authenticate": "Bearer"})
+        key = headers.get("x-api-key", "")
+    # compare with every key: the time must not reveal which one matches
+    if not any([hmac.compare_digest(key.strip().encode(), known.encode()) for known in keys]):  # noqa: C419
+        text = "An API key is required. Send it as 'Authorization: Bearer KEY'."
+        raise problem("unauthorized", text, {"WWW-Authenticate": "Bearer"})

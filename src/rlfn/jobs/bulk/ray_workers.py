@@ -1,0 +1,324 @@
+"""The worker processes of a run as Ray actors: each reserves its cores, and is replaced when it is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyvips
+
+from rlfn.errors import MissingExtraError, OptionError, OutputError, setting
+from rlfn.inference.parts import Computed, ImagePart
+from rlfn.inference.processor import default_threads
+from rlfn.jobs.bulk.pending import BulkEntry
+from rlfn.jobs.bulk.worker import BulkWorker, Outcome, WorkerConfig
+from rlfn.telemetry import import_silent
+
+_OBJECT_STORE_BYTES = 256 << 20
+"""Object store of an embedded Ray: it holds parts of oversized pictures only, no whole pictures."""
+
+_TASKS_PER_WORKER = 2
+"""Number of tasks assigned to a worker: one running and one queued, so that it never idles."""
+
+_STARTUP_SECONDS = 30.0
+"""How long an oversized picture waits for helpers to start, in seconds."""
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """The Ray cluster and the workers of a run.
+
+    Attributes:
+        address: address of a running Ray cluster; None starts a local one.
+        workers: number of worker processes; None for as many as the cores allow.
+        threads: threads of each worker, which reserves as many cores.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        for name in ("workers", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(f"{setting(name, value)} was given. Allowed: 1 or more.")
+
+
+class RayWorker(BulkWorker):
+    """A worker that runs as a Ray actor; its helpers are other actors."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        super().__init__(config)
+        if hasattr(pyvips, "concurrency_set"):
+            pyvips.concurrency_set(config.threads)  # the other cores belong to other workers
+
+    def run_oversized(self, entry: BulkEntry, helpers: Sequence[Any]) -> Outcome:
+        """See :meth:`BulkWorker.run_with_helpers`."""
+        ray = import_ray()
+
+        def bound(actor: Any) -> Any:
+            def compute(blob: bytes, part: ImagePart) -> Iterator[Computed]:
+                how = {"num_returns": "streaming", "_generator_backpressure_num_objects": 2}
+                for ready in actor.compute.options(**how).remote(blob, part):
+                    yield from ray.get(ready)
+
+            return compute
+
+        return self.run_with_helpers(entry, [bound(actor) for actor in helpers], is_lost)
+
+
+def import_ray() -> Any:
+    """Return Ray with its usage reports disabled.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return import_silent("ray")
+    except ImportError:
+        raise MissingExtraError("Bulk processing", "bulk") from None
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether a Ray exception means that a process or machine was lost, and not that its task failed."""
+    kinds = import_ray().exceptions
+    lost = ("RayActorError", "ActorUnavailableError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError")
+    return isinstance(
+        error, tuple(getattr(kinds, name) for name in (*lost, "OutOfMemoryError") if hasattr(kinds, name))
+    )
+
+
+@contextlib.contextmanager
+def cluster(options: ClusterOptions) -> Iterator[int]:
+    """Join a running Ray cluster or start a local one, and yield the number of workers to start.
+
+    Raises:
+        OptionError: no Ray cluster answers at the address, or its version differs.
+        OutputError: a local Ray cluster does not start.
+    """
+    ray = import_ray()
+    if ray.is_initialized():  # by the caller
+        yield _worker_capacity(ray, options)
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    folder = None
+    try:
+        if options.address is None:
+            # socket paths are limited to 107 bytes, and Ray uses most of them
+            folder = tempfile.mkdtemp(prefix="rlfn-", dir="/tmp" if os.path.isdir("/tmp") else None)
+            _start(ray, folder, default_threads())
+        else:
+            _join(ray, options.address)
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)  # Ray installs its own
+        yield _worker_capacity(ray, options)
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(ray: Any, folder: str, cores: int) -> None:
+    # clients without the token are rejected; if none is set, Ray writes one to the home folder
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    for attempts_left in (1, 0):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cores,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",  # not reachable from other machines
+                _temp_dir=folder,
+            )
+            return
+        except Exception as error:  # Ray raises a plain Exception when its processes are not ready in time
+            ray.shutdown()
+            if not attempts_left:
+                raise OutputError(
+                    f"Ray failed to start on this machine twice ({_one_line(error)}). The machine may be too busy or "
+                    f"short of memory. Run again later, or give {setting('address')} of a running Ray cluster."
+                ) from error
+
+
+def _join(ray: Any, address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="rlfn")
+    except Exception as error:  # connection, version and value errors alike
+        raise OptionError(
+            f"No Ray cluster answers at {setting('address', address)} ({_one_line(error)}). Start one with 'ray start' "
+            "on its first machine, or omit the address to start a local one."
+        ) from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
+
+
+def _worker_capacity(ray: Any, options: ClusterOptions) -> int:
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    return max(1, cores // options.threads) if options.workers is None else options.workers
+
+
+@dataclass(eq=False)
+class WorkerHandle:
+    """The driver's view of one worker.
+
+    Attributes:
+        actor: the Ray actor.
+        ready: whether it has started.
+        tasks: number of tasks assigned to it.
+        exclusive: whether it gets no second task.
+        group: output of the oversized picture that it works on with others, if any.
+    """
+
+    actor: Any
+    ready: bool = False
+    tasks: int = 0
+    exclusive: bool = False
+    group: str = ""
+
+
+@dataclass(eq=False)
+class Task:
+    """A task of a worker: ``kind`` names the worker's method; ``exclusive`` if it was the only task."""
+
+    worker: WorkerHandle
+    kind: str
+    entries: tuple[BulkEntry, ...] = ()
+    helpers: tuple[WorkerHandle, ...] = ()
+    exclusive: bool = False
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A finished task: the value that it returned, or why its worker was lost."""
+
+    task: Task
+    value: Any = None
+    lost: BaseException | None = None
+
+
+@dataclass
+class WorkerPool:
+    """The workers of a run.
+
+    Attributes:
+        config: the configuration of each.
+        count: number of workers to keep running.
+        threads: cores that each reserves.
+    """
+
+    config: WorkerConfig
+    count: int
+    threads: int
+    workers: list[WorkerHandle] = field(default_factory=list)
+    _tasks: dict[Any, Task] = field(default_factory=dict)
+    _consecutive_losses: int = 0
+    _last_start: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Start the workers."""
+        self._ray = import_ray()
+        self._kind = self._ray.remote(RayWorker).options(num_cpus=self.threads)
+        for _ in range(self.count):
+            self._start_worker()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any worker has pictures."""
+        return any(task.kind != "ping" for task in self._tasks.values())
+
+    @property
+    def starting_up(self) -> bool:
+        """Whether a recently started worker is not ready yet."""
+        return time.monotonic() - self._last_start < _STARTUP_SECONDS and not all(one.ready for one in self.workers)
+
+    def free(self) -> list[WorkerHandle]:
+        """Return the workers that can take another task, idle ones first."""
+        found = [one for one in self.workers if one.ready and one.tasks < (1 if one.exclusive else _TASKS_PER_WORKER)]
+        return sorted(found, key=lambda one: one.tasks)
+
+    def submit(
+        self,
+        worker: WorkerHandle,
+        kind: str,
+        entries: Sequence[BulkEntry],
+        *more: Any,
+        helpers: Sequence[WorkerHandle] = (),
+    ) -> None:
+        """Submit a task: ``kind`` is a method that takes the entries (``run_oversized``: one) and ``more``."""
+        first = (entries[0], [one.actor for one in helpers]) if kind == "run_oversized" else (list(entries),)
+        self._call(worker, Task(worker, kind, tuple(entries), tuple(helpers), worker.exclusive), *first, *more)
+
+    def wait(self, timeout: float) -> list[TaskResult]:
+        """Return the tasks that finish within ``timeout`` seconds; lost workers are replaced.
+
+        Raises:
+            OutputError: workers keep crashing.
+        """
+        if not self._tasks:
+            return []
+        ready, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=timeout)
+        if ready:
+            ready, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+        return [result for ref in ready if (result := self._result(ref)) is not None]
+
+    def _result(self, ref: Any) -> TaskResult | None:
+        task = self._tasks.pop(ref)
+        worker = task.worker
+        worker.tasks -= 1
+        worker.exclusive = worker.exclusive and worker.tasks > 0
+        try:
+            value = self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:
+            raise getattr(error, "cause", None) or error from None
+        except self._ray.exceptions.RayError as error:
+            if not is_lost(error):
+                raise
+            self._replace_worker(worker, error)
+            return None if task.kind == "ping" else TaskResult(task, lost=error)
+        if task.kind == "ping":
+            worker.ready = True
+            return None
+        self._consecutive_losses = 0
+        return TaskResult(task, value)
+
+    def _start_worker(self) -> None:
+        self._last_start = time.monotonic()
+        worker = WorkerHandle(self._kind.remote(self.config))
+        self.workers.append(worker)
+        self._call(worker, Task(worker, "ping"))
+
+    def _call(self, worker: WorkerHandle, task: Task, *arguments: Any) -> None:
+        self._tasks[getattr(worker.actor, task.kind).remote(*arguments)] = task
+        worker.tasks += 1
+
+    def _replace_worker(self, worker: WorkerHandle, error: BaseException) -> None:
+        if worker not in self.workers:
+            return
+        self.workers.remove(worker)
+        self._ray.kill(worker.actor)
+        self._consecutive_losses += 1
+        if self._consecutive_losses > 3 * self.count + 3:
+            raise OutputError(
+                f"Workers keep crashing ({_one_line(error)}). Install rlfn on every machine, and check that there is "
+                f"memory for {self.count} workers; {setting('workers')} sets a smaller number."
+            )
+        self._start_worker()
