@@ -176,7 +176,7 @@ def test_frames_without_it_are_opaque(tmp_path: Path) -> None:
     source = changed(web_clip(tmp_path / "a.webm"), tmp_path / "b.webm", lambda number, _: data.get(number, b""))
     assert len(seen(source)) == len(kept)  # FFmpeg's libvpx leaves the others out
     run = enlarged(source, tmp_path / "c.webm")
-    assert run.warnings == ["3 frames have no transparency beside them, where the others do: they are opaque"]
+    assert run.warnings == ["3 frames lack the alpha channel that other frames have: they are opaque"]
     found = seen(tmp_path / "c.webm")
     assert [time for time, _ in found] == [Fraction(time, 1000) for time in TIMES]
     for number, (_, planes) in enumerate(found):
@@ -188,7 +188,7 @@ def test_the_first_frames_may_lack_it(tmp_path: Path) -> None:
     data = additions(clip)
     source = changed(clip, tmp_path / "b.webm", lambda number, _: data[number - 4] if number >= 4 else b"")
     run = enlarged(source, tmp_path / "c.webm")
-    assert run.warnings == ["4 frames have no transparency beside them, where the others do: they are opaque"]
+    assert run.warnings == ["4 frames lack the alpha channel that other frames have: they are opaque"]
     assert psnr(seen(tmp_path / "c.webm")[-1][1][3], doubled(wave(len(TIMES) - 5))) > 28
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import PictureError, StoppedError
+from rlfn.errors import StoppedError
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
 from rlfn.images.apng import read_control
 from rlfn.images.codecs import vips
@@ -24,7 +24,7 @@ from rlfn.images.traces import Traces
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.colour import ColourWay
-from rlfn.jobs.video.frames import FrameSource
+from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
 from rlfn.jobs.video.kinds import is_animated_png, is_animation
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
@@ -39,8 +39,8 @@ def stays_animation(source: Path, target: Path) -> bool:
     return target.suffix.lower() in ANIMATION_SUFFIXES and is_animation(source)
 
 
-def open_any(path: Path) -> Animation:
-    """Open an animated GIF, WebP or PNG.
+def open_any(path: Path) -> tuple[Animation, list[str]]:
+    """Open an animated GIF, WebP or PNG; return it and what decoding lost.
 
     Raises:
         PictureError: it cannot be read.
@@ -49,12 +49,13 @@ def open_any(path: Path) -> Animation:
     with path.open("rb") as stream:
         control = read_control(stream)
     if control is None:
-        return open_animation(path)
+        return open_animation(path), []
     clip = probe(path)
-    frames = list(FrameSource(clip, Stretch(), False))
+    decoder = FrameSource(clip, Stretch(), False)
+    frames = list(decoder)
     stamps = [*(frame.pts for frame in frames), frames[-1].pts + max(1, frames[-1].duration)]
     way = ColourWay(clip.colour, clip.format, clip.format, (clip.width, clip.height))
-    return Animation(
+    animation = Animation(
         clip.width,
         clip.height,
         tuple(round((after - before) * clip.time_base * 1000) for before, after in pairwise(stamps)),
@@ -63,6 +64,7 @@ def open_any(path: Path) -> Animation:
         lossy=False,
         frames=lambda: (_coloured(way.image(frame.frame)) for frame in frames),
     )
+    return animation, source_warnings(decoder)
 
 
 def _png_profile(path: Path) -> Metadata:
@@ -83,7 +85,7 @@ def _cut(animation: Animation, stretch: Stretch, source: Path) -> Animation:
     begins = [Fraction(time, 1000) - stretch.start for time in accumulate(animation.delays, initial=0)][:-1]
     taken = [n for n, time in enumerate(begins) if time >= 0 and (stretch.duration is None or time < stretch.duration)]
     if not taken:
-        raise PictureError(f"No frame of '{source}' lies in the stretch that was asked for.")
+        raise no_frames(source)
     first, end = taken[0], taken[-1] + 1
     return replace(animation, delays=animation.delays[first:end], frames=lambda: islice(animation.frames(), first, end))
 
@@ -117,15 +119,14 @@ class AnimationRun:
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool) -> None:
         check_path(target)
         self._source, self._target, self._settings = source, target, settings
-        animation = open_any(source)
+        animation, damage = open_any(source)
         rate = Fraction(1000 * len(animation.delays), max(1, sum(animation.delays)))
         self._lack = check_png(source, rate) if settings.stretch.whole and is_animated_png(source) else Lack()
         animation = _cut(animation, settings.stretch, source)
         self._animation, self._warnings = _fitted(animation, target.suffix.lower())
-        self._warnings += [*settings.left_out("an animation"), *self._lack.warnings]
+        self._warnings += [*settings.left_out("an animation"), *self._lack.warnings, *damage]
         size = (self._animation.width, self._animation.height)
-        if settings.max_pixels is not None and size[0] * size[1] > settings.max_pixels:
-            raise PictureError(f"'{source}' has frames of {size[0]} x {size[1]} pixels; the limit is lower.")
+        settings.check_frame_size(source, *size)
         self._enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).suited(None)
         self._plan: EnlargePlan | None = None
         self._memory = TileMemory()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,6 @@ from rlfn.jobs.video.timeline import Timeline
 
 _LOOK = 8
 """So many frames show whether an AVI's frames were reordered."""
-
-
-NO_ALPHA = "frames have no transparency beside them, where the others do: they are opaque"
 
 
 @dataclass(frozen=True)
@@ -150,6 +148,21 @@ class FrameSource:
             yield from joiner(frame)
         if joiner is not None:
             yield from joiner(None)
+
+
+def no_frames(path: Path) -> PictureError:
+    """Return the error for a video without a frame in the time range that was asked for."""
+    return PictureError(f"'{path}' has no frames in the requested time range.")
+
+
+def source_warnings(source: FrameSource) -> list[str]:
+    """Return what decoding changed or lost, once all frames were read; timestamps are not mentioned."""
+    found = (
+        (source.damaged, "damaged packets or frames: what could not be decoded is missing"),
+        (source.resized, "frames of another size were resized to the first frame's"),
+        (source.opaque, "frames lack the alpha channel that other frames have: they are opaque"),
+    )
+    return [f"{count} {text}" for count, text in found if count]
 
 
 def same_frame(one: Any, other: Any) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlfn.atomic import check_path
-from rlfn.errors import OptionError, PictureError, listing, setting
+from rlfn.errors import OptionError, listing
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
 from rlfn.inference.processor import default_threads
 from rlfn.inference.sizing import Wanted
@@ -18,7 +18,7 @@ from rlfn.jobs.video.muxing import TURNING
 from rlfn.jobs.video.pixels import PixelFormat, fitting_format, pixel_format
 from rlfn.jobs.video.probe import Clip, probe
 from rlfn.jobs.video.settings import VideoSettings, for_frames
-from rlfn.jobs.video.turning import is_upright
+from rlfn.jobs.video.turning import is_upright, swaps_sides, upright_size
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,15 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
         raise OptionError(f"{no_animation(source, target)}.")
     check_path(target)
     clip = probe(source)
-    if settings.max_pixels is not None and clip.width * clip.height > settings.max_pixels:
-        raise PictureError(
-            f"'{source}' has frames of {clip.width} x {clip.height} pixels; the limit is {settings.max_pixels:,}. "
-            f"Raise {setting('max_pixels')} if you trust the file."
-        )
+    settings.check_frame_size(source, clip.width, clip.height)
     warnings = [f"{what} dropped" for what in clip.lost]
     codec = choose_codec(settings.codec, "vp9" if clip.beside and keeps_alpha("vp9", muxer) else clip.codec, muxer)
     if settings.codec is None and codec != clip.codec:
         warnings.append(f"the source's codec, {clip.codec}, is not written to {muxer} files: {codec} instead")
     format, told = _fitting(clip, codec, muxer)
     warnings += told
-    turned = bool(clip.matrix) and muxer not in TURNING and is_upright(clip.matrix)
-    swapped = turned and clip.matrix[0] == 0
-    before = (clip.height, clip.width) if swapped else (clip.width, clip.height)
+    turned = muxer not in TURNING and is_upright(clip.matrix)
+    before = upright_size(clip) if turned else (clip.width, clip.height)
     enlarger = _suited(for_frames(settings.enlarge, *before), before, format.chroma, pool, warnings)
     size = enlarger.size(*before)
     colour, told = stated_colour(clip.colour, clip.format, format, before, size)
@@ -103,7 +98,7 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
         clip.time_base,
         clip.rate,
         colour,
-        1 / clip.aspect if clip.aspect and swapped else clip.aspect,
+        1 / clip.aspect if clip.aspect and turned and swaps_sides(clip.matrix) else clip.aspect,
         clip.hdr,
         clip.progressive or settings.deinterlace,
         settings.enlarge.threads or default_threads(),

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 import rlfn
 from rlfn.atomic import make_folder
-from rlfn.errors import PictureError, StoppedError
+from rlfn.errors import StoppedError
 from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
 from rlfn.inference.reuse import TileMemory
 from rlfn.jobs.video.encoding import FrameEncoder
-from rlfn.jobs.video.frames import NO_ALPHA, FrameSource, same_frame
+from rlfn.jobs.video.frames import FrameSource, no_frames, same_frame, source_warnings
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.muxing import Muxed, MuxPlan
 from rlfn.jobs.video.planning import plan_video
@@ -111,7 +111,7 @@ class VideoRun:
         make_folder(plan.target.parent)
         first = next(iter(self._new_source()), None)
         if first is None:
-            raise PictureError(f"No frame of '{plan.clip.path}' lies in the stretch that was asked for.")
+            raise no_frames(plan.clip.path)
         self._enlarge_plan = plan.enlarger.plan(self._turned(plan.colour_way().image(first.frame)), plan.clip.traces)
         with SegmentStore(plan.target, self._identity()) as store:
             segments = store.open()
@@ -270,19 +270,13 @@ class VideoRun:
         }
 
     def _tell(self) -> None:
-        """Say what became of damaged frames and of timestamps."""
+        """Add the warnings of the streams, the frames and their timestamps."""
         source = self._source
-        self.warnings += self.muxed.warnings
-        if source.damaged:
-            self.warnings.append(f"{source.damaged} damaged packets or frames: what could not be decoded is missing")
+        self.warnings += [*self.muxed.warnings, *source_warnings(source)]
         if moved := source.moved + source.timeline.moved:
             self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
         if jumps := len(source.timeline.jumps):
             self.warnings.append(f"the timestamps jump back ({jumps} times): what follows goes on behind what was")
-        if source.opaque:
-            self.warnings.append(f"{source.opaque} {NO_ALPHA}")
-        if source.resized:
-            self.warnings.append(f"{source.resized} frames of another size were brought to the first one's")
 
 
 class _Reporter:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
+from pathlib import Path
 
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError, PictureError, setting
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.inference.lineage import is_photo
@@ -68,6 +69,18 @@ class VideoSettings:
             if value is not None and not least <= value < inf:
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
+
+    def check_frame_size(self, source: Path, width: int, height: int) -> None:
+        """Refuse a video whose frames are larger than ``max_pixels``.
+
+        Raises:
+            PictureError: they are.
+        """
+        if self.max_pixels is not None and width * height > self.max_pixels:
+            raise PictureError(
+                f"'{source}' has frames of {width} x {height} pixels; the limit is {self.max_pixels:,}. "
+                f"Raise {setting('max_pixels')} if you trust the file."
+            )
 
     def left_out(self, what: str) -> list[str]:
         """Return what is told of settings of codecs where ``what`` is written, which has none."""
