@@ -93,7 +93,9 @@ def test_without_a_gpu_the_processor_works_and_says_why(
     assert np.abs(made.astype(int) - 90).max() <= 3
 
 
-@pytest.mark.parametrize("error", [MissingExtraError("The engine ncnn", "ncnn"), ForkedError("It was forked.")])
+@pytest.mark.parametrize(
+    "error", [MissingExtraError("The engine ncnn", install="pip install ncnn"), ForkedError("It was forked.")]
+)
 def test_what_hinders_is_told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def find() -> list[Gpu]:
         raise error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,7 @@ from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
 from rlfn.models.reference import Reference
 
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 SIZES = [(1, 1), (2, 2), (14, 14), (15, 15), (16, 16), (17, 17), (33, 21), (5, 61)]
 
 
@@ -88,10 +91,16 @@ def test_every_row_of_the_table_has_engines_that_exist() -> None:
         assert set(row.engines) == set(ENGINES) - {"torch"}
 
 
-def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_missing_engine_names_what_installs_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[openvino\]'"):
-        load_engine("openvino", Reference("rlfn-s-x4"))
+    with pytest.raises(MissingExtraError, match=r"pip install .*") as error:
+        load_engine(name, Reference("rlfn-s-x4"))
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    base = {re.match(r"[a-z]+", row)[0] for row in project["dependencies"]}  # type: ignore[index]
+    wanted = name if name in base else f"'rlfn[{name}]'"
+    assert str(error.value).endswith(f": pip install {wanted}")
+    assert name in base or name in project["optional-dependencies"]
 
 
 def test_bad_names(tmp_path: Path) -> None:

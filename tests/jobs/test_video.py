@@ -215,7 +215,9 @@ def test_exported_frames_of_a_damaged_video_come_with_a_warning(tmp_path: Path) 
 
 def test_frames_that_are_too_large_are_not_exported(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0,))
-    with pytest.raises(PictureError, match=r"64 x 48 pixels; the limit is 100\. Raise max_pixels if you trust the file"):
+    with pytest.raises(
+        PictureError, match=r"the limit is 100\. Raise max_pixels if you trust the file"
+    ):
         exported(source, tmp_path / "frames", replace(LOSSLESS, frames_format="png", max_pixels=100))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
+from rlfn.inference.blockwise.nets import INSTALL_NCNN
 from rlfn.inference.choice import order
 from rlfn.inference.engines.base import CPU, Array, Engine, GpuEngine, WholeEngine
 from rlfn.inference.engines.ncnn import NcnnEngine, is_packaged_rlfn
@@ -58,6 +59,7 @@ class EngineRow:
     Attributes:
         load: makes it from what a user calls a model, a number of threads (None for all cores) and a precision.
         module: the package that it needs.
+        install: the command that installs it.
         precisions: those in which it can compute on this processor.
         native: those of them that this processor computes faster than fp32.
         takes: whether it runs a model; 'auto' leaves it alone where it does not.
@@ -66,6 +68,7 @@ class EngineRow:
 
     load: Callable[[Reference, int | None, str], Engine]
     module: str
+    install: str
     precisions: Callable[[], tuple[str, ...]]
     native: Callable[[], tuple[str, ...]]
     takes: Callable[[Reference], bool] = lambda model: True
@@ -88,19 +91,22 @@ ENGINES: dict[str, EngineRow] = {
     "openvino": EngineRow(
         lambda model, threads, precision: OpenVinoEngine(graph_of(model, precision), threads, precision),
         "openvino",
+        "pip install 'rlfn[openvino]'",
         lambda: ("fp32", "bf16", "int8") if _has_bf16() else ("fp32", "int8"),
         lambda: (*_fast_int8(), *(("bf16",) if _has_bf16() else ())),
     ),
     "onnxruntime": EngineRow(
         lambda model, threads, precision: OnnxRuntimeEngine(graph_of(model, precision), threads, precision),
         "onnxruntime",
+        "pip install onnxruntime",
         lambda: ("fp32", "int8"),
         _fast_int8,
     ),
-    "ncnn": EngineRow(NcnnEngine, "ncnn", lambda: ("fp32",), lambda: (), is_packaged_rlfn, VulkanEngine),
+    "ncnn": EngineRow(NcnnEngine, "ncnn", INSTALL_NCNN, lambda: ("fp32",), lambda: (), is_packaged_rlfn, VulkanEngine),
     "torch": EngineRow(
         lambda model, threads, precision: TorchEngine(checkpoint_of(model), threads, precision),
         "torch",
+        "pip install 'rlfn[torch]'",
         lambda: ("fp32", "bf16"),
         lambda: ("bf16",) if _has_bf16() else (),
         lambda model: model.packaged is not None or not model.has_graph,
@@ -155,7 +161,7 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
     if name not in ENGINES:
         raise unknown("engine", name, (AUTO, *ENGINES))
     if find_spec(ENGINES[name].module) is None:
-        raise MissingExtraError(f"The engine {name}", name)
+        raise MissingExtraError(f"The engine {name}", install=ENGINES[name].install)
     have = ENGINES[name].precisions()
     if precision not in (AUTO, *have):
         raise OptionError(

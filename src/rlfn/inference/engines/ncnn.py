@@ -1,4 +1,4 @@
-"""ncnn: the extra ``ncnn``. Its 3x3 convolutions are Winograd's, with fewer multiplications than the others' make."""
+"""ncnn, which the base install brings. Its 3x3 convolutions are Winograd's: fewer multiplications than direct ones."""
 
 from __future__ import annotations
 
