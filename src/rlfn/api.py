@@ -237,7 +237,7 @@ def upscale_with_details(picture: Any, **options: Unpack[UpscaleOptions]) -> Ups
         check_writable_size(format, *enlarger.size(loaded.width, loaded.height))
     elif not isinstance(picture, np.ndarray):
         check_pillow_can(loaded)
-    made = enlarger.suited(loaded.width * loaded.height)(loaded.pixels, traces=loaded.traces)
+    made = enlarger.with_auto_engine(loaded.width * loaded.height)(loaded.pixels, coding=loaded.coding)
     result = replace(loaded, pixels=made.image)
     if not encoded:
         if isinstance(picture, np.ndarray):

@@ -10,7 +10,7 @@ import pytest
 
 from clips import av, frames_of, moving, write_clip
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
-from rlfn.jobs.video.kinds import is_video
+from rlfn.jobs.video.detection import is_video
 
 pytestmark = pytest.mark.usefixtures("nearest")
 

@@ -74,7 +74,7 @@ def test_chroma_stays_where_it_lies(tmp_path: Path, siting: str) -> None:
     source = write_clip(
         tmp_path / "a.mkv", planes, options={"chroma_sample_location": siting}, stated={"colorspace": 1}, times=(0,)
     )
-    assert enlarged(source, tmp_path / "b.mkv").clip.colour.siting == siting
+    assert enlarged(source, tmp_path / "b.mkv").clip.color.siting == siting
     found = frames_of(tmp_path / "b.mkv")[0][1]
     assert np.abs(found[1][:, 4:-4].mean(axis=0) - np.linspace(100, 156, width // 2).repeat(2)[4:-4]).max() <= 1.5
 
@@ -215,9 +215,7 @@ def test_exported_frames_of_a_damaged_video_come_with_a_warning(tmp_path: Path) 
 
 def test_frames_that_are_too_large_are_not_exported(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0,))
-    with pytest.raises(
-        PictureError, match=r"the limit is 100\. Raise max_pixels if you trust the file"
-    ):
+    with pytest.raises(PictureError, match=r"the limit is 100\. Raise max_pixels if you trust the file"):
         exported(source, tmp_path / "frames", replace(LOSSLESS, frames_format="png", max_pixels=100))
 
 

@@ -17,7 +17,7 @@ from rlfn.errors import OptionError, PictureError, as_argument, worded
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.animations import open_any
 from rlfn.jobs.video.batch import upscale_one
-from rlfn.jobs.video.kinds import is_video
+from rlfn.jobs.video.detection import is_video
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
 

@@ -108,7 +108,7 @@ def serve(
 
 
 def _share_of_cores(workers: int) -> int | None:
-    from rlfn.inference.processor import default_threads
+    from rlfn.inference.hardware import default_threads
 
     return None if workers == 1 else max(1, default_threads() // workers)
 

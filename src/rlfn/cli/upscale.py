@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -151,7 +151,7 @@ def settings_of(
     from rlfn.jobs.batch import Settings
 
     return Settings(
-        EnlargeOptions(Wanted(scale, width, height), tile=int(tile) if tile.isdecimal() else tile, **how),
+        EnlargeOptions(Wanted(scale, width, height), tile=int(tile) if tile.isdecimal() else cast(Any, tile), **how),
         format=format_for(f".{format.removeprefix('.')}").name if format is not None else None,
         quality=quality,
         overwrite=overwrite,
@@ -181,7 +181,7 @@ def _video_settings(
 
 def _check_videos(plan: Plan, given: dict[str, Any]) -> None:
     """Refuse settings of videos where there is none, and videos where they cannot be read, before any work."""
-    from rlfn.jobs.video.kinds import is_animation
+    from rlfn.jobs.video.detection import is_animation
     from rlfn.jobs.video.library import import_av
 
     videos = [job for job in plan.jobs if job.video]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rlfn.inference.tiling import Tile
 
 
-class TileMemory:
+class TileCache:
     """Holds the last picture of a sequence and its result. It goes with one :class:`~rlfn.inference.upscaler.Upscaler`.
 
     Attributes:

@@ -74,7 +74,7 @@ def reaches(scale: int, factor: float) -> bool:
     return factor <= scale + _SLACK
 
 
-def picks(model: str | os.PathLike[str] | None) -> bool:
+def is_family_or_default(model: str | os.PathLike[str] | None) -> bool:
     """Tell whether what a user calls a model leaves the scale open: nothing, or a packaged family's name."""
     return model is None or model in catalog.families()
 

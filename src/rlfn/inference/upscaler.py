@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
+from rlfn.inference.border import add_border
 from rlfn.inference.devices import check_device, load_on
 from rlfn.inference.engines import AUTO, CPU, Engine, GpuEngine, WholeEngine
 from rlfn.inference.footprint import bytes_per_pixel
-from rlfn.inference.frame import frame
+from rlfn.inference.hardware import available_memory
 from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
-from rlfn.inference.processor import available_memory
-from rlfn.inference.reuse import TileMemory
+from rlfn.inference.reuse import TileCache
 from rlfn.inference.tiling import Span, check_tile, joined, spans
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
 
 TileProgress = Callable[[float], None]
@@ -43,11 +43,11 @@ _REUSED_TILE = 192
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 
 
-class _How(NamedTuple):
+class _CallOptions(NamedTuple):
     self_ensemble: bool
     wrap: bool
     keep_hidden: bool
-    memory: TileMemory | None = None
+    cache: TileCache | None = None
 
 
 class Upscaler:
@@ -63,7 +63,7 @@ class Upscaler:
         precision: how to compute: ``"fp32"``, ``"bf16"``, ``"int8"``, or ``"auto"`` for the fastest that this processor
             has and that loses at most 0.03 dB.
         device: ``"cpu"``; ``"gpu"`` for the first GPU that Vulkan has, ``"gpu:1"`` for the one of that number. Where
-            none can do the work, the processor does it, and ``told`` says why.
+            none can do the work, the processor does it, and ``fallback_reason`` says why.
 
     Raises:
         OptionError, ModelError, MissingExtraError: see :func:`rlfn.inference.devices.load_on`.
@@ -75,7 +75,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Reference | None = None,
+        model: str | os.PathLike[str] | ModelSource | None = None,
         engine: str | Engine = AUTO,
         threads: int | None = None,
         tile: int | Literal["auto"] = "auto",
@@ -92,12 +92,12 @@ class Upscaler:
 
     def _load(self) -> None:
         model, engine, threads, _, precision, device = self._arguments
-        self._told = ""
+        self._fallback_reason = ""
         if isinstance(engine, str):
             first = model if model is not None else next(iter(catalog.models()))
-            reference = first if isinstance(first, Reference) else Reference(first)
-            self._engine, self._told = load_on(device, engine, reference, threads, precision)
-            self.model = reference.name
+            source = first if isinstance(first, ModelSource) else ModelSource(first)
+            self._engine, self._fallback_reason = load_on(device, engine, source, threads, precision)
+            self.model = source.name
         else:
             check_device(device, engine)
             self._engine, self.model = engine, engine.traits.variant
@@ -132,9 +132,9 @@ class Upscaler:
         return found
 
     @property
-    def told(self) -> str:
+    def fallback_reason(self) -> str:
         """Why it runs on the processor though a GPU was asked for: a sentence, or nothing."""
-        return self._told or (self._engine.told if isinstance(self._engine, GpuEngine) else "")
+        return self._fallback_reason or (self._engine.fallback_reason if isinstance(self._engine, GpuEngine) else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what this was made from: another process loads the model again."""
@@ -144,7 +144,7 @@ class Upscaler:
                 "An Upscaler with an engine that was handed in cannot be pickled. "
                 f"Give {setting('engine')} by its name."
             )
-        return _again, (type(self), model, engine, threads, tile, precision, device)
+        return _rebuild, (type(self), model, engine, threads, tile, precision, device)
 
     def __call__(
         self,
@@ -154,7 +154,7 @@ class Upscaler:
         wrap: bool = False,
         keep_hidden: bool = False,
         progress: TileProgress | None = None,
-        memory: TileMemory | None = None,
+        cache: TileCache | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
 
@@ -166,7 +166,7 @@ class Upscaler:
             keep_hidden: colours under transparent pixels are upscaled as they are; else they make way for those of
                 their visible surroundings.
             progress: called with the finished share after each tile.
-            memory: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
+            cache: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
                 nor the result may be written to afterwards. Pictures with alpha, a self-ensemble, and engines that cut
                 pictures up by themselves are computed whole.
 
@@ -182,7 +182,7 @@ class Upscaler:
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
         with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, _How(self_ensemble, wrap, keep_hidden, memory), progress)
+            return self._upscaled(image, _CallOptions(self_ensemble, wrap, keep_hidden, cache), progress)
 
     def compute(self, part: ImagePart) -> Iterator[Computed]:
         """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
@@ -219,23 +219,23 @@ class Upscaler:
         copies = 2 if channels == 4 else 1  # colour and alpha, and both together
         return int(pixels * (channels * image.itemsize * copies + (12 if self_ensemble else 0)))
 
-    def _upscaled(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[Any]:
+    def _upscaled(self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None) -> NDArray[Any]:
         if image.ndim == 2:
-            return self._colour(to_rgb(image), how, progress, gray=True)
+            return self._color(to_rgb(image), how, progress, gray=True)
         if image.shape[2] == 3:
-            return self._colour(image, how, progress)
-        how = how._replace(memory=None)
+            return self._color(image, how, progress)
+        how = how._replace(cache=None)
         rgb, alpha = image[:, :, :3], np.ascontiguousarray(image[:, :, 3])
         if alpha.min() == alpha.max():
-            colour = self._colour(rgb, how, progress)
-            return np.dstack([colour, np.full(colour.shape[:2], alpha.flat[0], alpha.dtype)])
-        parts = [_part(progress, 0), _part(progress, 1)]
-        colour = self._colour(rgb if how.keep_hidden else fill_transparent(rgb, alpha), how, parts[0])
-        wide = self._colour(to_rgb(alpha), how, parts[1], gray=True)
-        return np.dstack([colour, limit_alpha(wide, alpha, self.scale)])
+            color = self._color(rgb, how, progress)
+            return np.dstack([color, np.full(color.shape[:2], alpha.flat[0], alpha.dtype)])
+        parts = [_share_of(progress, 0), _share_of(progress, 1)]
+        color = self._color(rgb if how.keep_hidden else fill_transparent(rgb, alpha), how, parts[0])
+        wide = self._color(to_rgb(alpha), how, parts[1], gray=True)
+        return np.dstack([color, limit_alpha(wide, alpha, self.scale)])
 
-    def _colour(
-        self, image: NDArray[Any], how: _How, progress: TileProgress | None, gray: bool = False
+    def _color(
+        self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None, gray: bool = False
     ) -> NDArray[Any]:
         """Upscale (H, W, 3) to an array of its kind: (sH, sW, 3), or the luma (sH, sW) of a gray picture."""
         height, width = (side * self.scale for side in image.shape[:2])
@@ -243,20 +243,20 @@ class Upscaler:
         top = float(np.iinfo(image.dtype).max)
         if how.self_ensemble:
             out = np.empty(shape, image.dtype)
-            for start, block in _bands(self._ensemble(image, how._replace(memory=None), progress)):
+            for start, block in _bands(self._ensemble(image, how._replace(cache=None), progress)):
                 out[start : start + block.shape[0]] = _round(to_gray(block) if gray else block, top, image.dtype)
             return out
         if isinstance(self._engine, WholeEngine):
-            how = how._replace(memory=None)
-        out = np.empty(shape, image.dtype) if how.memory is None else how.memory.result(shape, image.dtype)
+            how = how._replace(cache=None)
+        out = np.empty(shape, image.dtype) if how.cache is None else how.cache.result(shape, image.dtype)
         for area, block in self._blocks(image, how, progress):
             pixels = block.transpose(1, 2, 0)
             out[area] = _round(to_gray(pixels) if gray else pixels, top, image.dtype)
-        if how.memory is not None:
-            how.memory.keep(out)
+        if how.cache is not None:
+            how.cache.keep(out)
         return out
 
-    def _ensemble(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[np.float32]:
+    def _ensemble(self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None) -> NDArray[np.float32]:
         """Return the float mean (sH, sW, 3), in levels of 255, over the eight symmetries."""
         height, width = (side * self.scale for side in image.shape[:2])
         total = np.zeros((height, width, 3), np.float32)
@@ -264,19 +264,19 @@ class Upscaler:
             turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
             # a view of the sum in which the turned result lies as it comes
             view = np.rot90(total[:, ::-1] if mirrored else total, turns)
-            for area, block in self._blocks(turned, how, _part(progress, number, len(_SYMMETRIES))):
+            for area, block in self._blocks(turned, how, _share_of(progress, number, len(_SYMMETRIES))):
                 view[area] += block.transpose(1, 2, 0)
         total /= len(_SYMMETRIES)
         return total
 
     def _blocks(
-        self, image: NDArray[Any], how: _How, progress: TileProgress | None
+        self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None
     ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
         """Yield the result in parts: where each lies in the (sH, sW) result, and (3, sh, sw) in levels of 255."""
-        framed, sides, scale = frame(image, wrap=how.wrap), image.shape[:2], self.scale
-        for tile, block in self._tiles(framed.image, how.memory, progress):
+        bordered, sides, scale = add_border(image, wrap=how.wrap), image.shape[:2], self.scale
+        for tile, block in self._tiles(bordered.image, how.cache, progress):
             area, inside = [], []
-            for span, before, side in zip((tile.rows, tile.columns), (framed.top, framed.left), sides, strict=True):
+            for span, before, side in zip((tile.rows, tile.columns), (bordered.top, bordered.left), sides, strict=True):
                 start, stop = max(span.core_start - before, 0), min(span.core_stop - before, side)
                 area.append(slice(start * scale, stop * scale))
                 skipped = start + before - span.core_start
@@ -284,17 +284,15 @@ class Upscaler:
             if all(part.start < part.stop for part in area):
                 yield (area[0], area[1]), block[:, inside[0], inside[1]]
 
-    def _tiles(
-        self, image: NDArray[Any], memory: TileMemory | None, progress: TileProgress | None
-    ) -> Iterator[Computed]:
+    def _tiles(self, image: NDArray[Any], cache: TileCache | None, progress: TileProgress | None) -> Iterator[Computed]:
         """Run the network part by part; yield where each result lies and (3, sh, sw) in levels of 255."""
         scale, (height, width), done = self.scale, image.shape[:2], 0
         grown = _grow(image, self.traits.min_side)
         run = self._run or self._run_here
-        if memory is None:
+        if cache is None:
             parts = list(cut(self._engine, grown, self._tile_side(grown)))
         else:
-            parts = self._changed_parts(grown, memory)
+            parts = self._changed_parts(grown, cache)
         pixels = sum(_core(part.tile.rows) * _core(part.tile.columns) for part in parts)
         for tile, block in run(parts):
             done += block.shape[1] * block.shape[2]
@@ -305,14 +303,14 @@ class Upscaler:
             if progress:
                 progress(done / (pixels * scale**2))
 
-    def _changed_parts(self, image: NDArray[Any], memory: TileMemory) -> list[ImagePart]:
+    def _changed_parts(self, image: NDArray[Any], cache: TileCache) -> list[ImagePart]:
         """Return what must be computed of an image where it differs from the one before."""
         traits, side = self.traits, self._tile_side(image)
         # the last bits of what a GPU computes may depend on where a tile lies
         local = traits.local and not isinstance(self._engine, GpuEngine)
         small = min(side, 2 * traits.margin + _CELL) if local else min(side, _REUSED_TILE)
         found = {part.tile: part for part in cut(self._engine, image, small)}
-        changed = memory.changed(image, list(found))
+        changed = cache.changed(image, list(found))
         if not local:
             return [found[tile] for tile in changed]
         return [ImagePart.of(image, tile) for tile in joined(changed, side, traits.margin)]
@@ -337,7 +335,7 @@ class Upscaler:
         return side
 
 
-def _again(kind: type[Upscaler], *arguments: Any) -> Upscaler:
+def _rebuild(kind: type[Upscaler], *arguments: Any) -> Upscaler:
     *rest, precision, device = arguments
     return kind(*rest, precision=precision, device=device)
 
@@ -380,7 +378,7 @@ def _bands(image: NDArray[np.float32], rows: int = 256) -> Iterator[tuple[int, N
         yield start, image[start : start + rows]
 
 
-def _part(progress: TileProgress | None, number: int, count: int = 2) -> TileProgress | None:
+def _share_of(progress: TileProgress | None, number: int, count: int = 2) -> TileProgress | None:
     """Return a progress function for part ``number`` of ``count`` equal parts."""
     if progress is None:
         return None

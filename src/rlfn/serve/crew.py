@@ -191,7 +191,7 @@ def work_on_commissions(pipe: Any, ended: Any, settings: ServeSettings) -> None:
     pool = UpscalerPool()
     with contextlib.suppress(RlfnError):
         options = EnlargeOptions(**settings.computing)
-        Enlarger(options, pool).suited(None).load()
+        Enlarger(options, pool).with_auto_engine(None).load()
     while True:
         try:
             number, commission = pipe.recv()

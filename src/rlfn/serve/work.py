@@ -81,7 +81,7 @@ def carry_out(commission: Commission, pool: UpscalerPool, progress: Callable[[fl
     picture = read_picture(commission.picture, max_pixels=commission.max_pixels)
     format = asked.format or (picture.format if FORMATS[picture.format].writable else "png")
     check_writable_size(format, *size)
-    made = enlarger.suited(None)(picture.pixels, progress, picture.traces)
+    made = enlarger.with_auto_engine(None)(picture.pixels, progress, picture.coding)
     result = replace(picture, pixels=made.image)
     stream = io.BytesIO()
     lost = write_picture(result, stream, format=format, quality=asked.quality)

@@ -14,18 +14,18 @@ from importlib.util import find_spec
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
 from rlfn.inference.blockwise.nets import INSTALL_NCNN
-from rlfn.inference.choice import order
+from rlfn.inference.engine_order import order
 from rlfn.inference.engines.base import CPU, Array, Engine, GpuEngine, WholeEngine
 from rlfn.inference.engines.ncnn import NcnnEngine, is_packaged_rlfn
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.engines.openvino import OpenVinoEngine
 from rlfn.inference.engines.torch import TorchEngine
 from rlfn.inference.engines.vulkan import VulkanEngine
+from rlfn.inference.hardware import BF16_FEATURES, INT8_FEATURES, features
 from rlfn.inference.loading import checkpoint_of, graph_of
-from rlfn.inference.processor import BF16_FEATURES, INT8_FEATURES, features
 from rlfn.inference.vulkan.gpus import Gpu
 from rlfn.models.catalog import PRECISIONS
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 __all__ = [
     "AUTO",
@@ -66,13 +66,13 @@ class EngineRow:
         gpu: makes it on a GPU; None for an engine that is not told where to compute.
     """
 
-    load: Callable[[Reference, int | None, str], Engine]
+    load: Callable[[ModelSource, int | None, str], Engine]
     module: str
     install: str
     precisions: Callable[[], tuple[str, ...]]
     native: Callable[[], tuple[str, ...]]
-    takes: Callable[[Reference], bool] = lambda model: True
-    gpu: Callable[[Reference, int | None, Gpu], Engine] | None = None
+    takes: Callable[[ModelSource], bool] = lambda model: True
+    gpu: Callable[[ModelSource, int | None, Gpu], Engine] | None = None
 
 
 def _is_x86() -> bool:
@@ -112,10 +112,10 @@ ENGINES: dict[str, EngineRow] = {
         lambda model: model.packaged is not None or not model.has_graph,
     ),
 }
-"""Every engine by name; :mod:`rlfn.inference.choice` says which one 'auto' takes."""
+"""Every engine by name; :mod:`rlfn.inference.engine_order` says which one 'auto' takes."""
 
 
-def load_engine(name: str, model: Reference, threads: int | None = None, precision: str = "fp32") -> Engine:
+def load_engine(name: str, model: ModelSource, threads: int | None = None, precision: str = "fp32") -> Engine:
     """Load ``model`` into the engine called ``name``.
 
     Args:
@@ -170,8 +170,8 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
         )
 
 
-def choose_engine(model: Reference, pixels: int | None = None, precision: str = AUTO) -> str:
-    """Return the engine that 'auto' stands for: see :mod:`rlfn.inference.choice`.
+def choose_engine(model: ModelSource, pixels: int | None = None, precision: str = AUTO) -> str:
+    """Return the engine that 'auto' stands for: see :mod:`rlfn.inference.engine_order`.
 
     Weights that are not a graph yet (a user's .safetensors or .pth) run in torch.
 
@@ -186,7 +186,7 @@ def choose_engine(model: Reference, pixels: int | None = None, precision: str = 
     return shared_engine([model], pixels, precision) if model.has_graph else "torch"
 
 
-def shared_engine(models: Sequence[Reference], pixels: int | None = None, precision: str = AUTO) -> str:
+def shared_engine(models: Sequence[ModelSource], pixels: int | None = None, precision: str = AUTO) -> str:
     """Return the first engine in the order of ``"auto"`` that runs all of ``models``.
 
     Args:
@@ -208,7 +208,7 @@ def shared_engine(models: Sequence[Reference], pixels: int | None = None, precis
     )
 
 
-def choose_precision(engine: str, model: Reference) -> str:
+def choose_precision(engine: str, model: ModelSource) -> str:
     """Return the precision that 'auto' stands for.
 
     It is the first that this processor computes faster than fp32 and that is known to lose at most :data:`MOST_LOSS` dB

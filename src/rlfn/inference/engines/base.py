@@ -39,11 +39,11 @@ class GpuEngine(Protocol):
 
     Attributes:
         device: the GPU's name, or ``"cpu"`` after the GPU has failed.
-        told: why it is the processor, as a sentence; else empty.
+        fallback_reason: why it is the processor, as a sentence; else empty.
     """
 
     device: str
-    told: str
+    fallback_reason: str
 
     def largest_tile(self) -> int:
         """Return the largest side of a tile that the GPU can compute now."""

@@ -12,11 +12,11 @@ from rlfn.errors import OptionError
 from rlfn.inference.blockwise.nets import import_ncnn
 from rlfn.inference.blockwise.picture import Blockwise, WholeImage
 from rlfn.inference.engines.base import Array
+from rlfn.inference.hardware import default_threads
 from rlfn.inference.loading import tensors_of
-from rlfn.inference.processor import default_threads
 from rlfn.inference.tiling import Span, Tile, spans
 from rlfn.models.grid import GRID_STRIDE, Grid
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
 from rlfn.models.variants import VARIANTS, RLFNFields
 
@@ -27,7 +27,7 @@ _WIDEST = 1400
 """Pictures wider than this run in columns, so that memory does not grow with the width."""
 
 
-def is_packaged_rlfn(model: Reference) -> bool:
+def is_packaged_rlfn(model: ModelSource) -> bool:
     """Tell whether a model is a packaged one that this engine runs."""
     return model.packaged is not None and isinstance(VARIANTS[model.packaged.variant].fields, RLFNFields)
 
@@ -41,7 +41,7 @@ class NcnnEngine:
     name = "ncnn"
     takes_grid = False
 
-    def __init__(self, model: Reference, threads: int | None = None, precision: str = "fp32") -> None:
+    def __init__(self, model: ModelSource, threads: int | None = None, precision: str = "fp32") -> None:
         import_ncnn()
         self.precision = precision
         variant, scale, tensors = tensors_of(model)

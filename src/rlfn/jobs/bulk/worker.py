@@ -154,7 +154,7 @@ class BulkWorker:
         format = settings.format or "png"
         picture = read_picture(files.source(job), max_pixels=settings.max_pixels)
         check_writable_size(format, *enlarger.size(picture.width, picture.height))
-        plan = enlarger.plan(picture.pixels, picture.traces)
+        plan = enlarger.plan(picture.pixels, picture.coding)
         blob = pickle.dumps(plan.upscaler)
         upscaler = plan.upscaler
 
@@ -163,7 +163,7 @@ class BulkWorker:
 
         scatter = Scatter([upscaler.compute, *(bound(one) for one in helpers)], lost)  # type: ignore[arg-type]
         started = time.perf_counter()
-        made = enlarger(picture.pixels, None, picture.traces, EnlargePlan(upscaler.running(scatter), plan.restore))
+        made = enlarger(picture.pixels, None, picture.coding, EnlargePlan(upscaler.running(scatter), plan.restore))
         took = time.perf_counter() - started
         result = replace(picture, pixels=made.image)
         warnings = files.write(

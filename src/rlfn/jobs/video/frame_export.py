@@ -17,15 +17,15 @@ from rlfn.atomic import make_folder
 from rlfn.errors import StoppedError, setting
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
-from rlfn.inference.reuse import TileMemory
-from rlfn.jobs.video.colour import ColourWay
+from rlfn.inference.reuse import TileCache
+from rlfn.jobs.video.color import ColorConverter
+from rlfn.jobs.video.display_matrix import is_upright, turn, upright_size
 from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
-from rlfn.jobs.video.turning import is_upright, turn, upright_size
-from rlfn.jobs.video.wholeness import check_whole
+from rlfn.jobs.video.truncation import check_truncation
 
 _DIGITS = 6
 
@@ -51,19 +51,19 @@ class FramesRun:
         clip = self._clip = probe(source)
         settings.check_frame_size(source, clip.width, clip.height)
         self._folder, self._settings, self._format = folder, settings, format
-        self._lack = check_whole(clip, settings.stretch)
+        self._truncation = check_truncation(clip, settings.time_range)
         self._warnings = [
             *settings.left_out("pictures"),
-            *self._lack.warnings,
+            *self._truncation.warnings,
             *(f"{what} dropped" for what in clip.lost),
         ]
         self._turned = is_upright(clip.matrix)
         self._size = upright_size(clip)
-        self._enlarger = Enlarger(for_frames(settings.enlarge, *self._size), pool).suited(None)
-        self._way = ColourWay(clip.colour, clip.format, clip.format, (clip.width, clip.height))
-        self._frames = FrameSource(clip, settings.stretch, settings.deinterlace)
+        self._enlarger = Enlarger(for_frames(settings.enlarge, *self._size), pool).with_auto_engine(None)
+        self._colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
+        self._frames = FrameSource(clip, settings.time_range, settings.deinterlace)
         self._plan: EnlargePlan | None = None
-        self._memory = TileMemory()
+        self._cache = TileCache()
         self._engine_seconds = 0.0
         self._read = self._written = 0
 
@@ -101,17 +101,17 @@ class FramesRun:
         if self._plan is not None and not wanted:
             return
         image = self._upright(frame)
-        self._plan = self._plan or self._enlarger.plan(image, self._clip.traces)
+        self._plan = self._plan or self._enlarger.plan(image, self._clip.coding)
         if wanted:
             began = time.perf_counter()
-            result = self._enlarger(image, plan=self._plan, memory=self._memory).image
+            result = self._enlarger(image, plan=self._plan, cache=self._cache).image
             self._engine_seconds += time.perf_counter() - began
             picture, quality = Picture(result, bits=self._clip.format.bits), self._settings.frames_quality
             pending.append(writers.submit(write_picture, picture, target, quality=quality))
             self._written += 1
 
     def _upright(self, frame: Any) -> NDArray[Any]:
-        image = self._way.image(frame)
+        image = self._colors.image(frame)
         return turn(image, self._clip.matrix) if self._turned else image
 
     def _record(self, record: VideoRecord, seconds: float) -> VideoRecord:
@@ -120,7 +120,7 @@ class FramesRun:
         self._warnings += source_warnings(self._frames)
         if kept := self._read - self._written:
             self._warnings.append(f"{kept} existing frames were kept: {setting('overwrite')} replaces them")
-        tiles = self._memory.computed + self._memory.reused
+        tiles = self._cache.computed + self._cache.reused
         made = record.made_by(self._plan)
         return replace(
             made,
@@ -131,8 +131,8 @@ class FramesRun:
             seconds=seconds,
             engine_seconds=self._engine_seconds,
             frames=self._read,
-            missing=self._lack.share,
-            reused=self._memory.reused / tiles if tiles else 0.0,
+            missing=self._truncation.share,
+            reused=self._cache.reused / tiles if tiles else 0.0,
             frames_per_second=self._written / seconds,
             codec=self._format,
         )

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import PictureError, setting
-from rlfn.jobs.video.beside import AlphaJoiner
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
-from rlfn.jobs.video.stretch import Stretch
+from rlfn.jobs.video.time_range import TimeRange
 from rlfn.jobs.video.timeline import Timeline
+from rlfn.jobs.video.webm_alpha import AlphaJoiner
 
 _LOOK = 8
 """So many frames show whether an AVI's frames were reordered."""
@@ -37,7 +37,7 @@ class FrameSource:
 
     Args:
         clip: the video.
-        stretch: what to take of it; times count from the stream's beginning.
+        time_range: what to take of it; times count from the stream's beginning.
         deinterlace: join fields into frames.
 
     Attributes:
@@ -48,8 +48,8 @@ class FrameSource:
         opaque: frames that brought no alpha channel along where it lies beside the others.
     """
 
-    def __init__(self, clip: Clip, stretch: Stretch, deinterlace: bool) -> None:
-        self._clip, self._stretch, self._deinterlace = clip, stretch, deinterlace
+    def __init__(self, clip: Clip, time_range: TimeRange, deinterlace: bool) -> None:
+        self._clip, self._time_range, self._deinterlace = clip, time_range, deinterlace
         self.damaged = self.moved = self.resized = self.opaque = 0
         self.timeline = Timeline(clip.time_base)
 
@@ -69,10 +69,10 @@ class FrameSource:
             pts = last
             if origin is None:
                 origin = pts
-            seconds = (pts - origin) * clip.time_base - self._stretch.start
+            seconds = (pts - origin) * clip.time_base - self._time_range.start
             if seconds < 0:
                 continue
-            if self._stretch.duration is not None and seconds >= self._stretch.duration:
+            if self._time_range.duration is not None and seconds >= self._time_range.duration:
                 return
             yield TimedFrame(frame, pts, int(frame.duration or 0))
 
@@ -104,7 +104,7 @@ class FrameSource:
         with closing(open_video(path)) as container:
             stream = main_stream(container, path)
             stream.thread_type = "AUTO"
-            joiner = AlphaJoiner(stream) if self._clip.beside else None
+            joiner = AlphaJoiner(stream) if self._clip.separate_alpha else None
             packets = container.demux(stream)
             while True:
                 try:

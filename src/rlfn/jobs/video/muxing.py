@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from rlfn.jobs.video.beside import ALPHA
 from rlfn.jobs.video.encoding import EncodePlan
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip
 from rlfn.jobs.video.segments import Segment
+from rlfn.jobs.video.webm_alpha import ALPHA
 
 TURNING = frozenset(("mp4", "mov", "3gp", "matroska"))
 """Containers that keep a display matrix."""

@@ -10,13 +10,13 @@ from pathlib import Path
 from rlfn.errors import OptionError, PictureError, setting
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.enlarge import EnlargeOptions
-from rlfn.inference.lineage import is_photo
 from rlfn.inference.restore import AUTO
-from rlfn.inference.sizing import Wanted, picks, reaches
+from rlfn.inference.restore_weights import is_photo
+from rlfn.inference.sizing import Wanted, is_family_or_default, reaches
 from rlfn.jobs.video.codecs import check_codec
-from rlfn.jobs.video.stretch import Stretch
+from rlfn.jobs.video.time_range import TimeRange
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 SCALE = 2
 """What a video is enlarged by where nothing is asked for."""
@@ -92,9 +92,9 @@ class VideoSettings:
         ]
 
     @property
-    def stretch(self) -> Stretch:
+    def time_range(self) -> TimeRange:
         """What to take of a video."""
-        return Stretch(
+        return TimeRange(
             Fraction(0) if self.start is None else Fraction(str(self.start)),
             None if self.duration is None else Fraction(str(self.duration)),
         )
@@ -105,7 +105,7 @@ def video_label(options: EnlargeOptions) -> str:
     wanted = _wanted(options)
     if wanted.scale is None and wanted.width is None and wanted.height is None:
         assert options.model is not None
-        packaged = Reference(options.model).packaged
+        packaged = ModelSource(options.model).packaged
         return wanted.label(packaged.scale if packaged is not None else SCALE)
     return wanted.label(SCALE)
 
@@ -133,7 +133,7 @@ def segment_frames(model: str, pixels: int) -> int:
 
 def _wanted(options: EnlargeOptions) -> Wanted:
     wanted = options.wanted
-    if picks(options.model) and wanted == Wanted():
+    if is_family_or_default(options.model) and wanted == Wanted():
         return Wanted(scale=SCALE)
     return wanted
 

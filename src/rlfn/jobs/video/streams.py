@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import OutputError
-from rlfn.jobs.video.beside import add
 from rlfn.jobs.video.encoding import describe, set_up
-from rlfn.jobs.video.fitting import Fit, first_packets, fit_for
 from rlfn.jobs.video.library import import_av
-from rlfn.jobs.video.losses import tell_losses
+from rlfn.jobs.video.metadata_check import check_metadata
 from rlfn.jobs.video.muxing import (
     TURNING,
     Muxed,
@@ -28,7 +26,9 @@ from rlfn.jobs.video.muxing import (
     stream_name,
 )
 from rlfn.jobs.video.probe import open_video
+from rlfn.jobs.video.stream_check import StreamTags, describe_for, first_packets
 from rlfn.jobs.video.timeline import Timeline, decode_times, frame_durations
+from rlfn.jobs.video.webm_alpha import add
 
 _FIRST = 100
 """Among so many packets is each stream's first one."""
@@ -45,7 +45,7 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
         OSError: of the file system.
     """
     done = _written(plan, path, None)
-    tell_losses(plan, path, done)
+    check_metadata(plan, path, done)
     return done
 
 
@@ -117,13 +117,13 @@ class _Muxing:
             elif self._plan.muxer == "matroska" and is_attached(stream):
                 self._attach(stream)
                 continue
-            elif (fit := self._fit(stream, packets)) is None:
+            elif (tags := self._tags(stream, packets)) is None:
                 reason = f"a file of the kind {self._plan.muxer} cannot hold it"
                 self._done.warnings.append(f"{stream_name(stream)} dropped: {reason}")
                 continue
             else:
                 made = self._output.add_stream_from_template(stream, opaque=True)
-                fit.apply(made)
+                tags.apply(made)
                 self._done.kept.append(f"{stream_name(stream)}: copied")
             made.metadata.update(plain_metadata(stream.metadata, enlarged=stream.index == self._plan.clip.stream))
             if self._plan.trimmed and made.metadata.pop("timecode", None) is not None:
@@ -133,8 +133,8 @@ class _Muxing:
                 made.id = stream.id
             self._ways[stream.index] = made
 
-    def _fit(self, stream: Any, packets: Mapping[int, bytes]) -> Fit | None:
-        return fit_for(stream, self._plan.muxer, packets, same_family=_same_family(self._plan))
+    def _tags(self, stream: Any, packets: Mapping[int, bytes]) -> StreamTags | None:
+        return describe_for(stream, self._plan.muxer, packets, same_family=_same_family(self._plan))
 
     def _attach(self, stream: Any) -> None:
         """Add an attached picture as Matroska has it: as a file."""

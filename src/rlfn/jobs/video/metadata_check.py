@@ -12,7 +12,7 @@ from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_made
 from rlfn.jobs.video.probe import main_stream, open_video
 
 
-def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
+def check_metadata(plan: MuxPlan, path: Path, done: Muxed) -> None:
     """Read the output's header, and add to ``done`` what the container did not take, by name."""
     with closing(open_video(plan.clip.path)) as source, closing(open_video(path)) as output:
         kept = [

@@ -10,7 +10,7 @@ _SUM = 3_688
 
 
 @dataclass(frozen=True)
-class Traces:
+class CodingInfo:
     """How a picture was coded.
 
     Attributes:
@@ -24,7 +24,7 @@ class Traces:
     halved: bool = False
 
 
-UNTOLD = Traces()
+UNKNOWN_CODING = CodingInfo()
 """Of a picture that does not come from a file."""
 
 

@@ -13,7 +13,7 @@ GRAPH_SUFFIXES = (".onnx",)
 TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
-class Reference:
+class ModelSource:
     """Where a model comes from. Nothing is read before an engine asks for it.
 
     Args:

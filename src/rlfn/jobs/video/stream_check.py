@@ -20,7 +20,7 @@ _PACKETS, _BYTES = 1000, 64 << 20
 
 
 @dataclass(frozen=True)
-class Fit:
+class StreamTags:
     """What is said of a copied stream besides what its source says.
 
     Attributes:
@@ -52,7 +52,7 @@ def first_packets(path: Path) -> dict[int, bytes]:
     return found
 
 
-def fit_for(stream: Any, muxer: str, packets: Mapping[int, bytes], *, same_family: bool) -> Fit | None:
+def describe_for(stream: Any, muxer: str, packets: Mapping[int, bytes], *, same_family: bool) -> StreamTags | None:
     """Return how a stream has to be described for a container to take it; None where it takes it in no way.
 
     Args:
@@ -71,16 +71,16 @@ def fit_for(stream: Any, muxer: str, packets: Mapping[int, bytes], *, same_famil
         if stream.type == "audio":
             # a source may state how many channels there are, and not which: MP4 wants both
             layouts.append(import_av().AudioLayout(f"{stream.codec_context.layout.nb_channels}c").name)
-    fits = (Fit(tag, layout) for layout, tag in product(layouts, tags))
-    return next((fit for fit in fits if _is_taken(stream, muxer, packets.get(stream.index), fit)), None)
+    candidates = (StreamTags(tag, layout) for layout, tag in product(layouts, tags))
+    return next((tags for tags in candidates if _is_taken(stream, muxer, packets.get(stream.index), tags)), None)
 
 
-def _is_taken(stream: Any, muxer: str, data: bytes | None, fit: Fit) -> bool:
+def _is_taken(stream: Any, muxer: str, data: bytes | None, tags: StreamTags) -> bool:
     av = import_av()
     try:
         with av.open(io.BytesIO(), "w", format=muxer) as trial:
             made = trial.add_stream_from_template(stream, opaque=True)
-            fit.apply(made)
+            tags.apply(made)
             made.disposition = stream.disposition
             trial.start_encoding()
             if data is not None:

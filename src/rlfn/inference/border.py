@@ -26,7 +26,7 @@ _BRIGHT_SHARE = 64 / 255
 
 
 @dataclass(frozen=True)
-class Framed:
+class Bordered:
     """An image in its frame: the original lies ``top`` and ``left`` px inside of ``image``."""
 
     image: NDArray[Any]
@@ -34,7 +34,7 @@ class Framed:
     left: int
 
 
-def frame(image: NDArray[Any], *, wrap: bool = False) -> Framed:
+def add_border(image: NDArray[Any], *, wrap: bool = False) -> Bordered:
     """Surround (H, W, 3) uint8 or uint16 with what continues it, if its borders are flat or it wraps.
 
     Args:
@@ -43,7 +43,7 @@ def frame(image: NDArray[Any], *, wrap: bool = False) -> Framed:
     """
     if wrap:
         return _padded(image, WRAPPED, "wrap")
-    return _padded(image, MIRRORED, "symmetric") if has_flat_border(image) else Framed(image, 0, 0)
+    return _padded(image, MIRRORED, "symmetric") if has_flat_border(image) else Bordered(image, 0, 0)
 
 
 def has_flat_border(image: NDArray[Any]) -> bool:
@@ -66,5 +66,5 @@ def _is_flat(image: NDArray[Any]) -> bool:
     return bool(((spread <= _FLAT_SHARE * most) & (top.max(axis=-1) >= _BRIGHT_SHARE * most)).any())
 
 
-def _padded(image: NDArray[Any], width: int, mode: Any) -> Framed:
-    return Framed(np.pad(image, ((width, width), (width, width), (0, 0)), mode=mode), width, width)
+def _padded(image: NDArray[Any], width: int, mode: Any) -> Bordered:
+    return Bordered(np.pad(image, ((width, width), (width, width), (0, 0)), mode=mode), width, width)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TimeRange:
     """What is taken of a video: from ``start`` seconds on, for ``duration`` seconds, or to its end."""
 
     start: Fraction = Fraction(0)

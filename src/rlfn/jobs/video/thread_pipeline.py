@@ -10,7 +10,7 @@ from typing import Any
 _LOOK = 0.1
 
 
-class Relays:
+class ThreadGroup:
     """Threads that hand items on; the first error ends all of them, and is raised where the results are awaited."""
 
     def __init__(self) -> None:
@@ -61,16 +61,16 @@ class Stopped(Exception):  # noqa: N818 - it never leaves the package
     """The work ends early."""
 
 
-class Relay:
+class Channel:
     """A queue of a few items between two threads.
 
     Args:
-        relays: what ends it.
+        threads: what ends it.
         size: so many items may wait.
     """
 
-    def __init__(self, relays: Relays, size: int) -> None:
-        self._relays = relays
+    def __init__(self, threads: ThreadGroup, size: int) -> None:
+        self._group = threads
         self._queue: queue.Queue[Any] = queue.Queue(size)
         self._end = object()
 
@@ -80,7 +80,7 @@ class Relay:
         Raises:
             Stopped: the work ends early.
         """
-        while not self._relays.stopped:
+        while not self._group.stopped:
             try:
                 self._queue.put(item, timeout=_LOOK)
                 return
@@ -102,7 +102,7 @@ class Relay:
             try:
                 item = self._queue.get(timeout=_LOOK)
             except queue.Empty:
-                if self._relays.stopped:
+                if self._group.stopped:
                     raise Stopped from None
                 continue
             if item is self._end:
