@@ -15,13 +15,10 @@ from rlfn.inference.engines.base import Array
 from rlfn.inference.hardware import default_threads
 from rlfn.inference.loading import tensors_of
 from rlfn.inference.tiling import Span, Tile, spans
-from rlfn.models.grid import GRID_STRIDE, Grid
+from rlfn.models.grid import Grid
 from rlfn.models.source import ModelSource
-from rlfn.models.traits import Traits
+from rlfn.models.traits import variant_traits
 from rlfn.models.variants import VARIANTS, RLFNFields
-
-_MARGIN = 36
-_MIN_SIDE = 15
 
 _WIDEST = 1400
 """Pictures wider than this run in columns, so that memory does not grow with the width."""
@@ -51,7 +48,7 @@ class NcnnEngine:
                 f"{variant.architecture}. "
                 "Use the engine onnxruntime, openvino or torch."
             )
-        self.traits = Traits(variant.name, scale, _MIN_SIDE, _MARGIN, GRID_STRIDE)
+        self.traits = variant_traits(variant, scale)
         self._threads = threads or default_threads()
         self._network = Blockwise(tensors, variant.fields, scale)
 
