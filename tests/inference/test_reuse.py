@@ -85,14 +85,14 @@ def test_neighbours_that_changed_are_computed_together() -> None:
             parts.append(part.pixels.shape[:2])
             yield from upscaler.compute(part)
 
-    watching, cache = upscaler.running(watched), TileCache()
+    cache = TileCache()
     first = np.random.default_rng(0).integers(0, 200, (300, 310, 3), np.uint8)
     spot, band = first.copy(), first.copy()
     spot[100:120, 150:160] += 30
     band[130:] += 30
     for image in (first, spot, spot, band):
         parts.clear()
-        np.testing.assert_array_equal(watching(image, cache=cache), upscaler(image))
+        np.testing.assert_array_equal(upscaler(image, cache=cache, run=watched), upscaler(image))
         assert all(max(shape) <= 128 for shape in parts)
         if image is spot:
             assert len(parts) <= 1

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -232,7 +232,7 @@ def test_vulkan_and_processor_agree(device: str, family: str) -> None:
         assert np.abs(ours(image).astype(int) - whole(image)).max() <= 1, size
 
 
-def watched(upscaler: Upscaler) -> tuple[Upscaler, list[ImagePart]]:
+def watched(upscaler: Upscaler) -> tuple[Callable[[NDArray[Any]], NDArray[Any]], list[ImagePart]]:
     """Return an upscaler, and a list that fills with the parts that it computes."""
     seen: list[ImagePart] = []
 
@@ -241,7 +241,7 @@ def watched(upscaler: Upscaler) -> tuple[Upscaler, list[ImagePart]]:
             seen.append(part)
             yield from upscaler.compute(part)
 
-    return upscaler.running(run), seen
+    return partial(upscaler, run=run), seen
 
 
 @pytest.mark.parametrize(("name", "tile", "size"), [("rlfn-s-x2", 78, (15, 84)), ("rlfn-xs-x4", 36, (50, 70))])

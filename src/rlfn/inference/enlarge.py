@@ -20,12 +20,14 @@ from rlfn.images.resize import resize
 from rlfn.inference.devices import check_device
 from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, choose_engine
 from rlfn.inference.hardware import available_memory
+from rlfn.inference.parts import PartRunner
 from rlfn.inference.restore import NO_RESTORE, RestoreStrength, check_restore, choose_strength
 from rlfn.inference.restore_weights import check_strength, is_photo, photo_model, restoring
 from rlfn.inference.reuse import TileCache
 from rlfn.inference.sizing import Wanted, check_reach, is_family_or_default, pick_model
+from rlfn.inference.tile_runner import TileProgress
 from rlfn.inference.tiling import check_tile
-from rlfn.inference.upscaler import TileProgress, Upscaler, check_image
+from rlfn.inference.upscaler import Upscaler, check_image
 from rlfn.models.catalog import PRECISIONS, Model
 from rlfn.models.source import ModelSource
 
@@ -98,10 +100,11 @@ class Enlarged:
 
 @dataclass(frozen=True)
 class EnlargePlan:
-    """What an image is enlarged with, and how strongly that restores."""
+    """What an image is enlarged with, how strongly that restores, and what computes its parts: None for here."""
 
     upscaler: Upscaler
     restore: RestoreStrength
+    run: PartRunner | None = None
 
     @property
     def model(self) -> str:
@@ -244,6 +247,7 @@ class Enlarger:
             keep_hidden=asked.keep_hidden,
             progress=progress,
             cache=cache,
+            run=plan.run,
         )
         wide, high = self.size(width, height)
         if made.shape[:2] != (high, wide):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
@@ -17,27 +17,13 @@ from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.border import add_border
 from rlfn.inference.devices import check_device, load_on
 from rlfn.inference.engines import AUTO, CPU, Engine, GpuEngine, WholeEngine
-from rlfn.inference.footprint import bytes_per_pixel
-from rlfn.inference.hardware import available_memory
-from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
+from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute
 from rlfn.inference.reuse import TileCache
-from rlfn.inference.tiling import Span, check_tile, joined, spans
+from rlfn.inference.tile_runner import TileProgress, TileRunner
+from rlfn.inference.tiling import check_tile, spans
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
-
-TileProgress = Callable[[float], None]
-"""Called with the finished share of a picture, 0 to 1."""
-
-_LARGEST_TILE = 384
-_SMALLEST_TILE = 96
-_MEMORY_SHARE = 0.25
-
-_CELL = 44
-"""Cores of this side are looked at one by one for what changed, where what did can be put together again."""
-
-_REUSED_TILE = 192
-"""Else tiles of this side are: smaller ones are mostly margin."""
 
 # the eight symmetries of the square: (quarter turns, mirrored)
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
@@ -48,6 +34,7 @@ class _CallOptions(NamedTuple):
     wrap: bool
     keep_hidden: bool
     cache: TileCache | None = None
+    run: PartRunner | None = None
 
 
 class Upscaler:
@@ -86,12 +73,11 @@ class Upscaler:
         check_tile(tile)
         self._arguments = (model, engine, threads, tile, precision, device)
         self._load()
-        self._tile = tile
         if tile != "auto" and tile != 0:
             spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
 
     def _load(self) -> None:
-        model, engine, threads, _, precision, device = self._arguments
+        model, engine, threads, tile, precision, device = self._arguments
         self._fallback_reason = ""
         if isinstance(engine, str):
             first = model if model is not None else next(iter(catalog.models()))
@@ -101,7 +87,7 @@ class Upscaler:
         else:
             check_device(device, engine)
             self._engine, self.model = engine, engine.traits.variant
-        self._run: PartRunner | None = None
+        self._tiles = TileRunner(self._engine, tile, self.model)
         self._lock = Lock()
         self._process = os.getpid()
 
@@ -155,6 +141,7 @@ class Upscaler:
         keep_hidden: bool = False,
         progress: TileProgress | None = None,
         cache: TileCache | None = None,
+        run: PartRunner | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
 
@@ -169,6 +156,8 @@ class Upscaler:
             cache: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
                 nor the result may be written to afterwards. Pictures with alpha, a self-ensemble, and engines that cut
                 pictures up by themselves are computed whole.
+            run: computes the parts of the image in place of this upscaler, in any order and perhaps elsewhere; for each
+                part it yields what :meth:`compute` yields. The result is bit-identical.
 
         Returns:
             The same kind of array, ``scale`` times as high and wide.
@@ -181,8 +170,9 @@ class Upscaler:
         image = np.asarray(image)  # a subclass, such as a matrix, may mean other things by shape and product
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
-        with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, _CallOptions(self_ensemble, wrap, keep_hidden, cache), progress)
+        how = _CallOptions(self_ensemble, wrap, keep_hidden, cache, run)
+        with self._lock if run is None else nullcontext():  # engines reuse their buffers; ``run`` may call ``compute``
+            return self._upscaled(image, how, progress)
 
     def compute(self, part: ImagePart) -> Iterator[Computed]:
         """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
@@ -196,20 +186,9 @@ class Upscaler:
             for tile, block in compute(self._engine, part, self.model):
                 yield tile, block.copy()  # engines write the next result over the last one
 
-    def running(self, run: PartRunner) -> Upscaler:
-        """Return this upscaler, save that ``run`` has the parts of its images computed.
-
-        What ``run`` yields is what :meth:`compute` yields for each part; the order does not matter, and the result is
-        the same to the bit.
-        """
-        made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__)
-        made._run, made._lock = run, Lock()
-        return made
-
     def cuts_inexactly(self, image: NDArray[Any]) -> bool:
         """Tell whether ``image`` is cut into tiles whose results differ from the whole picture's."""
-        whole = isinstance(self._engine, WholeEngine) or max(image.shape[:2]) <= self._tile_side(image)
+        whole = isinstance(self._engine, WholeEngine) or max(image.shape[:2]) <= self._tiles.side(image)
         return not (whole or self._engine.traits.exact)
 
     def result_bytes(self, image: NDArray[Any], *, self_ensemble: bool = False) -> int:
@@ -274,7 +253,7 @@ class Upscaler:
     ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
         """Yield the result in parts: where each lies in the (sH, sW) result, and (3, sh, sw) in levels of 255."""
         bordered, sides, scale = add_border(image, wrap=how.wrap), image.shape[:2], self.scale
-        for tile, block in self._tiles(bordered.image, how.cache, progress):
+        for tile, block in self._tiles.results(bordered.image, how.cache, progress, how.run):
             area, inside = [], []
             for span, before, side in zip((tile.rows, tile.columns), (bordered.top, bordered.left), sides, strict=True):
                 start, stop = max(span.core_start - before, 0), min(span.core_stop - before, side)
@@ -283,56 +262,6 @@ class Upscaler:
                 inside.append(slice(skipped * scale, (skipped + stop - start) * scale))
             if all(part.start < part.stop for part in area):
                 yield (area[0], area[1]), block[:, inside[0], inside[1]]
-
-    def _tiles(self, image: NDArray[Any], cache: TileCache | None, progress: TileProgress | None) -> Iterator[Computed]:
-        """Run the network part by part; yield where each result lies and (3, sh, sw) in levels of 255."""
-        scale, (height, width), done = self.scale, image.shape[:2], 0
-        grown = _grow(image, self.traits.min_side)
-        run = self._run or self._run_here
-        if cache is None:
-            parts = list(cut(self._engine, grown, self._tile_side(grown)))
-        else:
-            parts = self._changed_parts(grown, cache)
-        pixels = sum(_core(part.tile.rows) * _core(part.tile.columns) for part in parts)
-        for tile, block in run(parts):
-            done += block.shape[1] * block.shape[2]
-            # the padding of an image below the smallest size is cropped off
-            rows, columns = height - tile.rows.core_start, width - tile.columns.core_start
-            if rows > 0 and columns > 0:
-                yield tile, block[:, : rows * scale, : columns * scale]
-            if progress:
-                progress(done / (pixels * scale**2))
-
-    def _changed_parts(self, image: NDArray[Any], cache: TileCache) -> list[ImagePart]:
-        """Return what must be computed of an image where it differs from the one before."""
-        traits, side = self.traits, self._tile_side(image)
-        # the last bits of what a GPU computes may depend on where a tile lies
-        local = traits.local and not isinstance(self._engine, GpuEngine)
-        small = min(side, 2 * traits.margin + _CELL) if local else min(side, _REUSED_TILE)
-        found = {part.tile: part for part in cut(self._engine, image, small)}
-        changed = cache.changed(image, list(found))
-        if not local:
-            return [found[tile] for tile in changed]
-        return [ImagePart.of(image, tile) for tile in joined(changed, side, traits.margin)]
-
-    def _run_here(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
-        for part in parts:
-            yield from compute(self._engine, part, self.model)
-
-    def _tile_side(self, image: NDArray[Any]) -> int:
-        """Return the largest tile side for this picture; a GPU has a limit of its own."""
-        if isinstance(self._engine, GpuEngine):
-            most = self._engine.largest_tile()
-            return most if self._tile == "auto" or self._tile == 0 else min(most, self._tile)
-        if self._tile == 0:
-            return int(max(image.shape[:2]))
-        if self._tile != "auto":
-            return self._tile
-        a_pixel = bytes_per_pixel(self._engine.name, self._engine.traits.variant)
-        affordable = math.isqrt(int(available_memory() * _MEMORY_SHARE / a_pixel))
-        smallest = max(_SMALLEST_TILE, 2 * self._engine.traits.margin + 24)
-        side: int = max(smallest, min(_LARGEST_TILE, affordable))
-        return side
 
 
 def _rebuild(kind: type[Upscaler], *arguments: Any) -> Upscaler:
@@ -353,16 +282,6 @@ def check_image(image: NDArray[Any]) -> None:
             f"Cannot upscale an array of shape {image.shape} and type {image.dtype}. "
             "Allowed: uint8 or uint16, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4), not empty."
         )
-
-
-def _core(span: Span) -> int:
-    return span.core_stop - span.core_start
-
-
-def _grow(image: NDArray[Any], least: int) -> NDArray[Any]:
-    """Repeat the last row and column of a picture that is smaller than the network takes."""
-    more = [(0, max(0, least - side)) for side in image.shape[:2]]
-    return np.pad(image, (*more, (0, 0)), mode="edge") if any(pad for _, pad in more) else image
 
 
 def _round(levels: NDArray[np.float32], top: float, kind: np.dtype[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rlfn.errors import RlfnError
 from rlfn.images.files import check_writable_size, read_picture, write_picture
-from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
+from rlfn.inference.enlarge import UpscalerPool
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
 from rlfn.jobs.batch import Batch
@@ -163,7 +163,7 @@ class BulkWorker:
 
         scatter = Scatter([upscaler.compute, *(bound(one) for one in helpers)], lost)  # type: ignore[arg-type]
         started = time.perf_counter()
-        made = enlarger(picture.pixels, None, picture.coding, EnlargePlan(upscaler.running(scatter), plan.restore))
+        made = enlarger(picture.pixels, None, picture.coding, replace(plan, run=scatter))
         took = time.perf_counter() - started
         result = replace(picture, pixels=made.image)
         warnings = files.write(
