@@ -287,7 +287,7 @@ def test_a_changed_model_file_is_loaded_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"quality": "90"}, r"There is no quality '90'\. Allowed: 1 to 100"),
+        ({"quality": "90"}, r"Quality '90' is out of range\. Allowed: 1 to 100"),
         ({"max_pixels": "5"}, r"max_pixels was given as '5'\. Allowed: a whole number above 0, or None"),
         ({"max_pixels": float("nan")}, r"max_pixels was given as nan"),
         ({"format": 5}, r"format was given as 5\. Allowed: a name such as 'png'"),

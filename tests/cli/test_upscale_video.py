@@ -166,7 +166,7 @@ def test_settings_of_codecs_are_left_out_where_frames_become_pictures(command) -
     done = command("upscale", "a.mp4", "--to-frames", "f", "--crf", "30", "--preset", "8", "--codec", "vp9")
     assert (done.status, files("f")) == (0, ["000001.png"])
     for given in ("--crf 30", "--preset 8", "--codec vp9"):
-        assert f"{given} has no meaning for pictures and was left out" in done.err
+        assert f"{given} does not apply to pictures and was ignored" in done.err
 
 
 def test_settings_of_videos_for_pictures_alone(command) -> None:

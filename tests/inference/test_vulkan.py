@@ -186,7 +186,7 @@ def test_a_result_that_is_no_number_is_left() -> None:
     lr = np.zeros((3, 9, 9), np.float32)
     assert not np.isfinite(net(lr=lr)).all()
     net._on_gpu, net._where = True, "Card"
-    with pytest.raises(NoGpuError, match="Card returned values that are no numbers"):
+    with pytest.raises(NoGpuError, match="Card returned NaN or infinite values"):
         net(lr=lr)
 
 

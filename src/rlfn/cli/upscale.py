@@ -68,11 +68,11 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
 @options.option("--codec", type=options.CODEC, help="Of videos: the codec to write.", show_default="the source's")
 @options.option("--crf", type=options.WHOLE, help="Of videos: quality, smaller is better.", show_default="the codec's")
 @options.option(
-    "--preset", type=click.STRING, metavar="NAME", help="Of videos: how thoroughly.", show_default="the codec's"
+    "--preset", type=click.STRING, metavar="NAME", help="Encoder preset (video).", show_default="the codec's"
 )
 @options.option("--start", type=options.NUMBER, metavar="SECONDS", help="Of videos: begin there.")
-@options.option("--duration", type=options.NUMBER, metavar="SECONDS", help="Of videos: take so much.")
-@options.flag("--deinterlace", help="Of videos: join the fields of interlaced frames, which are refused else.")
+@options.option("--duration", type=options.NUMBER, metavar="SECONDS", help="Length to process, in seconds (video).")
+@options.flag("--deinterlace", help="Deinterlace (video); interlaced input is otherwise refused.")
 @options.option("--to-frames", type=options.FOLDER, help="Write a video's frames there, as pictures.")
 @options.max_pixels
 @options.as_json

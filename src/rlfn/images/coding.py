@@ -1,4 +1,4 @@
-"""What lossy coding has left in a picture, as far as its file tells."""
+"""How a picture was coded, as far as its file states it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class CodingInfo:
     """How a picture was coded.
 
     Attributes:
-        lossy: whether coding changed its pixels; None where nothing tells, as of an array.
+        lossy: whether coding changed its pixels; None where unknown, as for an array.
         quality: of a JPEG, 1 to 100 as libjpeg counts, from its quantisation table.
         halved: its colour is stored at a lower resolution.
     """
@@ -25,7 +25,7 @@ class CodingInfo:
 
 
 UNKNOWN_CODING = CodingInfo()
-"""Of a picture that does not come from a file."""
+"""Coding of a picture that does not come from a file."""
 
 
 def table_quality(table: Sequence[int]) -> int:

@@ -119,7 +119,7 @@ def to_pillow(result: Picture, source: Any = None, warnings: list[str] | None = 
         warnings: gets what is lost.
 
     Raises:
-        OptionError: 16-bit colour, which Pillow has not.
+        OptionError: 16-bit colour, which Pillow does not support.
         MissingExtraError: Pillow is not installed.
     """
     check_pillow_can(result)

@@ -192,7 +192,7 @@ def _texts_in_exif(
 def _fitting_pixels(picture: Picture, row: Codec, icc: bytes | None, warnings: list[str]) -> tuple[Any, int]:
     """Wrap the pixels, without a copy, in a pyvips image that converts to what the format holds as it is read.
 
-    Returns the image and the depth at which it is to be written.
+    Returns the image and the depth at which to write it.
     """
     pixels = picture.pixels
     image = pyvips.Image.new_from_array(pixels if pixels.flags.c_contiguous else np.ascontiguousarray(pixels))

@@ -1,4 +1,4 @@
-"""What surrounds an image before the network sees it.
+"""The border around an image that the network sees.
 
 A network pads its convolutions with zeros, which is black. Photographs stand that, since networks learn it; a flat,
 bright colour answers with rings of up to 46 levels along its border. Where a border is flat and bright, the image is
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIRRORED = 12
-"""So many px of mirror image are put around an image with flat borders."""
+"""Width in px of the mirror image around an image with flat borders."""
 
 WRAPPED = 36
-"""So many px of the opposite side are put around the tile of a seamless texture."""
+"""Width in px of the opposite side around the tile of a seamless texture."""
 
 _DEPTH = 4
 _LENGTH = 16
@@ -27,7 +27,7 @@ _BRIGHT_SHARE = 64 / 255
 
 @dataclass(frozen=True)
 class Bordered:
-    """An image in its frame: the original lies ``top`` and ``left`` px inside of ``image``."""
+    """An image with a border: the original lies ``top`` and ``left`` px inside of ``image``."""
 
     image: NDArray[Any]
     top: int

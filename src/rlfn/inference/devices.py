@@ -1,7 +1,6 @@
 """Where a model runs: on the processor, or on a GPU through an engine that has one.
 
-Who asks for a GPU gets a picture in any case: where no GPU can do the work, the processor does it, and a sentence says
-why.
+A picture is made in any case: where no GPU can do the work, the processor does it, and a warning says why.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _NUMBERED = re.compile(rf"{GPU}:\d{{1,3}}")
 
 
 def check_device(device: str, engine: str | Engine = AUTO, precision: str = AUTO) -> None:
-    """Refuse a device that cannot be, and a GPU with an engine or a precision that has none.
+    """Refuse a device that does not exist, and a GPU with an engine or a precision that has none.
 
     Raises:
         OptionError: one of these.

@@ -32,12 +32,12 @@ from rlfn.models.catalog import PRECISIONS, Model
 from rlfn.models.source import ModelSource
 
 _KEPT = 4
-"""So many loaded models are kept."""
+"""Number of loaded models kept."""
 
 
 @dataclass(frozen=True)
 class EnlargeOptions:
-    """How images are to be enlarged.
+    """How images are enlarged.
 
     Attributes:
         wanted: the size.
@@ -226,7 +226,7 @@ class Enlarger:
             image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
             progress: called with the finished share, 0 to 1.
             coding: what the image's file says of its coding.
-            plan: what :meth:`plan` returned for the image, or for another of the same size that is to be treated alike.
+            plan: what :meth:`plan` returned for the image, or for another of the same size to treat alike.
             cache: of the image before in a sequence, see :class:`rlfn.inference.upscaler.Upscaler`; with one plan.
 
         Raises:

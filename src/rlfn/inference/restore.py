@@ -1,4 +1,4 @@
-"""How strongly a picture is to be restored: chosen from its file and its pixels, by tables.
+"""How strongly a picture is restored: chosen from its file and its pixels, by tables.
 
 Strength 0 is the weights for clean pictures, 1 those for photographs; between them the weights are blended. The tables'
 thresholds were chosen with ``benchmarks/restore.py``.
@@ -18,7 +18,7 @@ from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.color import luminance
 
 AUTO, OFF = "auto", "off"
-"""What may be asked for besides a strength: the picture decides, or nothing is restored."""
+"""Values besides a strength: the picture decides, or nothing is restored."""
 
 STEP = 0.25
 """Strengths are multiples of it, so that few models are loaded."""
@@ -71,7 +71,7 @@ class RestoreStrength:
 
 
 NO_RESTORE = RestoreStrength(0.0, "")
-"""Where nobody asked."""
+"""No restoration was asked for."""
 
 
 def check_restore(value: float | str) -> float | str:
@@ -94,7 +94,7 @@ def check_restore(value: float | str) -> float | str:
 
 
 def choose_strength(image: NDArray[Any], coding: CodingInfo = UNKNOWN_CODING) -> RestoreStrength:
-    """Return how strongly an image is to be restored.
+    """Return how strongly to restore an image.
 
     Args:
         image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).

@@ -36,9 +36,9 @@ def restoring(
 
     Args:
         clean: the model for clean pictures.
-        factor: how much larger the picture is to be.
+        factor: by how much the picture is enlarged.
         choice: the strength wanted.
-        precision: how it is to be computed.
+        precision: how it is computed.
     """
     photo = photo_model(clean, factor)
     if photo is None:

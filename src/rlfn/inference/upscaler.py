@@ -150,8 +150,8 @@ class Upscaler:
             self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
                 float copy of the result in memory.
             wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
-            keep_hidden: colours under transparent pixels are upscaled as they are; else they make way for those of
-                their visible surroundings.
+            keep_hidden: colours under transparent pixels are upscaled as they are; otherwise they are replaced by those
+                of their visible surroundings.
             progress: called with the finished share after each tile.
             cache: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
                 nor the result may be written to afterwards. Pictures with alpha, a self-ensemble, and engines that cut
@@ -177,7 +177,7 @@ class Upscaler:
     def compute(self, part: ImagePart) -> Iterator[Computed]:
         """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
 
-        Results stay as they are when the next part is computed: whoever puts them together may come later.
+        Results stay as they are when the next part is computed: they may be put together later.
 
         Raises:
             ModelError: the engine failed, or returned what is no picture.

@@ -1,4 +1,4 @@
-"""What a user calls a model: a packaged name or the path of a file, resolved to a graph or to a file of weights."""
+"""The source of a model: a packaged name or a file's path, resolved to a graph or a file of weights."""
 
 from __future__ import annotations
 

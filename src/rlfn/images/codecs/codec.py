@@ -40,7 +40,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What is to be encoded: a pyvips image that the format holds as it is, and metadata that fits it.
+    """What to encode: a pyvips image that the format holds as it is, and metadata that fits it.
 
     ``depth`` is the depth to write, one of the codec's; deep pixels fill the upper bits. ``quality`` is 1 to 100, None
     where the format is lossless.

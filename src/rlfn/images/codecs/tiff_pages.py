@@ -41,7 +41,7 @@ _COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
-"""Compressions that the decoder has not built in, by their numbers."""
+"""Compressions that the decoder does not support, by number."""
 
 _STORAGE = exif_tiff.OF_PIXELS | {_XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS, _C2PA}
 """Tags that say how the pixels are stored, or that are read elsewhere."""

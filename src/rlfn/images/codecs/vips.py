@@ -30,7 +30,7 @@ Error = pyvips.Error
 Splice = Callable[[bytes], bytes | None]
 """Takes the first bytes of an encoded file; returns them with metadata added, or ``None`` when it needs more.
 
-libvips would take an EXIF block apart and build it anew, add tags that nobody wrote, leave long XMP out of JPEG, and
+libvips would take an EXIF block apart and rebuild it, add tags that nobody wrote, leave long XMP out of JPEG, and
 put it into a compressed chunk of PNG that few readers look at. Such blocks are added to the encoded file instead, while
 it streams by.
 """

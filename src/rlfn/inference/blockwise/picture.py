@@ -3,7 +3,7 @@
 Every stage's plane is cut into strips of about a tile's height. A stage's strip can be computed when the stage before
 has done the strip below it too: halo and pooled map reach that far, and no farther. So the stages follow each other
 down the picture, and of each plane about two strips exist: memory grows with the width alone, and wide pictures are cut
-into columns. What a tile computes depends on the picture's size and on nothing else, so results are the same to the bit
+into columns. What a tile computes depends on the picture's size and on nothing else, so results are bit-identical
 for every number of threads.
 """
 

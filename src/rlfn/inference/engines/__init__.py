@@ -46,10 +46,10 @@ AUTO = "auto"
 """The name that leaves an engine or a precision to be chosen."""
 
 MAX_THREADS = 1024
-"""More threads than this are a slip: engines would start them all."""
+"""Largest number of threads; more are taken for a typing error, since engines would start them all."""
 
 MOST_LOSS = 0.03
-"""A precision that 'auto' takes loses at most so many dB on Set5."""
+"""Largest loss in dB on Set5 of a precision that 'auto' takes."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
     """Refuse an engine, a number of threads or a precision with which nothing can run.
 
     Raises:
-        OptionError: there is no such engine or precision, the engine has not the precision on this processor, or
-            ``threads`` is outside 1 to :data:`MAX_THREADS`.
+        OptionError: there is no such engine or precision, the engine does not support the precision on this
+            processor, or ``threads`` is outside 1 to :data:`MAX_THREADS`.
         MissingExtraError: the engine is not installed.
     """
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
@@ -204,7 +204,7 @@ def shared_engine(models: Sequence[ModelSource], pixels: int | None = None, prec
             return name
     raise OptionError(
         f"No engine that is installed computes in {precision} on this processor. "
-        f"{setting('precision', AUTO)} takes what there is."
+        f"{setting('precision', AUTO)} takes one that is available."
     )
 
 

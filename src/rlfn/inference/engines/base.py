@@ -107,14 +107,14 @@ def run_checked(engine: Engine, lr: Array, grid: Grid | None, model: str) -> Arr
 
 
 def check_finite(sr: Array, model: str) -> None:
-    """Refuse a result with samples that are no numbers.
+    """Refuse a result with NaN or infinite samples.
 
     Raises:
         ModelError: there are some.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.isfinite(sr.sum()):  # quicker than every sample by itself
-            raise ModelError(f"{model} returned values that are no numbers. Its weights are damaged; get it again.")
+            raise ModelError(f"{model} returned NaN or infinite values. Its weights are damaged; get it again.")
 
 
 def takes_grid(inputs: list[str]) -> bool:

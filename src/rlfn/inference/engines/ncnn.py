@@ -32,7 +32,7 @@ def is_packaged_rlfn(model: ModelSource) -> bool:
 class NcnnEngine:
     """ncnn on the CPU, block by block over small tiles: fp32, for networks of the architecture ``rlfn``.
 
-    The graphs are made here from the weights' tensors, so that no file of anybody else's reaches ncnn.
+    The graphs are made here from the weights' tensors, so that ncnn never reads a file from elsewhere.
     """
 
     name = "ncnn"

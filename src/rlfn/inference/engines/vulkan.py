@@ -30,16 +30,16 @@ _ARRAY_BYTES = 9
 """Vulkan warrants arrays of 128 MiB, and Winograd's, the largest, have 9 bytes a pixel and channel."""
 
 _MEMORY_SHARE = 0.5
-"""Of a GPU's free memory, for the work on a tile."""
+"""Share of a GPU's free memory for the work on a tile."""
 
 _CLOSE = 0.25
-"""So many levels of 255 may a GPU be away from the processor: rounding alone makes a thousandth."""
+"""Largest difference from the processor, in levels of 255; rounding alone makes a thousandth."""
 
 
 class VulkanEngine:
     """ncnn on a GPU; if that fails on the way, the same graph on the processor.
 
-    The graphs are made here from the weights' tensors, so that no file of anybody else's reaches ncnn.
+    The graphs are made here from the weights' tensors, so that ncnn never reads a file from elsewhere.
 
     Args:
         model: what a user calls a model.
@@ -150,7 +150,7 @@ class _GraphNet:
             raise NoGpuError(f"{self._where} failed at a tile; its memory may be used by other programs")
         sr: Array = np.array(made)
         if self._on_gpu and not np.isfinite(sr.sum()):
-            raise NoGpuError(f"{self._where} returned values that are no numbers")
+            raise NoGpuError(f"{self._where} returned NaN or infinite values")
         return sr
 
 

@@ -1,4 +1,4 @@
-"""Animated GIF, WebP and PNG, which become such animations again."""
+"""Animated GIF, WebP and PNG to animations."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _png_profile(path: Path) -> Metadata:
 
 
 def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation:
-    """Return the frames that begin within a stretch.
+    """Return the frames that begin within a time range.
 
     Raises:
         PictureError: there are none.
@@ -93,7 +93,7 @@ def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation
 
 
 def _fitted(animation: Animation, suffix: str) -> tuple[Animation, list[str]]:
-    """Return an animation with a profile that can be written, or without one, and what is to be told of it."""
+    """Return an animation with a profile that can be written, or without one, and the warnings."""
     icc = animation.metadata.icc
     if icc is None:
         return animation, []
@@ -107,11 +107,11 @@ def _with_color(image: NDArray[Any]) -> NDArray[Any]:
 
 
 class AnimationRun:
-    """One animation on its way.
+    """Upscales one animation.
 
     Args:
         source, target: GIF, WebP or PNG.
-        settings: what concerns codecs has no meaning here, and a warning says so.
+        settings: those of codecs are left out, with a warning.
         pool: where loaded models are kept.
 
     Raises:

@@ -50,8 +50,8 @@ def upscale_video(
 ) -> VideoRecord:
     """Upscale a video file: every frame at its time, every other stream as it is.
 
-    A call that was cut off, by whatever, is continued by the same call: finished stretches lie in a hidden folder
-    beside the output until it is whole. What was changed or lost on the way is a :class:`rlfn.PictureWarning`, and in
+    An interrupted call is continued by the same call: finished segments lie in a hidden folder next to the output
+    until it is complete. What was changed or lost on the way is a :class:`rlfn.PictureWarning`, and in
     the record.
 
     Args:
@@ -68,9 +68,9 @@ def upscale_video(
         codec: ``"h264"``, ``"hevc"``, ``"av1"``, ``"vp9"``, ``"ffv1"`` or ``"prores"``; None for the source's where it
             can be written. The encoder of AV1 prints on standard error unless ``SVT_LOG=1`` is in the environment.
         crf: the quality, smaller is better; None for the codec's default.
-        preset: how thoroughly it is encoded; None for the codec's default.
-        start, duration: the stretch to take, in seconds.
-        deinterlace: join the fields of interlaced frames, which are refused else.
+        preset: the encoder's; None for the codec's default.
+        start, duration: the time range to process, in seconds.
+        deinterlace: deinterlace; interlaced input is otherwise refused.
         max_pixels: larger frames are refused; None for no limit.
         progress: called after each frame; what it raises ends the work.
         cancel: an event that ends the work when it is set.

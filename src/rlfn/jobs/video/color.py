@@ -1,4 +1,4 @@
-"""Frames to images and back: by the stream's own matrix and range, so that colours come back as they were.
+"""Frames to images and back, by the stream's own matrix and range, so that colours are preserved.
 
 8-bit frames become uint8 images, deeper ones uint16 over the full range. The way there and the way back are made with
 the same numbers: an engine that changes nothing gives the source's colours within one level. What lies outside of RGB
@@ -55,7 +55,7 @@ def assumed_matrix(width: int, height: int) -> int:
 def stated_color(
     color: ClipColor, source: PixelFormat, target: PixelFormat, before: tuple[int, int], after: tuple[int, int]
 ) -> tuple[ClipColor, tuple[str, ...]]:
-    """Return what is stated of the encoded frames, and what is to be told of it: the source's own, save where
+    """Return what is stated of the encoded frames, and the warnings: the source's own statement, except where
 
     - the source states no matrix and players would take another for the size after: then the one it had is stated;
     - RGB becomes YUV, which has a matrix and a range of its own;
@@ -79,14 +79,14 @@ def stated_color(
 
 
 class ColorConverter:
-    """The way of one clip's frames to images, and of images to the frames that are encoded.
+    """Converts one clip's frames to images, and images to the frames that are encoded.
 
     Args:
         color: what the stream states.
         source: the source's format.
         target: the format to encode.
         size: (width, height) of the source.
-        stated: of the frames to encode, where they are others.
+        stated: what is stated of the frames to encode, where it differs.
     """
 
     def __init__(

@@ -15,10 +15,10 @@ from rlfn.jobs.video.pixels import PixelFormat
 from rlfn.jobs.video.probe import HdrFacts
 
 _PROGRESSIVE = 1
-"""FFmpeg's number of frames without fields."""
+"""FFmpeg's number for progressive frames."""
 
 _MOST_FRAMES = {"av1": Fraction(240)}
-"""The highest rate that an encoder lets itself be told."""
+"""Highest frame rate that an encoder accepts."""
 
 _CHROMATICITY, _LUMINANCE = 50_000, 10_000
 """The units of H.265's message on the mastering display: 0.00002, and 0.0001 cd/m²."""
@@ -34,7 +34,7 @@ class EncodePlan:
         format: of the frames.
         width, height: of the frames in px.
         time_base: of their timestamps.
-        rate: frames a second, about.
+        rate: approximate frames per second.
         color: what is stated.
         aspect: the shape of a pixel; None where not stated.
         hdr: what is stated of it.

@@ -34,7 +34,7 @@ _MAX_PENDING = 4
 
 
 class FramesRun:
-    """One video on its way to a folder of pictures: ``000001.png`` and so on, enlarged and upright.
+    """Writes a video's frames to a folder as pictures, ``000001.png`` and so on, enlarged and upright.
 
     Args:
         source: the video.

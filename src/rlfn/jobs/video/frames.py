@@ -1,4 +1,4 @@
-"""A video's frames with their timestamps: damaged ones passed over, fields joined, a stretch cut out."""
+"""A video's frames with their timestamps: damaged ones skipped, fields joined, a time range cut out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rlfn.jobs.video.timeline import Timeline
 from rlfn.jobs.video.webm_alpha import AlphaJoiner
 
 _LOOK = 8
-"""So many frames show whether an AVI's frames were reordered."""
+"""Number of frames that show whether an AVI's frames were reordered."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class FrameSource:
     Args:
         clip: the video.
         time_range: what to take of it; times count from the stream's beginning.
-        deinterlace: join fields into frames.
+        deinterlace: join fields into whole frames.
 
     Attributes:
         damaged: packets that could not be decoded, so far.
         moved: timestamps that were missing or did not grow, and were set.
         timeline: where the times jump back.
         resized: frames of another size or format than the first.
-        opaque: frames that brought no alpha channel along where it lies beside the others.
+        opaque: frames without the alpha channel that the others have.
     """
 
     def __init__(self, clip: Clip, time_range: TimeRange, deinterlace: bool) -> None:
@@ -57,7 +57,7 @@ class FrameSource:
         """Yield the frames.
 
         Raises:
-            PictureError: the file cannot be read, or its frames are fields and shall not be joined.
+            PictureError: the file cannot be read, or is interlaced and ``deinterlace`` is not set.
         """
         clip, origin, last, decoded = self._clip, None, None, None
         step = max(1, round(1 / (clip.rate * clip.time_base)))

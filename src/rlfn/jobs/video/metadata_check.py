@@ -1,4 +1,4 @@
-"""What a finished file does not hold of what its source did."""
+"""Metadata of the source that the finished file lacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import listing
-from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_made_anew, plain_metadata, stream_name
+from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_generated, plain_metadata, stream_name
 from rlfn.jobs.video.probe import main_stream, open_video
 
 
@@ -19,7 +19,7 @@ def check_metadata(plan: MuxPlan, path: Path, done: Muxed) -> None:
             one
             for one in source.streams
             if not any(f"(stream {one.index}) dropped: " in text for text in done.warnings)
-            and not is_made_anew(one, source)
+            and not is_generated(one, source)
         ]
         if plan.muxer == "matroska":
             kept.sort(key=lambda one: one.type == "attachment" or is_attached(one))  # where its readers find files

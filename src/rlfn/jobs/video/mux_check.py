@@ -1,4 +1,4 @@
-"""One black frame put together with the other streams: what a container refuses is refused before the work."""
+"""A trial output of one black frame and the other streams, so that what a container refuses fails before the work."""
 
 from __future__ import annotations
 

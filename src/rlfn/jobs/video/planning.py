@@ -48,7 +48,7 @@ class VideoPlan:
 
     @property
     def frames(self) -> int:
-        """How many frames there will be, about; 0 where nothing tells."""
+        """Approximate number of frames of the output; 0 where unknown."""
         clip, time_range = self.clip, self.settings.time_range
         if time_range.whole:
             return clip.frames
@@ -57,7 +57,7 @@ class VideoPlan:
         return round(taken * float(clip.rate))
 
     def color_converter(self) -> ColorConverter:
-        """Return the way of frames to images and back."""
+        """Return the conversion of frames to images and back."""
         clip = self.clip
         return ColorConverter(clip.color, clip.format, self.encode.format, (clip.width, clip.height), self.encode.color)
 

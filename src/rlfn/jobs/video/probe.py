@@ -65,11 +65,11 @@ class Clip:
         codec: FFmpeg's name of its codec.
         width, height: of its frames as they are coded, in px.
         format: of its pixels.
-        separate_alpha: whether their transparency lies beside the frames, see :mod:`rlfn.jobs.video.webm_alpha`.
+        separate_alpha: whether their alpha channel is coded separately, see :mod:`rlfn.jobs.video.webm_alpha`.
         time_base: the unit of its timestamps, in seconds.
-        rate: frames a second, about.
-        frames: how many there are, about; 0 where nothing tells.
-        duration: in seconds, about; 0 where nothing tells.
+        rate: approximate frames per second.
+        frames: approximate number of frames; 0 where unknown.
+        duration: approximate, in seconds; 0 where unknown.
         aspect: the shape of a pixel; None where not stated.
         matrix: FFmpeg's display matrix, nine numbers; empty where there is none.
         progressive: whether the stream states that its frames are whole.

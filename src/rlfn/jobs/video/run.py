@@ -1,4 +1,4 @@
-"""One video's way: decoding, inference and encoding side by side, segment by segment, then the finished file.
+"""One video: decoding, inference and encoding in parallel, segment by segment, then the finished file.
 
 One thread decodes and makes images, the caller's thread runs the network, one encodes and writes. A few frames wait
 between them, so memory does not grow with the video.
@@ -40,7 +40,7 @@ from rlfn.jobs.video.truncation import check_truncation
 from rlfn.models import catalog
 
 _WAITING = 3
-"""So many frames wait between two threads."""
+"""Number of frames that may wait between two threads."""
 
 _IDENTIFYING = 1 << 20
 
@@ -56,7 +56,7 @@ class _Made(NamedTuple):
 
 
 class VideoRun:
-    """One video on its way to one file.
+    """Upscales one video to one file.
 
     Args:
         source: the video.
@@ -129,7 +129,7 @@ class VideoRun:
         self._tell()
 
     def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
-        """Return the record of what was done in so many seconds."""
+        """Return the record of the work, which took ``seconds``."""
         assert self._enlarge_plan is not None
         facts = self.facts
         tiles = facts["computed_tiles"] + facts["reused_tiles"]
@@ -153,7 +153,7 @@ class VideoRun:
     def _continue(
         self, store: SegmentStore, segments: list[Segment], report: VideoReport | None, cancel: Event | None
     ) -> None:
-        """Make the segments that are missing."""
+        """Make the missing segments."""
         done = sum(len(segment.frames) for segment in segments)
         threads = ThreadGroup()
         images, results = Channel(threads, _WAITING), Channel(threads, _WAITING)
@@ -187,7 +187,7 @@ class VideoRun:
         for item in images:
             if cancel is not None and cancel.is_set():
                 raise StoppedError(
-                    f"The work on '{self.clip.path}' was cancelled. What is finished stays; the same call goes on."
+                    f"The work on '{self.clip.path}' was cancelled. Finished work is kept; the same call continues it."
                 )
             threads.check()
             if item.image is not None:
@@ -243,7 +243,7 @@ class VideoRun:
         self.muxed = mux(streams, path)
 
     def _identity(self) -> dict[str, Any]:
-        """Return everything that the result follows from."""
+        """Return everything that determines the result."""
         assert self._enlarge_plan is not None
         plan, upscaler = self.plan, self._enlarge_plan.upscaler
         options = plan.enlarger.options
@@ -280,7 +280,7 @@ class VideoRun:
         if moved := source.moved + source.timeline.moved:
             self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
         if jumps := len(source.timeline.jumps):
-            self.warnings.append(f"the timestamps jump back ({jumps} times): what follows goes on behind what was")
+            self.warnings.append(f"the timestamps jump back ({jumps} times): what follows was appended")
 
 
 class _Reporter:

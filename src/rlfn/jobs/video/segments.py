@@ -1,8 +1,8 @@
-"""Finished stretches of a video, kept beside the output until it is whole: a rerun goes on behind them.
+"""Finished segments of a video, kept next to the output until it is complete: a rerun continues after them.
 
 A segment's file holds its packets as the encoder made them, then a table in JSON, then the SHA-256 of all before. It
 has its name only when it is whole. The folder says in ``job.json`` what it belongs to: another source, other settings
-or another version of a library, and everything begins anew.
+or another version of a library, and the work starts over.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PacketRow:
         at, size: its place in the file, in bytes.
         pts: when it is shown.
         key: whether decoding can begin with it.
-        alpha_size: how many bytes behind it are its alpha channel.
+        alpha_size: number of bytes after it that hold its alpha channel.
     """
 
     at: int
@@ -136,7 +136,7 @@ class SegmentStore:
 
     Args:
         target: the output; the folder lies hidden beside it.
-        identity: everything that the result follows from, ready for JSON.
+        identity: everything that determines the result, ready for JSON.
     """
 
     def __init__(self, target: Path, identity: dict[str, Any]) -> None:
@@ -263,6 +263,6 @@ def _explained(place: Path) -> Iterator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(
-            f"'{place}' cannot be written: {reason}. Free some space; what is finished stays, and the same call goes "
-            "on from there."
+            f"'{place}' cannot be written: {reason}. Free some space; finished work is kept, and the same call "
+            "continues from there."
         ) from error

@@ -1,4 +1,4 @@
-"""How videos are treated: what may be asked for, and what follows from it for one clip."""
+"""Settings of video jobs, and what follows from them for one clip."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class VideoSettings:
         enlarge: how its frames are enlarged.
         codec: a row of :data:`rlfn.jobs.video.codecs.CODECS`; None for the source's, where it can be written.
         crf: the quality, smaller is better; None for the codec's default.
-        preset: how thoroughly it is encoded; None for the codec's default.
-        start, duration: the stretch to take, in seconds; None for the beginning and the end.
+        preset: the encoder's; None for the codec's default.
+        start, duration: the time range to process, in seconds; None for the beginning and the end.
         frames_format: of pictures that are written in place of a video; None for a video.
         frames_quality: of these, 1 to 100; None for the format's own.
-        deinterlace: join the fields of interlaced frames; else they are refused.
-        reuse: take what does not change from the frame before; without it, all is computed, and the result is the same.
+        deinterlace: join the fields of interlaced frames; otherwise they are refused.
+        reuse: take unchanged tiles from the frame before; the result is the same without it.
         overwrite: replace outputs that exist.
         keep_dates: give outputs the inputs' time of change.
         max_pixels: the largest frame accepted.
@@ -83,10 +83,10 @@ class VideoSettings:
             )
 
     def left_out(self, what: str) -> list[str]:
-        """Return what is told of settings of codecs where ``what`` is written, which has none."""
+        """Return warnings for settings of codecs that do not apply to ``what``."""
         given = (("codec", self.codec), ("crf", self.crf), ("preset", self.preset))
         return [
-            f"{setting(name, value)} has no meaning for {what} and was left out"
+            f"{setting(name, value)} does not apply to {what} and was ignored"
             for name, value in given
             if value is not None
         ]

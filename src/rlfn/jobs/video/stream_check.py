@@ -1,4 +1,4 @@
-"""Whether a container takes a copied stream, and how it has to be described: tried with a header and a packet."""
+"""Whether a container accepts a copied stream, and with which tags: tried with a header and one packet."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rlfn.jobs.video.muxing import codec_name
 from rlfn.jobs.video.probe import open_video
 
 _PACKETS, _BYTES = 1000, 64 << 20
-"""Among so many packets, in so much of a file, the first one of each stream is looked for."""
+"""Number of packets, and of bytes, searched for the first packet of each stream."""
 
 
 @dataclass(frozen=True)
 class StreamTags:
-    """What is said of a copied stream besides what its source says.
+    """What describes a copied stream besides its source.
 
     Attributes:
         tag: the four characters by which the container names the codec; empty for the container's own choice.
@@ -32,7 +32,7 @@ class StreamTags:
     layout: str = ""
 
     def apply(self, made: Any) -> None:
-        """Say it of a stream of an output."""
+        """Describe a stream of an output."""
         if self.tag:
             made.codec_context.codec_tag = self.tag
         if self.layout:

@@ -21,7 +21,7 @@ from rlfn.jobs.video.muxing import (
     MuxPlan,
     codec_name,
     is_attached,
-    is_made_anew,
+    is_generated,
     plain_metadata,
     stream_name,
 )
@@ -31,10 +31,10 @@ from rlfn.jobs.video.timeline import Timeline, decode_times, frame_durations
 from rlfn.jobs.video.webm_alpha import add
 
 _FIRST = 100
-"""Among so many packets is each stream's first one."""
+"""Number of packets within which each stream's first one lies."""
 
 _EQUAL_TIMES = 0x20000
-"""FFmpeg's flag of containers where two packets may have the same time of decoding."""
+"""FFmpeg's flag for containers in which two packets may have the same decoding time."""
 
 
 def mux(plan: MuxPlan, path: Path) -> Muxed:
@@ -50,7 +50,7 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
 
 
 def mux_beginning(plan: MuxPlan, path: Path) -> None:
-    """Write the frames there are with the beginning of the other streams: what :func:`mux` refuses is refused early.
+    """Write the given frames with the beginning of the other streams, so that what :func:`mux` refuses fails early.
 
     Raises:
         OutputError, OSError: as :func:`mux` does.
@@ -59,7 +59,7 @@ def mux_beginning(plan: MuxPlan, path: Path) -> None:
 
 
 def _written(plan: MuxPlan, path: Path, most: int | None) -> Muxed:
-    """Write an output with so many packets of the other streams; None for all."""
+    """Write an output with at most ``most`` packets of the other streams; None for all."""
     av = import_av()
     done, whole = Muxed(), os.path.abspath(path)
     try:
@@ -112,7 +112,7 @@ class _Muxing:
             if stream.index == self._plan.clip.stream:
                 made = self._video_stream(stream)
                 self._done.kept.append(f"video {self._plan.encode.codec}: enlarged")
-            elif is_made_anew(stream, self._source):
+            elif is_generated(stream, self._source):
                 continue  # of the chapters, or of the timecode in the metadata
             elif self._plan.muxer == "matroska" and is_attached(stream):
                 self._attach(stream)
@@ -127,7 +127,7 @@ class _Muxing:
                 self._done.kept.append(f"{stream_name(stream)}: copied")
             made.metadata.update(plain_metadata(stream.metadata, enlarged=stream.index == self._plan.clip.stream))
             if self._plan.trimmed and made.metadata.pop("timecode", None) is not None:
-                self._done.warnings.append("the timecode is dropped: it is of the whole video's beginning")
+                self._done.warnings.append("the timecode is dropped: it belongs to the beginning of the whole video")
             made.disposition = stream.disposition
             if self._plan.muxer == "mpegts":
                 made.id = stream.id
@@ -229,7 +229,7 @@ class _Muxing:
         packet.dts = None if packet.dts is None else dts
 
     def _shifted(self, packet: Any) -> bool:
-        """Move a packet as the first frame is moved; tell whether it lies in the stretch."""
+        """Move a packet as the first frame is moved; tell whether it lies in the time range."""
         base = packet.time_base
         at = packet.pts if packet.pts is not None else packet.dts
         if at is None or at * base < self._origin or at * base >= self._end:
@@ -240,7 +240,7 @@ class _Muxing:
         return True
 
     def _encoded(self) -> Iterator[Any]:
-        """Yield the packets of the enlarged stream, with decoding times for the whole made anew."""
+        """Yield the packets of the enlarged stream, with new decoding times for the whole."""
         av, stream, base = import_av(), self._ways[self._plan.clip.stream], self._plan.clip.time_base
         move = self._times[0][0] if self._plan.trimmed else 0
         durations = frame_durations(self._times, self._plan.last_duration)

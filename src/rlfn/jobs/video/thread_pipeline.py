@@ -1,4 +1,4 @@
-"""Items from one thread to the next: a few at a time, and an end that all of them see."""
+"""A pipeline of threads connected by bounded queues; the first error stops all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOOK = 0.1
 
 
 class ThreadGroup:
-    """Threads that hand items on; the first error ends all of them, and is raised where the results are awaited."""
+    """Threads of a pipeline; the first error stops all of them and is raised in the calling thread."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -65,8 +65,8 @@ class Channel:
     """A queue of a few items between two threads.
 
     Args:
-        threads: what ends it.
-        size: so many items may wait.
+        threads: the group whose end closes it.
+        size: number of items that may wait.
     """
 
     def __init__(self, threads: ThreadGroup, size: int) -> None:
@@ -75,7 +75,7 @@ class Channel:
         self._end = object()
 
     def put(self, item: Any) -> None:
-        """Hand an item on, when there is room.
+        """Pass an item on when there is room.
 
         Raises:
             Stopped: the work ends early.
@@ -89,7 +89,7 @@ class Channel:
         raise Stopped
 
     def end(self) -> None:
-        """Say that there are no more."""
+        """Close the channel: no more items follow."""
         self.put(self._end)
 
     def __iter__(self) -> Iterator[Any]:

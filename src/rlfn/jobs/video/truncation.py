@@ -1,4 +1,4 @@
-"""Whether a video was cut short: what its container states against what the file holds."""
+"""Whether a video is truncated: what its container states against what the file holds."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from rlfn.jobs.video.probe import Clip, main_stream, open_video
 from rlfn.jobs.video.time_range import TimeRange
 
 _ALLOWED = 0.1
-"""Videos that lack more than this share are refused."""
+"""Largest missing share that is accepted."""
 
 _SLACK = Fraction(1, 2)
-"""A stated length may be off by so many seconds."""
+"""Tolerance of a stated length, in seconds."""
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 @dataclass(frozen=True)
 class Truncation:
-    """What a video lacks: the share of it, 0 to 1, and a warning; nothing where its container does not tell."""
+    """What a video lacks: its share, 0 to 1, and a warning; nothing where the container does not state its size."""
 
     share: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
 def check_truncation(clip: Clip, time_range: TimeRange) -> Truncation:
-    """Return what a video lacks within a stretch.
+    """Return what a video lacks within a time range.
 
     Raises:
         PictureError: that is more than a tenth.
@@ -72,7 +72,7 @@ def _checked(path: Path, missing: Fraction | int, of: Fraction | int, text: str,
     if share <= _ALLOWED:
         return Truncation(share, (f"the source is cut short: it lacks {text}",))
     seconds = int(there * 1000) / 1000
-    way_out = f", or take what there is with {setting('duration', seconds)}" if seconds > 0 else ""
+    way_out = f", or process the intact part with {setting('duration', seconds)}" if seconds > 0 else ""
     raise PictureError(f"'{path}' is cut short: it lacks {text}. Get a whole copy of it{way_out}.")
 
 
