@@ -143,7 +143,7 @@ def test_a_broken_video_does_not_stop_the_rest(command) -> None:
         (["-o", "b.jpg"], "does not say a kind of video"),
         (["-o", "a.mp4"], "Inputs are never overwritten"),
         (["-o", "-"], "a.mp4 is a video, which cannot go through a pipe"),
-        (["-o", "b.gif"], "the video a.mp4 does not become one. End the name with .mp4, "),
+        (["-o", "b.gif"], "the video a.mp4 cannot be written as one. End the name with .mp4, "),
         (["-o", "b.webp"], "or write the frames as pictures with --to-frames"),
         (["-o", "b.mp4", "--to-frames", "f"], "-o and --to-frames were given"),
     ],
