@@ -217,8 +217,8 @@ def test_openvino_keeps_little_of_the_shapes_that_it_has_seen() -> None:
     code = """
 import numpy as np
 from rlfn.inference.engines import load_engine
-from rlfn.models.source import Reference
-engine = load_engine("openvino", Reference("rlfn-xxs-photo-x2"), 1)
+from rlfn.models.source import ModelSource
+engine = load_engine("openvino", ModelSource("rlfn-xxs-photo-x2"), 1)
 found = []
 for number in range(400):
     engine(np.zeros((1, 3, 32 + number % 140, 150 - number % 130), np.float32))
