@@ -2,7 +2,7 @@
 
     python scripts/api_reference.py [--check]
 
-With --check nothing is written, and a page that differs is an error.
+With --check nothing is written; an outdated page is an error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MODULES = (
     "rlfn.integrations.huggingface",
     "rlfn.integrations.spandrel",
 )
-"""The documented modules: their ``__all__``, or else every public name that they define."""
+"""The documented modules: the names in ``__all__``, otherwise every public name that they define."""
 
 LINE = 100
 
@@ -55,7 +55,7 @@ def page() -> str:
 
 
 def _public(module: griffe.Object) -> Iterator[str]:
-    """Return where each public name of a module is defined."""
+    """Yield the path at which each public name of a module is defined."""
     if module.exports is not None:
         for name in sorted((str(name) for name in module.exports), key=str.lower):
             if not name.startswith("__"):
@@ -100,7 +100,7 @@ def _signature(found: griffe.Object) -> str:
 
 
 def _call(name: str, function: griffe.Function, returns: bool = True) -> str:
-    """Return a function's head, a parameter a line where one line is too short."""
+    """Return a function's signature, on one line per parameter if it is too long for one line."""
     parts, starred = [], False
     for parameter in function.parameters:
         if parameter.name == "self":
@@ -135,17 +135,18 @@ def _docstring(found: griffe.Object) -> list[str]:
                 lines += [
                     "**Raises**",
                     "",
-                    *(f"- `{str(x.annotation).strip('()')}`: {_line(x.description)}" for x in items),
+                    *(f"- {_names(str(x.annotation).strip('()'))}: {_line(x.description)}" for x in items),
                     "",
                 ]
             case griffe.DocstringSectionParameters(value=items) | griffe.DocstringSectionAttributes(value=items):
                 title = "Attributes" if section.kind is griffe.DocstringSectionKind.attributes else "Arguments"
-                lines += [f"**{title}**", "", *(f"- `{x.name}`: {_line(x.description)}" for x in items), ""]
+                rows = (f"- {_names(_all_names(x))}: {_line(x.description)}" for x in items)
+                lines += [f"**{title}**", "", *rows, ""]
             case griffe.DocstringSectionExamples(value=items):
                 for _, text in items:
                     lines += ["```python", text, "```", ""]
             case _:
-                raise SystemExit(f"{found.path}: the page has no way to show a section {section.kind.value}.")
+                raise SystemExit(f"{found.path}: no rendering for a section of kind {section.kind.value}.")
     return lines
 
 
@@ -157,7 +158,17 @@ def _markdown(text: str) -> str:
             blocks.append(f"```python\n{textwrap.dedent(block)}\n```")
         else:
             blocks.append(re.sub(r":\w+:`~?([^`]+)`", r"`\1`", block).replace("``", "`"))
-    return "\n\n".join(blocks)
+    return "\n\n".join(blocks).replace("\n```\n\n```python\n", "\n\n")
+
+
+def _all_names(row: griffe.DocstringNamedElement) -> str:
+    """Return the names of a row; of ``a, b:`` under "Attributes:", griffe takes what follows ``a,`` for a type."""
+    return f"{row.name} {str(row.annotation).strip('()')}" if row.name.endswith(",") else row.name
+
+
+def _names(text: str) -> str:
+    """Return ``a, b`` as code, each name by itself."""
+    return ", ".join(f"`{name}`" for name in text.split(", "))
 
 
 def _line(text: str) -> str:

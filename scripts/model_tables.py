@@ -1,11 +1,11 @@
 """Write the tables that depend on the weights into the documents, between their markers.
 
 Tables of packaged models come from the manifest, others from the measurements that scripts/measure.py keeps. The
-packaged models' rows in the tables of the study "results" are renewed with them.
+packaged models' rows in the tables of the study "results" are updated too.
 
     python scripts/model_tables.py [--check]
 
-With --check nothing is written, and a document that differs is an error.
+With --check nothing is written; an outdated document is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from rlfn.evaluation.report import aligned
@@ -35,31 +37,45 @@ SPEED = {
     ("rlfn-xxs", 2): 18.1,
 }
 """What ``python benchmarks/models.py --rounds 15`` printed for ONNX Runtime, by variant and scale."""
+SAME_NETWORK = {"rlfn-s-photo-x2": "rlfn-s-x2"}
+"""Models that were not part of that run, and the measured model of the same network."""
+STUDIES = "docs/reports/studies.md"
+"""The document with a row for every packaged model, and with bicubic's scores."""
+
+
+def ordered() -> dict[str, catalog.Model]:
+    """Return the packaged models by name: family by family, the largest scale first."""
+    return dict(sorted(catalog.models().items(), key=lambda item: (item[1].family, -item[1].scale)))
 
 
 def short() -> list[list[str]]:
     """Return the table of the README: parameters, speed and scores."""
+    models = ordered()
+    scales = sorted({model.scale for model in models.values()}, reverse=True)
+    defaults = {catalog.model_for_scale(scale).name for scale in scales}
     rows = [["model", "parameters", "speed", *SETS]]
-    for name, model in catalog.models().items():
-        speed = SPEED.get((model.variant, model.scale))
-        scores = [_both(model.scores[key]) for key in SETS]
-        rows.append([f"`{name}`", f"{model.parameters:,}", f"{speed}x" if speed else "not measured", *scores])
-    return rows
+    for name, model in models.items():
+        title = f"`{name}` (default)" if name in defaults else f"`{name}`"
+        rows.append([title, f"{model.parameters:,}", _speed(name, model), *(_both(model.scores[key]) for key in SETS)])
+    bicubic = _bicubic()
+    return rows + [[f"bicubic, x{scale}", "", "", *bicubic[scale]] for scale in scales]
 
 
 def full() -> list[list[str]]:
     """Return the table with int8 beside it."""
-    rows = [[*short()[0], *(f"int8: {key}" for key in SETS)]]
-    for row, model in zip(short()[1:], catalog.models().values(), strict=True):
-        small = _int8(model)
-        rows.append([*row, *(f"{small[key]['psnr']:.2f}" if small else "none" for key in SETS)])
-    return rows
+    head, *rows = short()
+    table = [[*head, *(f"int8: {key}" for key in SETS)]]
+    for row, model in zip_longest(rows, ordered().values()):
+        small = {} if model is None else _int8(model)
+        missing = "" if model is None else "none"
+        table.append([*row, *(f"{small[key]['psnr']:.2f}" if small else missing for key in SETS)])
+    return table
 
 
 def lost() -> list[list[str]]:
     """Return what int8 loses, a row for each model and set."""
     rows = [["model", "set", "fp32", "int8", "lost"]]
-    for name, model in catalog.models().items():
+    for name, model in ordered().items():
         small = _int8(model)
         for number, key in enumerate(SETS if small else ()):
             before, after = model.scores[key]["psnr"], small[key]["psnr"]
@@ -71,7 +87,7 @@ def lost() -> list[list[str]]:
 def chains() -> list[list[str]]:
     """Return how each model was trained: its start, and its stages together."""
     rows = [["model", "start", "teacher", "stages", "iterations", "LR pixels", "minutes of steps"]]
-    for name, model in catalog.models().items():
+    for name, model in ordered().items():
         if not model.chain:
             continue
         iterations, pixels, seconds = (
@@ -89,13 +105,11 @@ TABLES: dict[str, dict[str, Callable[[], list[list[str]]]]] = {
     "docs/reference/models.md": {"models": full, "chains": chains},
     "docs/guide/deploy.md": {"models": lost},
 }
-"""The tables of each document, by their marker."""
-STUDIES = "docs/reports/studies.md"
-"""The document with a row for every packaged model among others' rows."""
+"""Each document's tables, by marker."""
 
 
 def renewed(text: str, tables: dict[str, Callable[[], list[list[str]]]]) -> str:
-    """Return a document's text with its tables renewed, each between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
+    """Return a document's text with its tables updated, each between ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
     for name, table in tables.items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- /{name} -->")
@@ -106,7 +120,7 @@ def renewed(text: str, tables: dict[str, Callable[[], list[list[str]]]]) -> str:
 
 
 def remeasured(text: str) -> str:
-    """Return a document's text with each table of ``<!-- measured: NAME -->`` to ``<!-- /measured -->`` renewed."""
+    """Return a document's text with each table of ``<!-- measured: NAME -->`` to ``<!-- /measured -->`` updated."""
 
     def table(found: re.Match[str]) -> str:
         data = kept(found[1])
@@ -120,7 +134,7 @@ def remeasured(text: str) -> str:
 
 
 def restudied(text: str) -> str:
-    """Return the studies' text with the scores in the rows of packaged models renewed."""
+    """Return the studies' text with the scores of the packaged models updated."""
     models = catalog.models()
     found = set()
 
@@ -150,9 +164,33 @@ def main() -> None:
         old = path.read_text(encoding="utf-8")
         new = remeasured(texts.get(name, str)(old))
         if check and new != old:
-            raise SystemExit(f"{name} has tables that are old: run python scripts/model_tables.py")
+            raise SystemExit(f"{name} has outdated tables: run python scripts/model_tables.py")
         if new != old:
             path.write_text(new, encoding="utf-8")
+
+
+def _speed(name: str, model: catalog.Model) -> str:
+    if name in SAME_NETWORK:
+        return f"as `{SAME_NETWORK[name]}`"
+    speed = SPEED.get((model.variant, model.scale))
+    return f"{speed}x" if speed else "not measured"
+
+
+def _bicubic() -> dict[int, list[str]]:
+    """Return bicubic's scores by scale, from the tables of the study "results"."""
+    found = {}
+    scale = 0
+    for line in (ROOT / STUDIES).read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if re.fullmatch(r"x\d", cells[0]):
+            scale = int(cells[0][1:])
+        elif cells[0] == "bicubic" and scale:
+            scores = cells[-2 * len(SETS) :]
+            pairs = zip(scores[::2], scores[1::2], strict=True)
+            found[scale] = [
+                f"{Decimal(psnr).quantize(Decimal('0.01'), ROUND_HALF_UP)} / {ssim}" for psnr, ssim in pairs
+            ]
+    return found
 
 
 def _both(score: dict[str, float]) -> str:

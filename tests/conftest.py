@@ -78,13 +78,13 @@ class NearestEngine:
 @pytest.fixture
 def nearest(monkeypatch: pytest.MonkeyPatch) -> type[NearestEngine]:
     """Put the nearest-neighbour engine into every row of the table."""
-    from rlfn import api
+    from rlfn.api import pool
     from rlfn.inference.engines import ENGINES
     from rlfn.inference.enlarge import UpscalerPool
 
     for name, row in ENGINES.items():
         monkeypatch.setitem(ENGINES, name, replace(row, load=lambda model, threads, precision: NearestEngine()))
-    monkeypatch.setattr(api, "_POOL", UpscalerPool())  # what it loads goes with the test
+    monkeypatch.setattr(pool, "POOL", UpscalerPool())  # what it loads goes with the test
     return NearestEngine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from rlfn.models import catalog
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -38,6 +41,26 @@ def test_the_measurements_are_of_the_packaged_weights() -> None:
         [sys.executable, str(ROOT / "scripts" / "measure.py"), "--stale"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"older than the weights: {done.stdout.split()}"
+
+
+def test_every_argument_and_attribute_of_the_api_reference_is_one_name() -> None:
+    page = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^- (`.*?`): ", page, re.MULTILINE)
+    assert "`model`, `engine`, `precision`, `device`" in rows
+    assert not [row for row in rows if not all(re.fullmatch(r"`[\w.*]+`", name) for name in row.split(", "))]
+
+
+def test_what_int8_loses_at_most() -> None:
+    lost = [
+        model.scores[key]["psnr"] - scores["psnr"]
+        for model in catalog.models().values()
+        for file in model.files
+        if file.precision == "int8"
+        for key, scores in file.scores.items()
+    ]
+    most = f"at most {math.ceil(max(lost) * 100) / 100:.2f} dB"
+    for name in ("README.md", "CHANGELOG.md"):
+        assert most in (ROOT / name).read_text(encoding="utf-8"), f"{name} does not say {most}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -1,6 +1,6 @@
-"""Upscale pictures with RLFN on any CPU, and train, measure and export the network.
+"""Upscale pictures and videos with RLFN on any CPU, and train, evaluate and export the network.
 
-The public names are loaded on first use, so ``import rlfn`` costs next to nothing.
+The public names are loaded on first use, so ``import rlfn`` is fast.
 """
 
 from __future__ import annotations
@@ -9,28 +9,56 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlfn.api import Upscaled, upscale, upscale_with_details
-    from rlfn.errors import PictureWarning, RlfnError
+    from rlfn.api.pictures import Upscaled, upscale, upscale_with_details
+    from rlfn.api.videos import upscale_video
+    from rlfn.errors import (
+        MissingExtraError,
+        ModelError,
+        OptionError,
+        OutputError,
+        PictureError,
+        PictureWarning,
+        RlfnError,
+        StoppedError,
+    )
     from rlfn.inference.upscaler import Upscaler
-    from rlfn.jobs.video.call import upscale_video
+    from rlfn.jobs.video.progress import VideoProgress
+    from rlfn.jobs.video.record import VideoRecord
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
+    "MissingExtraError": "rlfn.errors",
+    "ModelError": "rlfn.errors",
+    "OptionError": "rlfn.errors",
+    "OutputError": "rlfn.errors",
+    "PictureError": "rlfn.errors",
     "PictureWarning": "rlfn.errors",
     "RlfnError": "rlfn.errors",
-    "Upscaled": "rlfn.api",
+    "StoppedError": "rlfn.errors",
+    "Upscaled": "rlfn.api.pictures",
     "Upscaler": "rlfn.inference.upscaler",
-    "upscale": "rlfn.api",
-    "upscale_video": "rlfn.jobs.video.call",
-    "upscale_with_details": "rlfn.api",
+    "VideoProgress": "rlfn.jobs.video.progress",
+    "VideoRecord": "rlfn.jobs.video.record",
+    "upscale": "rlfn.api.pictures",
+    "upscale_video": "rlfn.api.videos",
+    "upscale_with_details": "rlfn.api.pictures",
 }
+"""The module that defines each public name."""
 
 __all__ = [
+    "MissingExtraError",
+    "ModelError",
+    "OptionError",
+    "OutputError",
+    "PictureError",
     "PictureWarning",
     "RlfnError",
+    "StoppedError",
     "Upscaled",
     "Upscaler",
+    "VideoProgress",
+    "VideoRecord",
     "__version__",
     "upscale",
     "upscale_video",
@@ -39,9 +67,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'rlfn' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

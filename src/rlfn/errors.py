@@ -1,8 +1,8 @@
-"""The few kinds of error that rlfn raises on purpose.
+"""The errors that rlfn raises, and the warning that it issues.
 
-Every message has up to three sentences: what was given, what is allowed, what to do next. Where a message names one of
-the caller's settings it does so with :func:`setting`, and each face words that in its own way: ``str(error)`` as a
-Python argument (``tile=128``), the command line as a flag (``--tile 128``), the server as a field.
+A message has up to three sentences: what was given, what is allowed, what to do next. A message names a setting of the
+caller's with :func:`setting`, and each interface words it in its own way: ``str(error)`` as a Python argument
+(``tile=128``), the command line as a flag (``--tile 128``), the server as a field.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 from collections.abc import Callable, Iterable
 
 Wording = Callable[[str, str | None], str]
-"""Words a setting: from its name and its value, None where the value is left open."""
+"""Words a setting, given its name and its value; the value is None where only the setting is named."""
 
 _MARKED = re.compile("\ue000([a-z_0-9]+)(?:=([^\ue001]*))?\ue001")
-"""How a setting stands in a message: between two code points of Unicode's private use area."""
+"""A setting in a message, delimited by two code points of Unicode's private use area."""
 
 
 def setting(name: str, value: object = None) -> str:
-    """Name a setting of the caller's in a message, with a value to give it if there is one.
+    """Return the marker for a setting of the caller's in a message, optionally with a value to set.
 
     >>> str(OptionError(f"Too large. Use {setting('tile', 128)}."))
     'Too large. Use tile=128.'
@@ -36,16 +36,16 @@ def worded(text: str, wording: Wording) -> str:
 
 
 def as_argument(name: str, value: str | None) -> str:
-    """Word a setting as a Python argument: ``tile=128``, or ``tile`` where the value is left open."""
+    """Word a setting as a Python argument: ``tile=128``, or ``tile`` without a value."""
     return name if value is None else f"{name}={value}"
 
 
 class RlfnError(Exception):
-    """The base of every error that rlfn raises on purpose."""
+    """The base class of the errors that rlfn raises."""
 
     @property
     def template(self) -> str:
-        """The message, its settings not worded yet."""
+        """The message before its settings are worded."""
         return super().__str__()
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class OptionError(RlfnError, ValueError):
 
 
 class PictureError(RlfnError):
-    """A picture cannot be read, is not a picture, or is of a kind that cannot be handled."""
+    """A picture cannot be read, is not a picture, or is of an unsupported kind."""
 
 
 class OutputError(RlfnError):
@@ -66,7 +66,7 @@ class OutputError(RlfnError):
 
 
 class ModelError(RlfnError):
-    """A model file is missing, damaged or not a network that rlfn knows."""
+    """A model file is missing, damaged, or not a network that rlfn supports; or the engine failed on it."""
 
 
 class StoppedError(RlfnError):
@@ -78,24 +78,24 @@ class DataError(RlfnError):
 
 
 class TrainingError(RlfnError):
-    """A training run cannot go on."""
+    """A training run cannot continue."""
 
 
 class ForkedError(RlfnError):
-    """A forked process cannot use a library whose threads stayed in the process that it was forked from."""
+    """A forked process cannot use a library that had already started threads in its parent."""
 
 
 class MissingExtraError(RlfnError, ImportError):
-    """A feature needs packages that the base install leaves out."""
+    """A feature needs packages that are not part of the base install."""
 
     def __init__(self, feature: str, extra: str = "", *, install: str = "") -> None:
-        """Name the ``feature`` (a noun phrase) and the pip ``extra`` that brings it, or how else to ``install`` it."""
+        """Name the ``feature`` (a noun phrase) and the pip ``extra`` for it, or how else to ``install`` it."""
         how = install or f"pip install 'rlfn[{extra}]'"
         super().__init__(f"{feature} needs packages that are not installed. Install them with: {how}")
 
 
 class PictureWarning(UserWarning):
-    """Something that a picture carries was changed or lost on the way."""
+    """A picture was processed, but something was changed, lost, or computed differently than requested."""
 
 
 def listing(names: Iterable[object]) -> str:
@@ -104,7 +104,7 @@ def listing(names: Iterable[object]) -> str:
 
 
 def unknown(kind: str, given: object, allowed: Iterable[object]) -> OptionError:
-    """Make the error for a name that is not in a list, with the nearest valid name first.
+    """Return the error for a name that is not in a list, with the nearest valid name as a suggestion.
 
     >>> str(unknown("engine", "openvno", ["onnxruntime", "openvino"]))
     "There is no engine 'openvno'. Allowed: onnxruntime, openvino. Did you mean 'openvino'?"

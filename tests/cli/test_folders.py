@@ -55,7 +55,7 @@ def test_pictures_of_other_kinds_are_counted_and_named(command) -> None:
         Path("d", name).write_bytes(b"?")
     done = command("upscale", "d")
     assert done.status == 0
-    text = f"kinds that are not read (4): {Path('d/b.psd')}, {Path('d/c.psd')}, {Path('d/e.psd')}, ..."
+    text = f"format is not supported (4): {Path('d/b.psd')}, {Path('d/c.psd')}, {Path('d/e.psd')}, ..."
     assert text in done.err
 
 
@@ -110,7 +110,7 @@ def test_watch_takes_one_folder(command, nearest) -> None:
     for inputs in (["a.png"], ["d", "a.png"]):
         done = command("upscale", *inputs, "--watch")
         assert done.status == 2
-        assert "--watch goes with one folder" in done.err
+        assert "--watch takes exactly one folder" in done.err
     done = command("upscale", "d", "--watch", "-o", "a.png")
     assert done.status == 2
     assert "a.png is a file" in done.err
@@ -135,7 +135,7 @@ def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path) -> 
         process.kill()
     assert process.returncode == 130
     assert out == ""
-    assert err.splitlines() == ["Watching in. Ctrl-C ends it.", "rlfn: stopped."]
+    assert err.splitlines() == ["Watching in. Stop with Ctrl-C.", "rlfn: stopped."]
 
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
@@ -148,7 +148,7 @@ def test_watch_makes_what_arrived_during_a_clash_of_names_once_it_is_over(tmp_pa
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().startswith("in/a.png -> ")
-        assert process.stderr.readline() == "Watching in. Ctrl-C ends it.\n"
+        assert process.stderr.readline() == "Watching in. Stop with Ctrl-C.\n"
         make(tmp_path / "in" / "a.jpg")
         make(tmp_path / "in" / "b.png")
         assert "would be written to one file" in process.stderr.readline()

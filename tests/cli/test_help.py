@@ -184,4 +184,4 @@ def test_a_folder_that_was_removed_is_said(tmp_path: Path) -> None:
     script = f"mkdir gone; cd gone; rmdir ../gone; '{sys.executable}' -m rlfn upscale ../a.png"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2
-    assert "The current folder does not exist any more." in done.stderr
+    assert "The current folder no longer exists." in done.stderr

@@ -51,10 +51,10 @@ def test_settings_are_worded_as_the_command_s_flags(command: click.Command | Non
 def test_an_error_of_every_kind_is_one_sentence() -> None:
     assert "--tile 128" in explain(MemoryError(), upscale)
     assert explain(OSError(5, "Input/output error")).startswith("[Errno 5] Input/output error. Run again")
-    assert "No space is left where" in explain(OSError(28, "No space left on device"))
+    assert "No space is left on the output's device" in explain(OSError(28, "No space left on device"))
     assert "[Errno 28]" in explain(OSError(28, "No space left on device", "a.png"))
     assert (
-        explain(KeyError("x")) == "Something went wrong inside (KeyError: 'x'). Run again with --debug for the details."
+        explain(KeyError("x")) == "An internal error occurred (KeyError: 'x'). Run again with --debug for the details."
     )
 
 
@@ -127,7 +127,7 @@ def test_a_full_standard_output_ends_no_work(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
     assert done.returncode == 1
     assert "2 upscaled." in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("rlfn: What is printed cannot be written: No space is left")
+    assert done.stderr.splitlines()[-1].startswith("rlfn: The output cannot be printed: No space is left")
 
 
 @pytest.mark.skipif(not POSIX, reason="needs a shell")

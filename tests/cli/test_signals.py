@@ -113,4 +113,4 @@ def test_unwritable_standard_output(tmp_path: Path, redirect: str) -> None:
         assert (done.returncode, done.stderr) == (0, "")
     else:
         assert done.returncode == 1
-        assert done.stderr.startswith("rlfn: What is printed cannot be written")
+        assert done.stderr.startswith("rlfn: The output cannot be printed")

@@ -140,7 +140,7 @@ def test_a_second_call_does_not_upscale_the_first_one_s_results(command) -> None
     assert command("upscale", "*.png").status == 0
     done = command("upscale", "*.png")
     assert "0 upscaled, 2 skipped." in done.err
-    assert "Left out, being outputs of other inputs: a_x4.png, b_x4.png" in done.err
+    assert "Left out because they are outputs of other inputs: a_x4.png, b_x4.png" in done.err
     assert files() == ["a.png", "a_x4.png", "b.png", "b_x4.png"]
 
 
@@ -187,7 +187,7 @@ def test_an_interrupted_job_goes_on(command, monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(Enlarger, "__call__", interrupted)
         done = command("upscale", "d")
     assert done.status == 130
-    assert "goes on from there" in done.err
+    assert "run the same command to resume" in done.err
     assert done.err.endswith("rlfn: stopped.\n")
     left = files("d_x4")  # what was not yet being written is given up
     assert left == ["0.png", "1.png", "2.png"][: len(left)]

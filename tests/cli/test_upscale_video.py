@@ -78,7 +78,7 @@ def test_a_second_call_leaves_the_first_one_s_result_alone(command) -> None:
     clip("a.mp4")
     assert command("upscale", "*.mp4").status == 0
     done = command("upscale", "*.mp4")
-    assert "Left out, being outputs of other inputs: a_x2.mp4" in done.err
+    assert "Left out because they are outputs of other inputs: a_x2.mp4" in done.err
     assert files() == ["a.mp4", "a_x2.mp4"]
 
 
@@ -172,7 +172,7 @@ def test_settings_of_codecs_are_left_out_where_frames_become_pictures(command) -
 def test_settings_of_videos_for_pictures_alone(command) -> None:
     write_picture(Picture(np.zeros((20, 30, 3), np.uint8)), Path("a.png"))
     done = command("upscale", "a.png", "--crf", "20")
-    assert (done.status, done.err.startswith("rlfn: --crf goes with videos")) == (2, True)
+    assert (done.status, done.err.startswith("rlfn: --crf applies to videos")) == (2, True)
 
 
 def test_without_the_extra(command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 import rlfn
-from rlfn import api
-from rlfn.api import upscale_with_details
+from rlfn.api import pool
+from rlfn.api.pictures import upscale_with_details
 from rlfn.errors import ForkedError, MissingExtraError, OptionError, PictureWarning, as_argument, worded
 from rlfn.images.files import read_picture
 from rlfn.inference import devices
@@ -64,7 +64,7 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> list[Gpu]:
 
 def no_gpus(monkeypatch: pytest.MonkeyPatch, found: Sequence[Gpu] = ()) -> None:
     monkeypatch.setattr(devices, "find_gpus", lambda: found)
-    monkeypatch.setattr(api, "_POOL", UpscalerPool())
+    monkeypatch.setattr(pool, "POOL", UpscalerPool())
 
 
 @pytest.mark.parametrize(("device", "wanted"), [("gpu", 2), ("gpu:0", 0), ("gpu:1", 1), ("gpu:2", 2)])
@@ -202,7 +202,6 @@ def test_a_video_says_it_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     from clips import moving, write_clip
 
     no_gpus(monkeypatch)
-    monkeypatch.setattr("rlfn.jobs.video.call._POOL", UpscalerPool())
     source = write_clip(tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264", times=(0,))
     with pytest.warns(PictureWarning, match="the CPU did the work, not a GPU"):
         record = rlfn.upscale_video(source, tmp_path / "b.mp4", 2, device="gpu")

@@ -10,7 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from photo_family import CLEAN, PHOTO, no_photo_family, photo_family, photo_files  # noqa: F401 - fixtures
-from rlfn.api import upscale, upscale_with_details
+from rlfn.api.pictures import upscale, upscale_with_details
 from rlfn.errors import ModelError, OptionError
 from rlfn.images.coding import CodingInfo
 from rlfn.images.files import Picture, write_picture

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlfn.api import upscale_with_details
+from rlfn.api.pictures import upscale_with_details
 from rlfn.images.files import WRITABLE, Metadata, read_picture
 from rlfn.serve.media import MEDIA_TYPES
 from serving import numbers, picture_bytes, size_of

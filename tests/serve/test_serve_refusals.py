@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rlfn.api import UpscaleOptions
+from rlfn.api.pictures import upscale
 from rlfn.errors import OptionError
 from rlfn.serve.fields import FIELDS, as_field
 from rlfn.serve.settings import ServeSettings
@@ -210,7 +211,7 @@ def test_settings_that_no_server_could_work_with(wrong: dict[str, Any]) -> None:
 
 def test_clients_may_ask_for_what_python_takes_or_the_operator_decides_it() -> None:
     operators = {row.name for row in dataclasses.fields(ServeSettings)}
-    options = {*UpscaleOptions.__optional_keys__, *UpscaleOptions.__required_keys__} - {"output"}
+    options = {*inspect.signature(upscale).parameters} - {"picture", "output"}
     assert set(FIELDS) == options - operators
     assert options & operators == {"engine", "threads", "tile", "max_pixels", "device"}
 

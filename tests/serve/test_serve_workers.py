@@ -146,7 +146,7 @@ def test_the_command_serves_and_ends_in_order_on_sigterm(tmp_path: Path) -> None
         assert server.stderr.read() == ""
     until(lambda: not any(alive(child) for child in children))
     assert not list(tmp_path.iterdir())
-    from rlfn.api import upscale
+    from rlfn.api.pictures import upscale
 
     own = upscale(data, 2, model="rlfn-xs", engine="onnxruntime")
     assert np.array_equal(read_picture(own).pixels, expected)

@@ -1,8 +1,8 @@
 """The command line: thin modules that parse, call and print.
 
-One module a group of commands; each imports what it needs when it runs, so that ``rlfn --help`` stays fast.
-``options.py`` declares what several commands share, ``messages.py`` words and prints, ``progress.py`` shows how far the
-work is. Signals, threads and environment variables are set here, never below.
+One module per group of commands; each imports what it needs when it runs, so that ``rlfn --help`` stays fast.
+``options.py`` declares shared options, ``messages.py`` words and prints messages, ``progress.py`` shows progress.
+Signals, threads and environment variables are set here, never below.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FAILED = 2
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.version_option(__version__, message="%(prog)s %(version)s", help="Print the version and exit.")
 def app() -> None:
-    """Upscale pictures with RLFN on any CPU; train, measure and export the network."""
+    """Upscale pictures and videos with RLFN on any CPU; train, evaluate and export the network."""
 
 
 for _command in (
@@ -59,10 +59,10 @@ for _command in (
 
 
 def program() -> None:
-    """Be the process ``rlfn``: run the command line and end the process at once.
+    """Run the command line as the program ``rlfn``, and end the process at once.
 
-    Taking the interpreter apart, with all that engines and codecs have loaded, takes a tenth of a second and helps
-    nobody. What others have registered for the end of the process still runs, and threads are waited for.
+    Shutting down the interpreter, with everything that engines and codecs have loaded, takes a tenth of a second for no
+    benefit. Registered exit handlers still run, and threads are waited for.
     """
     status = 1
 
@@ -85,7 +85,7 @@ def program() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 all is well, 1 a picture failed, 2 nothing was begun, 130 stopped by Ctrl-C."""
+    """Run the command line and exit: 0 success, 1 something failed, 2 invalid call or input, 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
@@ -102,7 +102,7 @@ def main() -> None:
         status = INTERRUPTED
     if session.unprintable is not None:
         _drop(sys.stdout)
-        _tell(f"rlfn: What is printed cannot be written: {explain(session.unprintable)}")
+        _tell(f"rlfn: The output cannot be printed: {explain(session.unprintable)}")
         status = status or 1
     if sys.stderr is not None:
         try:
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def _run(arguments: list[str], session: Session) -> int:
-    """Run one command; return the exit status, and print one message on what ended it."""
+    """Run one command and return the exit status; print one message if it failed."""
     try:
         with app.make_context("rlfn", arguments, obj=session) as context:
             app.invoke(context)
@@ -125,7 +125,7 @@ def _run(arguments: list[str], session: Session) -> int:
     except KeyboardInterrupt:
         status = INTERRUPTED
     except BrokenPipeError:
-        _drop(sys.stdout)  # nobody reads any more
+        _drop(sys.stdout)  # the reader has closed it
         return 1
     except NothingAsked as help:
         _tell(help.message)
@@ -141,19 +141,19 @@ def _run(arguments: list[str], session: Session) -> int:
 
 
 def _tell(text: str) -> None:
-    """Print the last message; where standard error takes nothing, the exit status alone speaks."""
+    """Print the last message; if standard error cannot be written to, only the exit status remains."""
     with suppress(OSError):
         click.echo(text, err=True)
 
 
 def _drop(stream: object) -> None:
-    """Send what is left in a stream's buffer nowhere: it must not raise again at the end."""
+    """Discard what is left in a stream's buffer, so that it does not raise again at exit."""
     if isinstance(stream, TextIOWrapper):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _take_debug(arguments: list[str]) -> tuple[bool, list[str]]:
-    """Find --debug before and after the command's name; what follows ``--`` are names of files."""
+    """Take --debug out of the arguments before ``--``, whether before or after the command's name."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     given = [argument for argument in arguments[:end] if argument != "--debug"]
     return len(given) < end, given + arguments[end:]

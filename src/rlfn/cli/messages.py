@@ -1,4 +1,4 @@
-"""What the command line prints: settings worded as flags, names of files made safe to show, errors in a sentence."""
+"""The command line's messages: settings worded as flags, escaped file names, errors as sentences."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import click
 from rlfn.errors import RlfnError, Wording, setting, worded
 
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode's control, formatting and surrogate characters and its breaks of lines: a terminal may act on them."""
+"""Unicode categories that a terminal may act on: control, formatting, surrogates, line and paragraph separators."""
 
 _JOINERS = "\u200c\u200d"
-"""Formatting characters that scripts and emoji need, and that change nothing but the letters beside them."""
+"""Formatting characters that scripts and emoji need, and that affect only adjacent letters."""
 
 
 @dataclass
 class Session:
-    """One call of the command: whether tracebacks are wanted, which command runs, and why nothing can be printed."""
+    """One run of the program: whether to print tracebacks, the running command, and why printing failed."""
 
     debug: bool = False
     command: click.Command | None = None
@@ -29,14 +29,14 @@ class Session:
 
 
 def session() -> Session:
-    """Return the running call's session."""
+    """Return the session of the running program."""
     context = click.get_current_context(silent=True)
     found = context.find_object(Session) if context is not None else None
     return found if found is not None else Session()
 
 
 def printable(text: str) -> str:
-    r"""Escape what a terminal would act on, as file names can hold it: control characters, bytes that are no text.
+    r"""Escape what file names may contain and a terminal would act on: control characters, bytes that are not text.
 
     >>> print(printable("a\x1b[2J\n\udcff.png"))
     a\x1b[2J\n\udcff.png
@@ -48,7 +48,7 @@ def printable(text: str) -> str:
 
 
 def printable_list(text: str) -> str:
-    r"""Do as :func:`printable`, and keep the lines of a message that lists several things, each two spaces in.
+    r"""Escape like :func:`printable`, but keep the indented lines of a message that is a list.
 
     >>> print(printable_list("Two mistakes:\n  a: \x07\n  b"))
     Two mistakes:
@@ -59,7 +59,7 @@ def printable_list(text: str) -> str:
 
 
 def flags(command: click.Command | None) -> Wording:
-    """Return the wording of settings as flags of ``command``: ``--tile 128``; its arguments go by their metavar."""
+    """Return the wording of settings as flags of ``command``: ``--tile 128``; arguments appear as their metavar."""
 
     def wording(name: str, value: str | None) -> str:
         for parameter in command.params if command is not None else ():
@@ -76,26 +76,26 @@ def flags(command: click.Command | None) -> Wording:
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print lines, their settings as flags of the running command, and what a terminal would act on escaped.
+    """Print lines, with settings worded as flags of the running command and unsafe characters escaped.
 
-    A stream that takes no more (a full disk) does not end the work: the call ends with an error when it is done.
+    A stream that cannot be written to (a full disk) does not stop the work; the program reports it at the end.
 
     Raises:
-        BrokenPipeError: nobody reads any more.
+        BrokenPipeError: the reader of the stream has closed it.
     """
     if lines:
         _print("\n".join(printable(worded(line, flags(session().command))) for line in lines), err)
 
 
 def say_json(data: Any, *, indent: int | None = None, err: bool = False) -> None:
-    """Print one JSON value; JSON escapes what has to be escaped."""
+    """Print one JSON value; JSON does the escaping."""
     import json
 
     _print(json.dumps(data, indent=indent), err)
 
 
 def say_traceback(error: BaseException) -> None:
-    """Print where an error came from."""
+    """Print an error's traceback."""
     import traceback
 
     for line in "".join(traceback.format_exception(error)).splitlines():
@@ -117,7 +117,7 @@ def _print(text: str, err: bool) -> None:
 
 
 def explain(error: BaseException, command: click.Command | None = None) -> str:
-    """Say in a sentence what went wrong and what to do."""
+    """Return a sentence about what went wrong and what to do."""
     wording = flags(command if command is not None else session().command)
     if isinstance(error, RlfnError):
         return worded(error.template, wording)
@@ -125,15 +125,15 @@ def explain(error: BaseException, command: click.Command | None = None) -> str:
         return _misuse(error)
     if isinstance(error, MemoryError):
         small = setting("tile", 128)
-        return worded(f"The memory of this machine is not enough. Use smaller pictures or {small}.", wording)
+        return worded(f"There is not enough memory. Use smaller pictures or {small}.", wording)
     if isinstance(error, FileNotFoundError) and not _has_folder():
-        return "The current folder does not exist any more. Change to another one, and run again."
+        return "The current folder no longer exists. Change to another one and run again."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-        return "No space is left where the output goes. Free some, or name another place."
+        return "No space is left on the output's device. Free some space, or choose another place."
     if isinstance(error, OSError):
         return f"{str(error).rstrip('.')}. Run again with --debug for the details."
     what = f"{type(error).__name__}: {error}".rstrip(": .")
-    return f"Something went wrong inside ({what}). Run again with --debug for the details."
+    return f"An internal error occurred ({what}). Run again with --debug for the details."
 
 
 def _has_folder() -> bool:
@@ -145,7 +145,7 @@ def _has_folder() -> bool:
 
 
 def _misuse(error: click.UsageError) -> str:
-    """Word a wrong use of the command line, the same in every version of click."""
+    """Word a usage error, the same in every version of click."""
     text = error.format_message()
     if isinstance(error, click.NoSuchOption):
         text = f"No such option: {error.option_name}.{_nearest(error)}"

@@ -1,4 +1,4 @@
-"""What is shown of a folder job: a bar while it runs, a line or a JSON record a picture, and the totals."""
+"""The output of a folder job: a progress bar, a line or a JSON record for each picture, and the totals."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NAMED = 3
 
 
 class Shown:
-    """Prints what becomes of the pictures of a plan.
+    """Prints the progress and the results of a plan.
 
     Args:
-        as_json: print a JSON record a picture in place of a line.
+        as_json: print a JSON record for each picture instead of a line.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -33,7 +33,7 @@ class Shown:
 
     @contextmanager
     def running(self, plan: Plan) -> Iterator[None]:
-        """Begin a plan: show its progress until it ends, and the sub-folders that cannot be read as failures."""
+        """Show a plan's progress until it ends, and report unreadable sub-folders as failures."""
         from rlfn.jobs.batch import Record
 
         self._plan = plan
@@ -41,20 +41,20 @@ class Shown:
         self._to_stdout = any(job.target is None for job in plan.jobs)
         self._records: list[Record] = []
         for folder in plan.elsewhere:
-            warn(f"{folder} is a link, or below one, that leads to {os.path.realpath(folder)}: results go there.")
+            warn(f"{folder} is a link, or below one, to {os.path.realpath(folder)}: results are written there.")
         for folder, sentence in plan.unreadable:
             self.record(Record(str(folder), "", "failed", error=sentence))
         with progress("Upscaling") as self._show:
             yield
 
     def progress(self, job: Job, share: float) -> None:
-        """Show how far the running picture is."""
+        """Show the progress of the current picture."""
         if self._show is not None:
             name = "-" if job.source is None else job.source.name
             self._show(self._places[id(job)] + share, len(self._places), name)
 
     def video_progress(self, job: Job, progress: VideoProgress) -> None:
-        """Show how far the running video is, how fast, and how long it takes."""
+        """Show the progress, the rate and the remaining time of the current video."""
         if self._show is None or job.source is None:
             return
         share = progress.frames / progress.total if progress.total else 0.0
@@ -63,7 +63,7 @@ class Shown:
         self._show(self._places[id(job)] + min(share, 1.0), len(self._places), f"{job.source.name[:8]} {note}")
 
     def record(self, record: Record) -> None:
-        """Print what became of one picture: on standard output unless that carries the picture itself."""
+        """Print the result of one picture, on standard output unless the picture itself is written there."""
         self._records.append(record)
         for warning in record.warnings:
             warn(f"{record.input}: {warning}")
@@ -84,12 +84,12 @@ class Shown:
             say(f"{record.input} -> {record.output}  {how}", err=self._to_stdout)
 
     def summary(self) -> bool:
-        """Print the totals of several pictures, their failures again and what was left out; return if all went well."""
+        """Print the totals, the failures and the skipped inputs; return whether everything succeeded."""
         if self._plan.left_out:
-            warn(f"Left out, being outputs of other inputs: {_names(self._plan.left_out)}")
+            warn(f"Left out because they are outputs of other inputs: {_names(self._plan.left_out)}")
         if self._plan.others:
             count = len(self._plan.others)
-            warn(f"Left out, being pictures of kinds that are not read ({count}): {_names(self._plan.others)}")
+            warn(f"Left out because their format is not supported ({count}): {_names(self._plan.others)}")
         failed = [record for record in self._records if record.status == "failed"]
         if len(self._records) > 1:
             kinds = [record.status for record in self._records]
@@ -107,7 +107,7 @@ def _clock(seconds: float) -> str:
 
 
 def _failure(record: Record) -> str:
-    """Return the error, beginning with the input's name where it does not tell it."""
+    """Return the error, prefixed with the input's name unless it contains it."""
     error = record.error or ""
     told = any(name in error for name in (f"'{record.input}'", f" {record.input} "))
     return error if told else f"{record.input}: {error}"

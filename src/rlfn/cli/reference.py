@@ -19,8 +19,8 @@ _HEAD = """# Command line
 
 Written by `python -m rlfn.cli.reference` from the commands' own help. `rlfn COMMAND --help` prints the same.
 
-Exit status: 0 all is well; 1 a picture, a set or a file failed; 2 nothing was begun, for a mistake in the call or in
-what it names; 130 stopped by Ctrl-C.
+Exit status: 0 success; 1 at least one picture, set or file failed; 2 invalid command line or input, nothing was
+started; 130 interrupted.
 
 | variable | meaning |
 |---|---|

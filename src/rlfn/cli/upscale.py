@@ -1,4 +1,4 @@
-"""``rlfn upscale``: the main job."""
+"""``rlfn upscale``: pictures and videos, the main command."""
 
 from __future__ import annotations
 
@@ -60,19 +60,23 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
 @options.self_ensemble
 @options.wrap
 @options.keep_hidden
-@options.flag("--recursive", "-r", help="Take sub-folders too.")
+@options.flag("--recursive", "-r", help="Include sub-folders.")
 @options.overwrite
 @options.keep_suffix
-@options.flag("--keep-dates", help="Give outputs the time of change of their inputs.")
-@options.flag("--watch", help="Go on with pictures that arrive in the folder, until Ctrl-C.")
-@options.option("--codec", type=options.CODEC, help="Of videos: the codec to write.", show_default="the source's")
-@options.option("--crf", type=options.WHOLE, help="Of videos: quality, smaller is better.", show_default="the codec's")
+@options.flag("--keep-dates", help="Give outputs the modification times of their inputs.")
+@options.flag("--watch", help="Keep upscaling pictures that arrive in the folder, until Ctrl-C.")
+@options.option("--codec", type=options.CODEC, help="Videos: the codec to write.", show_default="the source's")
+@options.option("--crf", type=options.WHOLE, help="Videos: the quality, lower is better.", show_default="the codec's")
 @options.option(
-    "--preset", type=click.STRING, metavar="NAME", help="Encoder preset (video).", show_default="the codec's"
+    "--preset",
+    type=click.STRING,
+    metavar="NAME",
+    help="Videos: the encoder's speed preset.",
+    show_default="the codec's",
 )
-@options.option("--start", type=options.NUMBER, metavar="SECONDS", help="Of videos: begin there.")
-@options.option("--duration", type=options.NUMBER, metavar="SECONDS", help="Length to process, in seconds (video).")
-@options.flag("--deinterlace", help="Deinterlace (video); interlaced input is otherwise refused.")
+@options.option("--start", type=options.NUMBER, metavar="SECONDS", help="Videos: where to start.")
+@options.option("--duration", type=options.NUMBER, metavar="SECONDS", help="Videos: how much to upscale.")
+@options.flag("--deinterlace", help="Videos: combine the fields of interlaced frames, which are refused otherwise.")
 @options.option("--to-frames", type=options.FOLDER, help="Write a video's frames there, as pictures.")
 @options.max_pixels
 @options.as_json
@@ -85,9 +89,9 @@ def upscale(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Make pictures and videos larger and sharper.
+    """Upscale pictures and videos.
 
-    With --json, one record a picture or video is printed.
+    With --json, one record is printed for each picture or video.
     """
     from rlfn.inference.enlarge import UpscalerPool
     from rlfn.jobs.batch import Batch
@@ -123,8 +127,8 @@ def upscale(
         if of_videos["to_frames"] is not None:
             if output is not None and all(job.video for job in plan.jobs):
                 raise OptionError(
-                    f"{setting('output')} and {setting('to_frames')} were given: both say where a video's results go. "
-                    "Leave one of them out."
+                    f"{setting('output')} and {setting('to_frames')} were given, and both name the place of a video's "
+                    "results. Leave out one of them."
                 )
             _to_folders(plan, of_videos["to_frames"])
         ended_well = _run(batch, plan, shown)
@@ -144,7 +148,7 @@ def settings_of(
     keep_dates: bool = False,
     **how: Any,
 ) -> Settings:
-    """Return the settings of a batch from the values of the options that say how pictures are treated."""
+    """Return a batch's settings from the values of the options for pictures."""
     from rlfn.images.files import DEFAULT_MAX_PIXELS, format_for
     from rlfn.inference.enlarge import EnlargeOptions
     from rlfn.inference.sizing import Wanted
@@ -180,7 +184,7 @@ def _video_settings(
 
 
 def _check_videos(plan: Plan, given: dict[str, Any]) -> None:
-    """Refuse settings of videos where there is none, and videos where they cannot be read, before any work."""
+    """Refuse video options without a video, and videos without PyAV, before any work."""
     from rlfn.jobs.video.detection import is_animation
     from rlfn.jobs.video.library import import_av
 
@@ -189,12 +193,12 @@ def _check_videos(plan: Plan, given: dict[str, Any]) -> None:
         import_av()
     elif given and not videos:
         raise OptionError(
-            f"{setting(next(iter(given)))} goes with videos, and there is none among the inputs. Leave it out."
+            f"{setting(next(iter(given)))} applies to videos, and there are none among the inputs. Leave it out."
         )
 
 
 def _to_folders(plan: Plan, folder: Path) -> None:
-    """Let videos' frames go to ``folder``, or to one folder below it for each of several videos."""
+    """Write a video's frames to ``folder``, or those of several videos to one sub-folder each."""
     videos = [job for job in plan.jobs if job.video]
     for number, job in enumerate(plan.jobs):
         if job.video and job.target is not None:
@@ -202,7 +206,7 @@ def _to_folders(plan: Plan, folder: Path) -> None:
 
 
 def _check_streams(plan: Plan) -> None:
-    """Refuse to print a picture on a terminal, to wait for one to be typed, and streams that are closed."""
+    """Refuse terminals and closed streams where a picture would be read or written."""
     if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):
         state = "closed" if sys.stdin is None else "a terminal"
         raise OptionError(f"Standard input is {state}. Pipe a picture into it, or name a file.")
@@ -212,29 +216,29 @@ def _check_streams(plan: Plan) -> None:
 
 
 def _run(batch: MixedBatch, plan: Plan, shown: Shown) -> bool:
-    """Run the plan and print what becomes of it; return whether all went well."""
+    """Run the plan and print its records; return whether everything succeeded."""
     try:
         with shown.running(plan), closing(batch.run(plan.jobs)) as run:
             for record in run:
                 shown.record(record)
     except KeyboardInterrupt:
         if len(plan.jobs) > 1 or any(job.video for job in plan.jobs):
-            warn("What is finished stays; the same command goes on from there.")
+            warn("Finished work is kept; run the same command to resume.")
         raise
     return shown.summary()
 
 
 def _watch(batch: MixedBatch, inputs: Sequence[str], output: str | None, naming: Naming, shown: Shown) -> bool:
-    """Upscale what lies in a folder and what arrives there, until a signal ends it."""
+    """Upscale the pictures in a folder and those that arrive there, until a signal ends it."""
     from rlfn.jobs.plan import Plan, make_plan
     from rlfn.jobs.watch import arrivals
 
     if len(inputs) != 1 or not Path(inputs[0]).is_dir():
-        raise OptionError(f"{setting('watch')} goes with one folder. Name the folder alone.")
-    with suppress(PictureError):  # there may be none yet; an output that does not fit is said at once
+        raise OptionError(f"{setting('watch')} takes exactly one folder as its input.")
+    with suppress(PictureError):  # there may be no picture yet; a wrong output is reported at once
         make_plan(inputs, output, naming)
     ended_well, waiting = True, set[Path]()
-    warn(f"Watching {inputs[0]}. Ctrl-C ends it.")
+    warn(f"Watching {inputs[0]}. Stop with Ctrl-C.")
     for arrived in arrivals(Path(inputs[0]), recursive=naming.recursive):
         waiting.update(arrived)
         try:

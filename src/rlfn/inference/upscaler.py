@@ -38,7 +38,7 @@ class _CallOptions(NamedTuple):
 
 
 class Upscaler:
-    """Upscales pictures with one model on one engine.
+    """Upscales arrays with one model on one engine. Unlike :func:`rlfn.upscale` it never restores.
 
     Args:
         model: a packaged model's name (``rlfn models`` lists them) or the path of a .onnx, .safetensors or .pth file;

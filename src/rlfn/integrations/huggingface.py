@@ -1,10 +1,12 @@
 """Models as folders of the Hugging Face hub: weights, ``config.json`` and a model card.
 
-from rlfn.integrations.huggingface import from_pretrained, push_to_hub, save_pretrained
+Write, read and upload a model:
 
-save_pretrained("rlfn-s-x4", "folder")
-checkpoint = from_pretrained("folder")          # or from_pretrained("owner/name") from the hub
-push_to_hub("rlfn-s-x4", "owner/name")
+    from rlfn.integrations.huggingface import from_pretrained, push_to_hub, save_pretrained
+
+    save_pretrained("rlfn-s-x4", "folder")
+    checkpoint = from_pretrained("folder")          # or from_pretrained("owner/name") from the hub
+    push_to_hub("rlfn-s-x4", "owner/name")
 """
 
 from __future__ import annotations

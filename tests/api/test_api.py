@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -159,10 +160,18 @@ def test_threads_may_share_it(engine: str) -> None:
 
 def test_the_public_names() -> None:
     assert set(rlfn.__all__) == {
+        "MissingExtraError",
+        "ModelError",
+        "OptionError",
+        "OutputError",
+        "PictureError",
         "PictureWarning",
         "RlfnError",
+        "StoppedError",
         "Upscaled",
         "Upscaler",
+        "VideoProgress",
+        "VideoRecord",
         "__version__",
         "upscale",
         "upscale_video",
@@ -188,7 +197,7 @@ def test_every_packaged_model_at_its_own_scale(name: str) -> None:
     assert result.shape == (17 * scale, 23 * scale, 3)
     details = rlfn.upscale_with_details(RGB, model=name)
     np.testing.assert_array_equal(details.picture, result)
-    assert (details.model, details.size) == (name, (23 * scale, 17 * scale))
+    assert (details.model, details.input_size, details.output_size) == (name, (23, 17), (23 * scale, 17 * scale))
     assert details.precision in catalog.PRECISIONS
 
 
@@ -336,3 +345,27 @@ def test_a_misspelt_option_is_refused() -> None:
     for call in (rlfn.upscale, rlfn.upscale_with_details):
         with pytest.raises(TypeError, match="unexpected keyword argument 'scal'"):
             call(RGB, scal=2)  # type: ignore[call-arg]
+
+
+def test_details_take_the_arguments_of_upscale(nearest: object, tmp_path: Path) -> None:
+    details = rlfn.upscale_with_details(RGB, 2)
+    np.testing.assert_array_equal(details.picture, rlfn.upscale(RGB, 2))
+    assert (details.input_size, details.output_size, details.format) == ((23, 17), (46, 34), None)
+    assert details.seconds > 0
+    assert rlfn.upscale_with_details(RGB, scale=2, output=tmp_path / "a.webp").format == "webp"
+    with pytest.raises(TypeError, match="multiple values for argument 'scale'"):
+        rlfn.upscale_with_details(RGB, 2, scale=3)  # type: ignore[call-arg, misc]
+
+
+def test_pictures_and_videos_share_loaded_models() -> None:
+    from rlfn.api import pictures, videos
+
+    assert pictures.pool is videos.pool
+
+
+def test_every_error_that_the_functions_name_is_public() -> None:
+    for function in (rlfn.upscale, rlfn.upscale_with_details, rlfn.upscale_video):
+        raises = function.__doc__.partition("Raises:")[2]
+        names = re.findall(r"\w+Error", raises)
+        assert names
+        assert set(names) <= set(rlfn.__all__)

@@ -9,18 +9,16 @@ from pathlib import Path
 from threading import Event
 from typing import Literal
 
+from rlfn.api import pool
 from rlfn.errors import OptionError, PictureWarning, as_argument, worded
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.engines import AUTO, CPU, Engine
-from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.progress import VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
-
-_POOL = UpscalerPool()
-"""The models that calls of this module have loaded."""
 
 
 def upscale_video(
@@ -48,37 +46,38 @@ def upscale_video(
     progress: Callable[[VideoProgress], None] | None = None,
     cancel: Event | None = None,
 ) -> VideoRecord:
-    """Upscale a video file: every frame at its time, every other stream as it is.
+    """Upscale a video file: every frame keeps its time, every other stream is copied.
 
-    An interrupted call is continued by the same call: finished segments lie in a hidden folder next to the output
-    until it is complete. What was changed or lost on the way is a :class:`rlfn.PictureWarning`, and in
-    the record.
+    An interrupted call resumes when repeated; finished segments are kept in a hidden folder beside the output. What
+    was changed, lost, or computed differently than requested is reported as a :class:`rlfn.PictureWarning` and in the
+    record.
 
     Args:
         video: the path of a video.
-        output: the path to write; its suffix says the container (``.mp4``, ``.mkv``, ...). An existing file is
+        output: the path to write; its suffix chooses the container (``.mp4``, ``.mkv``, ...). An existing file is
             replaced.
         scale: any factor up to the model's; None for 2.
-        width, height: the size wanted in px, in place of ``scale``; one side keeps the proportions.
+        width, height: the output size in px, instead of ``scale``; with only one of them the aspect ratio is kept.
         model: a packaged model, a family, or the path of a model file; None for the fastest family for photographs.
         engine, precision, threads, device: see :class:`rlfn.Upscaler`.
         tile: the largest tile side in px; ``"auto"`` chooses by the free memory.
         self_ensemble: average over the eight flips and rotations.
-        restore: how strongly traces of lossy coding are removed, see :func:`rlfn.upscale`; chosen once for a video.
-        codec: ``"h264"``, ``"hevc"``, ``"av1"``, ``"vp9"``, ``"ffv1"`` or ``"prores"``; None for the source's where it
-            can be written. The encoder of AV1 prints on standard error unless ``SVT_LOG=1`` is in the environment.
-        crf: the quality, smaller is better; None for the codec's default.
-        preset: the encoder's; None for the codec's default.
-        start, duration: the time range to process, in seconds.
-        deinterlace: deinterlace; interlaced input is otherwise refused.
-        max_pixels: larger frames are refused; None for no limit.
-        progress: called after each frame; what it raises ends the work.
+        restore: how strongly noise and compression artefacts are removed, see :func:`rlfn.upscale`; chosen once per
+            video.
+        codec: ``"h264"``, ``"hevc"``, ``"av1"``, ``"vp9"``, ``"ffv1"`` or ``"prores"``; None for the source's if it
+            can be written. The AV1 encoder prints on standard error unless ``SVT_LOG=1`` is in the environment.
+        crf: the quality, lower is better; None for the codec's default.
+        preset: the encoder's speed preset; None for the codec's default.
+        start, duration: the part to upscale, in seconds.
+        deinterlace: combine the fields of interlaced frames, which are refused otherwise.
+        max_pixels: refuse larger frames; None for no limit.
+        progress: called after each frame; an exception that it raises ends the work.
         cancel: an event that ends the work when it is set.
 
     Raises:
-        OptionError: an argument that is not allowed, or a size that no model reaches.
-        PictureError, ModelError, OutputError: the video, the model or the output.
-        StoppedError: it was cancelled.
+        OptionError: an argument is not allowed, or no model reaches the size.
+        PictureError, ModelError, OutputError: the video, the model or the output cannot be used.
+        StoppedError: ``cancel`` was set.
         MissingExtraError: PyAV is not installed.
     """
     source, target = Path(video), Path(output)
@@ -106,7 +105,7 @@ def upscale_video(
         max_pixels=max_pixels,
     )
     record = upscale_one(
-        source, target, settings, _POOL, progress, cancel, VideoRecord(str(source), str(target), "failed")
+        source, target, settings, pool.POOL, progress, cancel, VideoRecord(str(source), str(target), "failed")
     )
     for text in record.warnings:
         warnings.warn(worded(text, as_argument), PictureWarning, stacklevel=2)

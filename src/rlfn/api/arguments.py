@@ -1,0 +1,94 @@
+"""What the picture functions are given: checked before the work, and read."""
+
+from __future__ import annotations
+
+import io
+import os
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlfn.atomic import check_path
+from rlfn.errors import OptionError, OutputError, setting
+from rlfn.images.files import FORMATS, Picture, format_for, read_picture
+from rlfn.images.pillow import from_pillow, is_pillow, require_pillow
+
+_ALLOWED = "a NumPy array, a Pillow picture, bytes, a binary file object, or a path"
+
+
+def check_limit(pixels: Any) -> None:
+    """Refuse what is no limit of pixels."""
+    if pixels is not None and not (isinstance(pixels, Integral) and int(pixels) > 0):
+        raise OptionError(
+            f"{setting('max_pixels')} was given as {pixels!r}. Allowed: a whole number above 0, or None for no limit."
+        )
+
+
+def check_given(picture: Any) -> None:
+    """Refuse what is no kind of picture."""
+    if isinstance(picture, io.TextIOBase):
+        raise OptionError("A text file object was given. Open the file in binary mode ('rb').")
+    known = isinstance(picture, np.ndarray | bytes | str | os.PathLike) or hasattr(picture, "read")
+    if not (known or is_pillow(picture)):
+        raise OptionError(f"Cannot upscale a {type(picture).__name__}. Allowed: {_ALLOWED}.")
+
+
+def check_output(picture: Any, output: Any, format: str | None) -> None:
+    """Refuse an output that cannot be written or would replace the input, before the work."""
+    if format is not None:
+        if not isinstance(format, str):
+            raise OptionError(f"{setting('format')} was given as {format!r}. Allowed: a name such as 'png', or None.")
+        format_for(format)
+    if output is None:
+        if isinstance(picture, str | os.PathLike):
+            require_pillow()
+        return
+    if isinstance(output, io.TextIOBase):
+        raise OptionError("The output is a text file object. Open the file in binary mode ('wb').")
+    if not isinstance(output, str | os.PathLike):
+        if not hasattr(output, "write"):
+            raise OptionError(
+                f"Cannot write to a {type(output).__name__}. Allowed as {setting('output')}: a path, or a binary file "
+                "object."
+            )
+        return
+    path = Path(output)
+    if "\0" in str(path):
+        raise OutputError(f"{str(path)!r} cannot be a file's name: it holds a zero byte.")
+    if format is None:
+        format_for(path)
+    if isinstance(picture, str | os.PathLike):
+        source = Path(picture)
+        if source.exists() and path.exists() and source.samefile(path):
+            raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
+    check_path(path, make_folders=False)
+
+
+def output_format(loaded: Picture, output: Any, format: str | None) -> str:
+    """Return the format to write."""
+    if format is not None:
+        return format_for(format).name
+    if isinstance(output, str | os.PathLike):
+        return format_for(Path(output)).name
+    return loaded.format if FORMATS[loaded.format].writable else "png"
+
+
+def load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:
+    """Return pixels and metadata; ``upright``: a Pillow picture is turned as a file is to hold it."""
+    if isinstance(picture, np.ndarray):
+        return Picture(picture)
+    if is_pillow(picture):
+        return from_pillow(picture, upright=upright)
+    if not hasattr(picture, "read"):
+        return read_picture(picture, max_pixels=max_pixels)
+    try:
+        data = picture.read()
+    except ValueError as error:
+        raise OptionError(f"The file object cannot be read: {error}. Give one that is open.") from error
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise OptionError(
+            f"The file object gave {type(data).__name__}, not bytes. Open the file in binary mode ('rb')."
+        )
+    return read_picture(bytes(data), max_pixels=max_pixels)
