@@ -89,7 +89,7 @@ def facts() -> dict[str, Any]:
 
 def processor() -> str:
     """Return the processor's name, and those of its extensions that decide how fast and in what it computes."""
-    from rlfn.inference.processor import features
+    from rlfn.inference.hardware import features
 
     names = sorted(features() & {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8"})
     name = platform.processor() or platform.machine()

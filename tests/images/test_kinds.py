@@ -21,7 +21,7 @@ from rlfn.images import xmp
 from rlfn.images.exif import PREFIX, Turn
 from rlfn.images.files import Metadata, Picture, read_picture, write_picture
 from rlfn.images.picture import Text
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 
 PIXELS = np.asarray(slopes())
 
@@ -268,7 +268,7 @@ def test_transparency_of_later_frames_is_not_the_first_one_s(clear: bool, gray: 
 
 @pytest.mark.parametrize(("codes", "name"), [("12/13/1", (12, 13)), ("9/16/9", (9, 16)), ("1/13/6", (1, 13))])
 def test_code_points_of_avif_are_read(codes: str, name: tuple[int, int], tmp_path: Path) -> None:
-    assert read_picture(avif(tmp_path, "a.avif", "--cicp", codes)).metadata.colour == StatedColour(name)
+    assert read_picture(avif(tmp_path, "a.avif", "--cicp", codes)).metadata.color == StatedColor(name)
 
 
 def test_a_premultiplied_avif_has_its_own_colours(tmp_path: Path) -> None:
@@ -305,14 +305,14 @@ def test_srgb_stays_stated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codes", [(12, 13), (1, 13)])
 def test_code_points_of_a_png_go_before_its_profile(codes: tuple[int, int], tmp_path: Path) -> None:
-    other = StatedColour(gamma=100_000).profile() or b""
+    other = StatedColor(gamma=100_000).profile() or b""
     profile = b"iCCP", b"x\0\0" + zlib.compress(other)
     picture = read_picture(with_chunks(tmp_path, "a.png", (b"cICP", bytes((*codes, 0, 1))), profile))
-    assert (picture.metadata.colour, picture.metadata.icc) == (StatedColour(codes), other)
+    assert (picture.metadata.color, picture.metadata.icc) == (StatedColor(codes), other)
     again = read_picture(encoded(picture, "png")).metadata
-    assert (again.colour, again.icc) == (StatedColour(codes), other)
+    assert (again.color, again.icc) == (StatedColor(codes), other)
     assert b"sRGB" not in encoded(picture, "png")
-    assert read_picture(encoded(picture, "tiff")).metadata.icc == StatedColour(codes).profile()
+    assert read_picture(encoded(picture, "tiff")).metadata.icc == StatedColor(codes).profile()
 
 
 def test_a_profile_stays_where_the_code_points_are_unknown(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -140,7 +140,7 @@ def settings_of(
     scale: float | None,
     width: int | None,
     height: int | None,
-    tile: int | str,
+    tile: int | Literal["auto"],
     format: str | None,
     quality: int | None,
     overwrite: bool,
@@ -185,7 +185,7 @@ def _video_settings(
 
 def _check_videos(plan: Plan, given: dict[str, Any]) -> None:
     """Refuse video options without a video, and videos without PyAV, before any work."""
-    from rlfn.jobs.video.kinds import is_animation
+    from rlfn.jobs.video.detection import is_animation
     from rlfn.jobs.video.library import import_av
 
     videos = [job for job in plan.jobs if job.video]

@@ -119,7 +119,7 @@ def without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _frames(image: Any, height: int, count: int) -> Iterator[NDArray[np.uint8]]:
-    vips.THREADS.enter()
+    vips.FORK_GUARD.enter()
     for number in range(count):
         try:
             data = image.crop(0, number * height, image.width, height).write_to_memory()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from rlfn.errors import ModelError
-from rlfn.models.variants import SCALES
+from rlfn.models.variants import SCALES, TILE_NEEDS, Variant
 
 GRID_INPUTS = ("rows", "columns", "pad_rows", "pad_columns")
 """The inputs that a graph made for tiles has beside ``lr``."""
@@ -83,6 +83,12 @@ class Traits:
         if traits.value_range != 255.0:
             raise ModelError(f"The ONNX file takes [0, {traits.value_range:g}]. Networks here take [0, 255].")
         return traits
+
+
+def variant_traits(variant: Variant, scale: int) -> Traits:
+    """Return the traits of a network whose tiles are exact."""
+    needs = TILE_NEEDS[variant.architecture]
+    return Traits(variant.name, scale, needs.min_side, needs.margin(variant.fields), needs.stride)
 
 
 def _untold(what: str) -> ModelError:

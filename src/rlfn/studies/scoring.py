@@ -15,7 +15,7 @@ from rlfn.evaluation.profile import runner, time_in_turn
 from rlfn.evaluation.sets import sets_folder, sets_present
 from rlfn.inference.engines import ENGINES, Engine, check_engine, load_engine
 from rlfn.inference.upscaler import Upscaler
-from rlfn.models.reference import GRAPH_SUFFIXES, Reference
+from rlfn.models.source import GRAPH_SUFFIXES, ModelSource
 from rlfn.studies.request import StudyRequest
 
 LATENCY_OUTPUT = (720, 1280)
@@ -88,7 +88,7 @@ class Measured:
         failures = []
         for name, path in models.items():
             try:
-                loaded[name] = load_engine(engine, Reference(str(path)), self.request.threads)
+                loaded[name] = load_engine(engine, ModelSource(str(path)), self.request.threads)
             except RlfnError as error:
                 failures.append(f"{name} on {engine}: {error.template}")
         times = time_in_turn([_runner(one) for one in loaded.values()], LATENCY_SECONDS) if loaded else []

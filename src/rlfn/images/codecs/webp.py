@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, tell_lost
-from rlfn.images.traces import Traces
+from rlfn.images.coding import CodingInfo
 
 _KNOWN = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "))
 _MAX_CHUNKS = 1_000_000
@@ -36,7 +36,7 @@ def _open(data: bytes) -> Opened:
         tell_lost(lost, warnings)
         return vips.content(image, vips.metadata(image), warnings)
 
-    return Opened(image.width, image.height, decode, max(pages, 1), vips.orientation(image), Traces(lossy))
+    return Opened(image.width, image.height, decode, max(pages, 1), vips.orientation(image), CodingInfo(lossy))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -113,7 +113,7 @@ WEBP = Codec(
         "xmp": "kept",
         "resolution": "converted",
         "texts": "converted",
-        "colour": "converted",
+        "color": "converted",
         "hdr": "converted",
     },
 )

@@ -1,4 +1,4 @@
-"""What lossy coding has left in a picture, as far as its file tells."""
+"""How a picture was coded, as far as its file states it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _SUM = 3_688
 
 
 @dataclass(frozen=True)
-class Traces:
+class CodingInfo:
     """How a picture was coded.
 
     Attributes:
-        lossy: whether coding changed its pixels; None where nothing tells, as of an array.
+        lossy: whether coding changed its pixels; None where unknown, as for an array.
         quality: of a JPEG, 1 to 100 as libjpeg counts, from its quantisation table.
         halved: its colour is stored at a lower resolution.
     """
@@ -24,8 +24,8 @@ class Traces:
     halved: bool = False
 
 
-UNTOLD = Traces()
-"""Of a picture that does not come from a file."""
+UNKNOWN_CODING = CodingInfo()
+"""Coding of a picture that does not come from a file."""
 
 
 def table_quality(table: Sequence[int]) -> int:
