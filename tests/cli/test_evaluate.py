@@ -10,6 +10,7 @@ import pytest
 
 from rlfn.images.files import Picture, read_picture, write_picture
 from rlfn.images.resize import resize
+from rlfn.models import catalog
 
 MODEL = "rlfn-s-x4"
 FAST = ["--engine", "onnxruntime", "--threads", "1"]
@@ -70,6 +71,12 @@ def test_eval_without_a_model_is_refused(run, bench: Path) -> None:
     assert "Did you mean 'rlfn-s-x4'" in run("eval", "rlfn-s-x5", bench / "mine", status=2)
 
 
+@pytest.mark.parametrize("name", ["eval", "profile"])
+def test_a_family_is_told_with_its_models(run, name: str) -> None:
+    own = ", ".join(model.name for model in catalog.models().values() if model.family == "rlfn-s")
+    assert f"rlfn-s is a family. Name one of its models: {own}." in run(name, "rlfn-s", status=2)
+
+
 def test_eval_draws_quality_against_speed(run, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # a full timing takes long on a slow machine; what is drawn matters here
     monkeypatch.setattr("rlfn.evaluation.profile.LEAST_RUNS", 1)
@@ -84,6 +91,22 @@ def test_compare_draws_and_prints(run, bench: Path, tmp_path: Path) -> None:
     assert text.splitlines()[0].startswith("bicubic: ")
     assert text.splitlines()[1].startswith(f"{MODEL}: ")
     assert read_picture(target).pixels.shape[1] > 600
+
+
+def test_figures_replace_no_input_and_nothing_unasked(run, bench: Path, tmp_path: Path) -> None:
+    photo, other, chart = bench / "mine" / "a.png", tmp_path / "other.png", tmp_path / "notes.txt"
+    before = photo.read_bytes()
+    for file in (other, chart):
+        file.write_bytes(b"mine")
+    compare = ("compare", photo, MODEL, *FAST)
+    evaluate = ("eval", MODEL, bench / "mine", *FAST)
+    for command, name in ((compare, "-o"), (evaluate, "--plot")):
+        assert "Inputs are never overwritten" in run(*command, name, photo, "--overwrite", status=2)
+        assert "other.png exists. Replace it with --overwrite" in run(*command, name, other, status=2)
+        assert "does not end in .png" in run(*command, name, chart, "--overwrite", status=2)
+    assert (photo.read_bytes(), other.read_bytes(), chart.read_bytes()) == (before, b"mine", b"mine")
+    run(*compare, "-o", other, "--overwrite")
+    assert read_picture(other).pixels.shape[1] > 600
 
 
 def test_profile_prints_counts_and_layers(run) -> None:
@@ -109,4 +132,6 @@ def test_profile_as_json(run) -> None:
 
 def test_profile_refuses_contradictions(run) -> None:
     assert "not both" in run("profile", MODEL, "--input", "24x20", "--result", "24x20", status=2)
+    for seconds, said in (("nan", "'nan' is not a finite"), ("inf", "'inf' is not a finite"), ("-1", "0 or more")):
+        assert said in run("profile", MODEL, "--seconds", seconds, status=2)
     assert "two models" in run("profile", "--compare", MODEL, status=2)

@@ -12,7 +12,7 @@ from test_sets import picture, put
 from rlfn.errors import OptionError, OutputError
 from rlfn.evaluation.benchmark import BICUBIC, evaluate
 from rlfn.evaluation.metrics import score_y
-from rlfn.evaluation.plots import Crop, compare, draw_panels, draw_scatter
+from rlfn.evaluation.plots import Crop, check_figure_path, compare, draw_panels, draw_scatter
 from rlfn.images.files import read_picture
 from rlfn.images.resize import resize
 
@@ -45,6 +45,18 @@ def test_crops() -> None:
             Crop.parse(text)
     with pytest.raises(OptionError, match="leaves the picture of 50x42"):
         compare(picture(43, 50), [nearest(2)], Crop(40, 0, 11, 5))
+
+
+def test_a_picture_smaller_than_the_scale_is_refused() -> None:
+    with pytest.raises(OptionError, match="is 3x5, too small to be reduced by 4"):
+        compare(picture(5, 3), [nearest(4)])
+
+
+@pytest.mark.parametrize("name", ["c.jpg", "c.txt", "c", ".png"])
+def test_figures_are_png_by_name(name: str) -> None:
+    check_figure_path(Path("folder") / "c.PNG")
+    with pytest.raises(OptionError, match=r"does not end in \.png"):
+        check_figure_path(Path("folder") / name)
 
 
 @pytest.mark.parametrize("candidates", [[], [nearest(2), nearest(4)]])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from rlfn.cli import options
 from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import flags, say, say_json, session, warn
 from rlfn.cli.progress import progress
+from rlfn.cli.targets import check_target
 from rlfn.errors import DataError, OptionError, listing, setting
 
 if TYPE_CHECKING:
@@ -54,12 +57,15 @@ if TYPE_CHECKING:
     show_default=False,
 )
 @options.self_ensemble
-@options.option("--save", type=options.FOLDER, help="Write every result as PNG below this folder.")
+@options.option(
+    "--save", type=options.FOLDER, help="Write every result as PNG below this folder; existing ones are replaced."
+)
 @options.engine
 @options.measured_precision
 @options.threads
 @options.flag("--per-image", help="Print every picture's scores too.")
 @options.option("--plot", type=options.FILE, help="Draw quality against speed into this PNG.")
+@options.overwrite
 @options.as_json
 def evaluate(
     models: tuple[str, ...],
@@ -74,6 +80,7 @@ def evaluate(
     threads: int | None,
     per_image: bool,
     plot: Path | None,
+    overwrite: bool,
     as_json: bool,
 ) -> None:
     """Score models on test sets.
@@ -82,6 +89,7 @@ def evaluate(
     """
     from rlfn.evaluation.benchmark import evaluate as measure
     from rlfn.evaluation.candidates import load_candidates
+    from rlfn.evaluation.plots import check_figure_path
     from rlfn.evaluation.report import to_data
     from rlfn.evaluation.sets import STANDARD, sets_present
     from rlfn.evaluation.similarity import check_metrics
@@ -91,6 +99,9 @@ def evaluate(
     spoils = parse_spoils(spoil or [CLEAN])
     check_metrics(metric)
     chosen, wanted = _sort_names(models, sets)
+    if plot is not None:
+        check_figure_path(plot)
+        check_target(plot, overwrite, chosen)
     candidates = load_candidates(chosen, engine, threads, self_ensemble, precision)
     wanted = wanted or sets_present(min(candidate.scale for candidate in candidates), sets_dir)
     if not wanted:
@@ -98,6 +109,9 @@ def evaluate(
             f"None of {listing(STANDARD)} is there. Name the folder that holds them with {setting('sets_dir')} or "
             f"{options.SETS_DIR_VARIABLE}, or a folder of pictures with {setting('sets')}."
         )
+    if plot is not None and plot.exists():
+        scales = {candidate.scale for candidate in candidates}
+        check_target(plot, overwrite, _pictures_of(wanted, scales, sets_dir))
     with progress("Scoring") as show:
         report = measure(
             candidates,
@@ -136,6 +150,7 @@ def evaluate(
 )
 @options.option("--crop", type=click.STRING, metavar="X,Y,W,H", help="The place to show, in px.")
 @options.output("The PNG to write.", default=Path("comparison.png"))
+@options.overwrite
 @options.engine
 @options.threads
 def compare(
@@ -144,6 +159,7 @@ def compare(
     models: tuple[str, ...],
     crop: str | None,
     output: Path,
+    overwrite: bool,
     engine: str,
     threads: int | None,
 ) -> None:
@@ -152,12 +168,14 @@ def compare(
     Under each stand the PSNR and SSIM of the whole picture.
     """
     from rlfn.evaluation.candidates import load_candidates
-    from rlfn.evaluation.plots import Crop, draw_panels
+    from rlfn.evaluation.plots import Crop, check_figure_path, draw_panels
     from rlfn.evaluation.plots import compare as make_panels
     from rlfn.evaluation.sets import read_rgb
     from rlfn.models import catalog
 
     chosen = [*models, *others] or [next(iter(catalog.models()))]
+    check_figure_path(output)
+    check_target(output, overwrite, [picture, *chosen])
     place = Crop.parse(crop) if crop else None
     panels = make_panels(read_rgb(picture), load_candidates(chosen, engine, threads), place)
     draw_panels(panels, output)
@@ -187,6 +205,18 @@ def _sort_names(names: Sequence[str], sets: Sequence[str]) -> tuple[list[str], l
     if not models:
         raise OptionError("No model was named. Name one that 'rlfn models' lists, or a file of weights.")
     return models, [*sets, *(name for name, found in zip(names, is_set, strict=True) if found)]
+
+
+def _pictures_of(sets: Sequence[str], scales: set[int], sets_dir: Path | None) -> list[Path]:
+    """Return the files of the sets that are found."""
+    from rlfn.evaluation.sets import find_set
+
+    files: list[Path] = []
+    for name, scale in product(sets, scales):
+        with suppress(DataError):
+            pairs = find_set(name, scale, sets_dir).pairs
+            files += [file for pair in pairs for file in (pair.hr, pair.lr) if file is not None]
+    return files
 
 
 def _print(report: BenchmarkReport, per_image: bool) -> None:

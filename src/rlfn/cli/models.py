@@ -10,7 +10,8 @@ from rlfn.cli import options
 from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import say, say_json
 from rlfn.cli.progress import progress
-from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, listing, setting, unknown
+from rlfn.cli.targets import check_target
+from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
 
 
 @command("models", section="Use", examples=("rlfn models", "rlfn models --json"))
@@ -74,7 +75,7 @@ def models(as_json: bool) -> None:
 def convert(source: Path, target: Path | None, output: Path | None, overwrite: bool) -> None:
     """Copy weights between safetensors and .pth, the official layout."""
     target = _only(target, output)
-    _check_target(source, target, overwrite)
+    check_target(target, overwrite, [source])
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.source import ModelSource
 
@@ -91,7 +92,7 @@ def convert(source: Path, target: Path | None, output: Path | None, overwrite: b
 @options.overwrite
 def fuse(source: Path, output: Path, overwrite: bool) -> None:
     """Fold a training form's branches into plain convolutions."""
-    _check_target(source, output, overwrite)
+    check_target(output, overwrite, [source])
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.source import ModelSource
 
@@ -184,7 +185,7 @@ def export(
     source = ModelSource(model)
     target = output if output is not None else Path(f"{source.name}{row.suffixes[0]}")
     for file in row.files(target):
-        _check_target(Path(model), file, overwrite)
+        check_target(file, overwrite, [model])
     request = ExportRequest(precision, parse_shape(shape) if shape else None, image_io, calibration)
     checkpoint = checkpoint_of(source)
     check_request(checkpoint, to, target, request)
@@ -224,7 +225,7 @@ def prune(
     The result wants fine-tuning.
     """
     target = _only(target, output)
-    _check_target(Path(source), target, overwrite)
+    check_target(target, overwrite, [source])
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.source import ModelSource
 
@@ -248,11 +249,3 @@ def _only(target: Path | None, output: Path | None) -> Path:
         given = f"Two files to write were named, {target} and {output}" if named else "No file to write was named"
         raise OptionError(f"{given}. Name one with {setting('output')}.")
     return named[0]
-
-
-def _check_target(source: Path, target: Path, overwrite: bool) -> None:
-    """Refuse to replace a file unasked, or the source at all."""
-    if target.exists() and source.exists() and target.samefile(source):
-        raise OutputError(f"{target} is the input itself. Inputs are never overwritten: choose another name.")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists. Replace it with {setting('overwrite')}, or choose another name.")

@@ -6,6 +6,7 @@ word or help lists them. A wrong name is refused by the table's own check, with 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ class Number(ParamType):
             number = self.kind(value)
         except ValueError:
             self.fail(f"'{value}' is not a {'whole ' * (self.kind is int)}number.", param, ctx)
+        if self.least is not None and self.kind is float and not math.isfinite(number):
+            self.fail(f"'{value}' is not a finite number.", param, ctx)
         if self.least is not None and not number >= self.least:
             self.fail(f"{value} is too small. Allowed: {self.least:g} or more.", param, ctx)
         return number

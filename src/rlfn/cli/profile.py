@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 @options.engine
 @options.measured_precision
 @options.threads
-@options.option("--seconds", type=options.NUMBER, default=5.0, help="Time for the timed calls of each model.")
+@options.option(
+    "--seconds", type=options.Number(least=0.0), default=5.0, help="Time for the timed calls of each model."
+)
 @click.option("--layers/--no-layers", default=None, help="Print a row for each layer; as a rule for one model.")
 @options.as_json
 def profile(

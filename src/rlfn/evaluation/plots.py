@@ -69,13 +69,17 @@ def compare(hr: NDArray[np.uint8], candidates: Sequence[Candidate], crop: Crop |
         crop: the place to show; None for the whole picture. Scores are always of the whole picture, on Y.
 
     Raises:
-        OptionError: models of several scales or none, or a crop outside of the picture.
+        OptionError: models of several scales or none, a picture smaller than the scale, or a crop outside of it.
     """
     scales = {candidate.scale for candidate in candidates}
     if len(scales) != 1:
         raise OptionError(f"A comparison needs models of one scale; these have {sorted(scales) or 'none'}.")
     scale = scales.pop()
     height, width = (side // scale * scale for side in hr.shape[:2])
+    if min(height, width) == 0:
+        raise OptionError(
+            f"The picture is {hr.shape[1]}x{hr.shape[0]}, too small to be reduced by {scale}. Choose a larger one."
+        )
     hr = np.ascontiguousarray(hr[:height, :width])
     crop = crop or Crop(0, 0, width, height)
     if crop.x + crop.width > width or crop.y + crop.height > height:
@@ -89,6 +93,16 @@ def compare(hr: NDArray[np.uint8], candidates: Sequence[Candidate], crop: Crop |
         sr = candidate.upscale(lr)
         panels.append(Panel(candidate.name, sr[place], score_y(sr, hr, scale)))
     return panels
+
+
+def check_figure_path(path: Path) -> None:
+    """Check, before any work, that a figure's name is that of a PNG.
+
+    Raises:
+        OptionError: it does not end in ``.png``.
+    """
+    if path.suffix.lower() != ".png":
+        raise OptionError(f"Figures are written as PNG, but '{path}' does not end in .png. Choose a name that does.")
 
 
 def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:

@@ -153,8 +153,11 @@ def get_model(name: str) -> Model:
     """Return the packaged model called ``name``.
 
     Raises:
-        OptionError: there is none; the message lists families and models.
+        OptionError: there is none; the message lists families and models, or for a family its models.
     """
+    if name in families():
+        own = listing(model.name for model in models().values() if model.family == name)
+        raise OptionError(f"{name} is a family. Name one of its models: {own}.")
     if name not in models():
         raise unknown("packaged model or family", name, (*families(), *models()))
     return models()[name]
