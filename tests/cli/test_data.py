@@ -93,12 +93,15 @@ def test_failed_pictures_end_with_an_error(
     [
         (("pack", "nowhere", "-o", "out"), "nowhere does not exist"),
         (("degrade", ".", "-o", "out", "--degradation", "foto"), "Did you mean 'photo'"),
+        (("degrade", ".", "-o", "out", "-s", 0), "cannot be reduced by 0"),
+        (("degrade", ".", "-o", "out", "-s", 0, "--recipe", "photo"), "cannot be reduced by 0"),
+        (("degrade", ".", "-o", "."), "Choose a folder outside of it for -o."),
         (("get", "div2"), "Did you mean 'div2k'"),
         (("get", "manga109"), "ask its owners"),
     ],
 )
 def test_mistakes_are_said_in_a_sentence(
-    arguments: tuple[str, ...],
+    arguments: tuple[object, ...],
     message: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -132,6 +135,19 @@ def test_get_says_when_no_hash_is_known(
     assert "Licence: free" in captured.out
     assert "no hash is known" in captured.out
     assert "cannot be fetched" in captured.err
+
+
+def test_degrade_keeps_what_exists_and_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("data", "degrade", folder, "-o", tmp_path / "lr", "-s", 2)
+    assert run(monkeypatch, *command) == 0
+    assert "kept" not in capsys.readouterr().err
+    (tmp_path / "lr" / "0001x2.png").write_bytes(b"mine")
+    assert run(monkeypatch, *command) == 0
+    assert "3 files exist and were kept. Replace them with --overwrite." in capsys.readouterr().err
+    assert run(monkeypatch, *command, "--overwrite") == 0
+    assert read_rgb(tmp_path / "lr" / "0001x2.png").shape == (36, 40, 3)
 
 
 def test_degrade_shows_what_a_recipe_will_train_on(

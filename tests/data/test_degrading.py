@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rlfn.data.degradations import Bicubic
-from rlfn.data.degrading import degrade_folder
+from rlfn.data.degrading import Degraded, degrade_folder
 from rlfn.data.packing import make_pack, reduce_bicubic
 from rlfn.data.photo import Photo
 from rlfn.data.pictures import read_rgb, write_rgb
@@ -17,7 +18,8 @@ from synthetic import SIZES, synthetic
 def test_bicubic_pictures_fit_a_pack(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "lr" / "X3"
     seen = []
-    assert degrade_folder(folder, out, scale=3, degradation=Bicubic(), progress=lambda *step: seen.append(step)) == []
+    done = degrade_folder(folder, out, scale=3, degradation=Bicubic(), progress=lambda *step: seen.append(step))
+    assert done == Degraded()
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == ["ax3.png", "bx3.png", "sub/cx3.png"]
     assert [(done, total) for done, total, _ in seen] == [(1, 3), (2, 3), (3, 3)]
     pack = make_pack([folder], tmp_path / "pack", scales=(3,), lr_folder=tmp_path / "lr", min_side=64).pack
@@ -40,18 +42,39 @@ def test_photo_depends_on_the_seed_and_the_name_alone(folder: Path, tmp_path: Pa
 def test_failures_are_collected_and_the_rest_is_written(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.png").write_text("no picture")
     write_rgb(folder / "tiny.png", synthetic(3, 30))
-    failures = degrade_folder(folder, tmp_path / "out", scale=4, degradation=Bicubic())
+    failures = degrade_folder(folder, tmp_path / "out", scale=4, degradation=Bicubic()).failures
     assert len(failures) == 2
     assert "broken.png" in failures[0]
     assert "30x3, too small to be reduced by 4" in failures[1]
     assert len(list((tmp_path / "out").rglob("*.png"))) == 3
 
 
+def test_files_that_exist_are_kept_unless_overwrite(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ax4.png").write_bytes(b"mine")
+    assert degrade_folder(folder, tmp_path / "out", scale=4, degradation=Bicubic()) == Degraded(skipped=1)
+    assert (tmp_path / "out" / "ax4.png").read_bytes() == b"mine"
+    assert (tmp_path / "out" / "sub" / "cx4.png").is_file()
+    assert degrade_folder(folder, tmp_path / "out", scale=4, degradation=Bicubic(), overwrite=True) == Degraded()
+    assert read_rgb(tmp_path / "out" / "ax4.png").shape[2] == 3
+
+
+@pytest.mark.parametrize("link", [Path.hardlink_to, Path.symlink_to])
+def test_no_input_is_ever_replaced(folder: Path, tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    (tmp_path / "out").mkdir()
+    link(tmp_path / "out" / "ax4.png", folder / "a.png")
+    before = (folder / "a.png").read_bytes()
+    with pytest.raises(OutputError, match="is one of the pictures"):
+        degrade_folder(folder, tmp_path / "out", scale=4, degradation=Bicubic(), overwrite=True)
+    assert (folder / "a.png").read_bytes() == before
+
+
 def test_what_cannot_be_done_is_said_before_work_begins(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="from 2 up"):
         degrade_folder(folder, tmp_path / "out", scale=1, degradation=Bicubic())
-    with pytest.raises(DataError, match="where the pictures are"):
-        degrade_folder(folder, folder / "sub" / "..", scale=2, degradation=Bicubic())
+    for inside in ("sub/..", "sub", "new"):
+        with pytest.raises(DataError, match="outside of it"):
+            degrade_folder(folder, folder / inside, scale=2, degradation=Bicubic())
     (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
     with pytest.raises(DataError, match=r"a\.jpg and a\.png would both become"):
         degrade_folder(folder, tmp_path / "out", scale=2, degradation=Bicubic())

@@ -172,10 +172,15 @@ def test_unknown_names_and_sets_on_request(tmp_path: Path) -> None:
         get("manga109", tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_said(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_said(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(downloads.DOWNLOADS, "mine", Download("Mine", "free", (server.serve("a", b""),)))
     with pytest.raises(OutputError, match="cannot be written"):
         get("mine", Path("/proc/out"))
+    (tmp_path / "a.toml").touch()
+    with pytest.raises(OutputError, match=r"a\.toml is a file, not a folder"):
+        get("mine", tmp_path / "a.toml")
 
 
 @pytest.mark.parametrize("name", DOWNLOADS)

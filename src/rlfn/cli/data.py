@@ -144,6 +144,7 @@ def pack(
 )
 @options.seed("Random seed.")
 @options.workers
+@options.overwrite
 def degrade(
     folder: Path,
     output: Path,
@@ -153,10 +154,13 @@ def degrade(
     overrides: tuple[str, ...],
     seed: int,
     workers: int | None,
+    overwrite: bool,
 ) -> None:
     """Write low-resolution pictures of a folder's.
 
     They lie as the folder's do, and are called 0001x4.png.
+
+    A file that exists is kept: run the same command again to resume an interrupted run, or use --overwrite.
     """
     from rlfn.data.degradations import make_degradation
     from rlfn.data.degrading import degrade_folder
@@ -168,20 +172,24 @@ def degrade(
         if degradation is not None:
             raise OptionError(f"The recipe says how to degrade: leave out {setting('degradation')}, or the recipe.")
         resolved = _recipe_files().load_recipe(recipe, overrides)
-        chosen, scale = resolved.data.make_degradation(), scale or resolved.scale
+        chosen = resolved.data.make_degradation()
+        scale = resolved.scale if scale is None else scale
     with progress("Reducing") as show:
-        failures = degrade_folder(
+        degraded = degrade_folder(
             folder,
             output,
-            scale=scale or 4,
+            scale=4 if scale is None else scale,
             degradation=chosen,
             seed=seed,
             workers=workers,
+            overwrite=overwrite,
             progress=show,
         )
-    for failure in failures:
+    for failure in degraded.failures:
         warn(f"failed: {failure}")
-    if failures:
+    if degraded.skipped:
+        warn(f"{degraded.skipped} files exist and were kept. Replace them with {setting('overwrite')}.")
+    if degraded.failures:
         raise click.exceptions.Exit(1)
     say(f"{output}: done")
 

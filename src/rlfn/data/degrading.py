@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlfn.data.crops import sample_stream
@@ -12,6 +13,19 @@ from rlfn.data.degradations import Degradation
 from rlfn.data.packing import PictureProgress
 from rlfn.data.pictures import TrainingPicture, find_pictures, read_rgb, write_rgb
 from rlfn.errors import DataError, OptionError, OutputError, PictureError, setting
+
+
+@dataclass
+class Degraded:
+    """What became of a folder's pictures.
+
+    Attributes:
+        skipped: how many low-resolution pictures existed and were kept.
+        failures: a sentence on each picture that could not be read or is smaller than the scale.
+    """
+
+    skipped: int = 0
+    failures: list[str] = field(default_factory=list)
 
 
 def degrade_folder(
@@ -22,41 +36,43 @@ def degrade_folder(
     degradation: Degradation,
     seed: int = 0,
     workers: int | None = None,
+    overwrite: bool = False,
     progress: PictureProgress | None = None,
-) -> list[str]:
+) -> Degraded:
     """Write the low-resolution picture of every picture in ``folder`` as ``out/<sub-folders>/<name>x<scale>.png``.
 
     What is random depends on ``seed`` and the picture's name alone.
 
     Args:
         folder: pictures, also in sub-folders; each is cropped at the right and bottom to a multiple of ``scale``.
-        out: the folder to write to; files of an earlier run are replaced.
+        out: the folder to write to, outside of ``folder``.
         scale: the reduction, from 2 up.
         degradation: a row of ``DEGRADATIONS``, with its settings.
         seed: the random seed.
         workers: threads; by default one a core.
+        overwrite: replace low-resolution pictures that exist; otherwise they are kept, whatever made them.
         progress: called after each picture.
 
     Returns:
-        A sentence on each picture that could not be read or is smaller than ``scale``; the others are written.
+        How many pictures were kept, and which failed; the others are written.
 
     Raises:
         OptionError: a scale below 2.
-        DataError: ``folder`` is missing or has no pictures, is ``out``, or two pictures would become one file.
-        OutputError: ``out`` cannot be written.
+        DataError: ``folder`` is missing or has no pictures, ``out`` is in it, or two pictures would become one file.
+        OutputError: ``out`` cannot be written, or a picture of ``folder`` would be replaced.
     """
     if scale < 2:
         raise OptionError(f"Pictures cannot be reduced by {scale}. Give a whole number from 2 up.")
-    if folder.resolve() == out.resolve():
-        raise DataError(f"{out} is where the pictures are. Choose another folder for {setting('output')}.")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{out} is the folder of the pictures or lies in it. Choose a folder outside of it for {setting('output')}."
+        )
     sources = find_pictures([folder])
-    targets: dict[Path, TrainingPicture] = {}
-    for source in sources:
-        name = Path(source.name)
-        target = out / name.parent / f"{name.stem}x{scale}.png"
-        if target in targets:
-            raise DataError(f"{targets[target].name} and {source.name} would both become {target}. Rename one.")
-        targets[target] = source
+    targets = _targets(sources, out, scale)
+    present = [target for target in targets if target.exists()]
+    if not overwrite:
+        for target in present:
+            del targets[target]
 
     def work(target: Path, source: TrainingPicture) -> str:
         try:
@@ -72,16 +88,38 @@ def degrade_folder(
             return str(error)
         return ""
 
-    failures = []
+    degraded = Degraded(0 if overwrite else len(present))
     pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, "degrade")
     try:
         made = pool.map(work, targets.keys(), targets.values())
-        for number, (source, failure) in enumerate(zip(sources, made, strict=True), 1):
-            failures += [failure] if failure else []
+        for number, (source, failure) in enumerate(zip(targets.values(), made, strict=True), 1):
+            degraded.failures += [failure] if failure else []
             if progress:
-                progress(number, len(sources), source.name)
+                progress(number, len(targets), source.name)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}.") from error
     finally:
         pool.shutdown(cancel_futures=True)
-    return failures
+    return degraded
+
+
+def _targets(sources: list[TrainingPicture], out: Path, scale: int) -> dict[Path, TrainingPicture]:
+    """Return each picture under the file that it becomes; no file is that of a picture."""
+    targets: dict[Path, TrainingPicture] = {}
+    for source in sources:
+        name = Path(source.name)
+        target = out / name.parent / f"{name.stem}x{scale}.png"
+        if target in targets:
+            raise DataError(f"{targets[target].name} and {source.name} would both become {target}. Rename one.")
+        targets[target] = source
+    files = {_identity(source.path) for source in sources}
+    for target in targets:
+        if target.exists() and _identity(target) in files:
+            raise OutputError(f"{target} is one of the pictures. Choose another folder for {setting('output')}.")
+    return targets
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what tells a file from every other, whatever path leads to it."""
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino

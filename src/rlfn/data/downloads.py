@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import DataError, MissingExtraError, OutputError, unknown
+from rlfn.errors import DataError, MissingExtraError, OutputError, setting, unknown
 
 _DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K"
 _EDSR = "https://cv.snu.ac.kr/research/EDSR"
@@ -142,6 +142,8 @@ def get(name: str, out: Path, report: DownloadProgress | None = None) -> list[Pa
     download = DOWNLOADS[name]
     if download.request:
         raise DataError(f"{download.title} cannot be fetched freely; ask its owners for it: {download.request}")
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file, not a folder. Choose another place for {setting('output')}.")
     try:
         return [fetch(file, out, report) for file in download.files]
     except OSError as error:
