@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from rlfn.errors import OptionError
 from rlfn.training.cost import describe
+from rlfn.training.losses import PIXEL_LOSSES
 from rlfn.training.recipe import Recipe
 from rlfn.training.recipe_docs import reference
 from rlfn.training.recipe_files import check_recipe, load_recipe, shipped_recipes
 
+DOCS = Path(__file__).parents[2] / "docs"
 MINIMAL = {"variant": "rlfn-s", "scale": 4, "stages": [{"init": "scratch", "iterations": 10, "patch": 16}]}
 
 
@@ -177,6 +181,48 @@ def test_the_recipe_in_the_docs_is_valid(tmp_path: Path) -> None:
     recipe = load_recipe(tmp_path / "docs.toml")
     assert recipe.stages[1].loss == {"l1": 0.2, "fourier": 0.05, "distillation": 0.8}
     assert recipe.stages[1].optimizer.name == "muon"
+
+
+def shown_recipes() -> list[tuple[str, str]]:
+    """Return every recipe that a page shows, as a block of TOML or as a file that a shell writes, and its place."""
+    found = []
+    for page in sorted(DOCS.rglob("*.md")):
+        blocks = [token for token in MarkdownIt().parse(page.read_text(encoding="utf-8")) if token.type == "fence"]
+        for block in blocks:
+            written = re.findall(r"^cat > \S+\.toml <<'(\w+)'\n(.*?)^\1$", block.content, re.MULTILINE | re.DOTALL)
+            texts = [block.content] if block.info == "toml" else [text for _, text in written]
+            line = block.map[0] + 1 if block.map else 0
+            found += [(f"{page.relative_to(DOCS).as_posix()}:{line}", text) for text in texts]
+    return found
+
+
+SHOWN = dict(shown_recipes())
+
+
+def test_the_docs_show_recipes() -> None:
+    assert {place.partition(":")[0] for place in SHOWN} >= {"tutorial.md", "guide/training.md"}
+
+
+@pytest.fixture
+def losses() -> Iterator[None]:
+    """Put the table of losses back after a test that adds to it."""
+    before = dict(PIXEL_LOSSES)
+    yield
+    PIXEL_LOSSES.clear()
+    PIXEL_LOSSES.update(before)
+
+
+@pytest.mark.usefixtures("losses")
+@pytest.mark.parametrize("place", SHOWN)
+def test_every_recipe_in_the_docs_is_valid(place: str, tmp_path: Path) -> None:
+    """A part of a recipe is laid over a shipped one."""
+    raw = tomllib.loads(SHOWN[place])
+    page = (DOCS / place.partition(":")[0]).read_text(encoding="utf-8")
+    for name in raw.get("extensions", ()):
+        blocks = [token.content for token in MarkdownIt().parse(page) if token.info == "python"]
+        (tmp_path / name).write_text(next(block for block in blocks if "LOSSES" in block))
+    (tmp_path / "shown.toml").write_text(SHOWN[place] if "base" in raw else f'base = "cpu-evening"\n{SHOWN[place]}')
+    assert load_recipe(tmp_path / "shown.toml").stages
 
 
 @pytest.mark.parametrize(
