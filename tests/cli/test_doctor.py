@@ -75,6 +75,21 @@ def test_every_engine_that_is_installed_is_timed(command, nearest, monkeypatch: 
     assert timed == [name for name in ENGINES if name != "torch"]
 
 
+def test_quick_and_speed_contradict(command) -> None:
+    done = command("doctor", "--quick", "--speed")
+    assert (done.status, done.err) == (2, "rlfn: Give either --quick or --speed, not both.\n")
+
+
+def test_slow_engines_are_called_a_few_times_only(command, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr("rlfn.inference.upscaler.Upscaler", lambda *_: calls.append)
+    monkeypatch.setattr("rlfn.cli.doctor._SECONDS_EACH", 0.0)
+    monkeypatch.setattr("rlfn.cli.doctor._SIZES", ((640, 360),))
+    monkeypatch.setattr("rlfn.cli.doctor._installed", lambda: ["onnxruntime"])
+    assert "640x360" in command("doctor", "--speed").out.decode()
+    assert len(calls) == 4
+
+
 def test_speed_says_which_engine_to_use(command, nearest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlfn.cli.doctor._SECONDS_EACH", 0.0)
     monkeypatch.setattr("rlfn.cli.doctor._SIZES", ((16, 16), (40, 30)))

@@ -12,13 +12,14 @@ from rlfn.cli import options
 from rlfn.cli.commands import command
 from rlfn.cli.messages import explain, say, warn
 from rlfn.cli.progress import progress
-from rlfn.errors import MissingExtraError, ModelError, RlfnError, listing
+from rlfn.errors import MissingExtraError, ModelError, OptionError, RlfnError, listing, setting
 
 _PACKAGES = ("numpy", "pyvips", "pillow", "pillow-heif", "safetensors")
 _SECONDS = 10.0
 _SIDE = 128
 _SIZES = ((128, 128), (320, 180), (640, 360))
 _SECONDS_EACH = 2.0
+_LEAST_RUNS = 3
 
 
 @command("doctor", section="Use", examples=("rlfn doctor", "rlfn doctor --quick", "rlfn doctor --speed"))
@@ -27,8 +28,10 @@ _SECONDS_EACH = 2.0
 def doctor(quick: bool, speed: bool) -> None:
     """Print versions, engines and cores, and time the engines.
 
-    The timing takes ten seconds; with --speed about a minute.
+    The timing takes ten seconds; with --speed about a minute on two idle cores.
     """
+    if quick and speed:
+        raise OptionError(f"Give either {setting('quick')} or {setting('speed')}, not both.")
     import pyvips
 
     import rlfn
@@ -171,7 +174,8 @@ def _compare(name: str) -> None:
         for number, (width, height) in enumerate(_SIZES):
             show(number, len(_SIZES), f"{width}x{height}")
             image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-            found = time_in_turn([partial(upscaler, image) for upscaler in upscalers.values()], _SECONDS_EACH)
+            runners = [partial(upscaler, image) for upscaler in upscalers.values()]
+            found = time_in_turn(runners, _SECONDS_EACH, warm_up=0, least=_LEAST_RUNS)
             times = {engine: latency.median for engine, latency in zip(upscalers, found, strict=True)}
             lines.append(f"  {width}x{height}: {listing(f'{engine} {time:.3f}' for engine, time in times.items())}")
             lines.append(f"    {_advice(times, choose_engine(model, width * height))}")

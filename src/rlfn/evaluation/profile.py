@@ -189,15 +189,29 @@ def runner(engine: Engine, height: int, width: int) -> Callable[[], object]:
     return lambda: engine(lr, grid)
 
 
-def time_in_turn(runners: Sequence[Callable[[], object]], seconds: float = 5.0) -> list[Latency]:
-    """Time callables in turn, one call of each a round, until each had ``seconds`` and :data:`LEAST_RUNS` calls."""
+def time_in_turn(
+    runners: Sequence[Callable[[], object]],
+    seconds: float = 5.0,
+    *,
+    warm_up: int | None = None,
+    least: int | None = None,
+) -> list[Latency]:
+    """Time callables in turn, one call of each a round, until each had ``seconds`` and ``least`` calls.
+
+    Args:
+        runners: what is timed.
+        seconds: time to spend on the timed calls of each.
+        warm_up: calls after the first that are not timed; None for :data:`WARM_UP`.
+        least: timed calls of each, at least; None for :data:`LEAST_RUNS`.
+    """
     first = [_timed(run) for run in runners]
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP if warm_up is None else warm_up):
         for run in runners:
             run()
     times: list[list[float]] = [[] for _ in runners]
+    least = LEAST_RUNS if least is None else least
     end = time.perf_counter() + seconds * len(runners)
-    while len(times[0]) < LEAST_RUNS or time.perf_counter() < end:
+    while len(times[0]) < least or time.perf_counter() < end:
         for run, row in zip(runners, times, strict=True):
             row.append(_timed(run))
     return [_latency(start, row) for start, row in zip(first, times, strict=True)]
