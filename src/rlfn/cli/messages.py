@@ -118,14 +118,16 @@ def _print(text: str, err: bool) -> None:
 
 def explain(error: BaseException, command: click.Command | None = None) -> str:
     """Return a sentence about what went wrong and what to do."""
-    wording = flags(command if command is not None else session().command)
+    command = command if command is not None else session().command
+    wording = flags(command)
     if isinstance(error, RlfnError):
         return worded(error.template, wording)
     if isinstance(error, click.UsageError):
         return _misuse(error)
     if isinstance(error, MemoryError):
-        small = setting("tile", 128)
-        return worded(f"There is not enough memory. Use smaller pictures or {small}.", wording)
+        has_tile = command is not None and any(parameter.name == "tile" for parameter in command.params)
+        tile = f" or {setting('tile', 128)}" if has_tile else ""
+        return worded(f"There is not enough memory. Use smaller pictures{tile}.", wording)
     if isinstance(error, FileNotFoundError) and not _has_folder():
         return "The current folder no longer exists. Change to another one and run again."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
