@@ -255,6 +255,10 @@ def test_what_a_format_does_not_have(checkpoint: Checkpoint, tmp_path: Path) -> 
     for text in ("1x3x20", "1x4x20x20", "1x3x0x20", "big"):
         with pytest.raises(OptionError, match="1x3x180x320"):
             parse_shape(text)
+    with pytest.raises(OptionError, match="0x3x5x7 is empty"):
+        parse_shape("0x3x5x7")
+    with pytest.raises(OptionError, match="1x4x20x20 has 4 channels"):
+        parse_shape("1x4x20x20")
     with pytest.raises(OptionError, match="shape=1x3x180x320"):
         export(checkpoint, "tflite", tmp_path / "x.tflite")
     for request in (ExportRequest(image_io=True), ExportRequest(shape=(2, 3, 20, 20))):

@@ -13,6 +13,7 @@ from rlfn.errors import ModelError, OptionError, OutputError
 from rlfn.models.variants import VARIANTS, Variant, get_variant
 from rlfn.networks import Checkpoint, build, load_checkpoint, save_checkpoint
 from rlfn.networks.checkpoints import fold_range
+from rlfn.training.checkpoint import write_state
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +141,9 @@ def test_a_torchscript_file_is_called_that(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)), str(path))
     with pytest.raises(ModelError, match=r"network\.pt is a TorchScript file: a program, and not weights"):
         load_checkpoint(path)
+
+
+def test_the_state_of_a_run_is_told_from_a_damaged_model(tmp_path: Path) -> None:
+    write_state(tmp_path / "iteration-000000001.ckpt", {"weights": torch.zeros(2)})
+    with pytest.raises(ModelError, match=r"state of a training run.* Give model\.safetensors or best\.safetensors"):
+        load_checkpoint(tmp_path / "iteration-000000001.ckpt")

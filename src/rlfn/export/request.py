@@ -61,6 +61,8 @@ def parse_shape(text: str) -> Shape:
     if len(parts) != 4 or not all(part.isdecimal() for part in parts):
         raise OptionError(f"'{text}' is not a shape. Write batch x 3 x height x width, such as 1x3x180x320.")
     batch, channels, height, width = (int(part) for part in parts)
-    if channels != 3 or min(batch, height, width) < 1:
-        raise OptionError(f"The shape {text} has {channels} channels or an empty side. Networks take RGB: 1x3x180x320.")
+    if channels != 3:
+        raise OptionError(f"The shape {text} has {channels} channels. Networks take RGB: 1x3x180x320.")
+    if min(batch, height, width) < 1:
+        raise OptionError(f"The shape {text} is empty. Batch, height and width must be at least 1: 1x3x180x320.")
     return batch, channels, height, width

@@ -28,6 +28,9 @@ from rlfn.networks.unwrapping import NoTensors, tensors_in
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """The kinds of checkpoint file that can be read."""
 
+_RUN_STATE = b"RLFN-RUN-"
+"""How files of :mod:`rlfn.training.checkpoint` begin."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -117,6 +120,11 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             warnings.simplefilter("ignore", UserWarning)
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors
+        if _is_run_state(path):
+            raise ModelError(
+                f"{path} is the state of a training run, from which it resumes, not a model. Give model.safetensors or "
+                "best.safetensors from the run's folder."
+            ) from error
         if _is_torchscript(path):
             raise ModelError(
                 f"{path} is a TorchScript file: a program, and not weights. Give the .safetensors or .pth file that it "
@@ -134,6 +142,15 @@ def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
         return tensors_in(content)
     except NoTensors as error:
         raise ModelError(f"{path} {error}. It is not a network's file.") from None
+
+
+def _is_run_state(path: Path) -> bool:
+    """Tell whether a file is a checkpoint of a run, of any version."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_RUN_STATE)) == _RUN_STATE
+    except OSError:
+        return False
 
 
 def _is_torchscript(path: Path) -> bool:
