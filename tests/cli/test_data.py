@@ -145,7 +145,7 @@ def test_degrade_keeps_what_exists_and_says_so(
     assert "kept" not in capsys.readouterr().err
     (tmp_path / "lr" / "0001x2.png").write_bytes(b"mine")
     assert run(monkeypatch, *command) == 0
-    assert "3 files exist and were kept. Replace them with --overwrite." in capsys.readouterr().err
+    assert "Files that exist and were kept: 3. Replace them with --overwrite." in capsys.readouterr().err
     assert run(monkeypatch, *command, "--overwrite") == 0
     assert read_rgb(tmp_path / "lr" / "0001x2.png").shape == (36, 40, 3)
 

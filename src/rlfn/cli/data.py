@@ -188,7 +188,7 @@ def degrade(
     for failure in degraded.failures:
         warn(f"failed: {failure}")
     if degraded.skipped:
-        warn(f"{degraded.skipped} files exist and were kept. Replace them with {setting('overwrite')}.")
+        warn(f"Files that exist and were kept: {degraded.skipped}. Replace them with {setting('overwrite')}.")
     if degraded.failures:
         raise click.exceptions.Exit(1)
     say(f"{output}: done")

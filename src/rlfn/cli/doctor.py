@@ -28,7 +28,7 @@ _LEAST_RUNS = 3
 def doctor(quick: bool, speed: bool) -> None:
     """Print versions, engines and cores, and time the engines.
 
-    The timing takes ten seconds; with --speed about a minute on two idle cores.
+    The timing takes ten seconds; with --speed a minute or two, longer on a busy machine.
     """
     if quick and speed:
         raise OptionError(f"Give either {setting('quick')} or {setting('speed')}, not both.")
