@@ -257,6 +257,12 @@ def test_xmp_does_not_announce_what_followed_the_picture(packet: bytes, format: 
     assert tags == {"CreatorTool": "A camera", "MotionPhoto": 0}
 
 
+def test_whitespace_in_xmp_costs_nothing() -> None:
+    packet = b"<rdf:RDF>" + b" " * 400_000 + b"<rdf:Description\n xmpNote:HasExtendedXMP='0'/>"
+    joined = xmp.merged(packet + b"</rdf:RDF>", b"<rdf:RDF>more</rdf:RDF>")
+    assert joined == packet.replace(b" xmpNote:HasExtendedXMP='0'", b"") + b"more</rdf:RDF>"
+
+
 def test_xmp_that_is_cut_off_within_a_directory_stays() -> None:
     packet = b"<hdrgm:Version/><Container:Directory><rdf:Seq>"
     assert xmp.reset(packet, Turn((1, 1), (1, 1))) == b"<Container:Directory><rdf:Seq>"

@@ -24,7 +24,7 @@ _AREA = re.compile(rb"<mwg-rs:Area\b[^>]{0,2000}?(?:/>|>.{0,2000}?</mwg-rs:Area\
 _APPLIED = re.compile(
     rb"<mwg-rs:AppliedToDimensions\b[^>]{0,2000}?(?:/>|>.{0,2000}?</mwg-rs:AppliedToDimensions\s*>)", re.DOTALL
 )
-_EXTENDED = re.compile(rb"\s+xmpNote:HasExtendedXMP\s*=\s*[\"'][^\"']{0,64}[\"']")
+_EXTENDED = re.compile(rb"\sxmpNote:HasExtendedXMP\s{0,9}=\s{0,9}[\"'][^\"']{0,64}[\"']")
 _RDF = re.compile(rb"<rdf:RDF[^>]*>(.*)</rdf:RDF\s*>", re.DOTALL)
 _WRAPPER = re.compile(rb"<\?xpacket[^>]*\?>")
 
