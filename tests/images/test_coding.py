@@ -26,11 +26,11 @@ def test_the_quality_of_a_jpeg_is_read_from_its_table(quality: int) -> None:
 
 
 @pytest.mark.parametrize(("colors", "halved"), [("444", False), ("422", True), ("420", True)])
-def test_colour_at_half_the_size(colors: str, halved: bool) -> None:
+def test_subsampled_chroma(colors: str, halved: bool) -> None:
     assert read_picture(simplejpeg.encode_jpeg(PICTURE, 90, "RGB", colors)).coding.halved == halved
 
 
-def test_a_gray_jpeg_has_no_halved_colour() -> None:
+def test_a_gray_jpeg_has_no_subsampled_chroma() -> None:
     data = simplejpeg.encode_jpeg(np.ascontiguousarray(PICTURE[..., :1]), 70, "GRAY", "GRAY")
     assert read_picture(data).coding == CodingInfo(True, 70, False)
 
