@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from rlfn.errors import OutputError, listing, setting
+from rlfn.jobs.bulk.locations import canonical_url, local_path
 from rlfn.jobs.bulk.manifest import import_arrow
-from rlfn.jobs.bulk.stores import Store, canonical_url, local_path
+from rlfn.jobs.bulk.stores import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from rlfn.atomic import make_folder, write_bytes
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError, listing
+from rlfn.jobs.bulk.locations import local_path, protocol_of
 
 _RETRY_DELAYS = (0.5, 2.0, 6.0)
 """Seconds between attempts when a store does not answer."""
@@ -19,11 +20,6 @@ _ATOMIC = {"abfs", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 """Protocols of object stores, where writes are atomic."""
 
 _PACKAGES = {"abfs": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "s3": "s3fs", "s3a": "s3fs"}
-
-_LOCAL = ("", "file", "local")
-"""Protocols of local folders."""
-
-_ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az"}
 
 _VERSION_FIELDS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "created")
 """Fields that identify a file's version, the best first."""
@@ -60,10 +56,11 @@ class Store:
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = os.fspath(location)
-        self.system, path = _file_system(self.location)
-        self.protocol = _protocol_of(self.location)
-        self.local = self.protocol in _LOCAL
-        self.root = os.path.abspath(path) if self.local else path.rstrip("/")
+        self.protocol = protocol_of(self.location)
+        local = local_path(self.location)
+        self.local = local is not None
+        self.system, path = (import_fsspec().filesystem("file"), local) if local else _file_system(self.location)
+        self.root = path if self.local else path.rstrip("/")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle only the location: each process opens its own connections."""
@@ -74,8 +71,13 @@ class Store:
         return f"{self.root}/{name}" if self.root else name
 
     def display_path(self, path: str) -> str:
-        """Return a full path with its protocol, as users write it."""
-        return path if self.local else f"{self.protocol}://{path}"
+        """Return a full path as users write it: for a remote file, its URL."""
+        if self.local:
+            return path
+        start = self.location.rstrip("/")
+        if not self.root:
+            start += "//" if start.endswith(":") else "/"
+        return f"{start}{path[len(self.root) :]}"
 
     def files(self) -> Iterator[StoredFile]:
         """Yield every file below the folder, except hidden files and folders.
@@ -174,8 +176,7 @@ class Store:
                 raise PictureError(f"Permission denied: {what} cannot be read.") from None
             except Exception as error:  # clients of object stores raise what they like
                 if pause is None or self.local:
-                    reason = " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
-                    raise UnreachableError(f"{what} is unreachable ({reason}). Try again later.") from error
+                    raise UnreachableError(f"{what} is unreachable ({_reason(error)}). Try again later.") from error
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
@@ -196,18 +197,6 @@ def stamp(facts: dict[str, Any]) -> str:
     return next((str(facts[name]).strip('"') for name in _VERSION_FIELDS if facts.get(name)), "")
 
 
-def local_path(location: str) -> str | None:
-    """Return the full path of a local file, or None for a URL of another location.
-
-    >>> local_path("file:///tmp/a.png"), local_path("s3://bucket/a.png")
-    ('/tmp/a.png', None)
-    """
-    protocol = _protocol_of(location)
-    if protocol in _LOCAL:
-        return os.path.abspath(location[len(protocol) + 3 :] if protocol else location)
-    return None
-
-
 def local_facts(path: str) -> tuple[int, str]:
     """Return the size and the stamp of a local file; 0 and an empty stamp if it cannot be accessed."""
     try:
@@ -215,28 +204,6 @@ def local_facts(path: str) -> tuple[int, str]:
     except (OSError, ValueError):
         return 0, ""
     return facts.st_size, f"{facts.st_mtime_ns:x}"
-
-
-def canonical_url(url: str) -> str:
-    """Return a URL in a form that can be compared: some protocols have several names.
-
-    >>> canonical_url("s3a://bucket/a.png")
-    's3://bucket/a.png'
-    """
-    protocol, mark, path = url.partition("://")
-    return f"{_ALIASES.get(protocol, protocol)}{mark}{path.lstrip('/')}" if mark else url
-
-
-def split(location: str) -> tuple[str, str]:
-    """Split a path or URL into the folder and the last name.
-
-    >>> split("s3://bucket/folder/list.csv")
-    ('s3://bucket/folder', 'list.csv')
-    >>> split("list.csv")
-    ('.', 'list.csv')
-    """
-    folder, slash, name = location.rpartition("/")
-    return (folder or ("/" if slash else "."), name)
 
 
 def import_fsspec() -> Any:
@@ -252,23 +219,28 @@ def import_fsspec() -> Any:
     return fsspec
 
 
-def _protocol_of(location: str) -> str:
-    return location.split("://", 1)[0] if "://" in location else ""
-
-
 def _file_system(location: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it."""
     fsspec = import_fsspec()
-    protocol = _protocol_of(location)
-    if protocol and protocol not in fsspec.available_protocols():
+    protocol = protocol_of(location)
+    if protocol not in fsspec.available_protocols():
         examples = listing(f"{name}://" for name in ("file", "s3", "gs", "az", "sftp", "hdfs"))
         raise OptionError(f"Unknown protocol {protocol}://. Allowed: folders, {examples} and others of fsspec.")
     try:
-        system, path = fsspec.core.url_to_fs(location)
+        kind = fsspec.get_filesystem_class(protocol)
+        return kind(**kind._get_kwargs_from_urls(location)), str(kind._strip_protocol(location))
     except ImportError as error:
         package = _PACKAGES.get(protocol)
         install = f"pip install {package}" if package else f"{str(error).rstrip('.')} (from fsspec)"
         raise MissingExtraError(f"{protocol}://", install=install) from None
-    return system, str(path)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{location} cannot be used ({_reason(error)}). Name a folder or a bucket.") from error
+    except Exception as error:  # some connect at once
+        raise UnreachableError(f"{location} is unreachable ({_reason(error)}). Try again later.") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
 
 
 def _local_files(root: str) -> Iterator[StoredFile]:
