@@ -88,7 +88,7 @@ def _paths(keyed: bool) -> dict[str, Any]:
     stream = {"text/event-stream": {"schema": {"type": "string"}, "example": event}}
     closing = {"application/json": {"schema": {"type": "object"}, "example": {"status": "shutting_down"}}}
     closed = {"503": {"description": "It is shutting down.", "content": closing}}
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "/v1/upscale": {
             "post": _operation(
                 "Enlarge a picture and wait for the result",
