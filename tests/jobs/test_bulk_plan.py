@@ -188,6 +188,7 @@ def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
     work = PendingWork(found, resolve_settings(FAST, found.options), Store(tmp_path), keep_suffix=False)
     assert list(work.remaining) == [1]
     assert "'..'" in str(work.rejected[0])
+    assert "of s3://b/../../etc/x.png leads out of the destination" in str(work.rejected[0])
     assert work.rejected_entry(0).output == ""
 
 

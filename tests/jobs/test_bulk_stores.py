@@ -109,6 +109,43 @@ def test_a_url_keeps_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
         store.read(store.path("a.png"))
 
 
+def test_markers_of_empty_folders_are_not_files(bucket: str) -> None:
+    store = Store(f"{bucket}/in")
+    for name in ("a.png", "folder.png/", "sub/"):
+        store.put(name, b"" if name.endswith("/") else b"1")
+    assert [one.name for one in store.files()] == ["a.png"]
+    assert [one.name for one in Store(bucket).files()] == ["in/a.png"]
+
+
+def test_a_missing_bucket_is_named(bucket: str) -> None:
+    missing = Store(f"{bucket}-none/out")
+    sentence = r"The bucket of s3://.*-none/out\S* does not exist\. Create it, or check the spelling\."
+    with pytest.raises(PictureError, match=sentence):
+        list(missing.files())
+    with pytest.raises(OutputError, match=sentence):
+        missing.put("a.png", b"1")
+    assert not missing.exists()
+    assert not Store(f"{bucket}/none").exists()
+
+
+def test_missing_credentials_are_asked_for_at_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import s3fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: pytest.fail("retried"))
+    sentence = (
+        r"needs credentials \(Unable to locate credentials\)\. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
+    )
+    for work in (lambda: Store(bucket).exists(), lambda: list(Store(bucket).files())):
+        with pytest.raises(UnreachableError, match=sentence):
+            work()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
 def test_a_store_is_retried_before_it_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(module.time, "sleep", pauses.append)

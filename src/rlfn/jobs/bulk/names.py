@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def output_name(key: str, suffix: str, *, keep_suffix: bool) -> str:
-    """Return the name of a picture's output.
+def output_name(key: str, suffix: str, *, keep_suffix: bool, location: str = "") -> str:
+    """Return the name of a picture's output; ``location`` is the picture's, for errors.
 
     >>> output_name("a/b.jpg", "png", keep_suffix=False)
     'a/b.png'
@@ -30,8 +30,9 @@ def output_name(key: str, suffix: str, *, keep_suffix: bool) -> str:
     """
     path = PurePosixPath(key)
     if path.is_absolute() or ".." in path.parts or not path.name:
+        of = f" of {location}" if location else ""
         raise OutputError(
-            f"The key {key!r} leads out of the destination. Allowed: names without a leading / and without '..'."
+            f"The key {key!r}{of} leads out of the destination. Allowed: names without a leading / and without '..'."
         )
     return f"{path}.{suffix}" if keep_suffix else str(path.with_name(f"{path.stem}.{suffix}"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,11 @@ _ATOMIC = {"abfs", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 """Protocols of object stores, where writes are atomic."""
 
 _PACKAGES = {"abfs": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "s3": "s3fs", "s3a": "s3fs"}
+
+_KEYS = dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+"""Where the packages look for credentials."""
+
+_NO_BUCKET = re.compile(r"\b(bucket|container) does not exist")
 
 _VERSION_FIELDS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "created")
 """Fields that identify a file's version, the best first."""
@@ -80,7 +86,7 @@ class Store:
         return f"{start}{path[len(self.root) :]}"
 
     def files(self) -> Iterator[StoredFile]:
-        """Yield every file below the folder, except hidden files and folders.
+        """Yield every file below the folder, except hidden files and folders and the markers of empty folders.
 
         Raises:
             UnreachableError: the store does not answer.
@@ -97,7 +103,7 @@ class Store:
         start = len(self.root) + 1 if self.root else 0
         for path, facts in self._with_retries(find, self.location).items():
             name = path[start:]
-            if name and not any(part.startswith(".") for part in name.split("/")):
+            if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
                 yield StoredFile(name, int(facts.get("size") or 0), stamp(facts))
 
     def is_file(self) -> bool:
@@ -106,7 +112,13 @@ class Store:
 
     def exists(self) -> bool:
         """Tell whether the location exists."""
-        return bool(self._with_retries(lambda: self.system.exists(self.root), self.location))
+        if self.local:
+            return os.path.exists(self.root)
+        try:  # not system.exists: it is False if the store does not answer
+            self._with_retries(lambda: self.system.info(self.root), self.location)
+        except MissingFileError:
+            return False
+        return True
 
     def facts(self, path: str) -> StoredFile:
         """Return a file as :meth:`files` does, given its full path.
@@ -155,6 +167,8 @@ class Store:
 
         try:
             self._with_retries(write, self.display_path(path))
+        except MissingFileError as error:
+            raise OutputError(error.template) from error
         except PictureError as error:
             raise OutputError(f"Permission denied: {self.display_path(path)} cannot be written.") from error
 
@@ -168,13 +182,20 @@ class Store:
         for pause in (*_RETRY_DELAYS, None):
             try:
                 return work()
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise MissingFileError(
+                        f"The bucket of {what} does not exist. Create it, or check the spelling."
+                    ) from None
                 raise MissingFileError(f"There is no file {what}. Check the spelling and the folder.") from None
             except IsADirectoryError:
                 raise PictureError(f"{what} is a folder; a picture file is needed.") from None
             except PermissionError:
                 raise PictureError(f"Permission denied: {what} cannot be read.") from None
             except Exception as error:  # clients of object stores raise what they like
+                if "credential" in f"{type(error).__name__} {error}".lower():
+                    keys = _KEYS.get(self.protocol, f"them as fsspec's package for {self.protocol}:// describes")
+                    raise UnreachableError(f"{what} needs credentials ({_reason(error)}). Set {keys}.") from error
                 if pause is None or self.local:
                     raise UnreachableError(f"{what} is unreachable ({_reason(error)}). Try again later.") from error
                 time.sleep(pause)
