@@ -1,4 +1,4 @@
-"""The engines beside each other: what 'auto' is decided by (:mod:`rlfn.inference.choice`).
+"""The engines beside each other: what 'auto' is decided by (:mod:`rlfn.inference.engine_order`).
 
     python benchmarks/engines.py [--model rlfn-s-x4] [--threads N] [--rounds 3] [--sizes 128x128 320x180 ...]
 
@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from statistics import median
 
 from rlfn.inference.engines import ENGINES
-from rlfn.inference.processor import default_threads, features
-from rlfn.models.reference import Reference
+from rlfn.inference.hardware import default_threads, features
+from rlfn.models.source import ModelSource
 from upscale import picture
 
 KNOWN_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp")
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["128x128", "320x180", "640x360", "1280x720"])
     given = parser.parse_args()
-    model = Reference(given.model)
+    model = ModelSource(given.model)
     given.engines = given.engines or [n for n, row in ENGINES.items() if find_spec(row.module) and row.takes(model)]
     have = [name for name in KNOWN_FEATURES if name in features()]
     print(f"{given.model} {given.precision}, {given.threads} threads, {' '.join(have)}")

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.images.coding import CodingInfo
 from rlfn.images.resize import resize
-from rlfn.images.traces import Traces
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger
 from rlfn.inference.sizing import Wanted
 
@@ -55,7 +55,7 @@ def compressed(images: Images, crf: int, folder: Path) -> Images:
 
 def enlarged(model: str, images: Images) -> Images:
     enlarger = Enlarger(EnlargeOptions(Wanted(scale=2), model=model))
-    plan = enlarger.plan(images[0], Traces(lossy=True))
+    plan = enlarger.plan(images[0], CodingInfo(lossy=True))
     return [enlarger(image, plan=plan).image for image in images]
 
 

@@ -28,7 +28,7 @@ from rlfn.inference.engines import load_engine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
 from rlfn.models.grid import axis_grid, grid_matrices
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.traits import GRID_INPUTS
 
 PRECISIONS = ("fp32", "int8")
@@ -50,7 +50,7 @@ COLOURS = {
 def times(model: str, engine: str, size: tuple[int, int], threads: int, rounds: int, cpu: bool) -> list[float]:
     """Return the median milliseconds of both precisions."""
     clock = time.process_time if cpu else time.perf_counter
-    runs = [runner(load_engine(engine, Reference(model), threads, precision), *size) for precision in PRECISIONS]
+    runs = [runner(load_engine(engine, ModelSource(model), threads, precision), *size) for precision in PRECISIONS]
     for run in runs:
         run()
         run()
@@ -75,7 +75,7 @@ def profile(model: str, precision: str, size: tuple[int, int], threads: int, rou
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(
-            Reference(model).graph(precision), options, providers=["CPUExecutionProvider"]
+            ModelSource(model).graph(precision), options, providers=["CPUExecutionProvider"]
         )
         if len(session.get_inputs()) > 1:
             grid = (axis_grid(0, height, height), axis_grid(0, width, width))

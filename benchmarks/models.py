@@ -16,12 +16,12 @@ from rlfn.evaluation.profile import runner
 from rlfn.evaluation.report import aligned
 from rlfn.inference.engines import load_engine
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 
 def times(engine: str, height: int, width: int, rounds: int) -> dict[str, float]:
     """Return the median milliseconds of every model."""
-    runs = {name: runner(load_engine(engine, Reference(name), 1), height, width) for name in catalog.models()}
+    runs = {name: runner(load_engine(engine, ModelSource(name), 1), height, width) for name in catalog.models()}
     found: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 2):
         for name, run in runs.items():

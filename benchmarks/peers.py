@@ -33,7 +33,7 @@ def ours(model: str) -> Callable[[int, Path], Run]:
         from rlfn.inference.enlarge import EnlargeOptions, Enlarger
 
         enlarger = Enlarger(EnlargeOptions(model=model, threads=threads))
-        return lambda image: enlarger.suited(image.shape[0] * image.shape[1])(image).image
+        return lambda image: enlarger.with_auto_engine(image.shape[0] * image.shape[1])(image).image
 
     return make
 

@@ -22,16 +22,16 @@ from rlfn.evaluation.report import aligned
 from rlfn.evaluation.sets import find_set, read_pair
 from rlfn.evaluation.similarity import METRICS
 from rlfn.evaluation.spoil import USUAL, parse_spoils
+from rlfn.images.coding import CodingInfo
 from rlfn.images.resize import resize
-from rlfn.images.traces import Traces
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger
 
 SCALE = 4
 
 
-def ours(model: str, threads: int | None) -> Callable[[Any, Traces], Any]:
+def ours(model: str, threads: int | None) -> Callable[[Any, CodingInfo], Any]:
     enlarger = Enlarger(EnlargeOptions(model=model, threads=threads))
-    return lambda lr, traces: enlarger(lr, traces=traces).image
+    return lambda lr, coding: enlarger(lr, coding=coding).image
 
 
 def main() -> None:
@@ -45,12 +45,12 @@ def main() -> None:
     given = parser.parse_args()
 
     general, wdn = (real_esrgan(given.threads, given.peers, f"RealESRGAN_General{kind}_x4_v3") for kind in ("", "_WDN"))
-    rows: dict[str, Callable[[Any, Traces], Any]] = {
-        "bicubic": lambda lr, traces: resize(lr, scale=float(SCALE)),
+    rows: dict[str, Callable[[Any, CodingInfo], Any]] = {
+        "bicubic": lambda lr, coding: resize(lr, scale=float(SCALE)),
         "rlfn-s, auto": ours("rlfn-s", given.threads),
         "rlfn-xs, auto": ours("rlfn-xs", given.threads),
-        "Real-ESRGAN general-x4v3": lambda lr, traces: general(lr),
-        "Real-ESRGAN general-x4v3, denoising least": lambda lr, traces: wdn(lr),
+        "Real-ESRGAN general-x4v3": lambda lr, coding: general(lr),
+        "Real-ESRGAN general-x4v3, denoising least": lambda lr, coding: wdn(lr),
     }
     pairs = find_set(given.set, SCALE, given.sets_dir).pairs
     pairs = pairs[:: max(1, len(pairs) // given.pictures)][: given.pictures]

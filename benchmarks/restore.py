@@ -16,19 +16,19 @@ from rlfn.evaluation.metrics import score_y
 from rlfn.evaluation.report import aligned
 from rlfn.evaluation.sets import find_set, read_pair
 from rlfn.evaluation.spoil import USUAL, parse_spoils
+from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.resize import resize
-from rlfn.images.traces import UNTOLD, Traces
-from rlfn.inference.restore import STEP, choose
+from rlfn.inference.restore import STEP, choose_strength
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.blend import Blend
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 STRENGTHS = [float(step) for step in np.arange(0.0, 1.0 + STEP, STEP)]
 
 
-def traces_of(spoil: str) -> Traces:
+def traces_of(spoil: str) -> CodingInfo:
     """Return what the file of a spoiled picture says."""
-    return Traces(True, int(spoil[1:]), True) if spoil.startswith("q") else Traces(False)
+    return CodingInfo(True, int(spoil[1:]), True) if spoil.startswith("q") else CodingInfo(False)
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     given = parser.parse_args()
 
-    ends = Reference(given.clean), Reference(given.photo)
+    ends = ModelSource(given.clean), ModelSource(given.photo)
     models = [ends[0], *(Blend(*ends, share) for share in STRENGTHS[1:-1]), ends[1]]
     upscalers = [Upscaler(model, "onnxruntime", given.threads, 0, precision="fp32") for model in models]
     scale = upscalers[0].scale
@@ -57,8 +57,8 @@ def main() -> None:
             lr = spoil(sample.lr, sample.name)
             made = [resize(lr, scale=float(scale)), *(upscaler(lr) for upscaler in upscalers)]
             found = [score_y(sr, sample.hr, scale).psnr for sr in made]
-            for traces in (traces_of(spoil.name), UNTOLD):
-                found.append(found[1 + STRENGTHS.index(choose(lr, traces).strength)])
+            for coding in (traces_of(spoil.name), UNKNOWN_CODING):
+                found.append(found[1 + STRENGTHS.index(choose_strength(lr, coding).strength)])
             scores[:, column, at] = found
     means = scores.mean(axis=2)
     cells = [["strength", *(spoil.name for spoil in spoils)]]

@@ -201,7 +201,7 @@ def measure(model: str, format: str) -> dict[str, float]:
     stream = io.BytesIO()
     write_picture(Picture(image), stream, format="jpg")
     data = stream.getvalue()
-    enlarger = Enlarger(EnlargeOptions(model=model, threads=1, restore="off")).suited(None)
+    enlarger = Enlarger(EnlargeOptions(model=model, threads=1, restore="off")).with_auto_engine(None)
     made = enlarger(image)
     large = io.BytesIO()
     write_picture(Picture(made.image), large, format=format)

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.inference.engines import AUTO, choose_engine
-from rlfn.inference.processor import default_threads
+from rlfn.inference.hardware import default_threads
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 MODEL = "rlfn-s-x4"
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -34,7 +34,7 @@ def ours(engine: str, threads: int, size: str) -> Run:
     """Take the engine that the command takes for a single picture of that size."""
     if engine == AUTO:
         width, height = map(int, size.split("x"))
-        engine = choose_engine(Reference(MODEL), width * height, "fp32")
+        engine = choose_engine(ModelSource(MODEL), width * height, "fp32")
     return Upscaler(MODEL, engine, threads, precision="fp32")
 
 

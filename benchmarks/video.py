@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
-from rlfn.inference.processor import default_threads
+from rlfn.inference.hardware import default_threads
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
 from rlfn.models.traits import Traits

@@ -46,7 +46,7 @@ fetch_teachers() {
     [ -n "${TEACHERS:-}" ] || [ -e teachers/rlfn_s_x4.pth ] || rlfn data get rlfn-weights -o teachers
 }
 
-# taught-xN.pack: the pictures' reductions by N with the official RLFN-S x4's answers in place of the pictures.
+# taught-xN.pack: the pictures' reductions by N with the outputs of the official RLFN-S x4 in place of the pictures.
 teach() {
     split
     fetch_teachers
@@ -65,7 +65,7 @@ stage() {
         rlfn train --resume "$folder"
         return
     fi
-    for setting in data.held_out=0.0 validation.on=pictures/held-out "$@" ${STEPS:+"stages.0.iterations=$STEPS"}; do
+    for setting in data.held_out=0.0 validation.sets=pictures/held-out "$@" ${STEPS:+"stages.0.iterations=$STEPS"}; do
         settings+=(--set "$setting")
     done
     rlfn train "$recipe" --data "$data" -o "$folder" "${settings[@]}"

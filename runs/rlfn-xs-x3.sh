@@ -12,7 +12,7 @@ stage 1 weights-xs-x3 hr.pack \
     stages.0.optimizer.lr=8e-3 \
     'stages.0.phases=[{ at = 0.61, patch = 40 }, { at = 0.88, patch = 48, batch = 12 }]'
 
-# The fused network, trained against the rounding of int8.
+# Quantization-aware training of the fused network.
 stage 2 weights-xs-x3 hr.pack \
     stages.0.init=rlfn-xs-x3/stage-1/model.safetensors \
     stages.0.iterations=700 \

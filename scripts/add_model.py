@@ -17,7 +17,7 @@ from typing import Any
 
 from rlfn.errors import as_argument, worded
 from rlfn.evaluation.benchmark import evaluate
-from rlfn.evaluation.contenders import load_contenders
+from rlfn.evaluation.candidates import load_candidates
 from rlfn.export.formats import export
 from rlfn.export.request import ExportRequest
 from rlfn.models.catalog import GRAPH, TENSORS, WEIGHTS, photo_families
@@ -33,7 +33,7 @@ MOST_LOST = 0.12
 
 def measure(graph: Path, sets_dir: Path) -> dict[str, dict[str, float]]:
     """Return what 'rlfn eval' prints for the graph on the standard sets."""
-    report = evaluate(load_contenders([str(graph)]), SETS, sets_dir)
+    report = evaluate(load_candidates([str(graph)]), SETS, sets_dir)
     if report.failures:
         raise SystemExit("\n".join(worded(failure.message, as_argument) for failure in report.failures))
     found = {result.set: result for result in report.results if result.model == graph.stem}

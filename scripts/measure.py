@@ -34,7 +34,7 @@ PACKAGES = ("torch", "onnxruntime", "openvino")
 def pruning(sets_dir: Path) -> Rows:
     """What removing channels costs before any fine-tuning."""
     from rlfn.evaluation.benchmark import evaluate
-    from rlfn.evaluation.contenders import load_contenders
+    from rlfn.evaluation.candidates import load_candidates
     from rlfn.networks import load_checkpoint, save_checkpoint
     from rlfn.networks.prune import prune
 
@@ -45,9 +45,9 @@ def pruning(sets_dir: Path) -> Rows:
             made = prune(whole, channels=channels) if channels < 48 else whole
             path = Path(folder) / f"{channels}.safetensors"
             save_checkpoint(path, made.network, made.variant, made.scale)
-            (contender,) = load_contenders([str(path)], "torch")
-            report = evaluate([contender], ["Set5"], sets_dir)
-            found = next(result for result in report.results if result.model == contender.name)
+            (candidate,) = load_candidates([str(path)], "torch")
+            report = evaluate([candidate], ["Set5"], sets_dir)
+            found = next(result for result in report.results if result.model == candidate.name)
             rows.append([f"{channels} channels", f"{found.psnr:.2f}"])
     return rows
 
@@ -89,7 +89,7 @@ def facts() -> dict[str, Any]:
 
 def processor() -> str:
     """Return the processor's name, and those of its extensions that decide how fast and in what it computes."""
-    from rlfn.inference.processor import features
+    from rlfn.inference.hardware import features
 
     names = sorted(features() & {"avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8"})
     name = platform.processor() or platform.machine()

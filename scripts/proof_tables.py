@@ -22,7 +22,7 @@ from statistics import fmean, stdev
 from rlfn.evaluation.report import aligned
 from rlfn.studies.arms import MINI
 from rlfn.studies.paired import sentence
-from rlfn.studies.proof import HELD_OUT, read_values
+from rlfn.studies.replication import HELD_OUT, read_values
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "reports" / "proof.md"

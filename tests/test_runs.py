@@ -21,8 +21,8 @@ RUNS = Path(__file__).parents[1] / "runs"
 PACKS = {
     "all.pack": "HR pictures, all",
     "hr.pack": "HR pictures, nine tenths",
-    "taught-x4.pack": "the teacher's answers in place of HR pictures, nine tenths",
-    "taught-x3.pack": "the teacher's answers reduced to x3 in place of HR pictures, nine tenths",
+    "taught-x4.pack": "teacher outputs in place of HR pictures, nine tenths",
+    "taught-x3.pack": "teacher outputs reduced to x3 in place of HR pictures, nine tenths",
 }
 STAGES = [(model.name, stage) for model in catalog.models().values() for stage in model.chain]
 

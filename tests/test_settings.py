@@ -13,7 +13,9 @@ import rlfn
 
 ROOT = Path(rlfn.__file__).parent
 FACES = ("cli", "serve")
-FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*|(?<![\w-])-[a-z](?![\w-])")
+COMMAND = re.compile(r"`(?:rlfn|python) [^`]*|^-[a-z]$")
+"""What may hold a flag: a whole command in backquotes, and an argument that is passed to a process."""
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -25,7 +27,7 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def flags(source: str) -> list[tuple[int, str]]:
-    return [(line, flag) for line, text in texts(ast.parse(source)) for flag in FLAG.findall(text)]
+    return [(line, flag) for line, text in texts(ast.parse(source)) for flag in FLAG.findall(COMMAND.sub("", text))]
 
 
 def test_no_message_below_the_faces_names_a_flag() -> None:
@@ -42,7 +44,10 @@ def test_no_message_below_the_faces_names_a_flag() -> None:
         ("'use --tile'", []),  # a docstring
         ("say('use --tile')", ["--tile"]),
         ("say(f'use {x} or --max-pixels {y}')", ["--max-pixels"]),
-        ("say('a -- b, c--d, --')", []),
+        ("say('choose another -o.')", ["-o"]),
+        ("say('run `rlfn data pack -o x`, not -o')", ["-o"]),
+        ("run(['-c', code])", []),
+        ("say('a -- b, c--d, --, a-b, -1')", []),
     ],
 )
 def test_the_search_finds_flags(source: str, found: list[str]) -> None:

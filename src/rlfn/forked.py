@@ -13,7 +13,7 @@ from weakref import WeakSet
 from rlfn.errors import ForkedError
 
 
-class Threads:
+class ForkGuard:
     """The threads of a library that cannot be used on both sides of a fork.
 
     Args:

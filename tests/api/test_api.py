@@ -18,10 +18,10 @@ import rlfn
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
 from rlfn.images.picture import Metadata
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 from rlfn.inference.engines import choose_engine
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (17, 23, 3), dtype=np.uint8)
@@ -254,7 +254,7 @@ def test_tiles_that_are_not_exact_are_said(tmp_path: Path) -> None:
 
 def test_one_small_array_takes_the_engine_that_the_command_takes() -> None:
     image = RANDOM.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    assert rlfn.upscale_with_details(image).engine == choose_engine(Reference("rlfn-s-x4"), 600)
+    assert rlfn.upscale_with_details(image).engine == choose_engine(ModelSource("rlfn-s-x4"), 600)
 
 
 def test_the_memory_is_checked(nearest: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +296,7 @@ def test_a_changed_model_file_is_loaded_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"quality": "90"}, r"There is no quality '90'\. Allowed: 1 to 100"),
+        ({"quality": "90"}, r"Quality '90' is out of range\. Allowed: 1 to 100"),
         ({"max_pixels": "5"}, r"max_pixels was given as '5'\. Allowed: a whole number above 0, or None"),
         ({"max_pixels": float("nan")}, r"max_pixels was given as nan"),
         ({"format": 5}, r"format was given as 5\. Allowed: a name such as 'png'"),
@@ -334,7 +334,7 @@ def test_subclasses_of_arrays_and_whole_numbers_are_taken_as_such() -> None:
 
 
 def test_what_a_pillow_picture_cannot_say_is_a_warning(tmp_path: Path) -> None:
-    given = Picture(np.full((20, 24, 3), 90, np.uint8), Metadata(colour=StatedColour((9, 16))))
+    given = Picture(np.full((20, 24, 3), 90, np.uint8), Metadata(color=StatedColor((9, 16))))
     write_picture(given, tmp_path / "hdr.png")
     with pytest.warns(rlfn.PictureWarning, match="not every program heeds the profile"):
         made = rlfn.upscale(tmp_path / "hdr.png", 2, model="rlfn-xs")

@@ -57,8 +57,8 @@ def test_foreign_weights_and_a_malicious_pickle(command, tmp_path: Path) -> None
     save_file({"w": torch.zeros(3)}, "foreign.safetensors")
     for name, words in (
         ("evil.pth", "holds objects other than tensors"),
-        ("foreign.pth", "that are no network known here"),
-        ("foreign.safetensors", "that are no network known here"),
+        ("foreign.pth", "that match no known network"),
+        ("foreign.safetensors", "that match no known network"),
     ):
         assert_refused(command("upscale", "a.png", "-m", name), words)
     assert not Path("pwned").exists()

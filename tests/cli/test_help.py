@@ -15,8 +15,8 @@ import click
 import pytest
 
 from rlfn.cli import app, options
+from rlfn.cli.cli_docs import reference
 from rlfn.cli.commands import Argument, Command, Group
-from rlfn.cli.reference import reference
 from rlfn.evaluation.spoil import is_spoil
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 
@@ -154,7 +154,7 @@ def test_one_word_means_one_thing() -> None:
 
 def test_the_reference_is_what_the_commands_say() -> None:
     written = (ROOT / "docs" / "reference" / "cli.md").read_text("utf-8")
-    assert written == reference(), "run: python -m rlfn.cli.reference > docs/reference/cli.md"
+    assert written == reference(), "run: python -m rlfn.cli.cli_docs > docs/reference/cli.md"
     for name in COMMANDS:
         assert re.search(rf"^#+ rlfn {name}$", written, re.MULTILINE)
 

@@ -10,7 +10,7 @@ import pytest
 
 from clips import av, frames_of, moving, write_clip
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
-from rlfn.jobs.video.kinds import is_video
+from rlfn.jobs.video.detection import is_video
 
 pytestmark = pytest.mark.usefixtures("nearest")
 
@@ -143,7 +143,7 @@ def test_a_broken_video_does_not_stop_the_rest(command) -> None:
         (["-o", "b.jpg"], "does not say a kind of video"),
         (["-o", "a.mp4"], "Inputs are never overwritten"),
         (["-o", "-"], "a.mp4 is a video, which cannot go through a pipe"),
-        (["-o", "b.gif"], "the video a.mp4 does not become one. End the name with .mp4, "),
+        (["-o", "b.gif"], "the video a.mp4 cannot be written as one. End the name with .mp4, "),
         (["-o", "b.webp"], "or write the frames as pictures with --to-frames"),
         (["-o", "b.mp4", "--to-frames", "f"], "-o and --to-frames were given"),
     ],
@@ -166,7 +166,7 @@ def test_settings_of_codecs_are_left_out_where_frames_become_pictures(command) -
     done = command("upscale", "a.mp4", "--to-frames", "f", "--crf", "30", "--preset", "8", "--codec", "vp9")
     assert (done.status, files("f")) == (0, ["000001.png"])
     for given in ("--crf 30", "--preset 8", "--codec vp9"):
-        assert f"{given} has no meaning for pictures and was left out" in done.err
+        assert f"{given} does not apply to pictures and was ignored" in done.err
 
 
 def test_settings_of_videos_for_pictures_alone(command) -> None:

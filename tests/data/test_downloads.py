@@ -109,7 +109,7 @@ def test_an_interrupted_download_goes_on(server: Server, tmp_path: Path, ranges:
     body = bytes(range(256)) * 4000
     file = server.serve("big.bin", body)
     server.break_after = 600_000
-    with pytest.raises(DataError, match=r"cannot be fetched.*Run again to go on"):
+    with pytest.raises(DataError, match=r"cannot be fetched.*Run again to continue"):
         fetch(file, tmp_path)
     assert not (tmp_path / "big.bin").exists()
     kept = (tmp_path / "big.bin.part").stat().st_size

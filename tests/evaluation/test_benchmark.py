@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from test_sets import picture, put
 
 from rlfn.errors import ModelError, OptionError
-from rlfn.evaluation.benchmark import BICUBIC, Contender, Result, bicubic, evaluate
+from rlfn.evaluation.benchmark import BICUBIC, Candidate, Result, bicubic, evaluate
 from rlfn.evaluation.metrics import score_rgb, score_y
 from rlfn.evaluation.report import header, image_table, table, to_data
 from rlfn.images.files import read_picture
 from rlfn.images.resize import resize
 
 
-def nearest(scale: int, name: str = "nearest") -> Contender:
-    return Contender(name, scale, lambda lr: lr.repeat(scale, axis=0).repeat(scale, axis=1), "numpy")
+def nearest(scale: int, name: str = "nearest") -> Candidate:
+    return Candidate(name, scale, lambda lr: lr.repeat(scale, axis=0).repeat(scale, axis=1), "numpy")
 
 
-def failing(scale: int, at: int) -> Contender:
+def failing(scale: int, at: int) -> Candidate:
     calls = [0]
 
     def upscale(lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -33,7 +33,7 @@ def failing(scale: int, at: int) -> Contender:
             raise ModelError("The model broke.")
         return nearest(scale).upscale(lr)
 
-    return Contender("failing", scale, upscale, "numpy")
+    return Candidate("failing", scale, upscale, "numpy")
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_failing_model_and_a_missing_set_stop_nothing_else(bench: Path) -> Non
 
 
 def test_a_model_of_the_wrong_scale_is_named(bench: Path) -> None:
-    wrong = Contender("wrong", 4, nearest(2).upscale, "numpy")
+    wrong = Candidate("wrong", 4, nearest(2).upscale, "numpy")
     report = evaluate([wrong], ["Set5"], bench)
     assert [failure.model for failure in report.failures] == ["wrong"]
     assert "sizes must be equal" in report.failures[0].message
@@ -122,14 +122,14 @@ def test_equal_pictures_are_infinite_in_text_and_null_in_json(tmp_path: Path) ->
     assert to_data(report)["results"][0]["psnr"] is None
 
 
-def bicubic_named(name: str, scale: int) -> Contender:
-    return Contender(name, scale, bicubic(scale).upscale, "numpy")
+def bicubic_named(name: str, scale: int) -> Candidate:
+    return Candidate(name, scale, bicubic(scale).upscale, "numpy")
 
 
-@pytest.mark.parametrize("contenders", [[], [nearest(2), nearest(2)]])
-def test_no_models_or_equal_names_are_refused(contenders: list[Contender]) -> None:
+@pytest.mark.parametrize("candidates", [[], [nearest(2), nearest(2)]])
+def test_no_models_or_equal_names_are_refused(candidates: list[Candidate]) -> None:
     with pytest.raises(OptionError, match="at least one model"):
-        evaluate(contenders, ["Set5"])
+        evaluate(candidates, ["Set5"])
 
 
 # measured once on the official and the reference weights: set -> PSNR and SSIM on Y
@@ -156,9 +156,9 @@ OFFICIAL = {
     ],
 )
 def test_weights_of_others_score_as_published(name: str, set_name: str, shared: Path) -> None:
-    from rlfn.evaluation.contenders import load_contenders
+    from rlfn.evaluation.candidates import load_candidates
 
-    report = evaluate(load_contenders([str(shared / "reference" / f"{name}.pth")], "torch", None), [set_name], shared)
+    report = evaluate(load_candidates([str(shared / "reference" / f"{name}.pth")], "torch", None), [set_name], shared)
     assert not report.failures
     assert report.sets[0].warning is None
     psnr, ssim = OFFICIAL[name][set_name]

@@ -47,10 +47,10 @@ def test_crops() -> None:
         compare(picture(43, 50), [nearest(2)], Crop(40, 0, 11, 5))
 
 
-@pytest.mark.parametrize("contenders", [[], [nearest(2), nearest(4)]])
-def test_models_of_several_scales_are_refused(contenders: list[object]) -> None:
+@pytest.mark.parametrize("candidates", [[], [nearest(2), nearest(4)]])
+def test_models_of_several_scales_are_refused(candidates: list[object]) -> None:
     with pytest.raises(OptionError, match="models of one scale"):
-        compare(picture(), contenders)  # type: ignore[arg-type]
+        compare(picture(), candidates)  # type: ignore[arg-type]
 
 
 def test_a_chart_has_a_panel_for_each_set(tmp_path: Path) -> None:

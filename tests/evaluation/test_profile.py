@@ -21,7 +21,7 @@ from rlfn.evaluation.profile import (
 )
 from rlfn.inference.engines import ENGINES
 from rlfn.models.catalog import TENSORS, get_model
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.networks import load_checkpoint, save_checkpoint
 from rlfn.networks.prune import prune
 
@@ -93,7 +93,7 @@ def test_a_failure_in_the_fresh_process_is_told() -> None:
 
 
 def test_models_of_two_kinds_are_compared_on_an_engine_that_runs_both() -> None:
-    both = [Reference("rlfn-s-x4"), Reference("rlfn-xs-x4")]
+    both = [ModelSource("rlfn-s-x4"), ModelSource("rlfn-xs-x4")]
     for models in (both, both[::-1]):
         assert all(ENGINES[common_engine(models)].takes(model) for model in models)
 
@@ -110,7 +110,7 @@ def test_models_are_compared_on_one_engine(tmp_path: Path) -> None:
     """Weights run in torch by themselves, graphs do not: their times side by side would be those of two engines."""
     weights = tmp_path / "mine.safetensors"
     weights.write_bytes(get_model("rlfn-xs-x2").file(TENSORS).read())
-    graph, tensors = Reference("rlfn-xs-x2"), Reference(weights)
+    graph, tensors = ModelSource("rlfn-xs-x2"), ModelSource(weights)
     assert common_engine([tensors]) == "torch"
     assert common_engine([tensors, graph]) == common_engine([graph, tensors]) == common_engine([graph]) != "torch"
     found = profile(["rlfn-xs-x2", str(weights)], size=(16, 16), threads=1, seconds=0.0)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rlfn.errors import MissingExtraError, OptionError
-from rlfn.evaluation.benchmark import Contender, evaluate
+from rlfn.evaluation.benchmark import Candidate, evaluate
 from rlfn.evaluation.report import header, table, tables, to_data
-from rlfn.evaluation.similarity import METRICS, likeness
+from rlfn.evaluation.similarity import METRICS, similarity_score
 from rlfn.evaluation.spoil import KINDS, USUAL, parse_spoils
 from rlfn.images.files import Picture, read_picture, write_picture
 from rlfn.images.resize import resize
@@ -20,8 +20,8 @@ from synthetic import synthetic
 IMAGE = synthetic(40, 48)
 
 
-def nearest(scale: int) -> Contender:
-    return Contender("nearest", scale, lambda lr: lr.repeat(scale, axis=0).repeat(scale, axis=1), "numpy")
+def nearest(scale: int) -> Candidate:
+    return Candidate("nearest", scale, lambda lr: lr.repeat(scale, axis=0).repeat(scale, axis=1), "numpy")
 
 
 @pytest.fixture
@@ -92,24 +92,24 @@ def test_further_measures_rank_pictures(metric: str, folder: Path) -> None:
     scores = []
     for sigma in (0, 4, 16):
         noisy = np.clip(image + sigma * random.standard_normal(image.shape), 0, 255).astype(np.uint8)
-        scores.append(likeness(metric, noisy, image, 4))
+        scores.append(similarity_score(metric, noisy, image, 4))
     assert scores[0] > scores[1] > scores[2]
     assert abs(scores[0] - METRICS[metric].equal) < 1e-3
     report = evaluate([nearest(4)], [str(folder)], metrics=[metric])
     assert METRICS[metric].title in "\n".join(tables(report))
-    assert to_data(report)["results"][0]["further"][metric] == report.results[0].further[metric]
+    assert to_data(report)["results"][0]["extra_metrics"][metric] == report.results[0].extra_metrics[metric]
 
 
 def test_measures_that_are_unknown_missing_or_impossible(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     with pytest.raises(OptionError, match=r"There is no metric 'lpips'\. Allowed: ssimulacra2, ms-ssim"):
         evaluate([nearest(4)], [str(folder)], metrics=["lpips"])
     with pytest.raises(OptionError, match="MS-SSIM cannot be measured on 40x40 pixels"):
-        likeness("ms-ssim", IMAGE[:40, :40], IMAGE[:40, :40], 0)
+        similarity_score("ms-ssim", IMAGE[:40, :40], IMAGE[:40, :40], 0)
     for module in ("ssimulacra2", "blazediff_ssim", "simplejpeg"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
     for metric in METRICS:
         with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[metrics\]'"):
-            likeness(metric, IMAGE, IMAGE, 0)
+            similarity_score(metric, IMAGE, IMAGE, 0)
     with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[metrics\]'"):
         spoil("q75")
 
@@ -122,7 +122,7 @@ def test_the_command_reads_ways_as_they_are_written(command, folder: Path) -> No
     assert {(one["spoil"], one["model"]) for one in results} == {
         (spoil, model) for spoil in ("q75", "n5") for model in ("bicubic", "rlfn-xs-x4")
     }
-    assert all(0 < one["further"]["ms-ssim"] < 1 for one in results)
+    assert all(0 < one["extra_metrics"]["ms-ssim"] < 1 for one in results)
     done = command("eval", "rlfn-xs-x4", str(folder), *fast, "--spoil", "x9")
     assert done.status == 2
     assert "Nothing is spoiled by 'x9'" in done.err

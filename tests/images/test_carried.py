@@ -87,9 +87,9 @@ def geo_tiff(folder: Path, name: str) -> Path:
 
 
 def wide_gamut() -> bytes:
-    from rlfn.images.stated import StatedColour
+    from rlfn.images.stated import StatedColor
 
-    return StatedColour((12, 13)).profile() or b""
+    return StatedColor((12, 13)).profile() or b""
 
 
 def comments() -> PngImagePlugin.PngInfo:
@@ -113,7 +113,7 @@ SOURCES: dict[str, tuple[Callable[[Path, str], Path], str]] = {
     "iptc": (lambda folder, name: told(folder, name, "-IPTC:Keywords=cat"), "jpg"),
     "resolution": (lambda folder, name: saved(folder, name, dpi=(300, 300)), "png"),
     "texts": (lambda folder, name: saved(folder, name, pnginfo=comments()), "png"),
-    "colour": (lambda folder, name: with_chunks(folder, name, (b"cICP", bytes((12, 13, 0, 1)))), "png"),
+    "color": (lambda folder, name: with_chunks(folder, name, (b"cICP", bytes((12, 13, 0, 1)))), "png"),
     "hdr": (lambda folder, name: with_chunks(folder, name, (b"cICP", bytes((9, 16, 0, 1)))), "png"),
     "geo": (geo_tiff, "tiff"),
 }
@@ -200,7 +200,7 @@ def check_texts(done: Passed, format: str) -> None:
     assert value(done, "Parameters" if format == "png" else "UserComment") == PROMPT
 
 
-def check_colour(done: Passed, format: str) -> None:
+def check_color(done: Passed, format: str) -> None:
     if format == "png":
         assert (value(done, "ColorPrimaries"), value(done, "TransferCharacteristics")) == (12, 13)
     elif format == "jxl":
@@ -261,7 +261,7 @@ def test_every_cell(item: str, format: str, passed: dict[tuple[str, str], Passed
         assert [text for text in done.warnings if text.startswith(f"{title} dropped: ")]
         return
     CHECKS[item](done, format)
-    if fate(FORMATS[format], "icc") != "converted" or item not in ("icc", "colour"):
+    if fate(FORMATS[format], "icc") != "converted" or item not in ("icc", "color"):
         assert done.warnings == () or item == "hdr"
 
 

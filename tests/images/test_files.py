@@ -160,14 +160,14 @@ def test_reduction_to_8_bit_rounds_to_the_nearest() -> None:
 @pytest.mark.parametrize("gray", [False, True])
 def test_transparency_is_flattened_over_white(dtype: type, gray: bool) -> None:
     top = np.iinfo(dtype).max
-    for alpha, colour in ((0.0, 255), (1.0, 0), (0.5, 128)):
+    for alpha, color in ((0.0, 255), (1.0, 0), (0.5, 128)):
         pixels = np.zeros((16, 16, 4), dtype)
         pixels[..., 3] = round(alpha * top)
         data, warnings = encoded(Picture(pixels, gray=gray, bits=8 * pixels.itemsize), "jpg", 100)
         assert "transparency flattened over white: JPEG has none" in warnings
         back = read_picture(data).pixels
         assert back.shape == ((16, 16) if gray else (16, 16, 3))
-        assert np.abs(back.astype(int) - colour).max() <= 1
+        assert np.abs(back.astype(int) - color).max() <= 1
 
 
 @pytest.mark.parametrize("bits", [10, 12])
@@ -227,9 +227,9 @@ def test_png_transparent_colour_becomes_alpha() -> None:
 def test_cmyk_becomes_srgb_without_its_profile(format: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     profile = profile[:16] + b"CMYK" + profile[20:]  # not usable, so that libvips' own profile is
-    colours = Image.new("CMYK", (32, 32), (0, 0, 0, 0))
-    colours.paste((255, 255, 0, 0), (16, 0, 32, 32))  # blue
-    back = read_picture(saved(colours, format, icc_profile=profile, **({"quality": 100} if format == "JPEG" else {})))
+    colors = Image.new("CMYK", (32, 32), (0, 0, 0, 0))
+    colors.paste((255, 255, 0, 0), (16, 0, 32, 32))  # blue
+    back = read_picture(saved(colors, format, icc_profile=profile, **({"quality": 100} if format == "JPEG" else {})))
     assert "CMYK converted to sRGB" in back.warnings
     assert back.metadata.icc is None
     assert back.pixels[0, 0].min() >= 253
@@ -268,7 +268,7 @@ def test_floating_point_from_0_to_1_becomes_16_bit_with_a_warning() -> None:
 
 @pytest.mark.parametrize("format", ["GIF", "TIFF", "WEBP", "PNG"])
 def test_the_first_of_several_frames_is_read_with_a_warning(format: str) -> None:
-    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "green", "blue")]
+    frames = [Image.new("RGB", (20, 10), color) for color in ("red", "green", "blue")]
     back = read_picture(saved(frames[0], format, save_all=True, append_images=frames[1:]))
     assert back.warnings == ("first of 3 frames",)
     assert np.abs(back.pixels[..., :3].astype(int) - (255, 0, 0)).max() < 10

@@ -18,10 +18,11 @@ from test_carried import avif, need, run, slopes, tags_of, told, wide_gamut, wit
 
 from rlfn.errors import PictureError
 from rlfn.images import xmp
+from rlfn.images.carried import fate
 from rlfn.images.exif import PREFIX, Turn
-from rlfn.images.files import Metadata, Picture, read_picture, write_picture
+from rlfn.images.files import FORMATS, WRITABLE, Metadata, Picture, read_picture, write_picture
 from rlfn.images.picture import Text
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 
 PIXELS = np.asarray(slopes())
 
@@ -220,6 +221,53 @@ def test_faces_that_are_written_as_attributes_turn_too() -> None:
     )
 
 
+DESCRIPTION = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="A camera"'
+    b' xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" xmlns:GCamera="http://ns.google.com/photos/1.0/camera/"'
+    b' xmlns:Container="http://ns.google.com/photos/1.0/container/"'
+    b' xmlns:Item="http://ns.google.com/photos/1.0/container/item/"%s>%s</rdf:Description></rdf:RDF></x:xmpmeta>'
+)
+ATTRIBUTES = DESCRIPTION % (
+    b' hdrgm:Version="1.0" GCamera:MotionPhoto="1"',
+    b"<Container:Directory><rdf:Seq>"
+    b'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="Primary" Item:Mime="image/jpeg"/></rdf:li>'
+    b'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="GainMap" Item:Length="740"/></rdf:li>'
+    b'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="MotionPhoto" Item:Length="99"/></rdf:li>'
+    b"</rdf:Seq></Container:Directory>",
+)
+ELEMENTS = DESCRIPTION % (
+    b"",
+    b"<hdrgm:Version>1.0</hdrgm:Version><hdrgm:GainMapMax><rdf:Seq><rdf:li>2</rdf:li></rdf:Seq></hdrgm:GainMapMax>"
+    b"<GCamera:MotionPhoto>1</GCamera:MotionPhoto><Container:Directory><rdf:Seq><rdf:li rdf:parseType='Resource'>"
+    b"<Container:Item rdf:parseType='Resource'><Item:Semantic>GainMap</Item:Semantic><Item:Length>740</Item:Length>"
+    b"</Container:Item></rdf:li></rdf:Seq></Container:Directory>",
+)
+
+
+@pytest.mark.parametrize("packet", [ATTRIBUTES, ELEMENTS], ids=["attributes", "elements"])
+@pytest.mark.parametrize("format", [name for name in WRITABLE if fate(FORMATS[name], "xmp") == "kept"])
+def test_xmp_does_not_announce_what_followed_the_picture(packet: bytes, format: str, tmp_path: Path) -> None:
+    picture = read_picture(with_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet) + jpeg())
+    assert any("gain map" in warning for warning in picture.warnings)
+    path = tmp_path / f"a.{format}"
+    write_picture(picture, path)
+    tags = json.loads(run(need("exiftool", "libimage-exiftool-perl"), "-j", "-n", "-XMP:all", path))[0]
+    del tags["SourceFile"]
+    assert tags == {"CreatorTool": "A camera", "MotionPhoto": 0}
+
+
+def test_whitespace_in_xmp_costs_nothing() -> None:
+    packet = b"<rdf:RDF>" + b" " * 400_000 + b"<rdf:Description\n xmpNote:HasExtendedXMP='0'/>"
+    joined = xmp.merged(packet + b"</rdf:RDF>", b"<rdf:RDF>more</rdf:RDF>")
+    assert joined == packet.replace(b" xmpNote:HasExtendedXMP='0'", b"") + b"more</rdf:RDF>"
+
+
+def test_xmp_that_is_cut_off_within_a_directory_stays() -> None:
+    packet = b"<hdrgm:Version/><Container:Directory><rdf:Seq>"
+    assert xmp.reset(packet, Turn((1, 1), (1, 1))) == b"<Container:Directory><rdf:Seq>"
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("kind", ["own", "many", "huge"])
 def test_exif_tables_without_an_end_cost_nothing(kind: str, format: str) -> None:
@@ -268,7 +316,7 @@ def test_transparency_of_later_frames_is_not_the_first_one_s(clear: bool, gray: 
 
 @pytest.mark.parametrize(("codes", "name"), [("12/13/1", (12, 13)), ("9/16/9", (9, 16)), ("1/13/6", (1, 13))])
 def test_code_points_of_avif_are_read(codes: str, name: tuple[int, int], tmp_path: Path) -> None:
-    assert read_picture(avif(tmp_path, "a.avif", "--cicp", codes)).metadata.colour == StatedColour(name)
+    assert read_picture(avif(tmp_path, "a.avif", "--cicp", codes)).metadata.color == StatedColor(name)
 
 
 def test_a_premultiplied_avif_has_its_own_colours(tmp_path: Path) -> None:
@@ -305,14 +353,14 @@ def test_srgb_stays_stated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codes", [(12, 13), (1, 13)])
 def test_code_points_of_a_png_go_before_its_profile(codes: tuple[int, int], tmp_path: Path) -> None:
-    other = StatedColour(gamma=100_000).profile() or b""
+    other = StatedColor(gamma=100_000).profile() or b""
     profile = b"iCCP", b"x\0\0" + zlib.compress(other)
     picture = read_picture(with_chunks(tmp_path, "a.png", (b"cICP", bytes((*codes, 0, 1))), profile))
-    assert (picture.metadata.colour, picture.metadata.icc) == (StatedColour(codes), other)
+    assert (picture.metadata.color, picture.metadata.icc) == (StatedColor(codes), other)
     again = read_picture(encoded(picture, "png")).metadata
-    assert (again.colour, again.icc) == (StatedColour(codes), other)
+    assert (again.color, again.icc) == (StatedColor(codes), other)
     assert b"sRGB" not in encoded(picture, "png")
-    assert read_picture(encoded(picture, "tiff")).metadata.icc == StatedColour(codes).profile()
+    assert read_picture(encoded(picture, "tiff")).metadata.icc == StatedColor(codes).profile()
 
 
 def test_a_profile_stays_where_the_code_points_are_unknown(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rlfn.errors import OptionError
 from rlfn.images.files import Metadata, Picture, read_picture
 from rlfn.images.picture import Text
 from rlfn.images.pillow import from_pillow, to_pillow
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 
 CMYK = pyvips.Image.profile_load("cmyk")
 
@@ -99,9 +99,9 @@ P3 = b"cICP", bytes((12, 13, 0, 1))
 @pytest.mark.parametrize("one", [GAMMA, P3])
 def test_stated_colours_become_a_profile(one: tuple[bytes, bytes], tmp_path: Path) -> None:
     picture = read_picture(with_chunks(tmp_path, "a.png", one))
-    colour = picture.metadata.colour
-    assert colour is not None
-    assert to_pillow(picture).info["icc_profile"] == colour.profile()
+    color = picture.metadata.color
+    assert color is not None
+    assert to_pillow(picture).info["icc_profile"] == color.profile()
 
 
 def test_stated_colours_of_a_pillow_picture_are_those_of_its_file(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_stated_colours_of_a_pillow_picture_are_those_of_its_file(tmp_path: Path
     for name, chunks in (("a.png", (GAMMA, (b"cHRM", points))), ("b.png", ((b"sRGB", b"\1"),))):
         path = with_chunks(tmp_path, name, *chunks)
         given = from_pillow(Image.open(path), upright=True)
-        assert given.metadata.colour == read_picture(path).metadata.colour is not None
-        profile = given.metadata.colour.profile()
+        assert given.metadata.color == read_picture(path).metadata.color is not None
+        profile = given.metadata.color.profile()
         assert to_pillow(given, Image.open(path)).info.get("icc_profile") == profile
         assert (profile is None) == (name == "b.png")
 
@@ -131,8 +131,8 @@ def test_texts_and_iptc_stand_where_pillow_reads_them(tmp_path: Path) -> None:
     ("metadata", "words"),
     [
         (Metadata(geo=b"II*\0"), "GeoTIFF dropped"),
-        (Metadata(colour=StatedColour((9, 16))), "the colours are BT.2020 PQ"),
-        (Metadata(colour=StatedColour((99, 13))), "stated colours dropped: there is no profile for primaries 99"),
+        (Metadata(color=StatedColor((9, 16))), "the colours are BT.2020 PQ"),
+        (Metadata(color=StatedColor((99, 13))), "stated colours dropped: there is no profile for primaries 99"),
     ],
 )
 def test_what_a_pillow_picture_cannot_say_is_told(metadata: Metadata, words: str) -> None:

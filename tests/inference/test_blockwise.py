@@ -22,7 +22,7 @@ from rlfn.inference.loading import tensors_of
 from rlfn.inference.upscaler import Upscaler
 from rlfn.inference.workers import Workers
 from rlfn.models.grid import axis_grid
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.variants import RLFNFields
 
 ODD_SIZES = [(1, 1), (2, 1), (14, 15), (15, 15), (16, 17), (17, 16), (33, 21), (5, 61)]
@@ -90,7 +90,7 @@ def test_widths_that_ncnn_packs_in_other_ways(channels: int, mid: int, esa: int)
 
 
 def test_columns_of_a_wide_picture(whole: Upscaler) -> None:
-    engine = NcnnEngine(Reference("rlfn-s-x4"), 2)
+    engine = NcnnEngine(ModelSource("rlfn-s-x4"), 2)
     image = noise(40, 300)
     wanted, seen = whole(image).astype(float), np.zeros((160, 1200), int)
     for tile, block in engine.blocks(image, 1.0, widest=150):
@@ -152,7 +152,7 @@ def test_cuts_are_even_and_cover(length: int, side: int) -> None:
 
 
 def test_the_map_is_the_same_however_its_rows_come() -> None:
-    _, scale, tensors = tensors_of(Reference("rlfn-s-x2"))
+    _, scale, tensors = tensors_of(ModelSource("rlfn-s-x2"))
     network = Blockwise(tensors, RLFNFields(6, 48, 48), scale)
     random = np.random.default_rng(0)
     maps = []

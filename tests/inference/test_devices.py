@@ -25,7 +25,7 @@ from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
 from rlfn.inference.sizing import Wanted
 from rlfn.inference.upscaler import Upscaler
 from rlfn.inference.vulkan.gpus import SOFTWARE, Gpu, NoGpuError, pick_gpu
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
 
 
@@ -42,8 +42,8 @@ class StandInEngine:
     name, precision, takes_grid = "ncnn", "fp32", False
     traits = Traits("nearest", scale=4, min_side=1, margin=4, stride=1)
 
-    def __init__(self, model: Reference, threads: int | None, card: Gpu) -> None:
-        self.device, self.told = card.name, ""
+    def __init__(self, model: ModelSource, threads: int | None, card: Gpu) -> None:
+        self.device, self.fallback_reason = card.name, ""
         self.sides: list[int] = []
 
     def __call__(self, lr: NDArray[np.float32], grid: object = None) -> NDArray[np.float32]:
@@ -93,31 +93,33 @@ def test_without_a_gpu_the_processor_works_and_says_why(
     assert np.abs(made.astype(int) - 90).max() <= 3
 
 
-@pytest.mark.parametrize("error", [MissingExtraError("The engine ncnn", "ncnn"), ForkedError("It was forked.")])
+@pytest.mark.parametrize(
+    "error", [MissingExtraError("The engine ncnn", install="pip install ncnn"), ForkedError("It was forked.")]
+)
 def test_what_hinders_is_told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def find() -> list[Gpu]:
         raise error
 
-    engine, told = load_on("gpu", "auto", Reference("rlfn-xs-x2"), find=find)
+    engine, reason = load_on("gpu", "auto", ModelSource("rlfn-xs-x2"), find=find)
     assert engine.name != "ncnn"
-    assert told.startswith("the CPU did the work, not a GPU: ")
-    assert str(error).rstrip(".") in told
+    assert reason.startswith("the CPU did the work, not a GPU: ")
+    assert str(error).rstrip(".") in reason
 
 
 def test_an_engine_by_name_falls_back_to_one_that_runs_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ncnn")
-    kept, _ = load_on("gpu", "ncnn", Reference("rlfn-s-x2"), find=list)
-    other, _ = load_on("gpu", "ncnn", Reference("rlfn-xs-x2"), find=list)
+    kept, _ = load_on("gpu", "ncnn", ModelSource("rlfn-s-x2"), find=list)
+    other, _ = load_on("gpu", "ncnn", ModelSource("rlfn-xs-x2"), find=list)
     assert kept.name == "ncnn"
     assert other.name != "ncnn"
 
 
 def test_a_graph_of_ones_own_runs_on_the_processor(tmp_path: Path) -> None:
     path = tmp_path / "own.onnx"
-    path.write_bytes(Reference("rlfn-xs-x2").graph())
-    engine, told = load_on("gpu", "auto", Reference(path), find=lambda: CARDS)
+    path.write_bytes(ModelSource("rlfn-xs-x2").graph())
+    engine, reason = load_on("gpu", "auto", ModelSource(path), find=lambda: CARDS)
     assert engine.name != "ncnn"
-    assert "is an ONNX graph, and a GPU runs the weights themselves" in told
+    assert "is an ONNX graph, and a GPU runs the weights themselves" in reason
 
 
 def test_a_gpu_does_the_work(cards: list[Gpu]) -> None:
@@ -142,7 +144,8 @@ def test_each_device_has_an_upscaler_of_its_own(cards: list[Gpu]) -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     enlarger = Enlarger(EnlargeOptions(Wanted(4), device="gpu"))
     on_cpu = Enlarger(replace(enlarger.options, device="cpu"), enlarger._pool)
-    assert [made(image).device for made in (enlarger, on_cpu, enlarger.suited(400))] == ["Large", "cpu", "Large"]
+    enlargers = (enlarger, on_cpu, enlarger.with_auto_engine(400))
+    assert [one(image).device for one in enlargers] == ["Large", "cpu", "Large"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_what_cannot_be_is_refused(device: str, engine: str, precision: str, sai
 
 
 def test_an_engine_that_is_handed_in_has_its_own_device() -> None:
-    engine = OnnxRuntimeEngine(Reference("rlfn-xs-x2").graph(), 1)
+    engine = OnnxRuntimeEngine(ModelSource("rlfn-xs-x2").graph(), 1)
     with pytest.raises(OptionError, match="an engine that is handed in"):
         EnlargeOptions(engine=engine, device="gpu")
     with pytest.raises(OptionError, match="an engine that is handed in"):

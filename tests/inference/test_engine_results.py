@@ -42,8 +42,8 @@ def _spoil(value):
     ("change", "words"),
     [
         (_raise, "could not run"),
-        (_spoil(np.nan), "no numbers"),
-        (_spoil(np.inf), "no numbers"),
+        (_spoil(np.nan), "NaN or infinite"),
+        (_spoil(np.inf), "NaN or infinite"),
         (lambda sr: sr[:, :1], "where"),
         (lambda sr: sr[:, :, :-1], "where"),
         (lambda sr: np.repeat(sr, 2, axis=0), "where"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +15,13 @@ import pytest
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError
 from rlfn.inference import engines
-from rlfn.inference.choice import TABLE
+from rlfn.inference.engine_order import TABLE
 from rlfn.inference.engines import ENGINES, OnnxRuntimeEngine, choose_engine, choose_precision, load_engine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 SIZES = [(1, 1), (2, 2), (14, 14), (15, 15), (16, 16), (17, 17), (33, 21), (5, 61)]
 
 
@@ -46,7 +49,7 @@ def test_tiles_agree_across_engines(upscalers: dict[str, Upscaler]) -> None:
 
 
 def test_idle_threads_of_onnxruntime_leave_the_cores_to_others() -> None:
-    engine = OnnxRuntimeEngine(Reference("rlfn-xs-x2").graph(), threads=2)
+    engine = OnnxRuntimeEngine(ModelSource("rlfn-xs-x2").graph(), threads=2)
     options = engine._session.get_session_options()
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
@@ -78,7 +81,7 @@ def test_auto_follows_the_table(
     monkeypatch.setattr(engines, "find_spec", lambda name: object() if name in installed else None)
     monkeypatch.setattr(engines, "features", lambda: frozenset(have))
     monkeypatch.setattr(engines.platform, "machine", lambda: machine)
-    assert choose_engine(Reference(model), pixels, precision) == wanted
+    assert choose_engine(ModelSource(model), pixels, precision) == wanted
 
 
 def test_every_row_of_the_table_has_engines_that_exist() -> None:
@@ -88,10 +91,16 @@ def test_every_row_of_the_table_has_engines_that_exist() -> None:
         assert set(row.engines) == set(ENGINES) - {"torch"}
 
 
-def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_missing_engine_names_what_installs_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'rlfn\[openvino\]'"):
-        load_engine("openvino", Reference("rlfn-s-x4"))
+    with pytest.raises(MissingExtraError, match=r"pip install .*") as error:
+        load_engine(name, ModelSource("rlfn-s-x4"))
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    base = {re.match(r"[a-z]+", row)[0] for row in project["dependencies"]}  # type: ignore[index]
+    wanted = name if name in base else f"'rlfn[{name}]'"
+    assert str(error.value).endswith(f": pip install {wanted}")
+    assert name in base or name in project["optional-dependencies"]
 
 
 def test_bad_names(tmp_path: Path) -> None:
@@ -161,31 +170,31 @@ def test_auto_takes_a_native_precision_that_loses_little(
     scores = {"Set5": {**base.scores["Set5"], "psnr": base.scores["Set5"]["psnr"] - 0.02}}
     monkeypatch.setattr(catalog, "models", lambda: {model: replace(base, bf16=scores)})
     monkeypatch.setattr(engines, "features", lambda: frozenset(flags))
-    assert choose_precision(engine, Reference(model)) == wanted
+    assert choose_precision(engine, ModelSource(model)) == wanted
 
 
 def test_a_loss_that_nobody_measured_is_not_risked(monkeypatch: pytest.MonkeyPatch) -> None:
     base = catalog.get_model("rlfn-s-x4")
     monkeypatch.setattr(catalog, "models", lambda: {"rlfn-s-x4": replace(base, bf16={})})
     monkeypatch.setattr(engines, "features", lambda: frozenset({"avx512_bf16"}))
-    assert choose_precision("openvino", Reference("rlfn-s-x4")) == "fp32"
+    assert choose_precision("openvino", ModelSource("rlfn-s-x4")) == "fp32"
 
 
 def test_a_precision_that_the_processor_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "features", lambda: frozenset())
     with pytest.raises(OptionError, match=r"openvino does not compute in bf16 on this processor\. It has: fp32, int8"):
-        load_engine("openvino", Reference("rlfn-s-x4"), precision="bf16")
+        load_engine("openvino", ModelSource("rlfn-s-x4"), precision="bf16")
     monkeypatch.setattr(engines, "find_spec", lambda name: object() if name == "onnxruntime" else None)
     with pytest.raises(OptionError, match="No engine that is installed computes in bf16"):
-        load_engine("auto", Reference("rlfn-s-x4"), precision="bf16")
+        load_engine("auto", ModelSource("rlfn-s-x4"), precision="bf16")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_torch_computes_in_bf16_anywhere(precision: str) -> None:
     pytest.importorskip("torch")
     lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 20, 24)).astype(np.float32)
-    plain = load_engine("onnxruntime", Reference("rlfn-xs-x2"))(lr)
-    engine = load_engine("torch", Reference("rlfn-xs-x2"), precision=precision)
+    plain = load_engine("onnxruntime", ModelSource("rlfn-xs-x2"))(lr)
+    engine = load_engine("torch", ModelSource("rlfn-xs-x2"), precision=precision)
     difference = np.abs(engine(lr) - plain).max()
     assert engine.precision == precision
     assert (difference > 0.05) == (precision == "bf16")
@@ -196,7 +205,7 @@ def test_int8_of_a_file_of_one_s_own_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.onnx"
     path.write_bytes(catalog.get_model("rlfn-xs-x2").file(catalog.GRAPH).read())
     with pytest.raises(OptionError, match="int8 was asked for"):
-        load_engine("onnxruntime", Reference(str(path)), precision="int8")
+        load_engine("onnxruntime", ModelSource(str(path)), precision="int8")
 
 
 def test_openvino_keeps_little_of_the_shapes_that_it_has_seen() -> None:
@@ -208,8 +217,8 @@ def test_openvino_keeps_little_of_the_shapes_that_it_has_seen() -> None:
     code = """
 import numpy as np
 from rlfn.inference.engines import load_engine
-from rlfn.models.reference import Reference
-engine = load_engine("openvino", Reference("rlfn-xxs-photo-x2"), 1)
+from rlfn.models.source import ModelSource
+engine = load_engine("openvino", ModelSource("rlfn-xxs-photo-x2"), 1)
 found = []
 for number in range(400):
     engine(np.zeros((1, 3, 32 + number % 140, 150 - number % 130), np.float32))

@@ -43,7 +43,7 @@ class Elsewhere:
 def test_the_order_and_the_place_do_not_matter(shape: tuple[int, ...], how: dict[str, Any]) -> None:
     here = Upscaler("rlfn-xs-x2", TILED[0], 1, tile=60)
     elsewhere = Elsewhere(here)
-    np.testing.assert_array_equal(here.running(elsewhere)(noise(*shape), **how), here(noise(*shape), **how))
+    np.testing.assert_array_equal(here(noise(*shape), run=elsewhere, **how), here(noise(*shape), **how))
     assert elsewhere.parts > 1
 
 
@@ -51,7 +51,7 @@ def test_the_order_and_the_place_do_not_matter(shape: tuple[int, ...], how: dict
 def test_every_engine_of_tiles_can_be_elsewhere(engine: str) -> None:
     here = Upscaler(MODEL, engine, 1, tile=96)
     elsewhere = Elsewhere(here)
-    np.testing.assert_array_equal(here.running(elsewhere)(noise(100, 100, 3)), here(noise(100, 100, 3)))
+    np.testing.assert_array_equal(here(noise(100, 100, 3), run=elsewhere), here(noise(100, 100, 3)))
     assert elsewhere.parts == 4
 
 
@@ -63,29 +63,22 @@ def test_results_stay_when_the_next_part_is_computed(engine: str) -> None:
     def late(parts: Iterable[ImagePart]) -> Iterator[Computed]:
         yield from [computed for part in parts for computed in upscaler.compute(part)]
 
-    np.testing.assert_array_equal(upscaler.running(late)(noise(40, 150, 3)), upscaler(noise(40, 150, 3)))
+    np.testing.assert_array_equal(upscaler(noise(40, 150, 3), run=late), upscaler(noise(40, 150, 3)))
 
 
 def test_an_engine_of_columns_can_be_elsewhere() -> None:
     here = Upscaler(MODEL, "ncnn", 2)
     elsewhere = Elsewhere(here)
-    np.testing.assert_array_equal(here.running(elsewhere)(noise(30, 1500, 3)), here(noise(30, 1500, 3)))
+    np.testing.assert_array_equal(here(noise(30, 1500, 3), run=elsewhere), here(noise(30, 1500, 3)))
     assert elsewhere.parts == 2
 
 
-def test_an_upscaler_that_runs_elsewhere_leaves_the_first_as_it_is() -> None:
+def test_nothing_is_computed_here_while_parts_are_elsewhere() -> None:
     here = Upscaler(MODEL, TILED[0], 1, tile=90)
 
     def nowhere(parts: Iterable[ImagePart]) -> Iterator[Computed]:
         raise AssertionError("not asked for")
 
-    made = here.running(nowhere)
-    assert here(noise(20, 20, 3)).shape == (40, 40, 3)
-    assert (made.model, made.engine, made.precision, made.traits) == (
-        here.model,
-        here.engine,
-        here.precision,
-        here.traits,
-    )
     with pytest.raises(AssertionError, match="not asked for"):
-        made(noise(20, 20, 3))
+        here(noise(20, 20, 3), run=nowhere)
+    assert here(noise(20, 20, 3)).shape == (40, 40, 3)

@@ -8,9 +8,9 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
+from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.files import read_picture
 from rlfn.images.resize import resize
-from rlfn.images.traces import UNTOLD, Traces
 from rlfn.inference.restore import (
     BLOCKS,
     CODED,
@@ -18,11 +18,11 @@ from rlfn.inference.restore import (
     JPEG_QUALITY,
     NOISE,
     STEP,
-    Signs,
+    PixelEvidence,
     check_restore,
-    choose,
-    judge,
+    choose_strength,
     measure,
+    strength_for,
 )
 
 
@@ -50,8 +50,8 @@ def jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
 def test_a_clean_picture_is_left_alone(seed: int) -> None:
     image = clean(seed=seed)
     for shown in (image, image[..., 0], np.dstack([image, image[..., 0]]), image.astype(np.uint16) * 257):
-        assert choose(np.ascontiguousarray(shown), Traces(False)).strength == 0.0
-    assert choose(image).reason == "no traces of coding or noise"
+        assert choose_strength(np.ascontiguousarray(shown), CodingInfo(False)).strength == 0.0
+    assert choose_strength(image).reason == "no traces of coding or noise"
 
 
 @pytest.mark.parametrize("sigma", [3, 5, 10])
@@ -59,58 +59,58 @@ def test_noise_is_measured_in_levels(sigma: int) -> None:
     image = noisy(clean(), sigma)
     signs = measure(image)
     assert abs(signs.noise - sigma) < 0.2 * sigma
-    choice = choose(image)
+    choice = choose_strength(image)
     assert choice.strength > 0
-    assert choice.reason.startswith("noise of ")
+    assert choice.reason.startswith("chroma noise of ")
     deep = measure(image.astype(np.uint16) * 257)
     assert abs(deep.noise - signs.noise) < 1e-9
 
 
-def test_noise_of_the_brightness_alone_counts_as_grain() -> None:
+def test_luma_noise_alone_counts_as_grain() -> None:
     for image in (noisy(clean(), 14, alike=True), noisy(clean(), 14, alike=True)[..., 1]):
-        choice = choose(np.ascontiguousarray(image))
+        choice = choose_strength(np.ascontiguousarray(image))
         assert choice.strength > 0
-        assert choice.reason.startswith("grain of ")
+        assert choice.reason.startswith("luma noise of ")
 
 
 @pytest.mark.parametrize("quality", [30, 60, 75])
 @pytest.mark.parametrize("cut", [(0, 0), (3, 5)], ids=["whole", "cut off its grid"])
 def test_blocks_of_a_jpeg_are_seen_in_pixels_whatever_the_file_says(quality: int, cut: tuple[int, int]) -> None:
     image = np.ascontiguousarray(read_picture(jpeg(clean(), quality)).pixels[cut[0] :, cut[1] :])
-    choice = choose(image, Traces(False))
+    choice = choose_strength(image, CodingInfo(False))
     assert choice.strength > 0
-    assert choice.reason == "blocks of JPEG in the pixels"
+    assert choice.reason == "JPEG blocking in the pixels"
 
 
 def test_the_quality_of_a_jpeg_counts_and_the_reason_tells_it() -> None:
     picture = read_picture(jpeg(clean(), 70))
-    choice = choose(picture.pixels, picture.traces)
-    assert (choice.strength, choice.reason) == (1.0, "JPEG of quality 70, colour halved")
+    choice = choose_strength(picture.pixels, picture.coding)
+    assert (choice.strength, choice.reason) == (1.0, "JPEG of quality 70, subsampled chroma")
 
 
 @pytest.mark.parametrize(
     ("rows", "facts", "least"),
     [
-        (JPEG_QUALITY, lambda limit: (Traces(True, limit), Signs()), False),
-        (BLOCKS, lambda limit: (UNTOLD, Signs(blocks=limit)), True),
-        (NOISE, lambda limit: (UNTOLD, Signs(noise=limit)), True),
-        (GRAIN, lambda limit: (UNTOLD, Signs(grain=limit)), True),
+        (JPEG_QUALITY, lambda limit: (CodingInfo(True, limit), PixelEvidence()), False),
+        (BLOCKS, lambda limit: (UNKNOWN_CODING, PixelEvidence(blocks=limit)), True),
+        (NOISE, lambda limit: (UNKNOWN_CODING, PixelEvidence(noise=limit)), True),
+        (GRAIN, lambda limit: (UNKNOWN_CODING, PixelEvidence(grain=limit)), True),
     ],
     ids=["quality", "blocks", "noise", "grain"],
 )
 def test_every_row_of_the_tables(rows, facts, least: bool) -> None:
     for limit, strength in rows:
-        assert judge(*facts(limit)).strength == strength
+        assert strength_for(*facts(limit)).strength == strength
         assert strength % STEP == 0
     assert [strength for _, strength in rows] == sorted((strength for _, strength in rows), reverse=True)
     outside = rows[-1][0] * 0.99 if least else rows[-1][0] + 1
-    assert judge(*facts(outside)).strength == 0.0
+    assert strength_for(*facts(outside)).strength == 0.0
 
 
 def test_the_strongest_fact_decides() -> None:
-    assert judge(Traces(True, 95), Signs(noise=20.0)).reason == "noise of 20.0 levels"
-    assert judge(Traces(True), Signs()).strength == CODED
-    assert judge(Traces(True, 99), Signs()).reason == "JPEG of quality 99"
+    assert strength_for(CodingInfo(True, 95), PixelEvidence(noise=20.0)).reason == "chroma noise of 20.0 levels"
+    assert strength_for(CodingInfo(True), PixelEvidence()).strength == CODED
+    assert strength_for(CodingInfo(True, 99), PixelEvidence()).reason == "JPEG of quality 99"
 
 
 @pytest.mark.parametrize(("given", "meant"), [("auto", "auto"), ("off", 0.0), (0.3, 0.25), ("0.9", 1.0), (1, 1.0)])
@@ -127,9 +127,9 @@ def test_what_may_not_be_asked_for(given: object) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (5, 300, 3), (300, 5, 4), (24, 24, 3), (31, 25)])
 def test_pictures_of_any_size_can_be_judged(shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    assert 0.0 <= choose(image).strength <= 1.0
+    assert 0.0 <= choose_strength(image).strength <= 1.0
 
 
 def test_what_transparency_hides_does_not_count() -> None:
     image = np.dstack([noisy(clean(), 20), np.zeros((160, 200), np.uint8)])
-    assert choose(image).strength == 0.0
+    assert choose_strength(image).strength == 0.0

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from photo_family import CLEAN, PHOTO, no_photo_family, photo_family, photo_files  # noqa: F401 - fixtures
 from rlfn.api.pictures import upscale, upscale_with_details
 from rlfn.errors import ModelError, OptionError
+from rlfn.images.coding import CodingInfo
 from rlfn.images.files import Picture, write_picture
 from rlfn.images.resize import resize
-from rlfn.images.traces import Traces
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
 from rlfn.inference.loading import tensors_of
 from rlfn.inference.sizing import Wanted
@@ -23,7 +23,7 @@ from rlfn.jobs.batch import Batch, Settings
 from rlfn.jobs.plan import Job
 from rlfn.models import catalog
 from rlfn.models.blend import Blend
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from synthetic import synthetic
 
 FAST = {"engine": "onnxruntime", "threads": 1}
@@ -67,24 +67,24 @@ class TestWithAFamilyForPhotographs:
     def test_auto_follows_the_pixels(self) -> None:
         made = run(NOISY)
         assert made.restore.strength == 1.0
-        assert made.restore.reason.startswith("noise of ")
+        assert made.restore.reason.startswith("chroma noise of ")
         np.testing.assert_array_equal(made.image, direct(f"{PHOTO}-x4", NOISY))
 
     def test_auto_follows_the_file(self) -> None:
         enlarger = Enlarger(EnlargeOptions(model=CLEAN, **FAST))
-        made = enlarger(SMOOTH, traces=Traces(True, 92, True))
-        assert (made.restore.strength, made.restore.reason) == (0.5, "JPEG of quality 92, colour halved")
+        made = enlarger(SMOOTH, coding=CodingInfo(True, 92, True))
+        assert (made.restore.strength, made.restore.reason) == (0.5, "JPEG of quality 92, subsampled chroma")
         assert made.model == f"{PHOTO}-x4 at 0.5"
 
     def test_the_blended_tensors_lie_between_the_ends(self) -> None:
-        ends = Reference(f"{CLEAN}-x4"), Reference(f"{PHOTO}-x4")
+        ends = ModelSource(f"{CLEAN}-x4"), ModelSource(f"{PHOTO}-x4")
         variant, scale, tensors = tensors_of(Blend(*ends, 0.25))
         assert (variant.name, scale) == ("rlfn-xs", 4)
         low, high = (tensors_of(end)[2] for end in ends)
         for name, tensor in tensors.items():
             np.testing.assert_allclose(tensor, 0.75 * low[name] + 0.25 * high[name], rtol=1e-5, atol=1e-7)
         with pytest.raises(ModelError, match="two different networks cannot be blended"):
-            tensors_of(Blend(ends[0], Reference("rlfn-s-x4"), 0.25))
+            tensors_of(Blend(ends[0], ModelSource("rlfn-s-x4"), 0.25))
 
     @pytest.mark.parametrize("engine", ["openvino", "torch"])
     def test_blended_weights_are_alike_in_every_engine(self, engine: str) -> None:
@@ -99,7 +99,7 @@ class TestWithAFamilyForPhotographs:
         made = run(SMOOTH, scale=2, restore="auto")
         assert made.model == f"{CLEAN}-x2"
         enlarger = Enlarger(EnlargeOptions(Wanted(2), CLEAN, **FAST))
-        made = enlarger(SMOOTH, traces=Traces(True, 92))
+        made = enlarger(SMOOTH, coding=CodingInfo(True, 92))
         assert (made.restore.strength, made.model) == (1.0, f"{PHOTO}-x2")
         with pytest.raises(OptionError, match=r"rlfn-xs-photo-x2 cannot be blended\. Give restore=off or restore=1"):
             run(SMOOTH, scale=2, restore=0.5)
@@ -142,9 +142,9 @@ class TestWithAFamilyForPhotographs:
         (record,) = batch.run([Job(source, tmp_path / "out.png")])
         facts = record.as_dict()
         assert facts["restore"] == 0.5
-        assert facts["restore_reason"] == "JPEG of quality 92, colour halved"
+        assert facts["restore_reason"] == "JPEG of quality 92, subsampled chroma"
         told = upscale_with_details(source.read_bytes(), model=CLEAN, **FAST)
-        assert (told.restore, told.restore_reason) == (0.5, "JPEG of quality 92, colour halved")
+        assert (told.restore, told.restore_reason) == (0.5, "JPEG of quality 92, subsampled chroma")
         plain = upscale(SMOOTH, model=CLEAN, restore="off", **FAST)
         np.testing.assert_array_equal(plain, direct(f"{CLEAN}-x4", SMOOTH))
 
@@ -153,7 +153,7 @@ class TestWithAFamilyForPhotographs:
         done = command("upscale", "a.png", "-m", CLEAN, "--engine", "onnxruntime", "--json")
         assert done.records[0]["restore"] == 1.0
         done = command("upscale", "a.png", "-m", CLEAN, "--engine", "onnxruntime", "--overwrite")
-        assert "; restored 1: noise of " in done.lines[0]
+        assert "; restored 1: chroma noise of " in done.lines[0]
         done = command("upscale", "a.png", "-m", CLEAN, "--restore", "off", "--overwrite", "--engine", "onnxruntime")
         assert "restored" not in done.lines[0]
         done = command("upscale", "a.png", "-m", CLEAN, "--restore", "2")
@@ -172,13 +172,15 @@ def test_every_packaged_lineage_has_strengths_between_the_ends(model: str | None
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_int8_goes_without_restoring_where_the_weights_for_photographs_have_no_such_file(precision: str) -> None:
     enlarger = Enlarger(EnlargeOptions(Wanted(4), model="rlfn-xs", precision=precision, **FAST))
-    plan = enlarger.plan(SMOOTH, Traces(True, 60, True))
+    plan = enlarger.plan(SMOOTH, CodingInfo(True, 60, True))
     if precision == "fp32":
         assert (plan.restore.strength, plan.model, plan.warnings) == (1.0, "rlfn-xs-photo-x4", ())
         return
     assert (plan.restore.strength, plan.model, plan.precision) == (0.0, "rlfn-xs-x4", "int8")
     (told,) = plan.warnings
-    assert told == "not restored, though it shows JPEG of quality 60, colour halved: rlfn-xs-photo-x4 has no int8 file"
+    assert (
+        told == "not restored, though it shows JPEG of quality 60, subsampled chroma: rlfn-xs-photo-x4 has no int8 file"
+    )
     with pytest.raises(OptionError, match=r"A strength of 1 was asked for, but rlfn-xs-photo-x4 has no int8 file"):
         Enlarger(EnlargeOptions(Wanted(4), model="rlfn-xs", precision="int8", restore=1, **FAST))
 
@@ -188,5 +190,5 @@ def test_int8_cannot_be_blended() -> None:
         run(NOISY, model="rlfn-s", scale=4, restore=0.5, precision="int8")
     enlarger = Enlarger(EnlargeOptions(Wanted(4), model="rlfn-s", precision="int8", **FAST))
     assert enlarger.plan(SMOOTH).upscaler.model == "rlfn-s-x4"
-    plan = enlarger.plan(SMOOTH, Traces(True, 92, True))
+    plan = enlarger.plan(SMOOTH, CodingInfo(True, 92, True))
     assert (plan.model, plan.restore.strength) == ("rlfn-s-photo-x4", 1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rlfn.inference.reuse import TileMemory
+from rlfn.inference.reuse import TileCache
 from rlfn.inference.upscaler import Upscaler
 
 SIDE = 150
@@ -28,51 +28,51 @@ def sequence(shape: tuple[int, ...], kind: Any) -> list[NDArray[Any]]:
 
 @pytest.mark.parametrize(("shape", "kind"), [((SIDE, SIDE, 3), np.uint8), ((SIDE, SIDE), np.uint16)])
 def test_results_are_the_same_to_the_bit(shape: tuple[int, ...], kind: Any) -> None:
-    upscaler, memory = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileMemory()
+    upscaler, cache = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileCache()
     for image in sequence(shape, kind):
-        np.testing.assert_array_equal(upscaler(image, memory=memory), upscaler(image))
-    assert memory.reused > memory.computed / 3
+        np.testing.assert_array_equal(upscaler(image, cache=cache), upscaler(image))
+    assert cache.reused > cache.computed / 3
 
 
 def test_tiles_of_a_network_that_sees_the_whole_picture_are_the_same_too() -> None:
-    upscaler, memory = Upscaler("rlfn-s-x2", "onnxruntime", 1, 96), TileMemory()
+    upscaler, cache = Upscaler("rlfn-s-x2", "onnxruntime", 1, 96), TileCache()
     for image in (image[:100, :100] for image in sequence((SIDE, SIDE, 3), np.uint8)[1:3]):
-        np.testing.assert_array_equal(upscaler(image, memory=memory), upscaler(image))
-    assert memory.reused > 0
+        np.testing.assert_array_equal(upscaler(image, cache=cache), upscaler(image))
+    assert cache.reused > 0
 
 
 def test_only_what_changed_is_computed(nearest: Any) -> None:
-    upscaler, memory = Upscaler("rlfn-s-x4", tile=60), TileMemory()
+    upscaler, cache = Upscaler("rlfn-s-x4", tile=60), TileCache()
     counts = []
     for image in sequence((SIDE, SIDE, 3), np.uint8)[:6]:
-        before = memory.computed
-        upscaler(image, memory=memory)
-        counts.append(memory.computed - before)
+        before = cache.computed
+        upscaler(image, cache=cache)
+        counts.append(cache.computed - before)
     everything = counts[0]
     assert everything > 4
     assert counts == [everything, 0, 1, 1, everything, 0]
-    assert memory.reused == 6 * everything - sum(counts)
+    assert cache.reused == 6 * everything - sum(counts)
 
 
 def test_a_failure_leaves_nothing_behind() -> None:
-    upscaler, memory = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileMemory()
+    upscaler, cache = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileCache()
     first, _, corner = sequence((SIDE, SIDE, 3), np.uint8)[:3]
-    upscaler(first, memory=memory)
+    upscaler(first, cache=cache)
 
     def stop(share: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        upscaler(corner, memory=memory, progress=stop)
-    np.testing.assert_array_equal(upscaler(corner, memory=memory), upscaler(corner))
+        upscaler(corner, cache=cache, progress=stop)
+    np.testing.assert_array_equal(upscaler(corner, cache=cache), upscaler(corner))
 
 
 def test_pictures_with_alpha_are_computed_whole() -> None:
-    upscaler, memory = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileMemory()
+    upscaler, cache = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileCache()
     image = sequence((SIDE, SIDE, 4), np.uint8)[0]
     for _ in range(2):
-        np.testing.assert_array_equal(upscaler(image, memory=memory), upscaler(image))
-    assert memory.computed == memory.reused == 0
+        np.testing.assert_array_equal(upscaler(image, cache=cache), upscaler(image))
+    assert cache.computed == cache.reused == 0
 
 
 def test_neighbours_that_changed_are_computed_together() -> None:
@@ -85,14 +85,14 @@ def test_neighbours_that_changed_are_computed_together() -> None:
             parts.append(part.pixels.shape[:2])
             yield from upscaler.compute(part)
 
-    watching, memory = upscaler.running(watched), TileMemory()
+    cache = TileCache()
     first = np.random.default_rng(0).integers(0, 200, (300, 310, 3), np.uint8)
     spot, band = first.copy(), first.copy()
     spot[100:120, 150:160] += 30
     band[130:] += 30
     for image in (first, spot, spot, band):
         parts.clear()
-        np.testing.assert_array_equal(watching(image, memory=memory), upscaler(image))
+        np.testing.assert_array_equal(upscaler(image, cache=cache, run=watched), upscaler(image))
         assert all(max(shape) <= 128 for shape in parts)
         if image is spot:
             assert len(parts) <= 1

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlfn.errors import OptionError
-from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
+from rlfn.inference.sizing import Wanted, check_reach, is_family_or_default, pick_model
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,8 @@ def test_a_family_s_name_leaves_the_scale_open(monkeypatch: pytest.MonkeyPatch) 
         f"{kind}-x{scale}": replace(one, name=f"{kind}-x{scale}", family=kind, scale=scale) for kind, scale in kinds
     }
     monkeypatch.setattr(catalog, "models", lambda: models)
-    assert [picks(name) for name in (None, "rlfn-s", "rlfn-xs", "rlfn-xs-x4", "a.onnx")] == [True] * 3 + [False] * 2
+    assert all(is_family_or_default(name) for name in (None, "rlfn-s", "rlfn-xs"))
+    assert not any(is_family_or_default(name) for name in ("rlfn-xs-x4", "a.onnx"))
     picked = {factor: pick_model(factor, "rlfn-xs").name for factor in (None, 2, 3, 3.5)}
     assert picked == {None: "rlfn-xs-x4", 2: "rlfn-xs-x3", 3: "rlfn-xs-x3", 3.5: "rlfn-xs-x4"}
     with pytest.raises(OptionError, match=r"No packaged model of rlfn-xs upscales x5\. Ask for at most x4"):
@@ -88,6 +89,6 @@ def test_two_families_of_one_variant(monkeypatch: pytest.MonkeyPatch) -> None:
         "rlfn-s-photo-x4",
     ]
     with pytest.raises(OptionError) as caught:
-        Reference("rlfn-s-foto")
+        ModelSource("rlfn-s-foto")
     for name in ("rlfn-s,", "rlfn-s-photo,", "rlfn-s-x4", "Did you mean 'rlfn-s-photo'?"):
         assert name in str(caught.value)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rlfn.errors import OptionError
 from rlfn.images.files import read_picture
-from rlfn.inference.processor import available_memory
+from rlfn.inference.hardware import available_memory
 from rlfn.inference.tiling import spans, tiles
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.grid import axis_grid, pooled_length

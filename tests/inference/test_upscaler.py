@@ -83,8 +83,8 @@ def test_sixteen_bits_are_the_same_picture_more_finely(upscaler: Upscaler, photo
 
 def test_gray_is_the_luma_of_equal_channels(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
     gray = photo[:32, :32, 1]
-    colour = upscaler(np.dstack([gray] * 3)).astype(float)
-    assert np.abs(upscaler(gray) - colour @ [0.299, 0.587, 0.114]).max() <= 1.01
+    color = upscaler(np.dstack([gray] * 3)).astype(float)
+    assert np.abs(upscaler(gray) - color @ [0.299, 0.587, 0.114]).max() <= 1.01
 
 
 def test_flat_pictures_stay_nearly_flat(upscaler: Upscaler) -> None:

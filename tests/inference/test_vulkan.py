@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +32,7 @@ from rlfn.inference.vulkan.graphs import grid_blobs, whole_graph
 from rlfn.models import catalog
 from rlfn.models.blend import Blend
 from rlfn.models.grid import axis_grid
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.variants import VARIANTS
 
 FAMILIES = {model.family: name for name, model in catalog.models().items()}
@@ -64,7 +64,7 @@ def on_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["rlfn-s-x2", "rlfn-s-x3", "rlfn-xs-x3", "rlfn-xxs-photo-x2"])
 def test_a_tile_in_the_middle_is_the_runtimes(on_processor: None, name: str) -> None:
-    engine, reference = VulkanEngine(Reference(name), 1, CARD), load_engine("onnxruntime", Reference(name), 1)
+    engine, reference = VulkanEngine(ModelSource(name), 1, CARD), load_engine("onnxruntime", ModelSource(name), 1)
     for rows, columns in [((0, 31, 31), (0, 27, 27)), ((12, 53, 200), (6, 40, 41)), ((0, 24, 90), (60, 91, 91))]:
         shape = (2, 3, rows[1] - rows[0], columns[1] - columns[0])
         lr = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
@@ -74,7 +74,7 @@ def test_a_tile_in_the_middle_is_the_runtimes(on_processor: None, name: str) -> 
 
 
 def test_arrays_of_any_layout_are_taken(on_processor: None) -> None:
-    engine = VulkanEngine(Reference("rlfn-xs-x2"), 1, CARD)
+    engine = VulkanEngine(ModelSource("rlfn-xs-x2"), 1, CARD)
     lr = np.random.default_rng(0).uniform(0, 255, (1, 40, 30, 3)).astype(np.float32).transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(engine(lr), engine(np.ascontiguousarray(lr)))
 
@@ -85,7 +85,7 @@ def test_networks_without_a_graph_are_told() -> None:
 
 
 def test_an_unknown_blob_is_no_crash(on_processor: None) -> None:
-    engine = VulkanEngine(Reference("rlfn-xs-x2"), 1, CARD)
+    engine = VulkanEngine(ModelSource("rlfn-xs-x2"), 1, CARD)
     with pytest.raises(AssertionError):
         engine._net(lr=np.zeros((3, 9, 9), np.float32), rows=np.zeros((9, 2), np.float32))
 
@@ -118,11 +118,11 @@ def failing(monkeypatch: pytest.MonkeyPatch, works: int, off: float = 0.0) -> No
 def test_a_gpu_that_fails_on_the_way_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, works=3)
     upscaler, whole = Upscaler("rlfn-xs-x2", device="gpu", tile=40), Upscaler("rlfn-xs-x2", "onnxruntime", tile=0)
-    assert (upscaler.device, upscaler.told) == ("Card", "")
+    assert (upscaler.device, upscaler.fallback_reason) == ("Card", "")
     image = noise(90, 41)
     assert np.abs(upscaler(image).astype(int) - whole(image)).max() <= 1
     assert upscaler.device == "cpu"
-    assert upscaler.told.startswith("the CPU did the work, not a GPU: Card failed at a tile")
+    assert upscaler.fallback_reason.startswith("the CPU did the work, not a GPU: Card failed at a tile")
 
 
 @pytest.mark.parametrize("off", [0.5, np.nan])
@@ -130,7 +130,7 @@ def test_a_driver_that_computes_something_else_is_left(monkeypatch: pytest.Monke
     failing(monkeypatch, works=9, off=off)
     upscaler = Upscaler("rlfn-xs-x2", device="gpu")
     assert upscaler.device == "cpu"
-    assert "Card computes something else than the processor" in upscaler.told
+    assert "Card computes something else than the processor" in upscaler.fallback_reason
 
 
 def test_a_net_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +139,9 @@ def test_a_net_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(vulkan, "fill_net", refuse)
     monkeypatch.setattr(vulkan, "new_net", lambda threads: _EmptyNet())
-    engine, told = load_on("gpu", "auto", Reference("rlfn-xs-x2"), find=lambda: [CARD])
+    engine, fallback_reason = load_on("gpu", "auto", ModelSource("rlfn-xs-x2"), find=lambda: [CARD])
     assert engine.name != "ncnn"
-    assert "Card cannot load the network" in told
+    assert "Card cannot load the network" in fallback_reason
 
 
 class _EmptyNet:
@@ -161,13 +161,13 @@ def test_a_driver_that_crashes_does_so_in_another_process(
     monkeypatch.setattr(gpus, "_TRIAL", trial)
     monkeypatch.setattr(gpus, "_TRIAL_SECONDS", 2.0)
     monkeypatch.setattr(gpus, "try_apart", gpus.try_apart.__wrapped__)
-    engine, told = load_on("gpu", "auto", Reference("rlfn-xs-x2"))
+    engine, fallback_reason = load_on("gpu", "auto", ModelSource("rlfn-xs-x2"))
     assert engine.name != "ncnn"
-    assert f"not a GPU: Vulkan's driver {said}" in told
+    assert f"not a GPU: Vulkan's driver {said}" in fallback_reason
 
 
 def test_blended_weights_run_too(on_processor: None) -> None:
-    blend = Blend(Reference("rlfn-xs-x2"), Reference("rlfn-xs-photo-x2"), 0.5)
+    blend = Blend(ModelSource("rlfn-xs-x2"), ModelSource("rlfn-xs-photo-x2"), 0.5)
     lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 20, 31)).astype(np.float32)
     whole = load_engine("onnxruntime", blend, 1)(lr)
     np.testing.assert_allclose(VulkanEngine(blend, 1, CARD)(lr), whole, atol=0.01)
@@ -175,24 +175,24 @@ def test_blended_weights_run_too(on_processor: None) -> None:
 
 def test_wide_networks_have_smaller_tiles(on_processor: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vulkan, "_LARGEST_ARRAY", 9 * 48 * 100**2)
-    assert VulkanEngine(Reference("rlfn-s-x4"), 1, CARD).largest_tile() == 100
+    assert VulkanEngine(ModelSource("rlfn-s-x4"), 1, CARD).largest_tile() == 100
 
 
 def test_a_result_that_is_no_number_is_left() -> None:
-    variant, scale, tensors = tensors_of(Reference("rlfn-xs-x2"))
+    variant, scale, tensors = tensors_of(ModelSource("rlfn-xs-x2"))
     made = whole_graph(variant, scale, {name: tensor * np.nan for name, tensor in tensors.items()})
     assert made is not None
     net = vulkan._GraphNet(made[0], 1, None)
     lr = np.zeros((3, 9, 9), np.float32)
     assert not np.isfinite(net(lr=lr)).all()
     net._on_gpu, net._where = True, "Card"
-    with pytest.raises(NoGpuError, match="Card returned values that are no numbers"):
+    with pytest.raises(NoGpuError, match="Card returned NaN or infinite values"):
         net(lr=lr)
 
 
 def test_memory_that_others_took_meanwhile_is_no_error(on_processor: None) -> None:
     free = [8 << 30]
-    engine = VulkanEngine(Reference("rlfn-s-x2"), 1, Gpu(0, "Card", "discrete", lambda: free[0]))
+    engine = VulkanEngine(ModelSource("rlfn-s-x2"), 1, Gpu(0, "Card", "discrete", lambda: free[0]))
     assert engine.largest_tile() == 384
     free[0] = 100 << 20
     assert 78 < engine.largest_tile() < 384
@@ -225,14 +225,14 @@ def device() -> str:
 def test_vulkan_and_processor_agree(device: str, family: str) -> None:
     name = FAMILIES[family]
     ours, whole = Upscaler(name, device=device), Upscaler(name, "onnxruntime", tile=0, precision="fp32")
-    assert (ours.engine, ours.precision, ours.told) == ("ncnn", "fp32", "")
+    assert (ours.engine, ours.precision, ours.fallback_reason) == ("ncnn", "fp32", "")
     assert ours.device != "cpu"
     for size in ODD_SIZES:
         image = noise(*size)
         assert np.abs(ours(image).astype(int) - whole(image)).max() <= 1, size
 
 
-def watched(upscaler: Upscaler) -> tuple[Upscaler, list[ImagePart]]:
+def watched(upscaler: Upscaler) -> tuple[Callable[[NDArray[Any]], NDArray[Any]], list[ImagePart]]:
     """Return an upscaler, and a list that fills with the parts that it computes."""
     seen: list[ImagePart] = []
 
@@ -241,7 +241,7 @@ def watched(upscaler: Upscaler) -> tuple[Upscaler, list[ImagePart]]:
             seen.append(part)
             yield from upscaler.compute(part)
 
-    return upscaler.running(run), seen
+    return partial(upscaler, run=run), seen
 
 
 @pytest.mark.parametrize(("name", "tile", "size"), [("rlfn-s-x2", 78, (15, 84)), ("rlfn-xs-x4", 36, (50, 70))])
@@ -270,7 +270,8 @@ first = ours(image)
 child = os.fork()
 if not child:
     second = ours(image)
-    good = "it was forked after Vulkan had begun" in ours.told and np.abs(second.astype(int) - first).max() <= 1
+    said = "it was forked after Vulkan had begun" in ours.fallback_reason
+    good = said and np.abs(second.astype(int) - first).max() <= 1
     os._exit(0 if good else 3)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """

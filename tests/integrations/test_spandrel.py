@@ -164,7 +164,7 @@ def test_a_damaged_rlfn_is_named(loader: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_official_files_on_set5(shared: Path, loader: Any, name: str) -> None:
     from rlfn.images.files import read_picture
-    from rlfn.inference.frame import has_flat_border
+    from rlfn.inference.border import has_flat_border
 
     path = shared / "reference" / "rlfn_official" / f"{name}.pth"
     found = loader.load_from_file(path)

@@ -231,7 +231,7 @@ def test_one_small_picture_takes_an_engine_that_starts_quickly(
         pytest.importorskip(name)
     monkeypatch.setattr(engines, "features", lambda: frozenset({"avx2"}))
     batch = Batch(Settings(EnlargeOptions(engine=asked)))
-    chosen = batch.enlarger.suited(batch._pixels(jobs_for(tmp_path, count, side))).options.engine
+    chosen = batch.enlarger.with_auto_engine(batch._pixels(jobs_for(tmp_path, count, side))).options.engine
     assert chosen == wanted
     assert batch.enlarger.options.engine == asked
 

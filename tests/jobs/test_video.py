@@ -74,7 +74,7 @@ def test_chroma_stays_where_it_lies(tmp_path: Path, siting: str) -> None:
     source = write_clip(
         tmp_path / "a.mkv", planes, options={"chroma_sample_location": siting}, stated={"colorspace": 1}, times=(0,)
     )
-    assert enlarged(source, tmp_path / "b.mkv").clip.colour.siting == siting
+    assert enlarged(source, tmp_path / "b.mkv").clip.color.siting == siting
     found = frames_of(tmp_path / "b.mkv")[0][1]
     assert np.abs(found[1][:, 4:-4].mean(axis=0) - np.linspace(100, 156, width // 2).repeat(2)[4:-4]).max() <= 1.5
 
@@ -112,7 +112,7 @@ def test_a_stretch(tmp_path: Path) -> None:
     assert [time for time, _ in found] == [Fraction(number * 40, 1000) for number in range(4)]
     for number, (_, made) in enumerate(found, 3):
         assert np.abs(made[0].astype(int) - planes(number)[0].repeat(2, axis=0).repeat(2, axis=1)).max() <= 1
-    with pytest.raises(PictureError, match="No frame"):
+    with pytest.raises(PictureError, match="no frames in the requested"):
         enlarged(source, tmp_path / "c.mkv", replace(LOSSLESS, start=5.0))
 
 
@@ -178,9 +178,9 @@ def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(frames_of(tmp_path / "x:y" / "b:c.mkv")) == 2
 
 
-def test_a_damaged_video_is_enlarged_as_far_as_it_goes(tmp_path: Path) -> None:
+def damaged_clip(path: Path) -> Path:
     source = write_clip(
-        tmp_path / "a.mkv",
+        path,
         moving("yuv420p", 64, 48),
         codec="libx264",
         times=range(0, 2000, 40),
@@ -190,9 +190,33 @@ def test_a_damaged_video_is_enlarged_as_far_as_it_goes(tmp_path: Path) -> None:
     middle = len(data) // 2
     data[middle : middle + 3000] = bytes(3000)
     source.write_bytes(data)
-    run = enlarged(source, tmp_path / "b.mkv")
+    return source
+
+
+def test_a_damaged_video_is_enlarged_as_far_as_it_goes(tmp_path: Path) -> None:
+    run = enlarged(damaged_clip(tmp_path / "a.mkv"), tmp_path / "b.mkv")
     assert any("damaged" in text for text in run.warnings)
     assert 20 <= len(frames_of(tmp_path / "b.mkv")) <= 50
+
+
+def exported(source: Path, folder: Path, settings: VideoSettings) -> VideoRecord:
+    record = VideoRecord(str(source), str(folder), "failed")
+    return upscale_one(source, folder, settings, UpscalerPool(), None, None, record)
+
+
+def test_exported_frames_of_a_damaged_video_come_with_a_warning(tmp_path: Path) -> None:
+    source = damaged_clip(tmp_path / "a.mkv")
+    record = exported(source, tmp_path / "frames", replace(LOSSLESS, frames_format="png"))
+    told = [text for text in record.warnings if "damaged" in text]
+    assert len(told) == 1
+    assert told[0] in enlarged(source, tmp_path / "b.mkv").warnings
+    assert record.frames == len(list((tmp_path / "frames").iterdir()))
+
+
+def test_frames_that_are_too_large_are_not_exported(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0,))
+    with pytest.raises(PictureError, match=r"the limit is 100\. Raise max_pixels if you trust the file"):
+        exported(source, tmp_path / "frames", replace(LOSSLESS, frames_format="png", max_pixels=100))
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
@@ -253,21 +277,17 @@ def test_frames_that_exist_are_left_and_counted(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=range(0, 160, 40))
     settings, folder = replace(LOSSLESS, frames_format="png"), tmp_path / "frames"
 
-    def written(settings: VideoSettings) -> VideoRecord:
-        record = VideoRecord("", "", "failed")
-        return upscale_one(source, folder, settings, UpscalerPool(), None, None, record)
-
-    assert written(settings).warnings == ()
+    assert exported(source, folder, settings).warnings == ()
     names = [f"{number:06}.png" for number in range(1, 5)]
     whole = [(folder / name).read_bytes() for name in names]
     (folder / names[0]).write_bytes(b"of another video")
     (folder / names[2]).unlink()
-    record = written(settings)
-    told = "3 frames existed and were left as they are: overwrite writes them anew"
+    record = exported(source, folder, settings)
+    told = "3 existing frames were kept: overwrite replaces them"
     assert [worded(text, as_argument) for text in record.warnings] == [told]
     assert record.frames == 4
     assert [(folder / name).read_bytes() for name in names] == [b"of another video", *whole[1:]]
-    assert written(replace(settings, overwrite=True)).warnings == ()
+    assert exported(source, folder, replace(settings, overwrite=True)).warnings == ()
     assert [(folder / name).read_bytes() for name in names] == whole
 
 

@@ -18,13 +18,13 @@ from clips import Doubled, av, frames_of, moving, planes_of, write_clip
 from rlfn.images.files import read_picture
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
-from rlfn.jobs.video.beside import add, addition
 from rlfn.jobs.video.frames import FrameSource
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
-from rlfn.jobs.video.stretch import Stretch
+from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.webm_alpha import add, addition
 
 SETTINGS = VideoSettings(EnlargeOptions(engine=Doubled()))
 QUICK = {"cpu-used": "8", "deadline": "realtime"}
@@ -122,7 +122,7 @@ def test_alpha_is_kept(tmp_path: Path, codec: str, suffix: str) -> None:
 @pytest.mark.parametrize("codec", DECODERS)
 def test_frames_are_read_as_libvpx_reads_them(tmp_path: Path, codec: str) -> None:
     source = web_clip(tmp_path / "a.webm", codec)
-    found, want = list(FrameSource(probe(source), Stretch(), False)), seen(source)
+    found, want = list(FrameSource(probe(source), TimeRange(), False)), seen(source)
     assert [timed.pts for timed in found] == list(TIMES)
     for timed, (_, planes) in zip(found, want, strict=True):
         assert timed.frame.format.name == "yuva420p"
@@ -176,7 +176,7 @@ def test_frames_without_it_are_opaque(tmp_path: Path) -> None:
     source = changed(web_clip(tmp_path / "a.webm"), tmp_path / "b.webm", lambda number, _: data.get(number, b""))
     assert len(seen(source)) == len(kept)  # FFmpeg's libvpx leaves the others out
     run = enlarged(source, tmp_path / "c.webm")
-    assert run.warnings == ["3 frames have no transparency beside them, where the others do: they are opaque"]
+    assert run.warnings == ["3 frames lack the alpha channel that other frames have: they are opaque"]
     found = seen(tmp_path / "c.webm")
     assert [time for time, _ in found] == [Fraction(time, 1000) for time in TIMES]
     for number, (_, planes) in enumerate(found):
@@ -188,7 +188,7 @@ def test_the_first_frames_may_lack_it(tmp_path: Path) -> None:
     data = additions(clip)
     source = changed(clip, tmp_path / "b.webm", lambda number, _: data[number - 4] if number >= 4 else b"")
     run = enlarged(source, tmp_path / "c.webm")
-    assert run.warnings == ["4 frames have no transparency beside them, where the others do: they are opaque"]
+    assert run.warnings == ["4 frames lack the alpha channel that other frames have: they are opaque"]
     assert psnr(seen(tmp_path / "c.webm")[-1][1][3], doubled(wave(len(TIMES) - 5))) > 28
 
 
@@ -311,7 +311,7 @@ def test_ffmpeg_sees_it_frame_by_frame(tmp_path: Path, restore: float | str) -> 
     print(f"restore {restore}: the worst frame's alpha has {worst:.1f} dB against bicubic")
     assert worst > 40
     assert [frame.pts for frame in _packets(tmp_path / "b.webm")] == [frame.pts for frame in _packets(source)]
-    assert probe(tmp_path / "b.webm").beside
+    assert probe(tmp_path / "b.webm").separate_alpha
 
 
 def _packets(path: Path) -> list[Any]:

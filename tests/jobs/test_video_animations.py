@@ -17,7 +17,7 @@ from rlfn.errors import OptionError, PictureError, as_argument, worded
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.animations import open_any
 from rlfn.jobs.video.batch import upscale_one
-from rlfn.jobs.video.kinds import is_video
+from rlfn.jobs.video.detection import is_video
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
 
@@ -69,7 +69,7 @@ def test_an_animation_stays_one(tmp_path: Path, before: str, after: str, transpa
     source = animation(tmp_path / f"a{before}", transparent)
     assert is_video(source)
     record = enlarged(source, tmp_path / f"b{after}")
-    made = open_any(tmp_path / f"b{after}")
+    made, _ = open_any(tmp_path / f"b{after}")
     assert (made.width, made.height, made.delays, made.loop) == (64, 48, DELAYS, 3)
     for found, want in zip(made.frames(), tones(transparent), strict=True):
         wide = want.repeat(2, axis=0).repeat(2, axis=1)
@@ -122,7 +122,7 @@ def test_a_video_cannot_become_a_gif(tmp_path: Path) -> None:
 
     source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=(0, 40))
     for suffix in (".gif", ".webp", ".png"):
-        with pytest.raises(OptionError, match="does not become one"):
+        with pytest.raises(OptionError, match="cannot be written as one"):
             enlarged(source, tmp_path / f"b{suffix}")
 
 
@@ -132,7 +132,7 @@ def test_an_animated_png_behind_a_large_profile(tmp_path: Path) -> None:
     assert source.read_bytes().index(b"acTL") > 4096
     assert is_video(source)
     record = enlarged(source, tmp_path / "b.png")
-    made = open_any(tmp_path / "b.png")
+    made, _ = open_any(tmp_path / "b.png")
     assert (made.delays, made.loop, made.metadata.icc) == (DELAYS, 3, icc)
     assert record.warnings == ()
 
@@ -142,21 +142,21 @@ def test_a_damaged_profile_is_dropped_by_name(tmp_path: Path, after: str) -> Non
     source = by_pillow(tmp_path / "a.webp", DELAYS, b"no profile at all" * 20)
     record = enlarged(source, tmp_path / f"b{after}")
     assert record.warnings == ("colour profile dropped: it is damaged",)
-    assert open_any(tmp_path / f"b{after}").metadata.icc is None
+    assert open_any(tmp_path / f"b{after}")[0].metadata.icc is None
 
 
 @pytest.mark.parametrize("after", [".gif", ".webp", ".png"])
 def test_a_stretch_of_an_animation(tmp_path: Path, after: str) -> None:
     source = animation(tmp_path / "a.gif")
     record = enlarged(source, tmp_path / f"b{after}", replace(SETTINGS, start=0.05, duration=0.1, crf=20))
-    made = open_any(tmp_path / f"b{after}")
+    made, _ = open_any(tmp_path / f"b{after}")
     assert made.delays == DELAYS[1:3]
     for found, want in zip(made.frames(), tones(False)[1:3], strict=True):
         assert np.abs(found[2:14, 2:14, :3].astype(int) - want[2, 2, :3]).mean() < 4
     assert [worded(text, as_argument) for text in record.warnings] == [
-        "crf=20 has no meaning for an animation and was left out"
+        "crf=20 does not apply to an animation and was ignored"
     ]
-    with pytest.raises(PictureError, match="No frame"):
+    with pytest.raises(PictureError, match="no frames in the requested"):
         enlarged(source, tmp_path / f"c{after}", replace(SETTINGS, start=5.0))
 
 
@@ -165,7 +165,7 @@ def test_short_and_long_delays(tmp_path: Path) -> None:
     source = by_pillow(tmp_path / "a.webp", delays)
     for target in (tmp_path / "b.webp", tmp_path / "b.png"):
         enlarged(source, target)
-        assert open_any(target).delays == delays
+        assert open_any(target)[0].delays == delays
     with Image.open(tmp_path / "b.webp") as image:
         image.seek(0)
         image.load()
@@ -177,3 +177,10 @@ def test_what_ffmpeg_does_not_decode_is_not_called_damaged(tmp_path: Path) -> No
         enlarged(by_pillow(tmp_path / "a.webp", DELAYS), tmp_path / "a.mp4")
     with pytest.raises(PictureError, match="of a kind that FFmpeg does not decode"):
         enlarged(by_pillow(tmp_path / "b.png", DELAYS, mode="1"), tmp_path / "c.png")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_animations_that_are_too_large_are_refused_with_the_limit(tmp_path: Path, suffix: str) -> None:
+    source = by_pillow(tmp_path / f"a{suffix}", DELAYS)
+    with pytest.raises(PictureError, match=r"the limit is 100\. Raise max_pixels if you trust the file"):
+        enlarged(source, tmp_path / f"b{suffix}", replace(SETTINGS, max_pixels=100))

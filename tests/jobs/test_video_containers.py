@@ -15,7 +15,7 @@ from clips import Doubled, av, frames_of, moving, packets_of, write_clip
 from rlfn.errors import OptionError, OutputError
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.jobs.video.codecs import CODECS, available
-from rlfn.jobs.video.kinds import ANIMATED, CONTAINERS
+from rlfn.jobs.video.detection import ANIMATED, CONTAINERS
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
 

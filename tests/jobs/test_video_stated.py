@@ -69,8 +69,8 @@ def test_hdr_is_kept(tmp_path: Path, suffix: str) -> None:
     before, after = probe(source), probe(tmp_path / f"b{suffix}")
     assert run.warnings == []
     assert after.hdr == before.hdr != HdrFacts()
-    assert after.colour == before.colour
-    assert after.colour.siting == "topleft"
+    assert after.color == before.color
+    assert after.color.siting == "topleft"
     assert after.format.name == "yuv420p10le"
     assert [time for time, _ in frames_of(tmp_path / f"b{suffix}")] == [time for time, _ in frames_of(source)]
     other = enlarged(source, tmp_path / "c.mkv", replace(FAST, codec="h264"))
@@ -81,8 +81,8 @@ def test_hdr_is_kept(tmp_path: Path, suffix: str) -> None:
 def test_what_is_said_where_players_would_guess_another_matrix(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 640, 360), codec="libx264", times=(0, 40))
     run = enlarged(source, tmp_path / "b.mkv")
-    assert probe(source).colour.matrix == 2
-    assert probe(tmp_path / "b.mkv").colour.matrix == 6
+    assert probe(source).color.matrix == 2
+    assert probe(tmp_path / "b.mkv").color.matrix == 6
     assert any("matrix" in text for text in run.warnings)
 
 

@@ -8,7 +8,7 @@ import pytest
 from rlfn.errors import ModelError, OptionError
 from rlfn.models import catalog
 from rlfn.models.blend import Blend, blend_graphs
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 onnx = pytest.importorskip("onnx")
 
@@ -73,7 +73,7 @@ def test_graphs_that_are_not_alike_are_refused(other: bytes) -> None:
 
 
 def test_a_blend_refuses_int8_and_shares_that_are_ends() -> None:
-    ends = Reference("rlfn-xs-x2"), Reference("rlfn-xs-x2")
+    ends = ModelSource("rlfn-xs-x2"), ModelSource("rlfn-xs-x2")
     with pytest.raises(OptionError, match="int8 cannot be blended"):
         Blend(*ends, 0.5).graph("int8")
     for share in (0.0, 1.0, -1.0):

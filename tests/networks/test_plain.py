@@ -12,11 +12,11 @@ from torch import nn
 
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.upscaler import Upscaler
-from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
+from rlfn.models.variants import TILE_NEEDS, VARIANTS, PlainFields, Variant, get_variant
 from rlfn.networks import Checkpoint, build, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
 from rlfn.networks.graph import onnx_bytes
-from rlfn.networks.plain import Plain, nearest_kernel, radius
+from rlfn.networks.plain import Plain, nearest_kernel
 
 FORMS = [name for name, row in VARIANTS.items() if row.architecture == "plain"]
 
@@ -73,13 +73,14 @@ def test_after_three_steps_from_an_interpolation_every_parameter_learns(name: st
 def test_a_pixel_sees_its_radius_and_no_further(layers: int) -> None:
     fields = PlainFields(layers, 6)
     network = restless(Variant("chain", "plain", fields, ""), 1).double()
-    side = 2 * radius(fields) + 5
+    radius = TILE_NEEDS["plain"].margin(fields)
+    side = 2 * radius + 5
     middle = side // 2
     lr = torch.rand(1, 3, side, side, dtype=torch.float64) + 0.5
     changed = lr.clone()
     changed[0, :, middle, middle] += 1000.0
     rows = (network(changed) - network(lr)).abs().amax((0, 1, 3)).nonzero().flatten()
-    assert (int(rows.min()), int(rows.max())) == (middle - radius(fields), middle + radius(fields))
+    assert (int(rows.min()), int(rows.max())) == (middle - radius, middle + radius)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def refused(answer: Any, status: int, code: str) -> str:
         ("precision=fp8", "There is no precision 'fp8'."),
         ("restore=2", "'restore' was given as '2'. Allowed: auto, off, or a number from 0 (off) to 1 (full)."),
         ("wrap=perhaps", "The field 'wrap' was given as 'perhaps'. Allowed: true or false."),
-        ("quality=0", "There is no quality 0. Allowed: 1 to 100."),
+        ("quality=0", "Quality 0 is out of range. Allowed: 1 to 100."),
         ("format=gif", "There is no output format 'gif'."),
         ("width=1_0", "The field 'width' was given as '1_0'. Allowed: a whole number of pixels."),
         ("scale=1_0", "The field 'scale' was given as '1_0'. Allowed: a number"),

@@ -64,4 +64,4 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(tiny: None, pack: Path, pictures: Path, tmp_path: Path) -> StudyRequest:
     """Return a request of two iterations a stage and two seeds."""
     lines: list[str] = []
-    return StudyRequest(tmp_path / "out", pack, sets=(str(pictures),), budget=Budget(iterations=2), say=lines.append)
+    return StudyRequest(tmp_path / "out", pack, sets=(str(pictures),), budget=Budget(iterations=2), log=lines.append)

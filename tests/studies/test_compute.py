@@ -41,7 +41,7 @@ def test_a_law_is_found_again_and_predicts() -> None:
 
 
 def test_the_page_has_points_laws_and_a_figure(tmp_path: Path) -> None:
-    assert run(StudyRequest(tmp_path, say=lambda text: None))
+    assert run(StudyRequest(tmp_path, log=lambda text: None))
     points = list(csv.DictReader((tmp_path / "points.csv").read_text().splitlines()))
     assert [float(points[-1][f"{name}, dB"]) for name in ("Set5", "Set14", "B100")] == list(OFFICIAL)
     laws = list(csv.DictReader((tmp_path / "laws.csv").read_text().splitlines()))

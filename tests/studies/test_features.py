@@ -125,7 +125,7 @@ def test_crops_are_of_one_size_from_the_centre() -> None:
 
 def test_the_study_without_imagenet_weights(pictures: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    assert features.run(StudyRequest(tmp_path / "out", sets=(str(pictures),), say=said.append))
+    assert features.run(StudyRequest(tmp_path / "out", sets=(str(pictures),), log=said.append))
     page = (tmp_path / "out" / "README.md").read_text()
     rows = (tmp_path / "out" / "features.md").read_text().splitlines()
     assert "2 of set, centre crops of 48x32 px" in page
@@ -158,7 +158,7 @@ def test_imagenet_weights_are_measured_where_they_are(
     assert cached_vgg19() == path
     torch.save(extractors.VGG19(torch.nn.ReLU).state_dict(), path)
     monkeypatch.setattr(features, "MOST", 1)
-    assert features.run(StudyRequest(tmp_path / "out", sets=(str(pictures),), seeds=1, say=lambda line: None))
+    assert features.run(StudyRequest(tmp_path / "out", sets=(str(pictures),), seeds=1, log=lambda line: None))
     page = (tmp_path / "out" / "README.md").read_text()
     assert NOT_MEASURED not in page
     assert "not at hand" not in page

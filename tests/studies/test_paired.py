@@ -81,4 +81,4 @@ def test_fewer_than_two_seeds_tell_nothing() -> None:
 
 def test_a_sentence_names_the_verdict_and_the_size() -> None:
     text = sentence(Claim("a", "b"), {"a": (1.1, 1.2, 1.3), "b": (1.0, 1.1, 1.21)})
-    assert text.startswith("a is better than b: holds (+0.097 dB, 95% interval +0.082 to +0.111, 3 seeds")
+    assert text.startswith("'a' better than 'b': holds (+0.097 dB, 95% interval +0.082 to +0.111, 3 seeds")

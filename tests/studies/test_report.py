@@ -36,10 +36,10 @@ def test_the_spread_is_pooled_over_the_rows() -> None:
     assert spread({"a": (1.0,), "b": (2.0,)}) is None
 
 
-def test_only_what_the_seeds_do_not_explain_is_told_apart() -> None:
+def test_only_what_the_seeds_do_not_explain_is_significant() -> None:
     text = verdict({"base": (30.0, 30.1), "near": (30.1, 30.2), "far": (31.0, 31.1), "absent": ()}, "Set5")
-    told, close = text.split("Within the spread")
-    assert "far +1.000" in told
+    different, close = text.split("Not significantly different")
+    assert "far +1.000" in different
     assert "near +0.100" in close
     assert "absent" not in text
 

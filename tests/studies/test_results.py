@@ -55,7 +55,7 @@ def rows(path: Path) -> dict[str, dict[str, str]]:
 def test_costs_scores_and_the_papers_values(bench: Path, tmp_path: Path) -> None:
     mine = weights(tmp_path / "models" / "mine.pth", "rlfn")
     assert results.run(
-        StudyRequest(tmp_path / "out", sets_dir=bench, models=(str(mine.parent),), say=lambda line: None)
+        StudyRequest(tmp_path / "out", sets_dir=bench, models=(str(mine.parent),), log=lambda line: None)
     )
     small, large = rows(tmp_path / "out" / "results-x4.csv"), rows(tmp_path / "out" / "results-x2.csv")
     assert float(small["rlfn-s-x4"]["multiply-adds, G"]) == pytest.approx(25.59, abs=0.01)
@@ -76,7 +76,7 @@ def test_costs_scores_and_the_papers_values(bench: Path, tmp_path: Path) -> None
 
 
 def test_what_is_measured_is_kept(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = StudyRequest(tmp_path / "out", sets_dir=bench, say=lambda line: None)
+    request = StudyRequest(tmp_path / "out", sets_dir=bench, log=lambda line: None)
     results.run(request)
     before = (tmp_path / "out" / "results-x4.csv").read_bytes()
 
@@ -100,7 +100,7 @@ def test_a_broken_file_is_named_and_stops_nothing(bench: Path, tmp_path: Path) -
     (tmp_path / "models" / "LICENSE").write_text("not a model")
     models = (str(tmp_path / "models"), "nowhere.pth", str(bench))
     with pytest.raises(DataError, match=r"broken\.pth.*nowhere\.pth|nowhere\.pth.*broken\.pth") as error:
-        results.run(StudyRequest(tmp_path / "out", sets_dir=bench, models=models, say=lambda line: None))
+        results.run(StudyRequest(tmp_path / "out", sets_dir=bench, models=models, log=lambda line: None))
     assert "LICENSE" not in str(error.value)
     assert f"{bench} holds no model" in str(error.value)
     found = rows(tmp_path / "out" / "results-x4.csv")
@@ -111,14 +111,14 @@ def test_a_broken_file_is_named_and_stops_nothing(bench: Path, tmp_path: Path) -
 
 def test_a_set_that_lacks_is_named_once_a_scale(bench: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no set Set99") as error:
-        results.run(StudyRequest(tmp_path / "out", sets_dir=bench, sets=("Set5", "Set99"), say=lambda line: None))
+        results.run(StudyRequest(tmp_path / "out", sets_dir=bench, sets=("Set5", "Set99"), log=lambda line: None))
     assert str(error.value).count("There is no set Set99") == len({model.scale for model in catalog.models().values()})
     assert rows(tmp_path / "out" / "results-x4.csv")["rlfn-s-x4"]["Set5 PSNR, dB"]
 
 
 def test_a_graph_is_scored_but_not_timed_on_torch(bench: Path, tmp_path: Path) -> None:
     graph = catalog.get_model("rlfn-s-x4").file(catalog.GRAPH).path
-    results.run(StudyRequest(tmp_path / "out", sets_dir=bench, models=(str(graph),), say=lambda line: None))
+    results.run(StudyRequest(tmp_path / "out", sets_dir=bench, models=(str(graph),), log=lambda line: None))
     found = rows(tmp_path / "out" / "results-x4.csv")
     row, same = found["rlfn-s-x4.onnx"], found["rlfn-s-x4"]
     assert row["variant"] == "rlfn-s"

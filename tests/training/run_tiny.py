@@ -30,11 +30,11 @@ if __name__ == "__main__":
     VARIANTS["tiny"] = TINY
     results._write_onnx = lambda *given: None
     recipe, out, data, *more = sys.argv[1:]
-    where = Devices("cpu")
+    devices = Devices("cpu")
     if more[:1] == ["two"]:
-        where = Devices("cpu", devices=2, strategy="ddp")
+        devices = Devices("cpu", devices=2, strategy="ddp")
     elif more[:1] == ["machines"]:
-        where = Devices("cpu", nodes=2, strategy="ddp")
+        devices = Devices("cpu", nodes=2, strategy="ddp")
     if more[1:] and os.environ.get("RANK") in (None, "1"):
         step, count = Learner.step, itertools.count(1)
 
@@ -47,6 +47,6 @@ if __name__ == "__main__":
     now = itertools.count(0.0, 7.0 if os.environ.get("RANK") == "1" else 1.0).__next__
     resume = more[:1] == ["resume"] or any(Path(out, "checkpoints").glob("*.ckpt"))
     try:
-        train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), where=where, now=now, resume=resume)
+        train(Recipe.model_validate_json(recipe), Path(out), data=Path(data), devices=devices, now=now, resume=resume)
     except RlfnError as error:
         sys.exit(f"rlfn: {error}")

@@ -46,7 +46,7 @@ def test_a_run_with_branches_writes_the_plain_network_and_its_training_form(tmp_
         validation={"every": 25, "pictures": 2, "crop": 20},
     )
     out = tmp_path / "run"
-    assert train(recipe, out, data=data, where=CPU)
+    assert train(recipe, out, data=data, devices=CPU)
     found = [row["loss"] for row in read_metrics(out) if "loss" in row]
     assert len(found) == 50
     assert np.mean(found[-10:]) < np.mean(found[:5])

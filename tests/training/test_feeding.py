@@ -52,7 +52,7 @@ def test_a_run_that_gathers_learns_what_one_that_draws_does(
 
     for name, make in (("drawn", make_feeder), ("gathered", gathering)):
         monkeypatch.setattr(run, "make_feeder", make)
-        assert train(recipe, tmp_path / name, data=data, where=Devices(accelerator="cpu"))
+        assert train(recipe, tmp_path / name, data=data, devices=Devices(accelerator="cpu"))
     drawn, gathered = (load_checkpoint(tmp_path / n / "model.safetensors").network for n in ("drawn", "gathered"))
     for name, tensor in drawn.state_dict().items():
         assert torch.equal(tensor, gathered.state_dict()[name]), name

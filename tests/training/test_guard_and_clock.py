@@ -32,7 +32,7 @@ def test_a_bad_loss_is_skipped_and_the_next_is_not(loss: float) -> None:
 
 
 def test_a_streak_rolls_back_once_then_stops() -> None:
-    guard = settled(streak=3)
+    guard = settled(max_skipped=3)
     assert [guard.judge(math.nan) for _ in range(3)] == [Verdict.SKIP, Verdict.SKIP, Verdict.ROLL_BACK]
     guard.after_roll_back()
     assert guard.judge(100.0) is Verdict.STEP  # not judged by size until the mean is known
@@ -110,9 +110,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage
         checkpoints.load_last()
 
 
-def test_an_earlier_versions_checkpoint_says_so(tmp_path: Path) -> None:
-    (tmp_path / "iteration-000000001.ckpt").write_bytes(b"RLFN-RUN-1\n" + bytes(64))
-    with pytest.raises(ModelError, match="of an earlier version of rlfn"):
+def test_a_foreign_file_is_not_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "iteration-000000001.ckpt").write_bytes(b"SOME-OTHER\n" + bytes(64))
+    with pytest.raises(ModelError, match="is not the checkpoint of a run"):
         Checkpoints(tmp_path, keep=2).load_last()
 
 

@@ -78,7 +78,7 @@ def in_a_process(
 
 def test_two_stages_with_a_warm_start_leave_everything(data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(*TWO_STAGES, validation={"every": 10, "pictures": 2, "crop": 20})
-    assert train(recipe, tmp_path, data=data, where=CPU)
+    assert train(recipe, tmp_path, data=data, devices=CPU)
     rows = read_metrics(tmp_path)
     assert [row["iteration"] for row in rows if "loss" in row] == list(range(1, 51))
     assert [row["stage"] for row in rows if "loss" in row] == [1] * 30 + [2] * 20
@@ -111,12 +111,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     at: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = tiny_recipe(*TWO_STAGES, saving={"every": 5}, seed=3)
-    assert train(recipe, tmp_path / "whole", data=data, where=CPU)
+    assert train(recipe, tmp_path / "whole", data=data, devices=CPU)
     with monkeypatch.context() as patch:
-        assert not train(recipe, tmp_path / "parts", data=data, where=CPU, stop=interrupt(patch, at))
+        assert not train(recipe, tmp_path / "parts", data=data, devices=CPU, stop=interrupt(patch, at))
     assert f"Stopped at iteration {at}, everything is saved." in capsys.readouterr().err
     assert settings_of_run(tmp_path / "parts") == (recipe, (DataSource(data),))
-    assert train(recipe, tmp_path / "parts", data=data, where=CPU, resume=True)
+    assert train(recipe, tmp_path / "parts", data=data, devices=CPU, resume=True)
     whole, parts = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("whole", "parts"))
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, parts.state_dict()[name]), name
@@ -125,14 +125,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 def test_after_a_kill_the_last_whole_checkpoint_is_used(data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe({"init": "scratch", "iterations": 12}, saving={"every": 5, "keep": 3})
-    assert train(recipe, tmp_path / "whole", data=data, where=CPU)
+    assert train(recipe, tmp_path / "whole", data=data, devices=CPU)
     killed = tmp_path / "killed"
     done = in_a_process(recipe, killed, data, "die-at", "12")
     assert done.returncode == -signal.SIGKILL, done.stderr
     newest = Checkpoints(killed / "checkpoints", 2).paths()[-1]
     assert newest.name == "iteration-000000010.ckpt"
     newest.write_bytes(newest.read_bytes()[:-100])
-    assert train(recipe, killed, data=data, where=CPU, resume=True)
+    assert train(recipe, killed, data=data, devices=CPU, resume=True)
     assert losses(killed) == losses(tmp_path / "whole")
 
 
@@ -143,7 +143,7 @@ def test_two_processes_equal_one_with_the_same_global_batch(data: Path, tmp_path
         {"init": "scratch", "iterations": 12, "loss": loss, "contrastive": {"width": 8}},
         {"hours": 6.0 / 3600.0, "optimizer": muon, "loss": loss, "contrastive": {"width": 8, "ratio": "batch"}},
     )
-    assert train(recipe, tmp_path / "one", data=data, where=CPU, now=itertools.count(0.0).__next__)
+    assert train(recipe, tmp_path / "one", data=data, devices=CPU, now=itertools.count(0.0).__next__)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     done = in_a_process(recipe, tmp_path / "two", data, "two", launcher=launcher)
     assert done.returncode == 0, done.stderr
@@ -158,7 +158,7 @@ def test_a_stage_in_hours_follows_the_clock_of_its_steps(data: Path, tmp_path: P
     recipe = tiny_recipe({"init": "scratch", "hours": 40.0 / 3600.0, "phases": phases})
     # every step lasts one second by this clock, but for one during which the machine slept
     reading, slept = itertools.count(), iter([0.0] * 21 + [5000.0] * 1000)
-    assert train(recipe, tmp_path, data=data, where=CPU, now=lambda: next(reading) + next(slept))
+    assert train(recipe, tmp_path, data=data, devices=CPU, now=lambda: next(reading) + next(slept))
     rows = [row for row in read_metrics(tmp_path) if "loss" in row]
     assert len(rows) == 40
     assert rows[-1]["seconds"] == 40.0
@@ -185,7 +185,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, bad: set[int]) -> None:
 
 def test_a_loss_that_is_no_number_is_skipped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poison(monkeypatch, {5, 9})
-    assert train(tiny_recipe({"init": "scratch", "iterations": 12}), tmp_path, data=data, where=CPU)
+    assert train(tiny_recipe({"init": "scratch", "iterations": 12}), tmp_path, data=data, devices=CPU)
     assert read_metrics(tmp_path)[-2]["skipped"] == 2
     network = load_checkpoint(tmp_path / "model.safetensors").network
     assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())
@@ -195,8 +195,8 @@ def test_a_streak_rolls_back_once(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     poison(monkeypatch, set(range(8, 11)))
-    recipe = tiny_recipe({"init": "scratch", "iterations": 12}, guard={"streak": 3}, saving={"every": 5})
-    assert train(recipe, tmp_path, data=data, where=CPU)
+    recipe = tiny_recipe({"init": "scratch", "iterations": 12}, guard={"max_skipped": 3}, saving={"every": 5})
+    assert train(recipe, tmp_path, data=data, devices=CPU)
     assert "back to iteration 5, at 0.5 of the learning rate" in capsys.readouterr().err
     state, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
     assert (state["state"]["rate"], state["state"]["roll_backs"]) == (0.5, 1)
@@ -206,9 +206,9 @@ def test_a_second_streak_stops_with_the_batch_saved(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison(monkeypatch, set(range(8, 100)))
-    recipe = tiny_recipe({"init": "scratch", "iterations": 12}, guard={"streak": 3}, saving={"every": 5})
+    recipe = tiny_recipe({"init": "scratch", "iterations": 12}, guard={"max_skipped": 3}, saving={"every": 5})
     with pytest.raises(TrainingError, match="exploded again"):
-        train(recipe, tmp_path, data=data, where=CPU)
+        train(recipe, tmp_path, data=data, devices=CPU)
     batch = np.load(tmp_path / "stopped-batch-0.npz")
     assert batch["lr"].shape == (4, 3, 16, 16)
     assert batch["hr"].shape == (4, 3, 32, 32)
@@ -244,7 +244,7 @@ def test_every_way_to_train_learns(way: str, data: Path, tmp_path: Path) -> None
         {**stage, **({"teacher": str(tmp_path / "teacher.safetensors")} if "teacher" in stage else {})}
         for stage in WAYS[way]
     ]
-    assert train(tiny_recipe(*stages), tmp_path / "run", data=data, where=CPU)
+    assert train(tiny_recipe(*stages), tmp_path / "run", data=data, devices=CPU)
     found = losses(tmp_path / "run")
     assert np.isfinite(found).all()
     assert np.mean(found[-4:]) < np.mean(found[:4])
@@ -253,7 +253,7 @@ def test_every_way_to_train_learns(way: str, data: Path, tmp_path: Path) -> None
 def test_clr_carries_the_optimisers_state_and_nothing_else_does(data: Path, tmp_path: Path) -> None:
     for way in ("clr", "warm start"):
         recipe = tiny_recipe(*WAYS[way], saving={"milestones": 20})
-        train(recipe, tmp_path / way, data=data, where=CPU)
+        train(recipe, tmp_path / way, data=data, devices=CPU)
         state, _ = Checkpoints(tmp_path / way / "checkpoints", 2).load_last()
         steps = {float(one["step"]) for one in state["learner"]["optimizer"]["state"].values()}
         assert steps == ({40.0} if way == "clr" else {20.0})
@@ -266,7 +266,7 @@ def test_clr_carries_the_optimisers_state_and_nothing_else_does(data: Path, tmp_
         ({"scale": 4}, "has no x4 pictures; it has: 2, 3"),
         ({"stages": [{"init": "scratch", "iterations": 1, "patch": 14}]}, "tiny needs 15"),
         ({"stages": [{"init": "scratch", "iterations": 1, "patch": 60}]}, "smaller than a crop of 120x120"),
-        ({"validation": {"on": "nowhere"}}, "no set nowhere"),
+        ({"validation": {"sets": "nowhere"}}, "no set nowhere"),
         ({"stages": [{"init": "missing.safetensors", "iterations": 1}]}, "no file missing"),
     ],
 )
@@ -275,17 +275,17 @@ def test_what_does_not_fit_is_said_before_the_first_step(
 ) -> None:
     stages = changes.pop("stages", [{"init": "scratch", "iterations": 1}])
     with pytest.raises(OptionError, match=message):
-        train(tiny_recipe(*stages, **changes), tmp_path, data=data, where=CPU)
+        train(tiny_recipe(*stages, **changes), tmp_path, data=data, devices=CPU)
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_run_is_not_overwritten_and_needs_data(data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe({"init": "scratch", "iterations": 1})
     with pytest.raises(OptionError, match="names no data"):
-        train(recipe, tmp_path, where=CPU)
-    train(recipe, tmp_path, data=data, where=CPU)
+        train(recipe, tmp_path, devices=CPU)
+    train(recipe, tmp_path, data=data, devices=CPU)
     with pytest.raises(OptionError, match="holds a run already"):
-        train(recipe, tmp_path, data=data, where=CPU)
+        train(recipe, tmp_path, data=data, devices=CPU)
     with pytest.raises(ModelError, match="holds no run"):
         settings_of_run(tmp_path / "elsewhere")
 
@@ -322,7 +322,7 @@ def test_signals_are_given_back() -> None:
 
 def test_the_command_line_refuses_contradictions_and_shows_the_cost(command, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
-    assert "--resume goes on" in command("train", "mine.toml", "--resume", str(tmp_path)).err
+    assert "--resume resumes a run" in command("train", "mine.toml", "--resume", str(tmp_path)).err
     assert "cpu-evening" in command("train").err
     assert "0.0 M LR px" in command("train", "mine.toml", "--dry-run").out.decode()
     assert not (tmp_path / "runs").exists()
@@ -330,9 +330,9 @@ def test_the_command_line_refuses_contradictions_and_shows_the_cost(command, tmp
 
 def test_validation_on_a_folder(data: Path, tmp_path: Path) -> None:
     recipe: Recipe = tiny_recipe(
-        {"init": "interpolate", "iterations": 2}, validation={"on": str(data.parent / "hr"), "pictures": 3}
+        {"init": "interpolate", "iterations": 2}, validation={"sets": str(data.parent / "hr"), "pictures": 3}
     )
-    train(recipe, tmp_path, data=data, where=CPU)
+    train(recipe, tmp_path, data=data, devices=CPU)
     scored = [row for row in read_metrics(tmp_path) if "psnr" in row]
     assert len(scored) == 1
     assert scored[0]["psnr"] > 15.0
@@ -348,13 +348,13 @@ def test_only_one_process_trains_in_a_folder(data: Path, tmp_path: Path, monkeyp
         if not rows:
             for resume in (False, True):
                 with pytest.raises(OptionError, match="trains in" if resume else "holds a run already"):
-                    train(recipe, out, data=data, where=CPU, resume=resume)
+                    train(recipe, out, data=data, devices=CPU, resume=resume)
             rows.append(True)
         return plain(self, *given)
 
     monkeypatch.setattr(Learner, "step", step)
-    assert train(recipe, out, data=data, where=CPU)
+    assert train(recipe, out, data=data, devices=CPU)
     assert rows
     assert [row["iteration"] for row in read_metrics(out) if "loss" in row] == [1, 2, 3, 4]
     more = tiny_recipe({"init": "scratch", "iterations": 6})
-    assert train(more, out, data=data, where=CPU, resume=True)
+    assert train(more, out, data=data, devices=CPU, resume=True)

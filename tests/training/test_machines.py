@@ -61,7 +61,7 @@ def machine(
 
 def test_a_lost_machine_ends_the_run_with_a_sentence_and_one_goes_on(data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe({"init": "scratch", "iterations": 10}, saving={"every": 4, "keep": 3})
-    assert train(recipe, tmp_path / "one", data=data, where=CPU)
+    assert train(recipe, tmp_path / "one", data=data, devices=CPU)
     out, master = tmp_path / "two", ("127.0.0.1", free_port())
     both = [machine(rank, recipe, out, data, "7", master=master) for rank in range(2)]
     said = [each.communicate(timeout=240)[0] for each in both]
@@ -69,9 +69,9 @@ def test_a_lost_machine_ends_the_run_with_a_sentence_and_one_goes_on(data: Path,
     newest = Checkpoints(out / "checkpoints", 3).paths()[-1]
     assert newest.name == "iteration-000000004.ckpt"
     assert "rlfn: Process 1 of 2 does not reach the others any more: one ended, or its machine did" in said[0], said[0]
-    assert f"The newest checkpoint is {newest}. Go on with resume={out}, on one machine or on several." in said[0]
+    assert f"The newest checkpoint is {newest}. Resume with resume={out}, on one machine or on several." in said[0]
     assert losses(out)[:6] == pytest.approx(losses(tmp_path / "one")[:6], rel=1e-5)
-    assert train(recipe, out, data=data, where=CPU, resume=True)
+    assert train(recipe, out, data=data, devices=CPU, resume=True)
     assert losses(out) == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
@@ -129,7 +129,7 @@ def test_machines_with_networks_of_their_own_equal_one(
 ) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "cable")
     recipe = tiny_recipe({"init": "scratch", "iterations": 10})
-    assert train(recipe, tmp_path / "one", data=data, where=CPU)
+    assert train(recipe, tmp_path / "one", data=data, devices=CPU)
     both = [
         machine(rank, recipe, tmp_path / "two", data, master=("10.77.0.1", 29500), before=("ip", "netns", "exec", name))
         for rank, name in enumerate(namespaces)

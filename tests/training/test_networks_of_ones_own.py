@@ -40,8 +40,8 @@ def test_a_network_of_its_own_sizes_trains_resumes_and_says_its_sizes(data: Path
     recipe = tiny_recipe(STAGE, variant=SIZED, saving={"every": 2})
     stop = StopRequest()
     stop.asked = True
-    assert not train(recipe, tmp_path, data=data, where=CPU, stop=stop)
-    assert train(recipe, tmp_path, data=data, where=CPU, resume=True)
+    assert not train(recipe, tmp_path, data=data, devices=CPU, stop=stop)
+    assert train(recipe, tmp_path, data=data, devices=CPU, resume=True)
     model = load_checkpoint(tmp_path / "model.safetensors")
     assert (model.variant.name, model.metadata["architecture"]) == ("rlfn-custom", "rlfn")
     assert json.loads(model.metadata["sizes"]) == {"blocks": 1, "channels": 8, "mid": 6, "esa_channels": 4}
@@ -51,13 +51,13 @@ def test_a_network_of_its_own_sizes_trains_resumes_and_says_its_sizes(data: Path
 
 @pytest.mark.usefixtures("no_onnx")
 def test_any_rlfn_is_pruned_and_trained_on(data: Path, tmp_path: Path) -> None:
-    assert train(tiny_recipe(STAGE, variant=SIZED), tmp_path / "wide", data=data, where=CPU)
+    assert train(tiny_recipe(STAGE, variant=SIZED), tmp_path / "wide", data=data, devices=CPU)
     pruned = prune(load_checkpoint(tmp_path / "wide/model.safetensors"), channels=6, mid=5)
     save_checkpoint(tmp_path / "pruned.safetensors", pruned.network, pruned.variant, pruned.scale, pruned.metadata)
     sizes = {"architecture": "rlfn", **json.loads(load_checkpoint(tmp_path / "pruned.safetensors").metadata["sizes"])}
     assert tomllib.loads(f"variant = {in_recipes(pruned.variant)}")["variant"] == sizes
     tuned = tiny_recipe({**STAGE, "init": str(tmp_path / "pruned.safetensors")}, variant=sizes)
-    assert train(tuned, tmp_path / "tuned", data=data, where=CPU)
+    assert train(tuned, tmp_path / "tuned", data=data, devices=CPU)
     assert load_checkpoint(tmp_path / "tuned/model.safetensors").variant.fields.channels == 6
 
 
@@ -116,7 +116,7 @@ class Nearest:
     offset: int = 0
     def apply(self, hr, scale, random):
         return np.ascontiguousarray(hr[self.offset::scale, self.offset::scale])
-    def spoil(self, hr, scale, random):
+    def degrade(self, hr, scale, random):
         return self.apply(hr, scale, random)
 
 NETWORKS = {"mine": (MineSizes, Architecture(Mine, undeduced, 1, False, lambda sizes: 2, 1))}
@@ -159,7 +159,7 @@ def test_ones_own_network_loss_and_degradation_from_a_file(data: Path, tmp_path:
     (tmp_path / "mine.py").write_text(EXTENSION)
     (tmp_path / "mine.toml").write_text(RECIPE)
     recipe = load_recipe(tmp_path / "mine.toml")
-    assert train(recipe, tmp_path / "run", data=data, where=CPU)
+    assert train(recipe, tmp_path / "run", data=data, devices=CPU)
     model = load_checkpoint(tmp_path / "run/model.safetensors")
     assert (model.variant.architecture, model.scale) == ("mine", 2)
     assert model.metadata["extensions"].startswith("mine.py (sha256 ")

@@ -65,7 +65,7 @@ def test_a_run_says_in_which_precision_it_was_trained(
     monkeypatch.setattr(Learner, "step", noting)
     recipe = tiny_recipe({"init": "interpolate", "iterations": 2}, precision="auto", saving={"onnx": False})
     out = tmp_path / "run"
-    train(recipe, out, data=tiny_pack(tmp_path), where=Devices(accelerator="cpu"))
+    train(recipe, out, data=tiny_pack(tmp_path), devices=Devices(accelerator="cpu"))
     expected = "bf16-mixed" if able else "32-true"
     assert load_checkpoint(out / "model.safetensors").metadata["precision"] == expected
     assert settings_of_run(out)[0].precision == expected

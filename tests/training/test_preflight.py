@@ -46,9 +46,9 @@ teacher = "gone.safetensors"     # 4: a file of a later stage
 
 def test_five_mistakes_in_different_layers_are_one_message(command, data: Path, tmp_path: Path) -> None:
     (tmp_path / "five.toml").write_text(FIVE_MISTAKES)
-    where = Devices(accelerator="tpu")  # 5: not there
+    devices = Devices(accelerator="tpu")  # 5: not there
     with pytest.raises(OptionError) as caught:
-        prepare(tmp_path / "five.toml", data=[DataSource(data)], where=where, out=tmp_path / "run")
+        prepare(tmp_path / "five.toml", data=[DataSource(data)], devices=devices, out=tmp_path / "run")
     text = str(caught.value)
     assert "has 5 mistakes" in text
     assert "has no x4 pictures; it has: 2, 3" in text
@@ -65,14 +65,14 @@ def test_five_mistakes_in_different_layers_are_one_message(command, data: Path, 
 
 def test_an_accelerator_that_is_not_there_is_a_mistake_of_the_call(data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe({"init": "scratch", "iterations": 1})
-    with pytest.raises(OptionError, match=r"accelerator=cuda.*accelerator=cpu is always there"):
-        train(recipe, tmp_path, data=data, where=Devices(accelerator="cuda"))
+    with pytest.raises(OptionError, match=r"accelerator=cuda.*accelerator=cpu is always available"):
+        train(recipe, tmp_path, data=data, devices=Devices(accelerator="cuda"))
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_validates(name: str) -> None:
     recipe = load_recipe(name)
-    assert recipe.validation.on == ("held-out",)
+    assert recipe.validation.sets == ("held-out",)
     assert recipe.data.held_out > 0.0
 
 
@@ -80,8 +80,8 @@ def test_no_validation_has_to_be_asked_for(data: Path, tmp_path: Path) -> None:
     stage = {"init": "scratch", "iterations": 1}
     with pytest.raises(OptionError, match="nothing is held out"):
         tiny_recipe(stage, data={"held_out": 0.0})
-    recipe = tiny_recipe(stage, data={"held_out": 0.0}, validation={"on": []})
-    assert train(recipe, tmp_path, data=data, where=CPU)
+    recipe = tiny_recipe(stage, data={"held_out": 0.0}, validation={"sets": []})
+    assert train(recipe, tmp_path, data=data, devices=CPU)
     assert "None: the recipe validates on nothing." in (tmp_path / "README.md").read_text()
 
 
@@ -89,7 +89,7 @@ def test_a_run_begins_with_what_it_is_about_to_do(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = tiny_recipe({"init": "scratch", "iterations": 2}, {"hours": 1e-6})
-    assert train(recipe, tmp_path, data=data, where=CPU)
+    assert train(recipe, tmp_path, data=data, devices=CPU)
     text = capsys.readouterr().err.split("stage 1/2")[0]
     assert "network     tiny x2, " in text
     assert "device      cpu (1 threads), precision 32-true" in text
@@ -113,7 +113,7 @@ def test_a_run_begins_with_what_it_is_about_to_do(
 )
 def test_what_would_fail_in_a_stage(stage: dict[str, object], message: str, data: Path) -> None:
     with pytest.raises(OptionError) as caught:
-        check_run(tiny_recipe({**stage, "iterations": 1}), data=[DataSource(data)], where=CPU)
+        check_run(tiny_recipe({**stage, "iterations": 1}), data=[DataSource(data)], devices=CPU)
     assert message in str(caught.value)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,8 @@ import pytest
 from rlfn.errors import OptionError
 from rlfn.training.cost import describe
 from rlfn.training.recipe import Recipe
+from rlfn.training.recipe_docs import reference
 from rlfn.training.recipe_files import check_recipe, load_recipe, shipped_recipes
-from rlfn.training.reference import reference
 
 MINIMAL = {"variant": "rlfn-s", "scale": 4, "stages": [{"init": "scratch", "iterations": 10, "patch": 16}]}
 
@@ -135,8 +137,38 @@ def test_the_cost_counts_pixels_and_multiply_adds() -> None:
 def test_the_reference_in_the_docs_is_that_of_the_schema() -> None:
     page = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"
     assert page.read_text(encoding="utf-8") == reference(), (
-        "run: python -m rlfn.training.reference > docs/reference/recipes.md"
+        "run: python -m rlfn.training.recipe_docs > docs/reference/recipes.md"
     )
+
+
+@pytest.mark.parametrize(
+    ("section", "old", "value", "valid"),
+    [
+        ("validation", "on", "Set5", "sets"),
+        ("guard", "slower", 0.5, "lr_factor"),
+        ("guard", "streak", 3, "max_skipped"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_valid_ones(section: str, old: str, value: object, valid: str) -> None:
+    text = wrong({**MINIMAL, section: {old: value}})
+    assert f"{section}.{old}: there is no such key. Allowed: " in text
+    assert valid in text
+
+
+def test_the_reference_keeps_each_key_on_one_line() -> None:
+    rows = [line for line in reference().splitlines() if line and not line.startswith("#")]
+    tables = [line for line in rows if line.startswith("|")]
+    assert all(line.endswith("|") for line in tables)
+    assert [line for line in tables if "`sets`" in line and "An empty list" in line]
+
+
+def test_the_reference_shows_defaults_as_toml() -> None:
+    shown = re.findall(r"^\| `(\w+)` \| `(.+?)` \|", reference(), re.MULTILINE)
+    defaults = dict(shown)
+    assert (defaults["partial"], defaults["onnx"], defaults["betas"]) == ("false", "true", "[0.9, 0.999]")
+    assert (defaults["sets"], defaults["loss"]) == ('["held-out"]', "{ l1 = 1.0 }")
+    for name, value in shown:
+        assert name in tomllib.loads(f"{name} = {value}")
 
 
 def test_the_recipe_in_the_docs_is_valid(tmp_path: Path) -> None:

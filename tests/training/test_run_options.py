@@ -1,4 +1,4 @@
-"""What a run may change when it goes on, what it leaves for others to read, and the options of its stages."""
+"""What a resumed run may change, the files a run writes, and the options of its stages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_run_goes_on_with_another_length_and_rate_and_nothing_else(
 ) -> None:
     recipe = tiny_recipe({"init": "scratch", "iterations": 4}, {"iterations": 6}, saving={"every": 2})
     with monkeypatch.context() as patch:
-        assert not train(recipe, tmp_path, data=data, where=CPU, stop=interrupt(patch, 6))
+        assert not train(recipe, tmp_path, data=data, devices=CPU, stop=interrupt(patch, 6))
     for change, message in (
         ("seed=1", "cannot change seed"),
         ("variant=rlfn-s", "cannot change variant"),
@@ -82,9 +82,9 @@ def test_what_tensorboard_shows_is_trimmed_to_the_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "step", failing)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, tmp_path, data=data, where=CPU)
+            train(recipe, tmp_path, data=data, devices=CPU)
     assert [row["iteration"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
-    assert train(recipe, tmp_path, data=data, where=CPU, resume=True)
+    assert train(recipe, tmp_path, data=data, devices=CPU, resume=True)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("loss")] == list(range(1, 10))
@@ -97,8 +97,8 @@ def test_a_written_model_names_files_and_never_folders(data: Path, tmp_path: Pat
     start = weights_file(tmp_path)
     digest = hashlib.sha256(start.read_bytes()).hexdigest()
     stage = {"init": str(start), "iterations": 2, "teacher": str(start), "loss": {"distillation": 1.0}}
-    recipe = tiny_recipe(stage, {"iterations": 1}, validation={"on": ["held-out", str(data.parent / "hr")]})
-    assert train(recipe, tmp_path / "run", data=data, where=CPU)
+    recipe = tiny_recipe(stage, {"iterations": 1}, validation={"sets": ["held-out", str(data.parent / "hr")]})
+    assert train(recipe, tmp_path / "run", data=data, devices=CPU)
     metadata = load_checkpoint(tmp_path / "run/model.safetensors").metadata
     assert metadata["initial_weights"] == f"tiny.safetensors (sha256 {digest}), previous"
     assert metadata["teachers"] == f"tiny.safetensors (sha256 {digest})"
@@ -106,8 +106,10 @@ def test_a_written_model_names_files_and_never_folders(data: Path, tmp_path: Pat
 
 
 def test_several_sets_are_scored_and_their_pictures_kept(data: Path, tmp_path: Path) -> None:
-    options = {"on": [str(data.parent / "hr"), "held-out"], "pictures": 3, "save": 2, "every": 2}
-    assert train(tiny_recipe({"init": "scratch", "iterations": 4}, validation=options), tmp_path, data=data, where=CPU)
+    options = {"sets": [str(data.parent / "hr"), "held-out"], "pictures": 3, "save": 2, "every": 2}
+    assert train(
+        tiny_recipe({"init": "scratch", "iterations": 4}, validation=options), tmp_path, data=data, devices=CPU
+    )
     rows = [row for row in read_metrics(tmp_path) if "psnr" in row]
     assert {"psnr", "ssim", "psnr_held-out", "ssim_held-out"} <= set(rows[-1])
     saved = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "validation").rglob("*.png"))
@@ -119,7 +121,7 @@ def test_several_sets_are_scored_and_their_pictures_kept(data: Path, tmp_path: P
 
 def test_several_packs_and_a_folder_are_trained_on(data: Path, tmp_path: Path) -> None:
     sources = [DataSource(data, 2.0), DataSource(data.parent / "hr")]
-    assert train(tiny_recipe({"init": "scratch", "iterations": 3}), tmp_path, data=sources, where=CPU)
+    assert train(tiny_recipe({"init": "scratch", "iterations": 3}), tmp_path, data=sources, devices=CPU)
     facts = load_checkpoint(tmp_path / "model.safetensors").metadata
     assert facts["data"] == "pack (weight 2) + hr (weight 1): 12 pictures, bicubic"
     assert settings_of_run(tmp_path)[1] == (DataSource(data, 2.0), DataSource(data.parent / "hr", 1.0))
@@ -131,11 +133,12 @@ def test_weights_that_fit_in_part_are_taken_only_when_asked_and_listed(
     start = weights_file(tmp_path, OTHER)
     stage = {"init": str(start), "iterations": 1}
     with pytest.raises(OptionError, match="set partial = true"):
-        train(tiny_recipe(stage), tmp_path / "run", data=data, where=CPU)
-    assert train(tiny_recipe({**stage, "partial": True}), tmp_path / "run", data=data, where=CPU)
+        train(tiny_recipe(stage), tmp_path / "run", data=data, devices=CPU)
+    assert train(tiny_recipe({**stage, "partial": True}), tmp_path / "run", data=data, devices=CPU)
     text = capsys.readouterr().err
     assert (
-        "tiny-wide.safetensors gives 19 of 24 tensors. These start anew: block_1.c1_r.weight, block_1.c1_r.bias" in text
+        "tiny-wide.safetensors gives 19 of 24 tensors. These keep their initial values: "
+        "block_1.c1_r.weight, block_1.c1_r.bias" in text
     )
     edsr = weights_file(tmp_path, VARIANTS["edsr-baseline"])
     with pytest.raises(ModelError, match="None of the"):
@@ -148,7 +151,7 @@ def test_frozen_parameters_stay_as_they_were(data: Path, tmp_path: Path) -> None
     start = weights_file(tmp_path)
     stage = {"init": str(start), "iterations": 3, "freeze": ["block_1.*", "conv_1.bias"]}
     stages = (stage, {"iterations": 1, "optimizer": {"name": "muon"}, "freeze": ["block_1.c*"]})
-    assert train(tiny_recipe(*stages), tmp_path / "run", data=data, where=CPU)
+    assert train(tiny_recipe(*stages), tmp_path / "run", data=data, devices=CPU)
     before = load_checkpoint(start).network.state_dict()
     after = load_checkpoint(tmp_path / "run/stage-1.safetensors").network.state_dict()
     same = {name for name in before if torch.equal(before[name], after[name])}
@@ -158,7 +161,7 @@ def test_frozen_parameters_stay_as_they_were(data: Path, tmp_path: Path) -> None
 def test_a_batch_in_parts_makes_the_step_of_the_whole(data: Path, tmp_path: Path) -> None:
     for count in (1, 2, 4):
         recipe = tiny_recipe({"init": "scratch", "iterations": 5, "accumulate": count})
-        assert train(recipe, tmp_path / str(count), data=data, where=CPU)
+        assert train(recipe, tmp_path / str(count), data=data, devices=CPU)
     for count in (2, 4):
         assert losses(tmp_path / str(count)) == pytest.approx(losses(tmp_path / "1"), rel=1e-4)
 
@@ -196,7 +199,7 @@ def test_a_network_can_be_compiled(data: Path, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(torch, "compile", compile_)
     recipe = tiny_recipe({"init": "scratch", "iterations": 2}, {"iterations": 1}, compile=True)
-    assert train(recipe, tmp_path, data=data, where=CPU)
+    assert train(recipe, tmp_path, data=data, devices=CPU)
     assert len(compiled) == 2
 
 

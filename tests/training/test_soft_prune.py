@@ -30,7 +30,7 @@ def test_pruning_after_a_soft_stage_changes_nothing(data: Path, tmp_path: Path) 
     lr = torch.rand(1, 3, 20, 26) * 255
     lost = {}
     for name, soft in (("soft", {"soft_prune": {"channels": 6, "mid": 7, "every": 3}}), ("plain", {})):
-        assert train(tiny_recipe({**START, **soft}), tmp_path / name, data=data, where=CPU)
+        assert train(tiny_recipe({**START, **soft}), tmp_path / name, data=data, devices=CPU)
         whole = load_checkpoint(tmp_path / name / "model.safetensors")
         small = prune(whole, channels=6, mid=7)
         assert small.variant.fields.channels == 6
@@ -41,11 +41,11 @@ def test_pruning_after_a_soft_stage_changes_nothing(data: Path, tmp_path: Path) 
 
 def test_zeroed_channels_may_grow_again_before_the_hold(data: Path, tmp_path: Path) -> None:
     soft = {"soft_prune": {"channels": 6, "every": 1000, "hold": 1.0}}
-    assert train(tiny_recipe({**START, **soft}), tmp_path, data=data, where=CPU)
+    assert train(tiny_recipe({**START, **soft}), tmp_path, data=data, devices=CPU)
     whole = load_checkpoint(tmp_path / "model.safetensors").network
     assert all(bool((filter_ != 0).any()) for filter_ in whole.conv_1.weight)
 
 
 def test_a_width_that_the_network_has_not_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="Allowed: 1 to 8"):
-        train(tiny_recipe({**START, "soft_prune": {"channels": 9}}), tmp_path, data=data, where=CPU)
+        train(tiny_recipe({**START, "soft_prune": {"channels": 9}}), tmp_path, data=data, devices=CPU)

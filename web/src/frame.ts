@@ -1,5 +1,5 @@
 /**
- * What surrounds a picture before the network sees it (`rlfn.inference.frame`).
+ * What surrounds a picture before the network sees it (`rlfn.inference.border`).
  *
  * Networks pad with black, to which a flat, bright border answers with rings. Such a picture is continued by its mirror
  * image, and what belongs to that is cut off again.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import rlfn
 from rlfn.images.alpha import fill_transparent, limit_alpha
-from rlfn.inference.frame import has_flat_border
+from rlfn.inference.border import has_flat_border
 from rlfn.inference.tiling import spans
 from rlfn.models.grid import axis_grid
 

@@ -239,7 +239,7 @@ def _upscaled(
         check_writable_size(written, *enlarger.size(loaded.width, loaded.height))
     elif not isinstance(picture, np.ndarray):
         check_pillow_can(loaded)
-    made = enlarger.suited(loaded.width * loaded.height)(loaded.pixels, traces=loaded.traces)
+    made = enlarger.with_auto_engine(loaded.width * loaded.height)(loaded.pixels, coding=loaded.coding)
     result = replace(loaded, pixels=made.image)
     lost: tuple[str, ...] = ()
     if written is not None:

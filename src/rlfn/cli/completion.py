@@ -1,4 +1,4 @@
-"""``rlfn completion``: the script that lets a shell complete the command's words."""
+"""``rlfn completion``: the shell completion script."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHELLS = ("bash", "zsh", "fish")
 @argument("shell", ", ".join(SHELLS) + ".", type=options.Names("shell", lambda: SHELLS), metavar="SHELL")
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that lets a shell complete words.
+    """Print the shell completion script.
 
     It completes commands, options, and names of models, formats, recipes and the like.
     """

@@ -28,7 +28,7 @@ class _ScalesCommand(Command):
     """Takes ``--scale 2 3 4``: every whole number that follows belongs to the option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Write ``--scale 2 3`` as ``--scale 2 --scale 3`` and go on as usual."""
+        """Write ``--scale 2 3`` as ``--scale 2 --scale 3`` and parse as usual."""
         spread: list[str] = []
         inside = False
         for word in args:
@@ -93,7 +93,7 @@ def pack(
 
     They are decoded once, reduced by MATLAB's bicubic, and memory-mapped.
 
-    A run that was interrupted goes on where it stopped when the same command is given again.
+    Run the same command again to resume an interrupted run.
     """
     from rlfn.data.packing import make_pack
 
@@ -127,7 +127,7 @@ def pack(
     "--degradation",
     type=options.DEGRADATION,
     show_default="bicubic",
-    help="How the pictures are spoilt: MATLAB's bicubic alone, or as a training on photographs sees them.",
+    help="How the pictures are degraded: MATLAB's bicubic alone, or as a training on photographs sees them.",
 )
 @options.option(
     "--recipe",
@@ -142,7 +142,7 @@ def pack(
     metavar="KEY=VALUE",
     help="Change a key of the recipe, or data.degradation_settings.jpeg=0.9 without one; may be repeated.",
 )
-@options.seed("Of the random choices.")
+@options.seed("Random seed.")
 @options.workers
 def degrade(
     folder: Path,

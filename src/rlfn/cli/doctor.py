@@ -33,7 +33,7 @@ def doctor(quick: bool, speed: bool) -> None:
 
     import rlfn
     from rlfn.images.formats import FORMATS, WRITABLE
-    from rlfn.inference.processor import available_memory, default_threads
+    from rlfn.inference.hardware import available_memory, default_threads
     from rlfn.models import catalog
 
     say(f"rlfn {rlfn.__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
@@ -74,7 +74,7 @@ def _installed() -> list[str]:
 def _engines(model: str) -> None:
     """Print the engines with the precisions that each has on this processor, and which one 'auto' takes."""
     from rlfn.inference.engines import ENGINES, choose_engine, choose_precision
-    from rlfn.models.reference import Reference
+    from rlfn.models.source import ModelSource
 
     say("engines:")
     installed = _installed()
@@ -83,8 +83,8 @@ def _engines(model: str) -> None:
             say(f"  {name} {_version(row.module)}: {listing(row.precisions())}")
         else:
             say(f"  {name} is not installed")
-    chosen = choose_engine(Reference(model))
-    say(f"  auto, for {model}: {chosen} in {choose_precision(chosen, Reference(model))}")
+    chosen = choose_engine(ModelSource(model))
+    say(f"  auto, for {model}: {chosen} in {choose_precision(chosen, ModelSource(model))}")
 
 
 def _gpus() -> None:
@@ -157,9 +157,9 @@ def _compare(name: str) -> None:
     from rlfn.evaluation.profile import time_in_turn
     from rlfn.inference.engines import ENGINES, choose_engine
     from rlfn.inference.upscaler import Upscaler
-    from rlfn.models.reference import Reference
+    from rlfn.models.source import ModelSource
 
-    model, upscalers = Reference(name), {}
+    model, upscalers = ModelSource(name), {}
     for engine in _installed():
         try:
             if ENGINES[engine].takes(model):

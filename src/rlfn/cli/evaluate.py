@@ -15,7 +15,7 @@ from rlfn.cli.progress import progress
 from rlfn.errors import DataError, OptionError, listing, setting
 
 if TYPE_CHECKING:
-    from rlfn.evaluation.benchmark import BenchmarkReport, Contender
+    from rlfn.evaluation.benchmark import BenchmarkReport, Candidate
 
 
 @command(
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     "--metric",
     type=options.METRIC,
     multiple=True,
-    help="A further measure: ssimulacra2 or ms-ssim; may be repeated.",
+    help="An extra metric: ssimulacra2 or ms-ssim; may be repeated.",
     show_default=False,
 )
 @options.self_ensemble
@@ -81,7 +81,7 @@ def evaluate(
     PSNR and SSIM on Y, PSNR on RGB, with bicubic beside them.
     """
     from rlfn.evaluation.benchmark import evaluate as measure
-    from rlfn.evaluation.contenders import load_contenders
+    from rlfn.evaluation.candidates import load_candidates
     from rlfn.evaluation.report import to_data
     from rlfn.evaluation.sets import STANDARD, sets_present
     from rlfn.evaluation.similarity import check_metrics
@@ -91,16 +91,16 @@ def evaluate(
     spoils = parse_spoils(spoil or [CLEAN])
     check_metrics(metric)
     chosen, wanted = _sort_names(models, sets)
-    contenders = load_contenders(chosen, engine, threads, self_ensemble, precision)
-    wanted = wanted or sets_present(min(contender.scale for contender in contenders), sets_dir)
+    candidates = load_candidates(chosen, engine, threads, self_ensemble, precision)
+    wanted = wanted or sets_present(min(candidate.scale for candidate in candidates), sets_dir)
     if not wanted:
         raise DataError(
             f"None of {listing(STANDARD)} is there. Name the folder that holds them with {setting('sets_dir')} or "
-            f"{options.SETS_DIR_VARIABLES[0]}, or a folder of pictures with {setting('sets')}."
+            f"{options.SETS_DIR_VARIABLE}, or a folder of pictures with {setting('sets')}."
         )
     with progress("Scoring") as show:
         report = measure(
-            contenders,
+            candidates,
             wanted,
             sets_dir,
             save=save,
@@ -113,7 +113,7 @@ def evaluate(
     else:
         _print(report, per_image)
     if plot is not None and report.results:
-        _plot(report, contenders, plot)
+        _plot(report, candidates, plot)
     _end(report)
 
 
@@ -151,7 +151,7 @@ def compare(
 
     Under each stand the PSNR and SSIM of the whole picture.
     """
-    from rlfn.evaluation.contenders import load_contenders
+    from rlfn.evaluation.candidates import load_candidates
     from rlfn.evaluation.plots import Crop, draw_panels
     from rlfn.evaluation.plots import compare as make_panels
     from rlfn.evaluation.sets import read_rgb
@@ -159,7 +159,7 @@ def compare(
 
     chosen = [*models, *others] or [next(iter(catalog.models()))]
     place = Crop.parse(crop) if crop else None
-    panels = make_panels(read_rgb(picture), load_contenders(chosen, engine, threads), place)
+    panels = make_panels(read_rgb(picture), load_candidates(chosen, engine, threads), place)
     draw_panels(panels, output)
     for panel in panels:
         if panel.score is not None:
@@ -200,8 +200,8 @@ def _print(report: BenchmarkReport, per_image: bool) -> None:
             warn(f"warning: {facts.warning}")
 
 
-def _plot(report: BenchmarkReport, contenders: Sequence[Contender], path: Path) -> None:
-    """Time the contenders in turn on a picture of 1280x720 in the end, 8 bit in and out, and draw the chart."""
+def _plot(report: BenchmarkReport, candidates: Sequence[Candidate], path: Path) -> None:
+    """Time the candidates in turn for a 1280x720 result, 8 bit in and out, and draw the chart."""
     from functools import partial
 
     import numpy as np
@@ -209,11 +209,13 @@ def _plot(report: BenchmarkReport, contenders: Sequence[Contender], path: Path) 
     from rlfn.evaluation.plots import draw_scatter
     from rlfn.evaluation.profile import time_in_turn
 
-    pictures = {scale: np.zeros((720 // scale, 1280 // scale, 3), np.uint8) for scale in {c.scale for c in contenders}}
+    pictures = {scale: np.zeros((720 // scale, 1280 // scale, 3), np.uint8) for scale in {c.scale for c in candidates}}
     with progress("Timing", still=True) as show:
-        show(0, None, listing(rival.name for rival in contenders))
-        latencies = time_in_turn([partial(rival.upscale, pictures[rival.scale]) for rival in contenders], 3.0)
-    medians = {rival.name: found.median * 1e3 for rival, found in zip(contenders, latencies, strict=True)}
+        show(0, None, listing(candidate.name for candidate in candidates))
+        latencies = time_in_turn(
+            [partial(candidate.upscale, pictures[candidate.scale]) for candidate in candidates], 3.0
+        )
+    medians = {candidate.name: found.median * 1e3 for candidate, found in zip(candidates, latencies, strict=True)}
     draw_scatter(report, medians, "a result of 1280x720", path)
 
 

@@ -76,9 +76,9 @@ def convert(source: Path, target: Path | None, output: Path | None, overwrite: b
     target = _only(target, output)
     _check_target(source, target, overwrite)
     from rlfn.inference.loading import checkpoint_of
-    from rlfn.models.reference import Reference
+    from rlfn.models.source import ModelSource
 
-    checkpoint = checkpoint_of(Reference(str(source)))  # says what to install where torch is missing
+    checkpoint = checkpoint_of(ModelSource(str(source)))  # says what to install where torch is missing
     from rlfn.networks import save_checkpoint
 
     save_checkpoint(target, checkpoint.network, checkpoint.variant, checkpoint.scale, checkpoint.metadata)
@@ -93,9 +93,9 @@ def fuse(source: Path, output: Path, overwrite: bool) -> None:
     """Fold a training form's branches into plain convolutions."""
     _check_target(source, output, overwrite)
     from rlfn.inference.loading import checkpoint_of
-    from rlfn.models.reference import Reference
+    from rlfn.models.source import ModelSource
 
-    checkpoint = checkpoint_of(Reference(str(source)))
+    checkpoint = checkpoint_of(ModelSource(str(source)))
     from rlfn.models.variants import VARIANTS
     from rlfn.networks import save_checkpoint
     from rlfn.networks.fuse import fuse_checkpoint, has_branches
@@ -162,7 +162,7 @@ def export(
     It is compared there with torch before the file appears.
     """
     from rlfn.inference.loading import checkpoint_of
-    from rlfn.models.reference import Reference
+    from rlfn.models.source import ModelSource
 
     try:
         from rlfn.export.formats import FORMATS, check_request
@@ -181,7 +181,7 @@ def export(
     if to not in FORMATS:
         raise unknown("export format", to, FORMATS)
     row = FORMATS[to]
-    source = Reference(model)
+    source = ModelSource(model)
     target = output if output is not None else Path(f"{source.name}{row.suffixes[0]}")
     for file in row.files(target):
         _check_target(Path(model), file, overwrite)
@@ -226,9 +226,9 @@ def prune(
     target = _only(target, output)
     _check_target(Path(source), target, overwrite)
     from rlfn.inference.loading import checkpoint_of
-    from rlfn.models.reference import Reference
+    from rlfn.models.source import ModelSource
 
-    checkpoint = checkpoint_of(Reference(source))
+    checkpoint = checkpoint_of(ModelSource(source))
     from rlfn.models.variants import in_recipes
     from rlfn.networks import save_checkpoint
     from rlfn.networks.prune import prune as shrink

@@ -213,7 +213,7 @@ RECIPE = Names("recipe", _recipes, files=True)
 DEGRADATION = Names("degradation", _degradations, listed=True)
 DOWNLOAD = Names("set", _downloads)
 
-SETS_DIR_VARIABLES = ["RLFN_SETS_DIR", "RLFN_DATA"]
+SETS_DIR_VARIABLE = "RLFN_SETS_DIR"
 
 
 def flag(*names: str, help: str) -> Decorator:
@@ -304,10 +304,10 @@ sets = option(
 sets_dir = option(
     "--sets-dir",
     type=FOLDER,
-    envvar=SETS_DIR_VARIABLES,
+    envvar=SETS_DIR_VARIABLE,
     show_envvar=True,
     help="The folder that holds the standard sets.",
-    show_default="this folder",
+    show_default="current directory",
 )
 workers = option("--workers", type=COUNT, help="Threads.", show_default="one a core")
 processes = option("--workers", type=COUNT, help="Worker processes.", show_default="as many as the cores hold")

@@ -114,7 +114,7 @@ def serve(
 
 
 def _threads_per_worker(workers: int) -> int | None:
-    from rlfn.inference.processor import default_threads
+    from rlfn.inference.hardware import default_threads
 
     return None if workers == 1 else max(1, default_threads() // workers)
 

@@ -96,10 +96,10 @@ def study(
             models=models,
             vgg19=vgg19,
             threads=threads,
-            say=lambda text: say(*text.splitlines()),
+            log=lambda text: say(*text.splitlines()),
             stop=stop,
         )
         ended = run_study(name, request)
     if not ended:
-        warn("Repeat the command to go on.")
+        warn("Repeat the command to continue.")
         raise click.exceptions.Exit(130)

@@ -35,7 +35,7 @@ from rlfn.errors import MissingExtraError, OptionError, setting
     metavar="KEY=VALUE",
     help="Change a key of the recipe, for example stages.0.loss.l1=1, or of a resumed run; may be repeated.",
 )
-@options.option("--resume", type=options.FOLDER, metavar="RUN", help="Go on with the run in this folder.")
+@options.option("--resume", type=options.FOLDER, metavar="RUN", help="Resume the run in this folder.")
 @options.flag("--dry-run", help="Check everything, print the resolved recipe, its data and its cost; train nothing.")
 @options.option(
     "--accelerator", type=click.STRING, default="auto", metavar="NAME", help="auto, cpu, cuda, ...: Fabric's names."
@@ -71,12 +71,12 @@ def train(
         raise MissingExtraError("Training", "train") from error
 
     launched = _launched()
-    where = Devices(accelerator, devices or launched[0], nodes or launched[1], strategy)
+    chosen = Devices(accelerator, devices or launched[0], nodes or launched[1], strategy)
     sources: tuple[DataSource, ...] = (DataSource(data),) if data is not None else ()
     if resume is not None:
         if recipe is not None or output is not None:
             others = f"the recipe and {setting('output')}"
-            raise OptionError(f"{setting('resume')} goes on with a run in its own folder: leave out {others}.")
+            raise OptionError(f"{setting('resume')} resumes a run in its own folder: leave out {others}.")
         folder = resume
         resolved, known = settings_of_run(resume, overrides)
         sources = sources or known
@@ -85,19 +85,19 @@ def train(
         raise OptionError(f"Name a recipe, or a run with {setting('resume')}. Recipes: {names}.")
     else:
         folder = output or Path("runs") / Path(recipe).stem
-        resolved = prepare(recipe, overrides, data=sources, where=where, out=folder, dry=dry_run)
+        resolved = prepare(recipe, overrides, data=sources, devices=chosen, out=folder, dry=dry_run)
     if dry_run:
         say(*describe(resolved, sources).splitlines())
         return
     with stop_on_signals() as stop:
-        ended = run_training(resolved, folder, data=sources, where=where, resume=resume is not None, stop=stop)
+        ended = run_training(resolved, folder, data=sources, devices=chosen, resume=resume is not None, stop=stop)
     if not ended:
-        warn(f"Go on with: rlfn train {setting('resume', folder)}")
+        warn(f"Resume with: rlfn train {setting('resume', folder)}")
         raise click.exceptions.Exit(130)
 
 
 def _launched() -> tuple[int, int]:
-    """Return the devices of each node and the nodes that torchrun has started this process for; else one of each."""
+    """Return the devices per node and the nodes that torchrun started this process for; by default one of each."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return 1, 1
     local = int(os.environ["LOCAL_WORLD_SIZE"])

@@ -193,6 +193,6 @@ def _degrade(
         spans.append((low, high))
     (top, bottom), (left, right) = spans
     around = planes[:, top * scale : bottom * scale, left * scale : right * scale].transpose(1, 2, 0)
-    lr = degradation.spoil(np.ascontiguousarray(around), scale, random)
+    lr = degradation.degrade(np.ascontiguousarray(around), scale, random)
     y, x = crop.top - top, crop.left - left
     return lr[y : y + patch, x : x + patch].transpose(2, 0, 1)

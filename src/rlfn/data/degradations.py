@@ -47,7 +47,7 @@ class Degradation(Protocol):
         """
         ...
 
-    def spoil(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    def degrade(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
         """Do what :meth:`apply` does with a sample that does not stay clean, whatever ``clean`` is."""
         ...
 
@@ -64,8 +64,8 @@ class Bicubic:
         """Reduce ``hr``, see :meth:`Degradation.apply`; nothing is random."""
         return resize(hr, scale=1 / scale)
 
-    def spoil(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Do the same, see :meth:`Degradation.spoil`."""
+    def degrade(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
+        """Do the same, see :meth:`Degradation.degrade`."""
         return self.apply(hr, scale, random)
 
 

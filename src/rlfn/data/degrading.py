@@ -11,7 +11,7 @@ from rlfn.data.crops import sample_stream
 from rlfn.data.degradations import Degradation
 from rlfn.data.packing import PictureProgress
 from rlfn.data.pictures import TrainingPicture, find_pictures, read_rgb, write_rgb
-from rlfn.errors import DataError, OptionError, OutputError, PictureError
+from rlfn.errors import DataError, OptionError, OutputError, PictureError, setting
 
 
 def degrade_folder(
@@ -33,7 +33,7 @@ def degrade_folder(
         out: the folder to write to; files of an earlier run are replaced.
         scale: the reduction, from 2 up.
         degradation: a row of ``DEGRADATIONS``, with its settings.
-        seed: of the random choices.
+        seed: the random seed.
         workers: threads; by default one a core.
         progress: called after each picture.
 
@@ -48,7 +48,7 @@ def degrade_folder(
     if scale < 2:
         raise OptionError(f"Pictures cannot be reduced by {scale}. Give a whole number from 2 up.")
     if folder.resolve() == out.resolve():
-        raise DataError(f"{out} is where the pictures are. Choose another folder for -o.")
+        raise DataError(f"{out} is where the pictures are. Choose another folder for {setting('output')}.")
     sources = find_pictures([folder])
     targets: dict[Path, TrainingPicture] = {}
     for source in sources:

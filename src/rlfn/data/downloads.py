@@ -145,7 +145,7 @@ def get(name: str, out: Path, report: DownloadProgress | None = None) -> list[Pa
     try:
         return [fetch(file, out, report) for file in download.files]
     except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror or error}. Run again to go on.") from error
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}. Run again to continue.") from error
 
 
 def fetch(file: File, out: Path, report: DownloadProgress | None = None) -> Path:
@@ -170,7 +170,7 @@ def fetch(file: File, out: Path, report: DownloadProgress | None = None) -> Path
             file.url, file.hash, fname=file.name, path=out, downloader=_Resuming(file, out, report)
         )
     except RequestException as error:
-        raise DataError(f"{file.url} cannot be fetched: {error}. Run again to go on.") from error
+        raise DataError(f"{file.url} cannot be fetched: {error}. Run again to continue.") from error
     except ValueError as error:  # pooch's word for a wrong hash
         (out / f"{file.name}.part").unlink(missing_ok=True)
         raise DataError(

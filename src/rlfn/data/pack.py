@@ -195,9 +195,9 @@ def _read_index(path: Path) -> dict[str, Any]:
     file = path / INDEX
     if not file.is_file():
         if (path / JOURNAL).is_file():
-            raise DataError(f"The pack {path} is not finished. Run the same `rlfn data pack` command again to go on.")
+            raise DataError(f"The pack {path} is not finished. Run the same `rlfn data pack` command again.")
         what = "is not a pack: it has no index.json" if path.is_dir() else "does not exist"
-        raise DataError(f"{path} {what}. Make a pack with: rlfn data pack PICTURES -o {path}")
+        raise DataError(f"{path} {what}. Make a pack with `rlfn data pack`.")
     try:
         index = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -52,7 +52,7 @@ def make_pack(
     workers: int | None = None,
     progress: PictureProgress | None = None,
 ) -> Packed:
-    """Pack the pictures of ``folders`` into the folder ``out``, or go on with a pack that was interrupted.
+    """Pack the pictures of ``folders`` into the folder ``out``, or resume an interrupted pack.
 
     The low-resolution picture of a scale is made by MATLAB's bicubic from the high-resolution one, cropped at the right
     and bottom to a multiple of that scale; or it is read from ``lr_folder``.
@@ -110,12 +110,14 @@ def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any]) -> Pa
     """Return the pack that already lies in ``out`` if it is the one wanted."""
     pack = Pack.open(out)
     if pack.settings != settings or pack.names != tuple(job.name for job in jobs):
-        raise DataError(f"{out} already holds a pack, of other pictures or settings. Choose another -o or delete it.")
+        raise DataError(
+            f"{out} holds a pack of other pictures or settings. Delete it or choose another {setting('output')}."
+        )
     changed = [job.name for job, stamp in zip(jobs, pack.stamps, strict=True) if job.stamp() != stamp]
     if changed:
         raise DataError(
-            f"{out} already holds a pack of these pictures as they were; changed since: {shorten(changed)}. "
-            "Choose another -o or delete it."
+            f"{out} already holds a pack of these pictures, but some have changed since: {shorten(changed)}. "
+            f"Delete it or choose another {setting('output')}."
         )
     return pack
 
@@ -182,7 +184,7 @@ def _read_journal(out: Path, settings: dict[str, Any]) -> list[PackEntry]:
     file = out / JOURNAL
     if not file.is_file():
         if any(out.iterdir()):
-            raise DataError(f"{out} is not empty and holds no pack. Choose a new folder for -o.")
+            raise DataError(f"{out} is not empty and contains no pack. Choose a new folder for {setting('output')}.")
         return []
     rows = []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -191,7 +193,9 @@ def _read_journal(out: Path, settings: dict[str, Any]) -> list[PackEntry]:
         except (ValueError, RecursionError):  # the line that was being written when the run ended
             break
     if rows and rows[0] != settings:
-        raise DataError(f"{out} holds an unfinished pack with other settings. Choose another -o or delete it.")
+        raise DataError(
+            f"{out} holds an unfinished pack with other settings. Delete it or choose another {setting('output')}."
+        )
     try:
         return [PackEntry.from_json(row, settings["scales"]) for row in rows[1:]]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -205,7 +209,7 @@ def _check_space(out: Path, jobs: list[PackingJob], scales: tuple[int, ...]) -> 
     if needed > free:
         raise OutputError(
             f"The pack needs {needed / 1e9:.2f} GB more and the disk of {out} has {free / 1e9:.2f} GB free. "
-            "Free some space or choose another -o."
+            f"Free some space or choose another {setting('output')}."
         )
 
 
@@ -258,5 +262,5 @@ def _make(job: PackingJob, scales: tuple[int, ...]) -> Planes:
 
 def _output_error(out: Path, error: OSError) -> OutputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(f"The disk of {out} is full. Free some space and run the same command again to go on.")
+        return OutputError(f"The disk of {out} is full. Free some space and run the same command again to continue.")
     return OutputError(f"The pack {out} cannot be written: {error.strerror}: {error.filename or out}.")

@@ -96,10 +96,10 @@ class Photo:
         """
         if random.random() < self.clean:
             return resize(hr, scale=1 / scale)
-        return self.spoil(hr, scale, random)
+        return self.degrade(hr, scale, random)
 
-    def spoil(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
-        """See :meth:`~rlfn.data.degradations.Degradation.spoil`."""
+    def degrade(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
+        """See :meth:`~rlfn.data.degradations.Degradation.degrade`."""
         blur = self._draw_blur(scale, random)
         kernel = self.kernels[int(random.integers(len(self.kernels)))]
         lr = self._add_noise(reduce(hr, scale, kernel, *blur), random)

@@ -118,7 +118,7 @@ class SecondOrder:
             x = _compress(x, self.jpeg_quality_2, random)
         return np.asarray(np.clip(np.floor(x * 255.0 + 0.5), 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
-    def spoil(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    def degrade(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
         """Do the same: no sample stays clean."""
         return self.apply(hr, scale, random)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError, OutputError, RlfnError
 from rlfn.evaluation.metrics import score_rgb, score_y
 from rlfn.evaluation.sets import Fingerprint, PicturePair, PictureSet, Sample, find_set, read_pair, warning
-from rlfn.evaluation.similarity import check_metrics, likeness
+from rlfn.evaluation.similarity import check_metrics, similarity_score
 from rlfn.evaluation.spoil import CLEAN, Spoil
 from rlfn.images.color import to_rgb
 from rlfn.images.files import Picture, write_picture
@@ -52,7 +52,7 @@ RULES = (
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """Something that upscales: a model on an engine, or bicubic."""
 
     name: str
@@ -66,7 +66,7 @@ class Contender:
 class ImageResult:
     """One picture's scores: dB on Y, SSIM on Y, dB on RGB; the seconds that upscaling took beside the scoring.
 
-    ``further`` has those of :data:`rlfn.evaluation.similarity.METRICS` that were asked for.
+    ``extra_metrics`` has those of :data:`rlfn.evaluation.similarity.METRICS` that were asked for.
     """
 
     name: str
@@ -74,12 +74,12 @@ class ImageResult:
     ssim: float
     psnr_rgb: float
     seconds: float
-    further: dict[str, float] = field(default_factory=dict)
+    extra_metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Result:
-    """One contender on one set, its low-resolution pictures spoiled in one way; the properties are means over them."""
+    """One candidate on one set, its low-resolution pictures spoiled in one way; the properties are means over them."""
 
     set: str
     scale: int
@@ -110,9 +110,11 @@ class Result:
         return sum(image.seconds for image in self.images)
 
     @property
-    def further(self) -> dict[str, float]:
+    def extra_metrics(self) -> dict[str, float]:
         """Means of the further measures."""
-        return {name: _mean(image.further[name] for image in self.images) for name in self.images[0].further}
+        return {
+            name: _mean(image.extra_metrics[name] for image in self.images) for name in self.images[0].extra_metrics
+        }
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,13 @@ class BenchmarkReport:
     failures: tuple[Failure, ...]
 
 
-def bicubic(scale: int) -> Contender:
-    """Return MATLAB's bicubic as a contender."""
-    return Contender(BICUBIC, scale, lambda lr: resize(lr, scale=float(scale)), "numpy")
+def bicubic(scale: int) -> Candidate:
+    """Return MATLAB's bicubic as a candidate."""
+    return Candidate(BICUBIC, scale, lambda lr: resize(lr, scale=float(scale)), "numpy")
 
 
 def evaluate(
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
     sets: Sequence[str],
     sets_dir: str | Path | None = None,
     *,
@@ -163,12 +165,12 @@ def evaluate(
     spoils: Sequence[Spoil] = (Spoil(CLEAN),),
     metrics: Sequence[str] = (),
 ) -> BenchmarkReport:
-    """Score contenders on sets; bicubic is added for every scale that occurs.
+    """Score candidates on sets; bicubic is added for every scale that occurs.
 
-    A set or a contender that fails is listed in the report and does not stop the others.
+    A set or a candidate that fails is listed in the report and does not stop the others.
 
     Args:
-        contenders: models of any scales; each is measured on the sets at its own scale.
+        candidates: models of any scales; each is measured on the sets at its own scale.
         sets: names or folders, see :func:`rlfn.evaluation.sets.find_set`.
         sets_dir: the folder that holds the sets.
         save: write every result to ``save/SET_xS/MODEL/PICTURE.png``.
@@ -177,23 +179,23 @@ def evaluate(
         metrics: further measures, names of :data:`rlfn.evaluation.similarity.METRICS`.
 
     Raises:
-        OptionError: there is no such measure; two contenders have the same name and scale, or there is none.
+        OptionError: there is no such measure; two candidates have the same name and scale, or there is none.
     """
-    names = [(contender.name, contender.scale) for contender in contenders]
+    names = [(candidate.name, candidate.scale) for candidate in candidates]
     if not names or len(set(names)) < len(names):
         raise OptionError("An evaluation needs at least one model, and models of different names.")
     metrics = check_metrics(metrics)
     facts: list[SetFacts] = []
     results: list[Result] = []
     failures: list[Failure] = []
-    for scale in sorted({contender.scale for contender in contenders}):
-        rivals = [bicubic(scale), *(contender for contender in contenders if contender.scale == scale)]
+    for scale in sorted({candidate.scale for candidate in candidates}):
+        measured = [bicubic(scale), *(candidate for candidate in candidates if candidate.scale == scale)]
         warmed: set[str] = set()
         for which in sets:
             try:
                 found = find_set(which, scale, sets_dir)
                 for number, spoil in enumerate(spoils):
-                    run = _SetRun(found, rivals, warmed, _How(save, spoil, metrics))
+                    run = _SetRun(found, measured, warmed, _How(save, spoil, metrics))
                     run.measure(progress)
                     facts += [run.facts()] if number == 0 else []
                     results += run.results()
@@ -220,31 +222,31 @@ class _SetRun:
     This thread keeps the engines busy; another one reads, scores and writes beside it.
     """
 
-    def __init__(self, found: PictureSet, rivals: list[Contender], warmed: set[str], how: _How) -> None:
+    def __init__(self, found: PictureSet, candidates: list[Candidate], warmed: set[str], how: _How) -> None:
         self.found = found
-        self.rivals = {rival.name: rival for rival in rivals}
+        self.candidates = {candidate.name: candidate for candidate in candidates}
         self.failures: list[Failure] = []
         self._warmed = warmed
         self._how = how
-        self._images: dict[str, list[ImageResult]] = {rival.name: [] for rival in rivals}
+        self._images: dict[str, list[ImageResult]] = {candidate.name: [] for candidate in candidates}
         self._hr, self._lr = Fingerprint(), Fingerprint()
 
     def measure(self, progress: ScoringProgress | None) -> None:
         pairs = self.found.pairs
-        waiting: deque[tuple[Contender, str, Future[ImageResult]]] = deque()
+        waiting: deque[tuple[Candidate, str, Future[ImageResult]]] = deque()
         with ThreadPoolExecutor(1) as worker:
             upcoming = worker.submit(self._read, pairs[0])
             for done, pair in enumerate(pairs, 1):
                 sample = upcoming.result()
                 if done < len(pairs):
                     upcoming = worker.submit(self._read, pairs[done])
-                for rival in list(self.rivals.values()):
+                for candidate in list(self.candidates.values()):
                     try:
-                        sr, seconds = self._upscale(rival, sample)
+                        sr, seconds = self._upscale(candidate, sample)
                     except RlfnError as error:
-                        self._drop(rival, sample.name, error)
+                        self._drop(candidate, sample.name, error)
                         continue
-                    waiting.append((rival, sample.name, worker.submit(self._score, rival, sample, sr, seconds)))
+                    waiting.append((candidate, sample.name, worker.submit(self._score, candidate, sample, sr, seconds)))
                 while len(waiting) > _BACKLOG:
                     self._collect(*waiting.popleft())
                 if progress:
@@ -258,35 +260,35 @@ class _SetRun:
         self._lr.add(sample.lr)
         return replace(sample, lr=self._how.spoil(sample.lr, sample.name))
 
-    def _upscale(self, rival: Contender, sample: Sample) -> tuple[NDArray[Any], float]:
-        if rival.name not in self._warmed:
-            rival.upscale(np.ascontiguousarray(sample.lr[:64, :64]))
-            self._warmed.add(rival.name)
+    def _upscale(self, candidate: Candidate, sample: Sample) -> tuple[NDArray[Any], float]:
+        if candidate.name not in self._warmed:
+            candidate.upscale(np.ascontiguousarray(sample.lr[:64, :64]))
+            self._warmed.add(candidate.name)
         start = time.perf_counter()
-        sr = rival.upscale(sample.lr)
+        sr = candidate.upscale(sample.lr)
         return sr, time.perf_counter() - start
 
-    def _score(self, rival: Contender, sample: Sample, sr: NDArray[Any], seconds: float) -> ImageResult:
+    def _score(self, candidate: Candidate, sample: Sample, sr: NDArray[Any], seconds: float) -> ImageResult:
         how = self._how
         if how.save is not None:
-            folder = how.save / f"{self.found.name}_x{rival.scale}{how.label}" / rival.name
+            folder = how.save / f"{self.found.name}_x{candidate.scale}{how.label}" / candidate.name
             save_png(folder / f"{sample.name}.png", sr)
-        on_y = score_y(sr, sample.hr, rival.scale)
-        on_rgb = score_rgb(sr, sample.hr, rival.scale)
-        further = {name: likeness(name, to_rgb(sr), sample.hr, rival.scale) for name in how.metrics}
-        return ImageResult(sample.name, on_y.psnr, on_y.ssim, on_rgb, seconds, further)
+        on_y = score_y(sr, sample.hr, candidate.scale)
+        on_rgb = score_rgb(sr, sample.hr, candidate.scale)
+        extra = {name: similarity_score(name, to_rgb(sr), sample.hr, candidate.scale) for name in how.metrics}
+        return ImageResult(sample.name, on_y.psnr, on_y.ssim, on_rgb, seconds, extra)
 
-    def _collect(self, rival: Contender, picture: str, score: Future[ImageResult]) -> None:
+    def _collect(self, candidate: Candidate, picture: str, score: Future[ImageResult]) -> None:
         try:
-            self._images[rival.name].append(score.result())
+            self._images[candidate.name].append(score.result())
         except RlfnError as error:
-            self._drop(rival, picture, error)
+            self._drop(candidate, picture, error)
 
-    def _drop(self, rival: Contender, picture: str, error: RlfnError) -> None:
-        """Leave a contender out of this set: the mean over some of the pictures would be another number."""
-        if self.rivals.pop(rival.name, None):
+    def _drop(self, candidate: Candidate, picture: str, error: RlfnError) -> None:
+        """Leave a candidate out of this set: the mean over some of the pictures would be another number."""
+        if self.candidates.pop(candidate.name, None):
             message = f"{picture}{self._how.label}: {error.template}"
-            self.failures.append(Failure(self.found.name, self.found.scale, rival.name, message))
+            self.failures.append(Failure(self.found.name, self.found.scale, candidate.name, message))
 
     def facts(self) -> SetFacts:
         found = self.found
@@ -306,13 +308,13 @@ class _SetRun:
             Result(
                 self.found.name,
                 self.found.scale,
-                rival.name,
-                rival.engine,
-                tuple(self._images[rival.name]),
-                rival.precision,
+                candidate.name,
+                candidate.engine,
+                tuple(self._images[candidate.name]),
+                candidate.precision,
                 self._how.spoil.name,
             )
-            for rival in self.rivals.values()
+            for candidate in self.candidates.values()
         ]
 
 

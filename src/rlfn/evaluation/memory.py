@@ -16,9 +16,9 @@ def measure(
     """Load a model, run it twice, and return the bytes above the loaded model at the high-water mark."""
     from rlfn.evaluation.profile import runner
     from rlfn.inference.engines import load_engine
-    from rlfn.models.reference import Reference
+    from rlfn.models.source import ModelSource
 
-    run = runner(load_engine(engine, Reference(model), threads, precision), height, width)
+    run = runner(load_engine(engine, ModelSource(model), threads, precision), height, width)
     before = _mark("VmRSS")
     if before is None:
         return None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, OptionError, OutputError
-from rlfn.evaluation.benchmark import BenchmarkReport, Contender, bicubic
+from rlfn.evaluation.benchmark import BenchmarkReport, Candidate, bicubic
 from rlfn.evaluation.metrics import Score, score_y
 from rlfn.images.resize import resize
 
@@ -60,18 +60,18 @@ class Panel:
     score: Score | None
 
 
-def compare(hr: NDArray[np.uint8], contenders: Sequence[Contender], crop: Crop | None = None) -> list[Panel]:
-    """Reduce an HR picture by bicubic, upscale it with every contender, and cut out the same place of each.
+def compare(hr: NDArray[np.uint8], candidates: Sequence[Candidate], crop: Crop | None = None) -> list[Panel]:
+    """Reduce an HR picture by bicubic, upscale it with every candidate, and cut out the same place of each.
 
     Args:
         hr: (H, W, 3) uint8 RGB; cropped at the right and below to a multiple of the scale.
-        contenders: models of one scale; bicubic is put before them.
+        candidates: models of one scale; bicubic is put before them.
         crop: the place to show; None for the whole picture. Scores are always of the whole picture, on Y.
 
     Raises:
         OptionError: models of several scales or none, or a crop outside of the picture.
     """
-    scales = {contender.scale for contender in contenders}
+    scales = {candidate.scale for candidate in candidates}
     if len(scales) != 1:
         raise OptionError(f"A comparison needs models of one scale; these have {sorted(scales) or 'none'}.")
     scale = scales.pop()
@@ -85,9 +85,9 @@ def compare(hr: NDArray[np.uint8], contenders: Sequence[Contender], crop: Crop |
     place = np.s_[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
     lr = resize(hr, scale=1 / scale)
     panels = [Panel("HR", hr[place], None)]
-    for contender in (bicubic(scale), *contenders):
-        sr = contender.upscale(lr)
-        panels.append(Panel(contender.name, sr[place], score_y(sr, hr, scale)))
+    for candidate in (bicubic(scale), *candidates):
+        sr = candidate.upscale(lr)
+        panels.append(Panel(candidate.name, sr[place], score_y(sr, hr, scale)))
     return panels
 
 
@@ -119,7 +119,7 @@ def draw_scatter(report: BenchmarkReport, milliseconds: Mapping[str, float], tas
 
     Args:
         report: the scores.
-        milliseconds: each model's latency, measured apart from the scoring.
+        milliseconds: each model's latency, measured separately from the scoring.
         task: what was timed, for the axis, such as ``"320x180 on 2 threads"``.
         path: the file to write.
 

@@ -1,8 +1,9 @@
 """What a model costs on this machine: counts, latency, memory, and the share of the machine's peak.
 
-The known faults of published profiles are avoided: the first call is named apart from the warmed ones, the middle is a
-median with its quartiles, memory is that of a fresh process, multiply-adds are counted from every convolution that
-runs, and models that are compared are timed in turn, in one run, so that a busy machine disturbs them alike.
+The known faults of published profiles are avoided: the first call is reported separately from the warm ones, the
+center is a median with its quartiles, memory is that of a fresh process, multiply-adds are counted from every
+convolution that runs, and models that are compared are timed in turn, in one run, so that a busy machine affects them
+equally.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rlfn.errors import OptionError, RlfnError, setting
 
 if TYPE_CHECKING:
     from rlfn.inference.engines import Engine
-    from rlfn.models.reference import Reference
+    from rlfn.models.source import ModelSource
     from rlfn.networks.counting import Counts
 
 WARM_UP = 2
@@ -128,13 +129,13 @@ def profile(
     Raises:
         OptionError, ModelError, MissingExtraError: a model cannot be loaded, or the picture is too small for it.
     """
-    from rlfn.evaluation.contenders import distinct_names
+    from rlfn.evaluation.candidates import distinct_names
     from rlfn.inference.engines import AUTO, load_engine
-    from rlfn.inference.processor import default_threads
-    from rlfn.models.reference import Reference
+    from rlfn.inference.hardware import default_threads
+    from rlfn.models.source import ModelSource
 
     used = threads or default_threads()
-    sources = [Reference(model) for model in models]
+    sources = [ModelSource(model) for model in models]
     name = common_engine(sources, precision) if engine == AUTO else engine
     engines = [load_engine(name, source, threads, precision) for source in sources]
     sizes = [_lr_size(loaded, size, of_output) for loaded in engines]
@@ -162,7 +163,7 @@ def profile(
     ]
 
 
-def common_engine(models: Sequence[Reference], precision: str = "fp32") -> str:
+def common_engine(models: Sequence[ModelSource], precision: str = "fp32") -> str:
     """Return the engine that ``"auto"`` stands for where several models are compared.
 
     It is the one that all of them would run on, else the first that can run them all, for which weights are exported.
@@ -226,7 +227,7 @@ def peak_memory(
     return None if found is None else int(found)
 
 
-def count_costs(source: Reference, engine: Engine, height: int, width: int) -> Counts | None:
+def count_costs(source: ModelSource, engine: Engine, height: int, width: int) -> Counts | None:
     """Count a network's costs by its weights, or for an ONNX file by the variant that it names."""
     from rlfn.models.variants import VARIANTS
 

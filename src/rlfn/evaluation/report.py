@@ -58,13 +58,13 @@ def tables(report: BenchmarkReport) -> list[str]:
     else:
         parts.append(_measure_table(report, "dB Y", lambda result: f"{result.psnr:.2f}"))
         parts.append(_measure_table(report, "SSIM Y", lambda result: f"{result.ssim:.4f}"))
-    for name in dict.fromkeys(name for result in report.results for name in result.further):
+    for name in dict.fromkeys(name for result in report.results for name in result.extra_metrics):
         parts.append(_measure_table(report, METRICS[name].title, partial(_further, name)))
     return [line for part in parts for line in ("", *part)][1:]
 
 
 def _further(name: str, result: Result) -> str:
-    return f"{result.further[name]:.{METRICS[name].digits}f}"
+    return f"{result.extra_metrics[name]:.{METRICS[name].digits}f}"
 
 
 def _measure_table(report: BenchmarkReport, title: str, cell: Callable[[Result], str]) -> list[str]:
@@ -132,7 +132,7 @@ def to_data(report: BenchmarkReport, wording: Wording = as_argument) -> dict[str
                 "ssim": result.ssim,
                 "psnr_rgb": _finite(result.psnr_rgb),
                 "seconds": result.seconds,
-                "further": result.further,
+                "extra_metrics": result.extra_metrics,
                 "images": [
                     {**vars(image), "psnr": _finite(image.psnr), "psnr_rgb": _finite(image.psnr_rgb)}
                     for image in result.images

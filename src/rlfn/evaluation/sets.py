@@ -117,8 +117,8 @@ def find_set(which: str, scale: int, sets_dir: str | os.PathLike[str] | None = N
 
 
 def sets_folder(given: str | os.PathLike[str] | None = None) -> Path:
-    """Return where the sets lie: ``given``, else ``$RLFN_SETS_DIR`` or its older name ``$RLFN_DATA``, else here."""
-    return Path(given or os.environ.get("RLFN_SETS_DIR") or os.environ.get("RLFN_DATA") or ".")
+    """Return the folder of the sets: ``given``, otherwise ``$RLFN_SETS_DIR``, otherwise the current directory."""
+    return Path(given or os.environ.get("RLFN_SETS_DIR") or ".")
 
 
 def sets_present(scale: int, sets_dir: str | os.PathLike[str] | None = None) -> list[str]:

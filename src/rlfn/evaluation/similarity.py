@@ -1,4 +1,4 @@
-"""Further measures of likeness, by others' packages (the extra ``metrics``): nearer to what people see than PSNR."""
+"""Further similarity measures, by others' packages (the extra ``metrics``): nearer to what people see than PSNR."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXTRA = "metrics"
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of likeness; more is better.
+    """A similarity measure; more is better.
 
     Attributes:
         title: its name as people write it.
@@ -73,8 +73,8 @@ def check_metrics(names: Iterable[str]) -> tuple[str, ...]:
     return chosen
 
 
-def likeness(metric: str, image: NDArray[np.uint8], reference: NDArray[np.uint8], border: int) -> float:
-    """Return how alike a picture and its reference are, with ``border`` px cropped from each side.
+def similarity_score(metric: str, image: NDArray[np.uint8], reference: NDArray[np.uint8], border: int) -> float:
+    """Return the similarity of a picture and its reference, with ``border`` px cropped from each side.
 
     Args:
         metric: a name of :data:`METRICS`.

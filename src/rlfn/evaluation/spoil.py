@@ -1,4 +1,4 @@
-"""Low-resolution pictures spoiled as real ones are, the same way every time: JPEG and noise."""
+"""Low-resolution pictures degraded like real ones, reproducibly: JPEG and noise."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def _noise(image: Image, sigma: int, seed: int) -> Image:
 
 
 KINDS: dict[str, Kind] = {
-    "q": Kind(1, 100, "JPEG of that quality, colour at half the size (4:2:0)", _jpeg),
-    "n": Kind(1, 100, "Gaussian noise of that standard deviation in levels of 255, in R, G and B apart", _noise),
+    "q": Kind(1, 100, "JPEG of that quality, 4:2:0 chroma", _jpeg),
+    "n": Kind(1, 100, "Gaussian noise of that standard deviation in levels of 255, independent in R, G and B", _noise),
 }
 """Every way of spoiling by its letter."""
 
@@ -115,7 +115,7 @@ def _parse(name: str) -> Spoil:
 
 
 def encode_jpeg(image: Image, quality: int) -> bytes:
-    """Return (H, W, 3) uint8 as a JPEG of a quality from 1 to 100, with colour at half the size.
+    """Return (H, W, 3) uint8 as a JPEG of a quality from 1 to 100, with 4:2:0 chroma.
 
     Raises:
         MissingExtraError: simplejpeg is not installed.

@@ -132,7 +132,7 @@ def check_request(checkpoint: Checkpoint, to: str, path: Path, request: ExportRe
     """Return the format's row.
 
     Raises:
-        OptionError: there is no such format, or it has not what ``request`` asks for.
+        OptionError: there is no such format, or it does not support what ``request`` asks for.
     """
     if to not in FORMATS:
         raise unknown("export format", to, FORMATS)
@@ -170,7 +170,7 @@ def export(
         seconds: time to spend on measuring the latency beside onnxruntime; 0 leaves that out.
 
     Raises:
-        OptionError: the format has not what was asked for.
+        OptionError: the format does not support what was asked for.
         MissingExtraError: the format's packages are not installed.
         ModelError: the network cannot be converted, or the export differs from torch by more than
             :data:`rlfn.networks.agreement.TOLERANCES` allow. Nothing is written.

@@ -44,7 +44,7 @@ def onnx_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> tu
     if request.image_io or request.shape is not None or traits_of(checkpoint, grid=False).exact:
         return ()
     if not traits_of(checkpoint, grid=True).exact:
-        return ("Tiles of this network differ from the whole picture, whoever cuts them.",)
+        return ("Tiles of this network differ from the whole picture, with any tiling.",)
     return (
         "This file is for other tools: tiles cut from a large picture differ from the whole. "
         f"For rlfn itself export with {setting('to', 'rlfn')}, whose tiles do not.",

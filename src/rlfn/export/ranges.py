@@ -1,4 +1,4 @@
-"""The ranges of an int8 graph's tensors: wide enough for what is rare and for flat colours, else narrow."""
+"""The ranges of an int8 graph's tensors: as narrow as possible, but wide enough for rare values and flat colours."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def flat_colours() -> list[NDArray[np.uint8]]:
 
 
 def ranges(model: Any, tensors: Iterable[str], pictures: Iterable[Feed], flats: Iterable[Feed]) -> dict[str, Range]:
-    """Return the range in which each tensor is to be rounded.
+    """Return the quantization range of each tensor.
 
     Means of the pictures' extremes alone cut what few pictures have, which loses 0.05 dB; the furthest extremes alone
     make the steps coarse. What flat colours reach would count too little in a mean, so it is a bound of its own.

@@ -11,7 +11,7 @@ from rlfn.networks.agreement import Agreement, Shape
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """How a network is to be exported.
+    """Export options of a network.
 
     Attributes:
         precision: ``fp32``, ``fp16`` or ``int8``; a format's row says which it has.

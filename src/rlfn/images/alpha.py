@@ -49,19 +49,19 @@ def limit_alpha(upscaled: NDArray[Any], alpha: NDArray[Any], scale: int) -> NDAr
     return upscaled
 
 
-def _fill(colour: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def _fill(color: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Blend each pixel with the weighted mean of its surroundings, coarser where less is visible."""
     height, width = weight.shape
     if weight.min() >= 1.0 or (height, width) == (1, 1):
-        return colour
+        return color
     odd = ((0, height % 2), (0, width % 2))
     w = np.pad(weight, odd).reshape((height + 1) // 2, 2, (width + 1) // 2, 2)
-    c = np.pad(colour, (*odd, (0, 0))).reshape(*w.shape, 3)
+    c = np.pad(color, (*odd, (0, 0))).reshape(*w.shape, 3)
     total = w.sum(axis=(1, 3))
     mean = (c * w[..., None]).sum(axis=(1, 3)) / np.maximum(total, 1e-12)[..., None]
     coarse = _fill(mean, np.minimum(total, 1.0))
     wide = np.repeat(np.repeat(coarse, 2, axis=0), 2, axis=1)[:height, :width]
-    blended: NDArray[np.float32] = weight[..., None] * colour + (1.0 - weight[..., None]) * wide
+    blended: NDArray[np.float32] = weight[..., None] * color + (1.0 - weight[..., None]) * wide
     return blended
 
 

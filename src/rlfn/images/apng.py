@@ -114,7 +114,7 @@ def _fraction(delay: int) -> tuple[int, int]:
 
 def _png(frame: NDArray[Any], icc: bytes | None) -> bytes:
     """Encode a frame with four channels, as all frames must be of one kind."""
-    vips.THREADS.enter()
+    vips.FORK_GUARD.enter()
     if frame.shape[2] == 3:
         frame = np.dstack([frame, np.full(frame.shape[:2], np.iinfo(frame.dtype).max, frame.dtype)])
     deep = frame.dtype == np.uint16

@@ -26,7 +26,7 @@ KEPT_SOMEWHERE: dict[str, tuple[str, str]] = {
     "iptc": ("IPTC", "IPTC-IIM records, from Photoshop's resources, TIFF's own tag or PNG's raw profile"),
     "resolution": ("resolution", "pixels per inch or centimetre; where no unit is stated there is none"),
     "texts": ("texts", "PNG's text chunks (prompts, authors, ...), comments of JPEG and GIF"),
-    "colour": ("stated colours", "PNG's gAMA, cHRM, sRGB and cICP chunks, AVIF's and HEIC's code points"),
+    "color": ("stated colours", "PNG's gAMA, cHRM, sRGB and cICP chunks, AVIF's and HEIC's code points"),
     "hdr": ("stated colours, HDR", "the same for PQ and HLG"),
     "geo": ("GeoTIFF", "the place on the earth, adapted to the new pixels; GDAL's metadata and no-data value"),
 }
@@ -34,7 +34,7 @@ KEPT_SOMEWHERE: dict[str, tuple[str, str]] = {
 
 NEVER_KEPT: dict[str, str] = {
     "further frames and pages": "only the first is read",
-    "further pictures": "of an MPO file, gain maps of HDR, depth maps",
+    "further pictures": "of an MPO file, gain maps of HDR, depth maps; XMP no longer announces the gain map",
     "appended video": "of a motion photo; XMP then says that there is none",
     "content credentials": "C2PA: they vouch for the old pixels",
     "Photoshop layers, paths and resources": "all but IPTC",

@@ -70,8 +70,8 @@ def unpremultiplied(pixels: Pixels) -> Pixels:
     """Divide an RGBA picture's colours by its alpha, rounded; where nothing is visible they stay."""
     top = np.iinfo(pixels.dtype).max
     alpha = pixels[:, :, 3:].astype(np.float32)
-    colours = np.minimum(pixels[:, :, :3] * (top / np.maximum(alpha, 1)) + 0.5, top).astype(pixels.dtype)
-    result: Pixels = np.concatenate([np.where(alpha > 0, colours, pixels[:, :, :3]), pixels[:, :, 3:]], axis=2)
+    colors = np.minimum(pixels[:, :, :3] * (top / np.maximum(alpha, 1)) + 0.5, top).astype(pixels.dtype)
+    result: Pixels = np.concatenate([np.where(alpha > 0, colors, pixels[:, :, :3]), pixels[:, :, 3:]], axis=2)
     return result
 
 

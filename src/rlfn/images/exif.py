@@ -253,7 +253,7 @@ def with_resolution(exif: bytes | None, per_millimetre: tuple[float, float]) -> 
 def with_comment(exif: bytes | None, text: str) -> bytes | None:
     """Return the block with ``text`` as its user comment; ``None`` where it has another one already.
 
-    The tables that change are written anew at the end, so that all else keeps its place.
+    The tables that change are rewritten at the end, so that all else keeps its place.
 
     Raises:
         DamagedExif: the block cannot be followed.
@@ -282,7 +282,7 @@ def _utf16(order: Layout) -> str:
 
 
 def _appended(data: bytearray, order: Layout, table: int | None, *entries: Entry) -> int:
-    """Write a table anew at the end of ``data``, with more entries; return where."""
+    """Rewrite a table at the end of ``data``, with more entries; return where."""
     data += b"\0" * (len(data) % 2)
     records = order.records(data, table) if table is not None else []
     new = {entry.tag for entry in entries}

@@ -60,7 +60,7 @@ _PICTURE_SUFFIXES = frozenset(
 """Suffixes of pictures that are not read, those of camera raw files among them."""
 
 HEAD_BYTES = 4096
-"""So many first bytes are enough for :func:`sniff`."""
+"""Number of first bytes that :func:`sniff` needs."""
 
 
 def format_for(path_or_name: str | os.PathLike[str]) -> Codec:
@@ -111,7 +111,7 @@ def check_quality(quality: int | None) -> None:
         OptionError: it is outside.
     """
     if quality is not None and not (isinstance(quality, Integral) and 1 <= int(quality) <= 100):
-        raise OptionError(f"There is no quality {quality!r}. Allowed: 1 to 100.")
+        raise OptionError(f"Quality {quality!r} is out of range. Allowed: 1 to 100.")
 
 
 def sniff(head: bytes, what: str) -> Codec:

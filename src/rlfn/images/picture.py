@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.images.stated import StatedColour
-from rlfn.images.traces import UNTOLD, Traces
+from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
+from rlfn.images.stated import StatedColor
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[Any]
 
@@ -37,7 +37,7 @@ class Metadata:
 
     ``icc`` is the profile that the pixels are meant in (``None``: sRGB, or a plain gray); ``exif`` an EXIF block from
     its ``II*``/``MM*`` header on; ``xmp`` an XMP packet; ``resolution`` horizontal and vertical pixels per millimetre
-    (300 dpi is 11.81), ``None`` when the file states none; ``iptc`` IPTC-IIM records; ``texts`` free texts; ``colour``
+    (300 dpi is 11.81), ``None`` when the file states none; ``iptc`` IPTC-IIM records; ``texts`` free texts; ``color``
     what is said of the colours without a profile, which goes before ``icc`` where a PNG file has both; ``geo`` a block
     with GeoTIFF's tags; ``size`` the (width, height) of the picture that all this was made for, by which positions and
     sizes in it are scaled.
@@ -49,7 +49,7 @@ class Metadata:
     resolution: tuple[float, float] | None = None
     iptc: bytes | None = None
     texts: tuple[Text, ...] = ()
-    colour: StatedColour | None = None
+    color: StatedColor | None = None
     geo: bytes | None = None
     size: tuple[int, int] | None = None
 
@@ -62,7 +62,7 @@ class Picture:
     or uint16 over the full range of its type, C-contiguous and writable. ``gray`` says that the colours are gray also
     where there are four channels; such a picture is written as gray with alpha. ``bits`` is the depth of the file it
     came from (8, 10, 12 or 16). ``format`` is a key of ``FORMATS``. ``warnings`` tells what reading lost or changed;
-    ``traces`` how the file was coded.
+    ``coding`` how the file was coded.
     """
 
     pixels: Pixels
@@ -71,7 +71,7 @@ class Picture:
     gray: bool = False
     bits: int = 8
     warnings: tuple[str, ...] = ()
-    traces: Traces = UNTOLD
+    coding: CodingInfo = UNKNOWN_CODING
 
     @property
     def width(self) -> int:

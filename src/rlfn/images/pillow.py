@@ -17,7 +17,7 @@ from rlfn.images.exif import orientation as exif_orientation
 from rlfn.images.exif_tiff import for_tiff
 from rlfn.images.ifd import built
 from rlfn.images.picture import Metadata, Picture, Text, Unreadable
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 from rlfn.images.upright import upright as turned
 from rlfn.images.upright import upright_metadata
 
@@ -91,17 +91,17 @@ def _metadata(given: Any) -> Metadata:
         resolution=(float(dots[0]) / 25.4, float(dots[1]) / 25.4) if dots and min(dots) > 0 else None,
         iptc=resources.get(_IPTC) if isinstance(resources, dict) else None,
         texts=tuple(texts),
-        colour=None if info.get("icc_profile") else _colour(info),
+        color=None if info.get("icc_profile") else _color(info),
         size=given.size,
     )
 
 
-def _colour(info: dict[str, Any]) -> StatedColour | None:
+def _color(info: dict[str, Any]) -> StatedColor | None:
     """Return what a PNG file says of its colours; Pillow knows no cICP chunk."""
     gamma, points, intent = (info.get(key) for key in ("gamma", "chromaticity", "srgb"))
     if gamma is None and points is None and intent is None:
         return None
-    return StatedColour(
+    return StatedColor(
         intent=intent,
         gamma=None if gamma is None else round(gamma * 100_000),
         chromaticities=None if points is None else tuple(round(value * 100_000) for value in points),
@@ -119,7 +119,7 @@ def to_pillow(result: Picture, source: Any = None, warnings: list[str] | None = 
         warnings: gets what is lost.
 
     Raises:
-        OptionError: 16-bit colour, which Pillow has not.
+        OptionError: 16-bit colour, which Pillow does not support.
         MissingExtraError: Pillow is not installed.
     """
     check_pillow_can(result)
@@ -147,16 +147,16 @@ def to_pillow(result: Picture, source: Any = None, warnings: list[str] | None = 
 
 def _profile(result: Picture, warnings: list[str]) -> bytes | None:
     """Return the profile of a picture, or one that says what is stated of its colours."""
-    icc, colour = result.metadata.icc, result.metadata.colour
-    if colour is None:
+    icc, color = result.metadata.icc, result.metadata.color
+    if color is None:
         return icc
     try:
-        made = colour.profile(result.gray)
+        made = color.profile(result.gray)
     except ValueError as error:
         warnings.append(f"stated colours dropped: there is no profile for {error}")
         return icc
-    if colour.hdr:
-        warnings.append(f"the colours are {colour.name}: not every program heeds the profile that says so")
+    if color.hdr:
+        warnings.append(f"the colours are {color.name}: not every program heeds the profile that says so")
     return made
 
 
@@ -221,17 +221,17 @@ def _with_clear(pixels: NDArray[Any], clear: Any) -> NDArray[Any]:
         return pixels
     top = np.iinfo(pixels.dtype).max
     seen = pixels != clear if pixels.ndim == 2 else (pixels != np.array(clear)).any(axis=2)
-    colours = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
-    return np.dstack([colours, seen * pixels.dtype.type(top)])
+    colors = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+    return np.dstack([colors, seen * pixels.dtype.type(top)])
 
 
 def _converted(given: Any, warnings: list[str]) -> NDArray[Any]:
     """Convert CMYK and Lab as those of files are."""
     import pyvips
 
-    from rlfn.images.codecs.vips import THREADS
+    from rlfn.images.codecs.vips import FORK_GUARD
 
-    THREADS.enter()
+    FORK_GUARD.enter()
     image = pyvips.Image.new_from_array(np.asarray(given))
     if given.mode == "CMYK":
         image = image.copy(interpretation="cmyk")

@@ -10,7 +10,7 @@ import numpy as np
 import pyvips
 
 from rlfn.images.codecs.codec import Encoding
-from rlfn.images.codecs.vips import THREADS
+from rlfn.images.codecs.vips import FORK_GUARD
 from rlfn.images.formats import FORMATS
 from rlfn.images.picture import Metadata
 
@@ -31,7 +31,7 @@ def is_held(format: str, icc: bytes, gray: bool) -> bool:
 def is_convertible(icc: bytes) -> bool:
     """Tell whether RGB pixels can be converted from a profile to sRGB."""
     pixel = pyvips.Image.new_from_array(np.zeros((1, 1, 3), np.uint8)).copy(interpretation="srgb")
-    THREADS.enter()
+    FORK_GUARD.enter()
     try:
         profile_to_srgb(pixel, icc, False).write_to_memory()
     except pyvips.Error:
@@ -41,9 +41,9 @@ def is_convertible(icc: bytes) -> bool:
 
 def profile_to_srgb(image: Any, icc: bytes, deep: bool) -> Any:
     """Convert RGB pixels from a profile; alpha stays as it is."""
-    colours = image.extract_band(0, n=3).copy(interpretation="rgb16" if deep else "srgb")
-    colours.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    colors = image.extract_band(0, n=3).copy(interpretation="rgb16" if deep else "srgb")
+    colors.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     ways = {"intent": "relative", "black_point_compensation": True, "depth": 16 if deep else 8}
-    converted = colours.icc_transform("srgb", embedded=True, **ways)
+    converted = colors.icc_transform("srgb", embedded=True, **ways)
     converted.remove("icc-profile-data")
     return converted.bandjoin(image.extract_band(3)) if image.bands == 4 else converted

@@ -63,7 +63,7 @@ def read_picture(source: PictureSource, *, max_pixels: int | None = DEFAULT_MAX_
         content.gray,
         content.bits,
         tuple(warnings),
-        opened.traces,
+        opened.coding,
     )
 
 

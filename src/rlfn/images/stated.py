@@ -39,7 +39,7 @@ _UNSPECIFIED = {0, 2}
 
 
 @dataclass(frozen=True)
-class StatedColour:
+class StatedColor:
     """What a file says of its colours.
 
     ``codes`` are primaries and transfer function as in H.273, (1, 13) for sRGB; ``intent`` is the rendering intent of

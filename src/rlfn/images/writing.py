@@ -21,7 +21,7 @@ from rlfn.images.exif import Turn
 from rlfn.images.formats import check_quality, check_writable_size, format_for
 from rlfn.images.picture import Metadata, Picture, Text, fitting_profile
 from rlfn.images.profiles import is_convertible, is_held, profile_to_srgb
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 
 
 def write_picture(
@@ -108,10 +108,10 @@ def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
         reason = "stores gray as RGB" if not row.gray else "is written as sRGB"
         warnings.append(f"gray colour profile dropped: {row.title} {reason}")
         icc = None
-    colour = metadata.colour
-    if colour is not None and fate(row, "hdr" if colour.hdr else "colour") == "converted":
-        icc = _made_profile(colour, gray and row.gray, row, icc, warnings)
-        colour = None
+    color = metadata.color
+    if color is not None and fate(row, "hdr" if color.hdr else "color") == "converted":
+        icc = _made_profile(color, gray and row.gray, row, icc, warnings)
+        color = None
     if icc is not None and not (is_convertible(icc) if converted else is_held(row.name, icc, gray)):
         reason = "it cannot be used" if converted else f"it is damaged, or of a kind that {row.title} does not hold"
         warnings.append(f"colour profile dropped: {reason}")
@@ -125,7 +125,7 @@ def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
     texts = metadata.texts
     if texts and fate(row, "texts") == "converted":
         exif, texts = _texts_in_exif(exif, texts, row, warnings)
-    return replace(metadata, icc=icc, exif=exif, colour=colour, texts=texts)
+    return replace(metadata, icc=icc, exif=exif, color=color, texts=texts)
 
 
 def _for_size(picture: Picture, warnings: list[str]) -> Metadata:
@@ -143,9 +143,9 @@ def _for_size(picture: Picture, warnings: list[str]) -> Metadata:
 
 def _without(metadata: Metadata, row: Codec, warnings: list[str]) -> Metadata:
     """Drop what the format has no place for, and say so."""
-    for item in ("icc", "exif", "xmp", "iptc", "resolution", "texts", "colour", "geo"):
+    for item in ("icc", "exif", "xmp", "iptc", "resolution", "texts", "color", "geo"):
         value = getattr(metadata, item)
-        kind = "hdr" if item == "colour" and value is not None and value.hdr else item
+        kind = "hdr" if item == "color" and value is not None and value.hdr else item
         if value and fate(row, kind) == "warned":
             warnings.append(f"{KEPT_SOMEWHERE[kind][0]} dropped: {row.title} has no place for it")
             nothing: Any = () if item == "texts" else None
@@ -153,16 +153,16 @@ def _without(metadata: Metadata, row: Codec, warnings: list[str]) -> Metadata:
     return metadata
 
 
-def _made_profile(colour: StatedColour, gray: bool, row: Codec, own: bytes | None, warnings: list[str]) -> bytes | None:
+def _made_profile(color: StatedColor, gray: bool, row: Codec, own: bytes | None, warnings: list[str]) -> bytes | None:
     """Return a profile that says what was stated; the picture's own where there is no such profile."""
     try:
-        icc = colour.profile(gray)
+        icc = color.profile(gray)
     except ValueError as error:
         warnings.append(f"stated colours dropped: there is no profile for {error}")
         return own
-    if colour.hdr:
+    if color.hdr:
         warnings.append(
-            f"the colours are {colour.name}: {row.title} says so in a profile that not every viewer heeds; PNG says it "
+            f"the colours are {color.name}: {row.title} says so in a profile that not every viewer heeds; PNG says it "
             "plainly"
         )
     return icc
@@ -192,7 +192,7 @@ def _texts_in_exif(
 def _fitting_pixels(picture: Picture, row: Codec, icc: bytes | None, warnings: list[str]) -> tuple[Any, int]:
     """Wrap the pixels, without a copy, in a pyvips image that converts to what the format holds as it is read.
 
-    Returns the image and the depth at which it is to be written.
+    Returns the image and the depth at which to write it.
     """
     pixels = picture.pixels
     image = pyvips.Image.new_from_array(pixels if pixels.flags.c_contiguous else np.ascontiguousarray(pixels))
@@ -209,8 +209,8 @@ def _fitting_pixels(picture: Picture, row: Codec, icc: bytes | None, warnings: l
     if flat:
         warnings.append(f"transparency flattened over white: {row.title} has none")
         alpha = image.extract_band(image.bands - 1).cast("double")
-        colours = image.extract_band(0, n=image.bands - 1).cast("double")
-        image = colours * alpha / top + (top - alpha)
+        colors = image.extract_band(0, n=image.bands - 1).cast("double")
+        image = colors * alpha / top + (top - alpha)
     if depth < bits:
         warnings.append(f"{bits} bit reduced to {depth}: {row.title} has no more")
     if deep and depth < 16:

@@ -1,7 +1,6 @@
 """Where a model runs: on the processor, or on a GPU through an engine that has one.
 
-Who asks for a GPU gets a picture in any case: where no GPU can do the work, the processor does it, and a sentence says
-why.
+A picture is made in any case: where no GPU can do the work, the processor does it, and a warning says why.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from rlfn.errors import ForkedError, MissingExtraError, OptionError, listing, se
 from rlfn.inference.engines import AUTO, ENGINES, load_engine
 from rlfn.inference.engines.base import CPU, Engine
 from rlfn.inference.vulkan.gpus import Gpu, NoGpuError, find_gpus, no_gpu, pick_gpu
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 GPU = "gpu"
 """The name that leaves the GPU to be chosen; ``gpu:1`` is that of the number 1."""
@@ -22,7 +21,7 @@ _NUMBERED = re.compile(rf"{GPU}:\d{{1,3}}")
 
 
 def check_device(device: str, engine: str | Engine = AUTO, precision: str = AUTO) -> None:
-    """Refuse a device that cannot be, and a GPU with an engine or a precision that has none.
+    """Refuse a device that does not exist, and a GPU with an engine or a precision that has none.
 
     Raises:
         OptionError: one of these.
@@ -53,7 +52,7 @@ def check_device(device: str, engine: str | Engine = AUTO, precision: str = AUTO
 def load_on(
     device: str,
     engine: str,
-    model: Reference,
+    model: ModelSource,
     threads: int | None = None,
     precision: str = AUTO,
     *,
@@ -86,10 +85,10 @@ def load_on(
             )
         return load(model, threads, pick_gpu(device, (find or find_gpus)())), ""
     except (NoGpuError, ForkedError) as error:
-        told = no_gpu(error)
+        reason = no_gpu(error)
     except MissingExtraError as error:
         if engine != AUTO:
             raise
-        told = no_gpu(error)
+        reason = no_gpu(error)
     fallback = engine if engine == AUTO or ENGINES[engine].takes(model) else AUTO
-    return load_engine(fallback, model, threads, precision), told
+    return load_engine(fallback, model, threads, precision), reason

@@ -9,33 +9,35 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import PictureError, setting
+from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.resize import resize
-from rlfn.images.traces import UNTOLD, Traces
 from rlfn.inference.devices import check_device
 from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, choose_engine
-from rlfn.inference.lineage import check_strength, is_photo, photo_model, restoring
-from rlfn.inference.processor import available_memory
-from rlfn.inference.restore import UNASKED, Choice, check_restore, choose
-from rlfn.inference.reuse import TileMemory
-from rlfn.inference.sizing import Wanted, check_reach, pick_model, picks
+from rlfn.inference.hardware import available_memory
+from rlfn.inference.parts import PartRunner
+from rlfn.inference.restore import NO_RESTORE, RestoreStrength, check_restore, choose_strength
+from rlfn.inference.restore_weights import check_strength, is_photo, photo_model, restoring
+from rlfn.inference.reuse import TileCache
+from rlfn.inference.sizing import Wanted, check_reach, is_family_or_default, pick_model
+from rlfn.inference.tile_runner import TileProgress
 from rlfn.inference.tiling import check_tile
-from rlfn.inference.upscaler import TileProgress, Upscaler, check_image
+from rlfn.inference.upscaler import Upscaler, check_image
 from rlfn.models.catalog import PRECISIONS, Model
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 _KEPT = 4
-"""So many loaded models are kept."""
+"""Number of loaded models kept."""
 
 
 @dataclass(frozen=True)
 class EnlargeOptions:
-    """How images are to be enlarged.
+    """How images are enlarged.
 
     Attributes:
         wanted: the size.
@@ -60,7 +62,7 @@ class EnlargeOptions:
     engine: str | Engine = AUTO
     precision: str = AUTO
     threads: int | None = None
-    tile: Any = "auto"
+    tile: int | Literal["auto"] = "auto"
     self_ensemble: bool = False
     wrap: bool = False
     restore: float | str = AUTO
@@ -91,17 +93,18 @@ class Enlarged:
     model: str
     engine: str
     precision: str
-    restore: Choice = UNASKED
+    restore: RestoreStrength = NO_RESTORE
     warnings: tuple[str, ...] = ()
     device: str = CPU
 
 
 @dataclass(frozen=True)
 class EnlargePlan:
-    """What an image is enlarged with, and how strongly that restores."""
+    """What an image is enlarged with, how strongly that restores, and what computes its parts: None for here."""
 
     upscaler: Upscaler
-    restore: Choice
+    restore: RestoreStrength
+    run: PartRunner | None = None
 
     @property
     def model(self) -> str:
@@ -126,7 +129,7 @@ class EnlargePlan:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What falls short, a sentence each."""
-        return tuple(told for told in (self.upscaler.told, self.restore.missed) if told)
+        return tuple(text for text in (self.upscaler.fallback_reason, self.restore.shortfall) if text)
 
 
 class UpscalerPool:
@@ -142,13 +145,13 @@ class UpscalerPool:
         self._lock = Lock()
         self._process = os.getpid()
 
-    def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | Reference) -> Upscaler:
+    def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | ModelSource) -> Upscaler:
         """Return the upscaler of ``model`` with the engine, precision, threads, tile and device of ``options``."""
         if not isinstance(options.engine, str):
             return Upscaler(model, options.engine, tile=options.tile)
         how = (options.engine, options.threads, options.tile)
-        reference = model if isinstance(model, Reference) else Reference(model)
-        key = (reference.stamp, how, options.precision, options.device)
+        source = model if isinstance(model, ModelSource) else ModelSource(model)
+        key = (source.stamp, how, options.precision, options.device)
         if self._process != os.getpid():  # forked: the lock may be held by a thread of the parent
             self._lock, self._process = Lock(), os.getpid()
             self._kept.clear()
@@ -176,33 +179,33 @@ class Enlarger:
         self.options = options
         self._pool = pool or UpscalerPool()
         asked, factor = options.model, options.wanted.scale
-        if picks(asked):
+        if is_family_or_default(asked):
             model = pick_model(factor, _family(asked))
             self.first: str | os.PathLike[str] = model.name
             self.scale = model.scale
         else:
             assert asked is not None
             self.first = asked
-            packaged = Reference(asked).packaged
+            packaged = ModelSource(asked).packaged
             self.scale = packaged.scale if packaged else self._upscaler(asked).scale
         if not isinstance(options.engine, str):
             self.scale = options.engine.traits.scale
         self._check_precision()
         self._check_restore(self.first, factor if factor is not None else self.scale)
-        if factor is not None and not picks(asked):
-            check_reach(Reference(self.first).name, self.scale, factor)
+        if factor is not None and not is_family_or_default(asked):
+            check_reach(ModelSource(self.first).name, self.scale, factor)
 
-    def suited(self, pixels: int | None) -> Enlarger:
+    def with_auto_engine(self, pixels: int | None) -> Enlarger:
         """Return one whose engine suits the work: ``pixels`` of input in all, None where that is not known."""
         if self.options.engine != AUTO or self.options.device != CPU:
             return self
-        engine = choose_engine(Reference(self.first), pixels, self.options.precision)
+        engine = choose_engine(ModelSource(self.first), pixels, self.options.precision)
         return Enlarger(replace(self.options, engine=engine), self._pool)
 
     def load(self) -> None:
         """Load the first model now, if it is known which one that is: its errors concern all images."""
         wanted = self.options.wanted
-        if not picks(self.options.model) or (wanted.width is None and wanted.height is None):
+        if not is_family_or_default(self.options.model) or (wanted.width is None and wanted.height is None):
             self._upscaler(self.first)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
@@ -213,18 +216,18 @@ class Enlarger:
         self,
         image: NDArray[Any],
         progress: TileProgress | None = None,
-        traces: Traces = UNTOLD,
+        coding: CodingInfo = UNKNOWN_CODING,
         plan: EnlargePlan | None = None,
-        memory: TileMemory | None = None,
+        cache: TileCache | None = None,
     ) -> Enlarged:
         """Enlarge one image.
 
         Args:
             image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
             progress: called with the finished share, 0 to 1.
-            traces: what the image's file says of its coding.
-            plan: what :meth:`plan` returned for the image, or for another of the same size that is to be treated alike.
-            memory: of the image before in a sequence, see :class:`rlfn.inference.upscaler.Upscaler`; with one plan.
+            coding: what the image's file says of its coding.
+            plan: what :meth:`plan` returned for the image, or for another of the same size to treat alike.
+            cache: of the image before in a sequence, see :class:`rlfn.inference.upscaler.Upscaler`; with one plan.
 
         Raises:
             OptionError: an array of another kind, or a size that no model reaches.
@@ -233,7 +236,7 @@ class Enlarger:
         check_image(image)
         image = np.asarray(image)  # a subclass, such as a matrix, may mean other things by shape and product
         height, width = image.shape[:2]
-        plan = plan or self.plan(image, traces)
+        plan = plan or self.plan(image, coding)
         upscaler = plan.upscaler
         self._check_memory(image, upscaler)
         asked = self.options
@@ -243,46 +246,47 @@ class Enlarger:
             wrap=asked.wrap,
             keep_hidden=asked.keep_hidden,
             progress=progress,
-            memory=memory,
+            cache=cache,
+            run=plan.run,
         )
         wide, high = self.size(width, height)
         if made.shape[:2] != (high, wide):
-            made = _reduced(made, (high, wide), wrap=self.options.wrap)
+            made = _resize_down(made, (high, wide), wrap=self.options.wrap)
         told = plan.warnings + ((_inexact(upscaler.model),) if upscaler.cuts_inexactly(image) else ())
         return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore, told, upscaler.device)
 
-    def plan(self, image: NDArray[Any], traces: Traces = UNTOLD) -> EnlargePlan:
+    def plan(self, image: NDArray[Any], coding: CodingInfo = UNKNOWN_CODING) -> EnlargePlan:
         """Return what an image is enlarged with: the model follows from its size, the strength from what it shows."""
         wanted, asked = self.options.wanted, self.options.model
         height, width = image.shape[:2]
         factor = wanted.factor(width, height, self.scale)
-        if picks(asked) and isinstance(self.options.engine, str):
+        if is_family_or_default(asked) and isinstance(self.options.engine, str):
             asked = pick_model(factor, _family(asked)).name
-        weights, choice = self._weights(asked if asked is not None else self.first, factor, image, traces)
+        weights, choice = self._weights(asked if asked is not None else self.first, factor, image, coding)
         upscaler = self._upscaler(weights)
         check_reach(upscaler.model, upscaler.scale, factor)
         return EnlargePlan(upscaler, choice)
 
     def _weights(
-        self, model: str | os.PathLike[str], factor: float, image: NDArray[Any], traces: Traces
-    ) -> tuple[str | os.PathLike[str] | Reference, Choice]:
+        self, model: str | os.PathLike[str], factor: float, image: NDArray[Any], coding: CodingInfo
+    ) -> tuple[str | os.PathLike[str] | ModelSource, RestoreStrength]:
         """Return the weights for an image, and how strongly they restore."""
         restore, packaged = self.options.restore, self._packaged(model)
         if packaged is None:
-            return model, Choice(0.0, "the model or the engine was given")
+            return model, RestoreStrength(0.0, "the model or the engine was given")
         if is_photo(packaged):
-            return model, Choice(1.0, "weights for photographs")
+            return model, RestoreStrength(1.0, "weights for photographs")
         if not isinstance(restore, str):
             self._check_restore(model, factor)
-            choice = Choice(restore, "as asked")
+            choice = RestoreStrength(restore, "as asked")
         elif photo_model(packaged, factor) is not None:
-            choice = choose(image, traces)
+            choice = choose_strength(image, coding)
         else:
-            choice = UNASKED  # no need to look
+            choice = NO_RESTORE  # no need to look
         return restoring(packaged, factor, choice, self.options.precision)
 
     def _packaged(self, model: str | os.PathLike[str]) -> Model | None:
-        return Reference(model).packaged if isinstance(self.options.engine, str) else None
+        return ModelSource(model).packaged if isinstance(self.options.engine, str) else None
 
     def _check_restore(self, model: str | os.PathLike[str], factor: float) -> None:
         """Refuse a strength that was asked for and cannot be had."""
@@ -290,13 +294,13 @@ class Enlarger:
         if not isinstance(restore, str) and not (packaged is not None and is_photo(packaged) and restore == 1.0):
             check_strength(packaged, factor, restore, self.options.precision)
 
-    def _upscaler(self, model: str | os.PathLike[str] | Reference) -> Upscaler:
+    def _upscaler(self, model: str | os.PathLike[str] | ModelSource) -> Upscaler:
         return self._pool.get(self.options, model)
 
     def _check_precision(self) -> None:
         """Refuse a precision that the model has no file for, before anything is loaded."""
         if self.options.precision in PRECISIONS and isinstance(self.options.engine, str):
-            Reference(self.first).check_precision(self.options.precision)
+            ModelSource(self.first).check_precision(self.options.precision)
 
     def _check_memory(self, image: NDArray[Any], upscaler: Upscaler) -> None:
         """Refuse a result that the free memory cannot hold, before the system ends this process for it."""
@@ -317,7 +321,7 @@ def _inexact(model: str) -> str:
     )
 
 
-def _reduced(image: NDArray[Any], size: tuple[int, int], *, wrap: bool) -> NDArray[Any]:
+def _resize_down(image: NDArray[Any], size: tuple[int, int], *, wrap: bool) -> NDArray[Any]:
     """Resize to (height, width); a texture's borders see its opposite side."""
     if not wrap:
         return resize(image, size=size)

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, ModelError
 from rlfn.models.blend import Blend
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.variants import VARIANTS, Variant
 
 if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
 
 
-def graph_of(model: Reference, precision: str = "fp32") -> bytes:
+def graph_of(model: ModelSource, precision: str = "fp32") -> bytes:
     """Return a model's ONNX graph; weights are exported first, which needs torch.
 
     Args:
@@ -36,7 +36,7 @@ def graph_of(model: Reference, precision: str = "fp32") -> bytes:
     return onnx_bytes(checkpoint)
 
 
-def checkpoint_of(model: Reference) -> Checkpoint:
+def checkpoint_of(model: ModelSource) -> Checkpoint:
     """Return the torch network of a model with its weights.
 
     Raises:
@@ -57,7 +57,7 @@ def checkpoint_of(model: Reference) -> Checkpoint:
     return load_checkpoint(path)
 
 
-def tensors_of(model: Reference) -> tuple[Variant, int, dict[str, NDArray[np.float32]]]:
+def tensors_of(model: ModelSource) -> tuple[Variant, int, dict[str, NDArray[np.float32]]]:
     """Return a model's network, its scale and its tensors by name; only a file of the user's own needs torch.
 
     Raises:

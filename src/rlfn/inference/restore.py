@@ -1,4 +1,4 @@
-"""How strongly a picture is to be restored: chosen from its file and its pixels, by tables.
+"""How strongly a picture is restored: chosen from its file and its pixels, by tables.
 
 Strength 0 is the weights for clean pictures, 1 those for photographs; between them the weights are blended. The tables'
 thresholds were chosen with ``benchmarks/restore.py``.
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError, setting
+from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.color import luminance
-from rlfn.images.traces import UNTOLD, Traces
 
 AUTO, OFF = "auto", "off"
-"""What may be asked for besides a strength: the picture decides, or nothing is restored."""
+"""Values besides a strength: the picture decides, or nothing is restored."""
 
 STEP = 0.25
 """Strengths are multiples of it, so that few models are loaded."""
@@ -28,13 +28,13 @@ JPEG_QUALITY = ((85, 1.0), (95, 0.5), (98, 0.25))
 """A JPEG file of at most this quality."""
 
 BLOCKS = ((0.2, 1.0), (0.04, 0.5))
-"""Traces of JPEG's blocks in the pixels of at least this strength."""
+"""JPEG blocking in the pixels of at least this strength."""
 
 NOISE = ((3.5, 1.0), (2.4, 0.5))
-"""Noise in the colours of at least so many levels of 255."""
+"""Chroma noise of at least so many levels of 255."""
 
 GRAIN = ((5.5, 1.0), (4.2, 0.5))
-"""Noise in the brightness of at least so many levels; texture can look like it, so the limits are higher."""
+"""Luma noise of at least so many levels; texture can look like it, so the limits are higher."""
 
 CODED = 0.5
 """A file of another lossy format, which states no quality that could be compared."""
@@ -44,12 +44,12 @@ _LEAST = 24
 
 
 @dataclass(frozen=True)
-class Signs:
+class PixelEvidence:
     """What pixels show.
 
     Attributes:
-        noise: the standard deviation of noise in the colours, in levels of 255.
-        grain: the same of the brightness, where the picture is flattest.
+        noise: the standard deviation of the chroma noise, in levels of 255.
+        grain: that of the luma noise, where the picture is flattest.
         blocks: 0 to 1, how much more often than elsewhere fine detail is missing inside a grid of 8 px.
     """
 
@@ -59,19 +59,19 @@ class Signs:
 
 
 @dataclass(frozen=True)
-class Choice:
+class RestoreStrength:
     """A strength from 0 to 1, and why, in a few words.
 
-    ``missed`` is empty, or a sentence on why a picture does not get the strength that it calls for.
+    ``shortfall`` is empty, or a sentence on why a picture does not get the strength that it calls for.
     """
 
     strength: float
     reason: str
-    missed: str = ""
+    shortfall: str = ""
 
 
-UNASKED = Choice(0.0, "")
-"""Where nobody asked."""
+NO_RESTORE = RestoreStrength(0.0, "")
+"""No restoration was asked for."""
 
 
 def check_restore(value: float | str) -> float | str:
@@ -93,49 +93,49 @@ def check_restore(value: float | str) -> float | str:
     return round(strength / STEP) * STEP
 
 
-def choose(image: NDArray[Any], traces: Traces = UNTOLD) -> Choice:
-    """Return how strongly an image is to be restored.
+def choose_strength(image: NDArray[Any], coding: CodingInfo = UNKNOWN_CODING) -> RestoreStrength:
+    """Return how strongly to restore an image.
 
     Args:
         image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
-        traces: what its file says.
+        coding: what its file says.
     """
-    return judge(traces, measure(image))
+    return strength_for(coding, measure(image))
 
 
-def judge(traces: Traces, signs: Signs) -> Choice:
+def strength_for(coding: CodingInfo, evidence: PixelEvidence) -> RestoreStrength:
     """Return the strength that the facts call for: the largest that any of them does."""
-    halved = ", colour halved" if traces.halved else ""
+    chroma = ", subsampled chroma" if coding.halved else ""
     found = []
-    if traces.quality is not None:
-        found.append(Choice(_up_to(JPEG_QUALITY, traces.quality), f"JPEG of quality {traces.quality}{halved}"))
-    elif traces.lossy:
-        found.append(Choice(CODED, f"lossy coding{halved}"))
+    if coding.quality is not None:
+        found.append(RestoreStrength(_up_to(JPEG_QUALITY, coding.quality), f"JPEG of quality {coding.quality}{chroma}"))
+    elif coding.lossy:
+        found.append(RestoreStrength(CODED, f"lossy coding{chroma}"))
     found += [
-        Choice(_from(BLOCKS, signs.blocks), "blocks of JPEG in the pixels"),
-        Choice(_from(NOISE, signs.noise), f"noise of {signs.noise:.1f} levels"),
-        Choice(_from(GRAIN, signs.grain), f"grain of {signs.grain:.1f} levels"),
+        RestoreStrength(_from(BLOCKS, evidence.blocks), "JPEG blocking in the pixels"),
+        RestoreStrength(_from(NOISE, evidence.noise), f"chroma noise of {evidence.noise:.1f} levels"),
+        RestoreStrength(_from(GRAIN, evidence.grain), f"luma noise of {evidence.grain:.1f} levels"),
     ]
     strongest = max(found, key=lambda choice: choice.strength)
     if strongest.strength == 0.0:
-        return Choice(0.0, found[0].reason if traces.quality is not None else "no traces of coding or noise")
+        return RestoreStrength(0.0, found[0].reason if coding.quality is not None else "no traces of coding or noise")
     return strongest
 
 
-def measure(image: NDArray[Any]) -> Signs:
+def measure(image: NDArray[Any]) -> PixelEvidence:
     """Return what the pixels of an image show; of a large one, those of a few windows."""
     windows = list(_windows(image))
     if not windows:
-        return Signs()
+        return PixelEvidence()
     bright = [window if window.ndim == 2 else np.asarray(luminance(window)) for window in windows]
     grain = _percentile([_rough(plane) for plane in bright], 2)
     noise = 0.0
     if windows[0].ndim == 3:
         # detail is alike in all colours, noise is not: a difference of colours shows noise and little else
-        colours = [(window @ (-0.5, 1.0, -0.5)) / np.sqrt(1.5) for window in windows]
+        colors = [(window @ (-0.5, 1.0, -0.5)) / np.sqrt(1.5) for window in windows]
         # of noise alone, the 25th percentile of the blocks shows nine tenths
-        noise = _percentile([_rough(plane) for plane in colours], 25) / 0.9
-    return Signs(float(noise), float(grain), _blocks(bright))
+        noise = _percentile([_rough(plane) for plane in colors], 25) / 0.9
+    return PixelEvidence(float(noise), float(grain), _blocks(bright))
 
 
 def _windows(image: NDArray[Any]) -> Iterator[NDArray[np.float64]]:

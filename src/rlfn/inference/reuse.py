@@ -1,7 +1,7 @@
-"""What the tiles of one picture were and became, so that of the next picture only those that differ are computed.
+"""The last picture's tiles and results, so that only the tiles that changed are computed for the next picture.
 
 A tile's result follows from what the engine is given for it and from nothing else. Where that is the same as in the
-picture before, the result is taken from there: it is what would have been computed, to the bit.
+picture before, the result is taken from there: it is bit-identical to what would be computed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rlfn.inference.tiling import Tile
 
 
-class TileMemory:
+class TileCache:
     """Holds the last picture of a sequence and its result. It goes with one :class:`~rlfn.inference.upscaler.Upscaler`.
 
     Attributes:

@@ -11,7 +11,7 @@ from rlfn.errors import OptionError, setting
 from rlfn.models import catalog
 
 _SLACK = 1e-9
-"""A factor may be above a model's scale by so much: sides are divided, and 0.1 * 30 is not 3."""
+"""Tolerance of a factor above a model's scale: sides are divided, and 0.1 * 30 is not 3."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def reaches(scale: int, factor: float) -> bool:
     return factor <= scale + _SLACK
 
 
-def picks(model: str | os.PathLike[str] | None) -> bool:
+def is_family_or_default(model: str | os.PathLike[str] | None) -> bool:
     """Tell whether what a user calls a model leaves the scale open: nothing, or a packaged family's name."""
     return model is None or model in catalog.families()
 
@@ -87,7 +87,7 @@ def pick_model(factor: float | None, family: str | None = None) -> catalog.Model
         family: a packaged family's name, to choose among its models alone.
 
     Raises:
-        OptionError: none does; the message says what there is.
+        OptionError: none does; the message lists what is available.
     """
     models = [model for model in catalog.models().values() if family in (None, model.family)]
     if factor is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import nullcontext
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
@@ -14,40 +14,27 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError, setting
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
+from rlfn.inference.border import add_border
 from rlfn.inference.devices import check_device, load_on
 from rlfn.inference.engines import AUTO, CPU, Engine, GpuEngine, WholeEngine
-from rlfn.inference.footprint import bytes_per_pixel
-from rlfn.inference.frame import frame
-from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute, cut
-from rlfn.inference.processor import available_memory
-from rlfn.inference.reuse import TileMemory
-from rlfn.inference.tiling import Span, check_tile, joined, spans
+from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute
+from rlfn.inference.reuse import TileCache
+from rlfn.inference.tile_runner import TileProgress, TileRunner
+from rlfn.inference.tiling import check_tile, spans
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
-
-TileProgress = Callable[[float], None]
-"""Called with the finished share of a picture, 0 to 1."""
-
-_LARGEST_TILE = 384
-_SMALLEST_TILE = 96
-_MEMORY_SHARE = 0.25
-
-_CELL = 44
-"""Cores of this side are looked at one by one for what changed, where what did can be put together again."""
-
-_REUSED_TILE = 192
-"""Else tiles of this side are: smaller ones are mostly margin."""
 
 # the eight symmetries of the square: (quarter turns, mirrored)
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 
 
-class _How(NamedTuple):
+class _CallOptions(NamedTuple):
     self_ensemble: bool
     wrap: bool
     keep_hidden: bool
-    memory: TileMemory | None = None
+    cache: TileCache | None = None
+    run: PartRunner | None = None
 
 
 class Upscaler:
@@ -63,7 +50,7 @@ class Upscaler:
         precision: how to compute: ``"fp32"``, ``"bf16"``, ``"int8"``, or ``"auto"`` for the fastest that this processor
             has and that loses at most 0.03 dB.
         device: ``"cpu"``; ``"gpu"`` for the first GPU that Vulkan has, ``"gpu:1"`` for the one of that number. Where
-            none can do the work, the processor does it, and ``told`` says why.
+            none can do the work, the processor does it, and ``fallback_reason`` says why.
 
     Raises:
         OptionError, ModelError, MissingExtraError: see :func:`rlfn.inference.devices.load_on`.
@@ -75,7 +62,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Reference | None = None,
+        model: str | os.PathLike[str] | ModelSource | None = None,
         engine: str | Engine = AUTO,
         threads: int | None = None,
         tile: int | Literal["auto"] = "auto",
@@ -86,22 +73,21 @@ class Upscaler:
         check_tile(tile)
         self._arguments = (model, engine, threads, tile, precision, device)
         self._load()
-        self._tile = tile
         if tile != "auto" and tile != 0:
             spans(2 * tile + 1, tile, self._engine.traits.margin, self._engine.traits.stride)
 
     def _load(self) -> None:
-        model, engine, threads, _, precision, device = self._arguments
-        self._told = ""
+        model, engine, threads, tile, precision, device = self._arguments
+        self._fallback_reason = ""
         if isinstance(engine, str):
             first = model if model is not None else next(iter(catalog.models()))
-            reference = first if isinstance(first, Reference) else Reference(first)
-            self._engine, self._told = load_on(device, engine, reference, threads, precision)
-            self.model = reference.name
+            source = first if isinstance(first, ModelSource) else ModelSource(first)
+            self._engine, self._fallback_reason = load_on(device, engine, source, threads, precision)
+            self.model = source.name
         else:
             check_device(device, engine)
             self._engine, self.model = engine, engine.traits.variant
-        self._run: PartRunner | None = None
+        self._tiles = TileRunner(self._engine, tile, self.model)
         self._lock = Lock()
         self._process = os.getpid()
 
@@ -132,9 +118,9 @@ class Upscaler:
         return found
 
     @property
-    def told(self) -> str:
+    def fallback_reason(self) -> str:
         """Why it runs on the processor though a GPU was asked for: a sentence, or nothing."""
-        return self._told or (self._engine.told if isinstance(self._engine, GpuEngine) else "")
+        return self._fallback_reason or (self._engine.fallback_reason if isinstance(self._engine, GpuEngine) else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what this was made from: another process loads the model again."""
@@ -144,7 +130,7 @@ class Upscaler:
                 "An Upscaler with an engine that was handed in cannot be pickled. "
                 f"Give {setting('engine')} by its name."
             )
-        return _again, (type(self), model, engine, threads, tile, precision, device)
+        return _rebuild, (type(self), model, engine, threads, tile, precision, device)
 
     def __call__(
         self,
@@ -154,7 +140,8 @@ class Upscaler:
         wrap: bool = False,
         keep_hidden: bool = False,
         progress: TileProgress | None = None,
-        memory: TileMemory | None = None,
+        cache: TileCache | None = None,
+        run: PartRunner | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
 
@@ -163,12 +150,14 @@ class Upscaler:
             self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
                 float copy of the result in memory.
             wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
-            keep_hidden: colours under transparent pixels are upscaled as they are; else they make way for those of
-                their visible surroundings.
+            keep_hidden: colours under transparent pixels are upscaled as they are; otherwise they are replaced by those
+                of their visible surroundings.
             progress: called with the finished share after each tile.
-            memory: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
+            cache: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
                 nor the result may be written to afterwards. Pictures with alpha, a self-ensemble, and engines that cut
                 pictures up by themselves are computed whole.
+            run: computes the parts of the image in place of this upscaler, in any order and perhaps elsewhere; for each
+                part it yields what :meth:`compute` yields. The result is bit-identical.
 
         Returns:
             The same kind of array, ``scale`` times as high and wide.
@@ -181,13 +170,14 @@ class Upscaler:
         image = np.asarray(image)  # a subclass, such as a matrix, may mean other things by shape and product
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
-        with self._lock:  # engines reuse their buffers
-            return self._upscaled(image, _How(self_ensemble, wrap, keep_hidden, memory), progress)
+        how = _CallOptions(self_ensemble, wrap, keep_hidden, cache, run)
+        with self._lock if run is None else nullcontext():  # engines reuse their buffers; ``run`` may call ``compute``
+            return self._upscaled(image, how, progress)
 
     def compute(self, part: ImagePart) -> Iterator[Computed]:
         """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
 
-        Results stay as they are when the next part is computed: whoever puts them together may come later.
+        Results stay as they are when the next part is computed: they may be put together later.
 
         Raises:
             ModelError: the engine failed, or returned what is no picture.
@@ -196,20 +186,9 @@ class Upscaler:
             for tile, block in compute(self._engine, part, self.model):
                 yield tile, block.copy()  # engines write the next result over the last one
 
-    def running(self, run: PartRunner) -> Upscaler:
-        """Return this upscaler, save that ``run`` has the parts of its images computed.
-
-        What ``run`` yields is what :meth:`compute` yields for each part; the order does not matter, and the result is
-        the same to the bit.
-        """
-        made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__)
-        made._run, made._lock = run, Lock()
-        return made
-
     def cuts_inexactly(self, image: NDArray[Any]) -> bool:
         """Tell whether ``image`` is cut into tiles whose results differ from the whole picture's."""
-        whole = isinstance(self._engine, WholeEngine) or max(image.shape[:2]) <= self._tile_side(image)
+        whole = isinstance(self._engine, WholeEngine) or max(image.shape[:2]) <= self._tiles.side(image)
         return not (whole or self._engine.traits.exact)
 
     def result_bytes(self, image: NDArray[Any], *, self_ensemble: bool = False) -> int:
@@ -219,23 +198,23 @@ class Upscaler:
         copies = 2 if channels == 4 else 1  # colour and alpha, and both together
         return int(pixels * (channels * image.itemsize * copies + (12 if self_ensemble else 0)))
 
-    def _upscaled(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[Any]:
+    def _upscaled(self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None) -> NDArray[Any]:
         if image.ndim == 2:
-            return self._colour(to_rgb(image), how, progress, gray=True)
+            return self._color(to_rgb(image), how, progress, gray=True)
         if image.shape[2] == 3:
-            return self._colour(image, how, progress)
-        how = how._replace(memory=None)
+            return self._color(image, how, progress)
+        how = how._replace(cache=None)
         rgb, alpha = image[:, :, :3], np.ascontiguousarray(image[:, :, 3])
         if alpha.min() == alpha.max():
-            colour = self._colour(rgb, how, progress)
-            return np.dstack([colour, np.full(colour.shape[:2], alpha.flat[0], alpha.dtype)])
-        parts = [_part(progress, 0), _part(progress, 1)]
-        colour = self._colour(rgb if how.keep_hidden else fill_transparent(rgb, alpha), how, parts[0])
-        wide = self._colour(to_rgb(alpha), how, parts[1], gray=True)
-        return np.dstack([colour, limit_alpha(wide, alpha, self.scale)])
+            color = self._color(rgb, how, progress)
+            return np.dstack([color, np.full(color.shape[:2], alpha.flat[0], alpha.dtype)])
+        parts = [_share_of(progress, 0), _share_of(progress, 1)]
+        color = self._color(rgb if how.keep_hidden else fill_transparent(rgb, alpha), how, parts[0])
+        wide = self._color(to_rgb(alpha), how, parts[1], gray=True)
+        return np.dstack([color, limit_alpha(wide, alpha, self.scale)])
 
-    def _colour(
-        self, image: NDArray[Any], how: _How, progress: TileProgress | None, gray: bool = False
+    def _color(
+        self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None, gray: bool = False
     ) -> NDArray[Any]:
         """Upscale (H, W, 3) to an array of its kind: (sH, sW, 3), or the luma (sH, sW) of a gray picture."""
         height, width = (side * self.scale for side in image.shape[:2])
@@ -243,20 +222,20 @@ class Upscaler:
         top = float(np.iinfo(image.dtype).max)
         if how.self_ensemble:
             out = np.empty(shape, image.dtype)
-            for start, block in _bands(self._ensemble(image, how._replace(memory=None), progress)):
+            for start, block in _bands(self._ensemble(image, how._replace(cache=None), progress)):
                 out[start : start + block.shape[0]] = _round(to_gray(block) if gray else block, top, image.dtype)
             return out
         if isinstance(self._engine, WholeEngine):
-            how = how._replace(memory=None)
-        out = np.empty(shape, image.dtype) if how.memory is None else how.memory.result(shape, image.dtype)
+            how = how._replace(cache=None)
+        out = np.empty(shape, image.dtype) if how.cache is None else how.cache.result(shape, image.dtype)
         for area, block in self._blocks(image, how, progress):
             pixels = block.transpose(1, 2, 0)
             out[area] = _round(to_gray(pixels) if gray else pixels, top, image.dtype)
-        if how.memory is not None:
-            how.memory.keep(out)
+        if how.cache is not None:
+            how.cache.keep(out)
         return out
 
-    def _ensemble(self, image: NDArray[Any], how: _How, progress: TileProgress | None) -> NDArray[np.float32]:
+    def _ensemble(self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None) -> NDArray[np.float32]:
         """Return the float mean (sH, sW, 3), in levels of 255, over the eight symmetries."""
         height, width = (side * self.scale for side in image.shape[:2])
         total = np.zeros((height, width, 3), np.float32)
@@ -264,19 +243,19 @@ class Upscaler:
             turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
             # a view of the sum in which the turned result lies as it comes
             view = np.rot90(total[:, ::-1] if mirrored else total, turns)
-            for area, block in self._blocks(turned, how, _part(progress, number, len(_SYMMETRIES))):
+            for area, block in self._blocks(turned, how, _share_of(progress, number, len(_SYMMETRIES))):
                 view[area] += block.transpose(1, 2, 0)
         total /= len(_SYMMETRIES)
         return total
 
     def _blocks(
-        self, image: NDArray[Any], how: _How, progress: TileProgress | None
+        self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None
     ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
         """Yield the result in parts: where each lies in the (sH, sW) result, and (3, sh, sw) in levels of 255."""
-        framed, sides, scale = frame(image, wrap=how.wrap), image.shape[:2], self.scale
-        for tile, block in self._tiles(framed.image, how.memory, progress):
+        bordered, sides, scale = add_border(image, wrap=how.wrap), image.shape[:2], self.scale
+        for tile, block in self._tiles.results(bordered.image, how.cache, progress, how.run):
             area, inside = [], []
-            for span, before, side in zip((tile.rows, tile.columns), (framed.top, framed.left), sides, strict=True):
+            for span, before, side in zip((tile.rows, tile.columns), (bordered.top, bordered.left), sides, strict=True):
                 start, stop = max(span.core_start - before, 0), min(span.core_stop - before, side)
                 area.append(slice(start * scale, stop * scale))
                 skipped = start + before - span.core_start
@@ -284,60 +263,8 @@ class Upscaler:
             if all(part.start < part.stop for part in area):
                 yield (area[0], area[1]), block[:, inside[0], inside[1]]
 
-    def _tiles(
-        self, image: NDArray[Any], memory: TileMemory | None, progress: TileProgress | None
-    ) -> Iterator[Computed]:
-        """Run the network part by part; yield where each result lies and (3, sh, sw) in levels of 255."""
-        scale, (height, width), done = self.scale, image.shape[:2], 0
-        grown = _grow(image, self.traits.min_side)
-        run = self._run or self._run_here
-        if memory is None:
-            parts = list(cut(self._engine, grown, self._tile_side(grown)))
-        else:
-            parts = self._changed_parts(grown, memory)
-        pixels = sum(_core(part.tile.rows) * _core(part.tile.columns) for part in parts)
-        for tile, block in run(parts):
-            done += block.shape[1] * block.shape[2]
-            # the padding of an image below the smallest size is cropped off
-            rows, columns = height - tile.rows.core_start, width - tile.columns.core_start
-            if rows > 0 and columns > 0:
-                yield tile, block[:, : rows * scale, : columns * scale]
-            if progress:
-                progress(done / (pixels * scale**2))
 
-    def _changed_parts(self, image: NDArray[Any], memory: TileMemory) -> list[ImagePart]:
-        """Return what must be computed of an image where it differs from the one before."""
-        traits, side = self.traits, self._tile_side(image)
-        # the last bits of what a GPU computes may depend on where a tile lies
-        local = traits.local and not isinstance(self._engine, GpuEngine)
-        small = min(side, 2 * traits.margin + _CELL) if local else min(side, _REUSED_TILE)
-        found = {part.tile: part for part in cut(self._engine, image, small)}
-        changed = memory.changed(image, list(found))
-        if not local:
-            return [found[tile] for tile in changed]
-        return [ImagePart.of(image, tile) for tile in joined(changed, side, traits.margin)]
-
-    def _run_here(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
-        for part in parts:
-            yield from compute(self._engine, part, self.model)
-
-    def _tile_side(self, image: NDArray[Any]) -> int:
-        """Return the largest tile side for this picture; a GPU has a limit of its own."""
-        if isinstance(self._engine, GpuEngine):
-            most = self._engine.largest_tile()
-            return most if self._tile == "auto" or self._tile == 0 else min(most, self._tile)
-        if self._tile == 0:
-            return int(max(image.shape[:2]))
-        if self._tile != "auto":
-            return self._tile
-        a_pixel = bytes_per_pixel(self._engine.name, self._engine.traits.variant)
-        affordable = math.isqrt(int(available_memory() * _MEMORY_SHARE / a_pixel))
-        smallest = max(_SMALLEST_TILE, 2 * self._engine.traits.margin + 24)
-        side: int = max(smallest, min(_LARGEST_TILE, affordable))
-        return side
-
-
-def _again(kind: type[Upscaler], *arguments: Any) -> Upscaler:
+def _rebuild(kind: type[Upscaler], *arguments: Any) -> Upscaler:
     *rest, precision, device = arguments
     return kind(*rest, precision=precision, device=device)
 
@@ -357,16 +284,6 @@ def check_image(image: NDArray[Any]) -> None:
         )
 
 
-def _core(span: Span) -> int:
-    return span.core_stop - span.core_start
-
-
-def _grow(image: NDArray[Any], least: int) -> NDArray[Any]:
-    """Repeat the last row and column of a picture that is smaller than the network takes."""
-    more = [(0, max(0, least - side)) for side in image.shape[:2]]
-    return np.pad(image, (*more, (0, 0)), mode="edge") if any(pad for _, pad in more) else image
-
-
 def _round(levels: NDArray[np.float32], top: float, kind: np.dtype[Any]) -> NDArray[Any]:
     """Turn levels of 255 into integers of ``kind``: scaled to [0, ``top``], half up, clipped."""
     scaled = levels * np.float32(top / 255.0)
@@ -380,7 +297,7 @@ def _bands(image: NDArray[np.float32], rows: int = 256) -> Iterator[tuple[int, N
         yield start, image[start : start + rows]
 
 
-def _part(progress: TileProgress | None, number: int, count: int = 2) -> TileProgress | None:
+def _share_of(progress: TileProgress | None, number: int, count: int = 2) -> TileProgress | None:
     """Return a progress function for part ``number`` of ``count`` equal parts."""
     if progress is None:
         return None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlfn.errors import MissingExtraError, ModelError, OutputError
 from rlfn.inference.loading import checkpoint_of
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.telemetry import import_silent
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def save_pretrained(model: str | os.PathLike[str], folder: str | os.PathLike[str
         ModelError: the model cannot be read.
         OutputError: the folder cannot be written.
     """
-    source, folder = Reference(model), Path(folder)
+    source, folder = ModelSource(model), Path(folder)
     checkpoint = checkpoint_of(source)
     from rlfn.networks import save_checkpoint
 
@@ -116,7 +116,7 @@ def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None
         path = _download(str(name), revision)
     elif not path.is_file():
         raise ModelError(f"The folder {name} has no {WEIGHTS_FILE}. Give one that save_pretrained wrote.")
-    return checkpoint_of(Reference(path))
+    return checkpoint_of(ModelSource(path))
 
 
 def push_to_hub(model: str | os.PathLike[str], repo: str, *, private: bool = False, token: str | None = None) -> str:

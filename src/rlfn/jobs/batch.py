@@ -74,7 +74,7 @@ class Batch:
         Raises:
             OptionError, ModelError, MissingExtraError: the model cannot be loaded, so that there is nothing to do.
         """
-        enlarger = self.enlarger.suited(self._pixels(jobs))
+        enlarger = self.enlarger.with_auto_engine(self._pixels(jobs))
         reads: deque[Future[_Loaded]] = deque()
         waiting: deque[tuple[int, Future[Record]]] = deque()
         todo = deque(jobs)
@@ -109,7 +109,7 @@ class Batch:
 
     def _is_done(self, job: Job) -> bool:
         """Tell whether a job's output exists and shall stay."""
-        return not self.settings.overwrite and self._files.exists(job)
+        return not (self.settings.overwrite or job.overwrite) and self._files.exists(job)
 
     def _begin_reading(self, job: Job) -> Future[_Loaded]:
         """Read in the background; standard input here, where Ctrl-C can end the waiting for it."""
@@ -152,7 +152,7 @@ class Batch:
                 return 0, _finished(replace(record, status="skipped"))
             record = replace(record, input_size=(picture.width, picture.height))
             began = time.perf_counter()
-            made = enlarger(picture.pixels, lambda share: self._report(job, share), picture.traces)
+            made = enlarger(picture.pixels, lambda share: self._report(job, share), picture.coding)
             took = time.perf_counter() - began
             result = replace(picture, pixels=made.image)
             record = replace(

@@ -12,7 +12,7 @@ from pathlib import Path
 from rlfn.errors import PictureError, listing
 from rlfn.images.files import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.keys import name_key
-from rlfn.jobs.video.kinds import VIDEO_SUFFIXES, is_video
+from rlfn.jobs.video.detection import VIDEO_SUFFIXES, is_video
 
 _GLOB = set("*?[")
 

@@ -11,7 +11,7 @@ from rlfn.errors import OptionError, OutputError, PictureError, listing, setting
 from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for
 from rlfn.jobs.finding import collect, folder_content
 from rlfn.jobs.keys import file_key, name_key, output_key
-from rlfn.jobs.video.kinds import ANIMATED, CONTAINERS, is_animation, is_video, no_animation, video_suffix
+from rlfn.jobs.video.detection import ANIMATED, CONTAINERS, is_animation, is_video, no_animation, video_suffix
 
 STREAM = "-"
 """The name that stands for standard input or output."""
@@ -24,12 +24,13 @@ _SEPARATORS = tuple({"/", os.sep})
 class Job:
     """One picture's way: where it comes from and where it goes. ``None`` is standard input or output.
 
-    ``video`` says that it moves, and shall.
+    ``video`` says that it moves, and shall; ``overwrite`` that it replaces an output that exists.
     """
 
     source: Path | None
     target: Path | None
     video: bool = field(default=False, kw_only=True)
+    overwrite: bool = field(default=False, kw_only=True)
 
 
 @dataclass

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 
 from rlfn.errors import ModelError, OptionError, setting
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 # field numbers of onnx.proto3
 _GRAPH, _INITIALIZER, _TYPE, _NAME, _RAW, _FLOAT = 7, 5, 2, 8, 9, 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class Blend(Reference):
+class Blend(ModelSource):
     """A model whose weights lie between those of two models.
 
     Args:
@@ -27,7 +27,7 @@ class Blend(Reference):
         share: above 0 and below 1.
     """
 
-    def __init__(self, clean: Reference, photo: Reference, share: float) -> None:
+    def __init__(self, clean: ModelSource, photo: ModelSource, share: float) -> None:
         if not 0.0 < share < 1.0:
             raise OptionError(f"A share of {share:g} was given. Allowed: above 0 and below 1.")
         self.ends = clean, photo

@@ -12,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.models.variants import GRID_STRIDE
+
 
 @dataclass(frozen=True)
 class AxisGrid:
@@ -29,10 +31,6 @@ def grid_matrices(grid: Grid) -> tuple[NDArray[np.float32], ...]:
     """Return a grid's four matrices in the order of :data:`rlfn.models.traits.GRID_INPUTS`."""
     rows, columns = grid
     return rows.interpolate, columns.interpolate, rows.pad, columns.pad
-
-
-GRID_STRIDE = 6
-"""ESA's pooled map has one sample for every 6 px: a stride-2 convolution and a pool of stride 3."""
 
 
 def pooled_length(length: int) -> int:

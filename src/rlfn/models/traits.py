@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from rlfn.errors import ModelError
-from rlfn.models.variants import SCALES
+from rlfn.models.variants import SCALES, TILE_NEEDS, Variant
 
 GRID_INPUTS = ("rows", "columns", "pad_rows", "pad_columns")
 """The inputs that a graph made for tiles has beside ``lr``."""
@@ -72,7 +72,7 @@ class Traits:
                 margin=int(metadata["margin"]),
                 stride=int(metadata["stride"]),
                 value_range=float(metadata["value_range"]),
-                exact=_is_exact(metadata),
+                exact=metadata.get("exact", "True") == "True",
             )
         except ValueError as error:
             raise _untold(str(error)) from None
@@ -85,11 +85,10 @@ class Traits:
         return traits
 
 
-def _is_exact(metadata: Mapping[str, str]) -> bool:
-    """Tell whether a file's tiles are exact; files of earlier versions say it by their margin and stride alone."""
-    if "exact" in metadata:
-        return metadata["exact"] == "True"
-    return not (int(metadata["margin"]) == PLAIN_ESA_MARGIN and int(metadata["stride"]) > 1)
+def variant_traits(variant: Variant, scale: int) -> Traits:
+    """Return the traits of a network whose tiles are exact."""
+    needs = TILE_NEEDS[variant.architecture]
+    return Traits(variant.name, scale, needs.min_side, needs.margin(variant.fields), needs.stride)
 
 
 def _untold(what: str) -> ModelError:

@@ -6,7 +6,7 @@ A new width or depth is one row here. Plain data, standard library only; the tor
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,6 +77,9 @@ class PlainFields:
     expand: int = 0
 
 
+GRID_STRIDE = 6
+"""ESA's pooled map has one sample for every 6 px: a stride-2 convolution and a pool of stride 3."""
+
 SIZES: dict[str, type] = {
     "rlfn": RLFNFields,
     "rfdn": RFDNFields,
@@ -91,6 +94,36 @@ _CHOICES: dict[str, tuple[object, ...]] = {"body": ("rfdb", "srb", "plain"), "es
 """What a field that is no size may be."""
 
 Fields = RLFNFields | RFDNFields | EDSRFields | IMDNFields | SPANFields | PlainFields
+
+
+@dataclass(frozen=True)
+class TileNeeds:
+    """What the tiles of an architecture's networks need.
+
+    Attributes:
+        margin: returns, for an architecture's fields, how many px around a tile's core make the tile agree with the
+            whole picture.
+        min_side: the smallest height and width in px.
+        stride: tile origins are multiples of it (:mod:`rlfn.models.grid`).
+    """
+
+    margin: Callable[[Any], int]
+    min_side: int = 1
+    stride: int = 1
+
+
+TILE_NEEDS: dict[str, TileNeeds] = {
+    # ESA's stride-2 convolution and its pool of 7 need 15 px
+    "rlfn": TileNeeds(lambda fields: 36, 15, GRID_STRIDE),
+    # RFDN's ESA has no grid, so its tiles are never exact, however wide the margin
+    "rfdn": TileNeeds(lambda fields: 60, 15, GRID_STRIDE),
+    # the others' margin is what one output pixel sees
+    "edsr": TileNeeds(lambda fields: 2 * fields.blocks + 4),  # 2 around the blocks, 2 in each, 2 px to upsample
+    "imdn": TileNeeds(lambda fields: 4 * fields.blocks + 3),  # 3 around the blocks, 4 in each
+    "span": TileNeeds(lambda fields: 3 * fields.blocks + 3),  # 3 around the blocks, 3 in each
+    "plain": TileNeeds(lambda fields: fields.layers + 2),  # one for each 3x3 convolution
+}
+"""What tiles need, by architecture."""
 
 
 @dataclass(frozen=True)

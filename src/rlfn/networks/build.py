@@ -1,6 +1,6 @@
 """The table of architectures: how a variant's fields become a torch module, and how a state dict is recognised.
 
-A new architecture is its module's file, its fields in :mod:`rlfn.models.variants`, and one row here.
+A new architecture is its module's file, its fields and tile needs in :mod:`rlfn.models.variants`, and one row here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from rlfn.errors import OptionError
-from rlfn.models.variants import SCALES, Variant
+from rlfn.models.variants import SCALES, TILE_NEEDS, Variant
 from rlfn.networks import edsr, imdn, plain, rfdn, rlfn, span
 
 
@@ -40,14 +40,19 @@ class Architecture:
     stride: int
 
 
+def _row(name: str, network: Callable[[Any, int], nn.Module], deduce: Any, *, takes_grid: bool = False) -> Architecture:
+    """Return an architecture whose tiles need what :data:`rlfn.models.variants.TILE_NEEDS` says."""
+    needs = TILE_NEEDS[name]
+    return Architecture(network, deduce, needs.min_side, takes_grid, needs.margin, needs.stride)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
-    "rlfn": Architecture(rlfn.RLFN, rlfn.deduce, rlfn.MIN_SIDE, takes_grid=True, margin=lambda _: 36, stride=6),
-    # RFDN's ESA has no grid, so its tiles are never exact, however wide the margin
-    "rfdn": Architecture(rfdn.RFDN, rfdn.deduce, rfdn.MIN_SIDE, takes_grid=False, margin=lambda _: 60, stride=6),
-    "edsr": Architecture(edsr.EDSR, edsr.deduce, edsr.MIN_SIDE, takes_grid=False, margin=edsr.radius, stride=1),
-    "imdn": Architecture(imdn.IMDN, imdn.deduce, imdn.MIN_SIDE, takes_grid=False, margin=imdn.radius, stride=1),
-    "span": Architecture(span.SPAN, span.deduce, span.MIN_SIDE, takes_grid=False, margin=span.radius, stride=1),
-    "plain": Architecture(plain.Plain, plain.deduce, plain.MIN_SIDE, takes_grid=False, margin=plain.radius, stride=1),
+    "rlfn": _row("rlfn", rlfn.RLFN, rlfn.deduce, takes_grid=True),
+    "rfdn": _row("rfdn", rfdn.RFDN, rfdn.deduce),
+    "edsr": _row("edsr", edsr.EDSR, edsr.deduce),
+    "imdn": _row("imdn", imdn.IMDN, imdn.deduce),
+    "span": _row("span", span.SPAN, span.deduce),
+    "plain": _row("plain", plain.Plain, plain.deduce),
 }
 """Every architecture by the name that :class:`rlfn.models.variants.Variant` uses."""
 

@@ -116,7 +116,7 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with warnings.catch_warnings():  # its remarks on other people's pickles say nothing that the error does not
             warnings.simplefilter("ignore", UserWarning)
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors alike
+    except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors
         if _is_torchscript(path):
             raise ModelError(
                 f"{path} is a TorchScript file: a program, and not weights. Give the .safetensors or .pth file that it "
@@ -177,7 +177,7 @@ def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Variant, int]:
         _check_shapes(state, variant, scale, path)
         return variant, scale
     raise ModelError(
-        f"{path} holds {len(shapes)} tensors ({listing(list(shapes)[:3])}, ...) that are no network known here. "
+        f"{path} holds {len(shapes)} tensors ({listing(list(shapes)[:3])}, ...) that match no known network. "
         f"Known: {listing(VARIANTS)}."
     )
 

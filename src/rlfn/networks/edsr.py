@@ -18,9 +18,6 @@ from torch import Tensor, nn
 from rlfn.models.variants import EDSRFields
 from rlfn.networks.interpolation import bilinear_tail, set_before_skip, set_carrying
 
-MIN_SIDE = 1
-"""The smallest height and width."""
-
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K's training pictures in [0, 1], which the network takes off and puts back."""
 
@@ -122,11 +119,6 @@ def _prime_factors(scale: int) -> list[int]:
             factors.append(prime)
             scale //= prime
     return factors
-
-
-def radius(fields: EDSRFields) -> int:
-    """Return how many px around a pixel the network sees: 2 around the blocks, 2 in each, 2 px to upsample."""
-    return 2 * fields.blocks + 4
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[EDSRFields, int] | None:

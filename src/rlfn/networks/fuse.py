@@ -1,7 +1,7 @@
 """Fusing the training form of a plain network into the plain network, and opening it again for another run.
 
 The branches of a :class:`~rlfn.networks.plain.BranchedConv` are linear, so their kernels are summed, in double
-precision; the two forms answer alike everywhere, borders included.
+precision; both forms give the same output everywhere, borders included.
 """
 
 from __future__ import annotations

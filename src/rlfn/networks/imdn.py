@@ -20,9 +20,6 @@ from torch import Tensor, nn
 
 from rlfn.models.variants import IMDNFields
 
-MIN_SIDE = 1
-"""The smallest height and width."""
-
 _SLOPE = 0.05
 _RANGE = 255.0
 
@@ -93,11 +90,6 @@ class IMDN(nn.Module):
         """Upscale ``lr`` (N, 3, H, W)."""
         sr: Tensor = self.model(lr / _RANGE)
         return sr * _RANGE
-
-
-def radius(fields: IMDNFields) -> int:
-    """Return how many px around a pixel the network sees: 3 convolutions around the blocks, 4 in each."""
-    return 4 * fields.blocks + 3
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[IMDNFields, int] | None:

@@ -31,14 +31,6 @@ from torch import Tensor, nn
 from rlfn.models.variants import PlainFields
 from rlfn.networks.interpolation import bilinear_tail
 
-MIN_SIDE = 1
-"""The smallest height and width."""
-
-
-def radius(fields: PlainFields) -> int:
-    """Return how many px around a pixel the network sees: one for each 3x3 convolution."""
-    return fields.layers + 2
-
 
 class BranchedConv(nn.Module):
     """A 3x3 convolution C -> C as a sum of branches: 3x3, 1x1, the identity, and 3x3 to C ``expand`` then 1x1 back.

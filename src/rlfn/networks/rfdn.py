@@ -11,7 +11,7 @@ One frame, three bodies (``RFDNFields.body``), each simpler than the one before,
 
 ESA has one or three convolutions in its group (``RFDNFields.esa_convs``): RFDN's three, or the one that RLFN kept.
 
-The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); at least :data:`MIN_SIDE` px a
+The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); at least 15 px a
 side; nothing is clamped. The names of the parameters are those of the reference file, which takes [0, 255] as well;
 ``srb`` and ``plain``, for which there is none, name their convolutions differently from each other, so that a file
 tells which it is.
@@ -27,9 +27,6 @@ from torch import Tensor, nn
 
 from rlfn.models.variants import RFDNFields
 from rlfn.networks.interpolation import set_interpolating
-
-MIN_SIDE = 15
-"""The smallest height and width: ESA's stride-2 convolution and its pool of 7 need 15 px."""
 
 _SLOPE = 0.05
 

@@ -2,7 +2,7 @@
 
     conv3x3 (3 -> C)  ->  N x RLFB  ->  conv3x3 (C -> C)  + first conv  ->  conv3x3 (C -> 3 s^2)  ->  pixel shuffle (s)
 
-The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); at least :data:`MIN_SIDE` px a
+The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); at least 15 px a
 side; nothing is clamped. The names of the parameters are the official ones, so weights move both ways.
 """
 
@@ -17,9 +17,6 @@ from torch import Tensor, nn
 
 from rlfn.models.variants import RLFNFields
 from rlfn.networks.interpolation import set_interpolating
-
-MIN_SIDE = 15
-"""The smallest height and width: ESA's stride-2 convolution and its pool of 7 need 15 px."""
 
 _SLOPE = 0.05
 

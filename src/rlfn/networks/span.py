@@ -24,9 +24,6 @@ from torch import Tensor, nn
 from rlfn.models.variants import SPANFields
 from rlfn.networks.edsr import RGB_MEAN
 
-MIN_SIDE = 1
-"""The smallest height and width."""
-
 _RANGE = 255.0
 
 
@@ -91,11 +88,6 @@ class SPAN(nn.Module):
             x, inner = self.get_submodule(f"block_{number}")(x)
         sr: Tensor = self.upsampler(self.conv_cat(torch.cat((first, self.conv_2(x), early, inner), dim=1)))
         return sr * _RANGE
-
-
-def radius(fields: SPANFields) -> int:
-    """Return how many px around a pixel the network sees: 3 convolutions around the blocks, 3 in each."""
-    return 3 * fields.blocks + 3
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[SPANFields, int] | None:

@@ -81,7 +81,7 @@ def run_item(item: WorkItem, pool: UpscalerPool, progress: Callable[[float], Non
     picture = read_picture(item.picture, max_pixels=item.max_pixels)
     format = options.format or (picture.format if FORMATS[picture.format].writable else "png")
     check_writable_size(format, *size)
-    made = enlarger.suited(None)(picture.pixels, progress, picture.traces)
+    made = enlarger.with_auto_engine(None)(picture.pixels, progress, picture.coding)
     result = replace(picture, pixels=made.image)
     stream = io.BytesIO()
     lost = write_picture(result, stream, format=format, quality=options.quality)

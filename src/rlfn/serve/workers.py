@@ -195,7 +195,7 @@ def worker_main(pipe: Any, cancelled: Any, settings: ServeSettings) -> None:
     pool = UpscalerPool()
     with contextlib.suppress(RlfnError):
         options = EnlargeOptions(**settings.computing)
-        Enlarger(options, pool).suited(None).load()
+        Enlarger(options, pool).with_auto_engine(None).load()
     while True:
         try:
             number, item = pipe.recv()

@@ -18,7 +18,7 @@ _PAPER = {"RFDBR48": "faster", "RFDBR52": "quality regained", "RLFB": "same qual
 
 
 def run(request: StudyRequest) -> bool:
-    """Train the four networks alike and compare quality and cost; return False where it was asked to stop."""
+    """Train the four networks in the same way and compare quality and cost; return False where it was asked to stop."""
     plan = StudyPlan([Training(variant, variant) for variant in _BLOCKS.values()], request)
     if not plan.run():
         return False

@@ -118,8 +118,8 @@ class Comparison:
         draw_dots(values, f"PSNR on {shown}, dB", self.request.out / "scores.png")
         page.figures = {"scores.png": f"PSNR on {shown} by row and seed", **page.figures}
         page.write(self.request.out)
-        self.request.say("\n".join([*table.markdown(), *failures]))
-        self.request.say(f"Written to {self.request.out / 'README.md'}.")
+        self.request.log("\n".join([*table.markdown(), *failures]))
+        self.request.log(f"Written to {self.request.out / 'README.md'}.")
 
     def _models(self, row: ComparisonRow) -> list[tuple[int, Path]]:
         if row.training is None:

@@ -142,8 +142,8 @@ def run(request: StudyRequest) -> bool:
     shown = {label: law for label, law in lines.items() if label.startswith("Set14")}
     _draw(points, shown, request.out / "compute.png")
     page.write(request.out)
-    request.say("\n".join(page.tables["laws"].markdown()))
-    request.say(f"Written to {request.out / 'README.md'}.")
+    request.log("\n".join(page.tables["laws"].markdown()))
+    request.log(f"Written to {request.out / 'README.md'}.")
     return True
 
 

@@ -49,7 +49,7 @@ def run(request: StudyRequest) -> bool:
     if validator is None:
         raise DataError(f"The pack {plan.pack.path} is too small to hold pictures out. Give one of more pictures.")
     for name, path in models.items():
-        request.say(f"Sensitivity of {name}")
+        request.log(f"Sensitivity of {name}")
         found = sensitivity(path, validator)
         stem = "sensitivity-" + name.replace(", ", "-").replace(" ", "-")
         page.tables[stem] = sensitivity_table(name, found)

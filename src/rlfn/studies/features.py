@@ -116,7 +116,7 @@ def run(request: StudyRequest) -> bool:
     singles: list[Single] = []
     for number, (pair, sharp) in enumerate(zip(pairs, pictures, strict=True), 1):
         if number == 1 or number % 10 == 0 or number == len(pairs):
-            request.say(f"{number} of {len(pairs)}: {pair.name}")
+            request.log(f"{number} of {len(pairs)}: {pair.name}")
         blurred = blur(sharp, SIGMA)
         single = Single(pair.name, sharp, blurred, measure(banks, sharp, blurred))
         gradient += gradient_magnitude(sharp)

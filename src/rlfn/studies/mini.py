@@ -208,9 +208,11 @@ class MiniPlan:
             write_bytes(path, (json.dumps(asked, indent=2) + "\n").encode())
             return
         except (ValueError, AttributeError):
-            raise OptionError(f"{path} is damaged. Remove {self.request.out}, or choose another -o.") from None
+            raise OptionError(
+                f"{path} is damaged. Remove {self.request.out}, or choose another {setting('output')}."
+            ) from None
         if kept != asked:
             raise OptionError(
                 f"{self.request.out} holds this study at another budget ({kept['budget']}) or of other data. "
-                "Repeat those to go on, or choose another -o."
+                f"Repeat those to go on, or choose another {setting('output')}."
             )

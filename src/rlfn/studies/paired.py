@@ -1,4 +1,4 @@
-"""Differences between two ways of training, paired by seed, and what they say of a claim; standard library only."""
+"""Paired differences between two ways of training, and verdicts on claims; standard library only."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _T95 = (
 )
 
 HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "cannot be told", "not run"
-"""The verdicts on a claim."""
+"""The verdicts on a claim, as the CSV files have them."""
 
 MARGIN = 0.05
 """dB within which two qualities count as the same."""
 
 Sense = Literal["above", "same", "apart"]
-"""What a claim says of two rows: the first is better, both are as good, or they differ (which a null row must not)."""
+"""The claimed relation of two rows: the first is better, both are equal, or they differ (which a null row must not)."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence about two rows of a table that the rows' numbers can bear out or not.
+    """A statement about two rows of a table, to be tested on their numbers.
 
     Attributes:
-        row: the label of the row that the sentence is about.
-        against: the label of the row that it is compared with.
-        sense: what is said of ``row`` beside ``against``.
-        source: who says so: "the paper", "null" or "asked here".
+        row: the label of the row in question.
+        against: the label of the row to compare it with.
+        sense: the claimed relation of ``row`` to ``against``.
+        source: who claims it: "the paper", "null" or "asked here".
     """
 
     row: str
@@ -54,7 +54,7 @@ class Paired:
 
 
 def paired(values: Sequence[float], against: Sequence[float]) -> Paired | None:
-    """Return what the differences of two rows, seed by seed, say; None with fewer than two seeds in both.
+    """Return the statistics of two rows' differences, seed by seed; None with fewer than two seeds in both.
 
     >>> found = paired((2.0, 3.0, 4.0), (1.0, 1.0, 1.0))
     >>> f"{found.mean:.1f} {found.error:.3f} {found.low:.3f} {found.high:.3f}"
@@ -79,8 +79,8 @@ def judge(sense: Sense, found: Paired | None, margin: float = MARGIN) -> str:
 
     *above* holds where the whole interval lies above 0, and does not hold where it lies below. *same* holds where the
     interval lies within ``margin`` of 0, and does not hold where it lies outside. *apart* holds where the interval
-    leaves out 0; that it does not hold can never be shown. Everything else cannot be told, and what has not two seeds
-    in both rows was not run.
+    leaves out 0; that it does not hold can never be shown. Everything else cannot be told. Rows with
+    fewer than two seeds were not run.
 
     >>> judge("above", paired((1.1, 1.2, 1.3), (1.0, 1.1, 1.21)))
     'holds'
@@ -96,13 +96,16 @@ def judge(sense: Sense, found: Paired | None, margin: float = MARGIN) -> str:
 
 
 def sentence(claim: Claim, values: Mapping[str, Sequence[float]]) -> str:
-    """Return a claim's verdict in words, with the size of the effect, from the numbers of each row's seeds."""
+    """Return a claim's verdict in words with the effect size, from the scores of each row's seeds."""
     found = paired(values.get(claim.row, ()), values.get(claim.against, ()))
-    said = {"above": "is better than", "same": "is as good as", "apart": "differs from"}[claim.sense]
-    text = f"{claim.row} {said} {claim.against}"
+    said = {"above": "better than", "same": "as good as", "apart": "different from"}[claim.sense]
+    row, against = (label.partition(":")[0] for label in (claim.row, claim.against))
+    text = f"'{row}' {said} '{against}'"
     if found is None:
         return f"{text}: not run with two seeds or more."
+    verdict = judge(claim.sense, found)
+    shown = "inconclusive" if verdict == OPEN else verdict
     return (
-        f"{text}: {judge(claim.sense, found)} ({found.mean:+.3f} dB, 95% interval {found.low:+.3f} to "
+        f"{text}: {shown} ({found.mean:+.3f} dB, 95% interval {found.low:+.3f} to "
         f"{found.high:+.3f}, {found.count} seeds)."
     )

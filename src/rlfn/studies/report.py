@@ -1,4 +1,4 @@
-"""What a study leaves for people: a table as Markdown and CSV, and a page that says how it came about."""
+"""The output of a study: tables as Markdown and CSV, and a page that documents how they were made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rlfn.errors import as_argument, worded
 from rlfn.evaluation.report import aligned
 
 NOT_MEASURED = "not measured"
-"""What stands where a number would, if it was not measured."""
+"""Shown in place of a number that was not measured."""
 
 Cell = str | float | None | tuple[float, ...]
 """A text, a number, the numbers of several seeds, or None: not measured."""
@@ -24,7 +24,7 @@ Cell = str | float | None | tuple[float, ...]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its heading, how many digits its numbers have, and whether higher values are better."""
+    """A column of a table: its heading and the number of digits after the decimal point."""
 
     title: str
     digits: int = 2
@@ -124,8 +124,8 @@ def spread(values: Mapping[str, tuple[float, ...]]) -> float | None:
 def verdict(values: Mapping[str, tuple[float, ...]], what: str, unit: str = "dB") -> str:
     """Say which rows differ from the first by more than the seeds explain.
 
-    Two means of n seeds each are told apart if they differ by more than twice s sqrt(2 / n), s being the pooled
-    standard deviation from seed to seed.
+    Two means of n seeds each are significantly different if they differ by more than twice s sqrt(2 / n), where s is
+    the pooled standard deviation from seed to seed.
 
     Args:
         values: for every row the numbers of its seeds; the first row is what the others are compared with.
@@ -148,9 +148,9 @@ def verdict(values: Mapping[str, tuple[float, ...]], what: str, unit: str = "dB"
         (told if abs(difference) > limit else close).append(text)
     parts = [f"{what}: the standard deviation from seed to seed is {deviation:.3f} {unit}."]
     if told:
-        parts.append(f"Told apart from {names[0]} ({unit}): {'; '.join(told)}.")
+        parts.append(f"Significantly different from {names[0]} ({unit}): {'; '.join(told)}.")
     if close:
-        parts.append(f"Within the spread, so not told apart from {names[0]} at this budget: {'; '.join(close)}.")
+        parts.append(f"Not significantly different from {names[0]} at this budget: {'; '.join(close)}.")
     return " ".join(parts)
 
 

@@ -85,7 +85,7 @@ class StudyRequest:
         models: further models to measure, where a study takes them.
         vgg19: the path of torchvision's VGG-19 weights; None to look where a download would lie.
         threads: CPU threads of the latency columns; None for all.
-        say: prints a line for people.
+        log: called with each progress message.
         stop: may ask a training to save and stop.
     """
 
@@ -98,5 +98,5 @@ class StudyRequest:
     models: tuple[str, ...] = ()
     vgg19: Path | None = None
     threads: int | None = None
-    say: Callable[[str], None] = print
+    log: Callable[[str], None] = print
     stop: StopRequest = field(default_factory=StopRequest)

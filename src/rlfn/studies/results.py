@@ -13,9 +13,9 @@ from rlfn.evaluation.plots import draw_points
 from rlfn.evaluation.profile import count_costs
 from rlfn.evaluation.sets import STANDARD, find_set
 from rlfn.inference.engines import load_engine
-from rlfn.inference.processor import default_threads
+from rlfn.inference.hardware import default_threads
 from rlfn.models import catalog
-from rlfn.models.reference import GRAPH_SUFFIXES, TENSOR_SUFFIXES, Reference
+from rlfn.models.source import GRAPH_SUFFIXES, TENSOR_SUFFIXES, ModelSource
 from rlfn.studies.published import Published, published
 from rlfn.studies.report import Cell, Column, StudyPage, Table
 from rlfn.studies.request import StudyRequest
@@ -135,7 +135,7 @@ def _is_model(path: Path) -> bool:
 
 
 def _entry(name: str, path: Path, packaged: bool) -> ModelEntry:
-    source = Reference(str(path))
+    source = ModelSource(str(path))
     engine = load_engine("onnxruntime" if source.has_graph else "torch", source)
     scale = engine.traits.scale
     height, width = (side // scale for side in LATENCY_OUTPUT)

@@ -10,12 +10,12 @@ from typing import Any
 
 from rlfn.atomic import write_bytes
 from rlfn.errors import RlfnError
-from rlfn.evaluation.benchmark import BICUBIC, Contender, bicubic, evaluate
+from rlfn.evaluation.benchmark import BICUBIC, Candidate, bicubic, evaluate
 from rlfn.evaluation.profile import runner, time_in_turn
 from rlfn.evaluation.sets import sets_folder, sets_present
 from rlfn.inference.engines import ENGINES, Engine, check_engine, load_engine
 from rlfn.inference.upscaler import Upscaler
-from rlfn.models.reference import GRAPH_SUFFIXES, Reference
+from rlfn.models.source import GRAPH_SUFFIXES, ModelSource
 from rlfn.studies.request import StudyRequest
 
 LATENCY_OUTPUT = (720, 1280)
@@ -50,10 +50,10 @@ class Measured:
     def scores(self, name: str, model: Path) -> Scores:
         """Return the scores of a model on every set that could be measured."""
 
-        def load() -> Contender:
+        def load() -> Candidate:
             engine = "onnxruntime" if model.suffix.lower() in GRAPH_SUFFIXES else "torch"
             upscaler = Upscaler(str(model), engine, self.request.threads, tile=0)
-            return Contender(name, upscaler.scale, upscaler, engine)
+            return Candidate(name, upscaler.scale, upscaler, engine)
 
         return self._scored(name, _digest(model), load)
 
@@ -64,7 +64,7 @@ class Measured:
     def latencies(self, models: Mapping[str, Path]) -> dict[str, dict[str, float]]:
         """Return milliseconds by engine and model, medians for a result of 1280x720; engines that lack are left out.
 
-        The models, of any scales, are timed in turn, so that a busy machine disturbs them alike. A model that an
+        The models, of any scales, are timed in turn, so that a busy machine affects them equally. A model that an
         engine cannot load is left out of its row.
         """
         found: dict[str, dict[str, float]] = {}
@@ -83,26 +83,26 @@ class Measured:
         return found
 
     def _time(self, engine: str, models: Mapping[str, Path]) -> dict[str, Any]:
-        self.request.say(f"Timing {len(models)} networks on {engine}")
+        self.request.log(f"Timing {len(models)} networks on {engine}")
         loaded: dict[str, Engine] = {}
         failures = []
         for name, path in models.items():
             try:
-                loaded[name] = load_engine(engine, Reference(str(path)), self.request.threads)
+                loaded[name] = load_engine(engine, ModelSource(str(path)), self.request.threads)
             except RlfnError as error:
                 failures.append(f"{name} on {engine}: {error.template}")
         times = time_in_turn([_runner(one) for one in loaded.values()], LATENCY_SECONDS) if loaded else []
         medians = {name: row.median * 1e3 for name, row in zip(loaded, times, strict=True)}
         return {"milliseconds": medians, "failures": failures}
 
-    def _scored(self, name: str, key: str, load: Callable[[], Contender]) -> Scores:
+    def _scored(self, name: str, key: str, load: Callable[[], Candidate]) -> Scores:
         """Return kept scores, and measure those that lack."""
         found: Scores = {}
         place = sets_folder(self.request.sets_dir).resolve()
         keys = {which: f"scored|{key}|{which}|{place}" for which in self.sets}
         missing = [which for which in self.sets if keys[which] not in self._scores]
         if missing:
-            self.request.say(f"Scoring {name} on {', '.join(missing)}")
+            self.request.log(f"Scoring {name} on {', '.join(missing)}")
             contender = load()
         for which in self.sets:
             if which in missing:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlfn.errors import unknown
-from rlfn.studies import architecture, compute, contrastive, esa, features, generality, proof, results, warm_start
+from rlfn.studies import architecture, compute, contrastive, esa, features, generality, replication, results, warm_start
 from rlfn.studies.arms import MINI
 from rlfn.studies.request import StudyRequest
 
@@ -15,7 +15,7 @@ from rlfn.studies.request import StudyRequest
 class Study:
     """``run(request)`` writes everything into ``request.out``; it returns False where it was asked to stop.
 
-    With the budget ``mini``, :func:`rlfn.studies.proof.run` takes its place.
+    With the budget ``mini``, :func:`rlfn.studies.replication.run` takes its place.
     """
 
     run: Callable[[StudyRequest], bool]
@@ -46,4 +46,4 @@ def run_study(name: str, request: StudyRequest) -> bool:
         return STUDIES[name].run(request)
     if name not in MINI:
         raise unknown("study in miniature", name, MINI)
-    return proof.run(name, request)
+    return replication.run(name, request)

@@ -151,7 +151,7 @@ class StudyPlan:
             write_bytes(path, (recipe.model_dump_json(indent=2) + "\n").encode())
             if self.model(training.name, seed).is_file():
                 continue
-            request.say(f"{number} of {len(todo)}: {training.name}, seed {seed}")
+            request.log(f"{number} of {len(todo)}: {training.name}, seed {seed}")
             folder = self.folder(training.name, seed)
             began = (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir())
             if not train(recipe, folder, data=request.data, resume=began, stop=request.stop):
@@ -192,11 +192,14 @@ class StudyPlan:
                 found = json.loads(path.read_text(encoding="utf-8"))
                 iterations = int(found.pop("iterations"))
             except (ValueError, KeyError, AttributeError):
-                raise OptionError(f"{path} is damaged. Remove {request.out}, or choose another -o.") from None
+                raise OptionError(
+                    f"{path} is damaged. Remove {request.out}, or choose another {setting('output')}."
+                ) from None
             if found != asked:
                 raise OptionError(
                     f"{request.out} holds this study with another budget, data, or other seeds ({found.get('budget')}, "
-                    f"{found.get('seeds')} seeds, {found.get('data')}). Repeat those to go on, or choose another -o."
+                    f"{found.get('seeds')} seeds, {found.get('data')}). "
+                    f"Repeat those to go on, or choose another {setting('output')}."
                 )
             return iterations
         iterations = self._from_hours(request.budget)
@@ -207,7 +210,7 @@ class StudyPlan:
         if budget.iterations is not None:
             return budget.iterations
         assert budget.hours is not None
-        self.request.say("Timing a few steps of every training ...")
+        self.request.log("Timing a few steps of every training ...")
         costs: dict[str, float] = {}
         each = 0.0
         for training in self.trainings:

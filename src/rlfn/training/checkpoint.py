@@ -1,4 +1,4 @@
-"""Checkpoints of a run: everything that is needed to go on, in files that are whole or recognised as damaged.
+"""Checkpoints of a run: everything needed to resume, in files that are complete or recognised as damaged.
 
 A file is a magic line, the SHA-256 of what follows, and what follows: tensors and plain data as ``torch.save`` writes
 them, read back with ``weights_only=True``.
@@ -18,7 +18,6 @@ from rlfn.atomic import write_bytes
 from rlfn.errors import ModelError
 
 _MAGIC = b"RLFN-RUN-2\n"
-_EARLIER = b"RLFN-RUN-1\n"
 _NAME = re.compile(r"iteration-(\d+)\.ckpt")
 
 
@@ -45,8 +44,6 @@ def read_state(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
     head, data = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
-    if head.startswith(_EARLIER):
-        raise ModelError(f"{path} is of an earlier version of rlfn. Finish the run with that one, or start it again.")
     if not head.startswith(_MAGIC):
         raise ModelError(f"{path} is not the checkpoint of a run.")
     if hashlib.sha256(data).digest() != head[len(_MAGIC) :]:

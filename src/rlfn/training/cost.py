@@ -1,4 +1,4 @@
-"""What a recipe costs, for ``rlfn train --dry-run``: counted in multiply-adds, and timed with one step."""
+"""The cost of a recipe, for ``rlfn train --dry-run``: counted in multiply-adds, and timed with one step."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def estimate(recipe: Recipe) -> list[StageCost]:
 
 
 def describe_pictures(recipe: Recipe, pictures: PictureStore) -> str:
-    """Return how much is trained on and how much is held out, in a line for people."""
+    """Return how much is trained on and how much is held out, in one line."""
     kept = pictures.split(recipe.data.held_out, "train")
     held = np.setdiff1d(pictures.split(0.0, "all"), kept)
     slow = " (decoded as they are drawn: a pack is faster)" if pictures.slow else ""

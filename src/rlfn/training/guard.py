@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from enum import Enum
 
-_LIMITS = ("spike", "streak", "settle")
+_LIMITS = ("spike", "max_skipped", "settle")
 
 
 class Verdict(Enum):
@@ -21,17 +21,17 @@ class Verdict(Enum):
 
 @dataclass
 class Guard:
-    """Skips steps whose loss is far above its running mean; a streak of them rolls the run back once, then stops it.
+    """Skips steps whose loss is far above its running mean; too many in a row roll the run back once, then stop it.
 
     Args:
         spike: a loss above ``spike`` times its running mean is skipped, and so is one that is not finite.
-        streak: after this many skipped steps in a row the run rolls back to its last good checkpoint; so it does when
-            the running mean itself has risen to ``spike`` times its lowest value.
+        max_skipped: after this many skipped steps in a row the run rolls back to its last good checkpoint, and also
+            when the running mean itself has risen to ``spike`` times its lowest value.
         settle: steps that are not judged by size, until the mean is known.
     """
 
     spike: float = 4.0
-    streak: int = 10
+    max_skipped: int = 10
     settle: int = 20
 
     mean: float = 0.0
@@ -52,7 +52,7 @@ class Guard:
         if not math.isfinite(loss) or loss > self.limit:
             self.skipped += 1
             self.in_a_row += 1
-            return self._trouble() if self.in_a_row >= self.streak else Verdict.SKIP
+            return self._trouble() if self.in_a_row >= self.max_skipped else Verdict.SKIP
         self.in_a_row = 0
         self.count += 1
         self.mean += (loss - self.mean) * max(0.01, 1.0 / self.count)
@@ -66,7 +66,7 @@ class Guard:
         return Verdict.STOP if self.rolled_back else Verdict.ROLL_BACK
 
     def after_roll_back(self) -> None:
-        """Begin to judge afresh; the next streak stops the run."""
+        """Start judging afresh; the next roll-back stops the run."""
         self.new_stage()
         self.rolled_back = True
 
@@ -79,6 +79,6 @@ class Guard:
         return {name: value for name, value in asdict(self).items() if name not in _LIMITS}
 
     def load(self, seen: dict[str, float]) -> None:
-        """Take over what :meth:`dump` returned."""
+        """Restore what :meth:`dump` returned."""
         for name, value in seen.items():
             setattr(self, name, value)

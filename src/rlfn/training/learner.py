@@ -17,8 +17,8 @@ from rlfn.networks.prune import zero_weakest
 from rlfn.training.ema import EMA
 from rlfn.training.guard import Guard, Verdict
 from rlfn.training.optim import make_optimizer, set_rate
+from rlfn.training.quantization import FakeQuantizer
 from rlfn.training.recipe import Recipe
-from rlfn.training.rounding import Rounding
 from rlfn.training.schedules import rate_factor
 from rlfn.training.stages import freeze, make_objective, run_network, start_network, trained_range
 
@@ -27,7 +27,7 @@ _LAG = 8  # steps for which a GPU may run ahead of the guard
 
 @dataclass(frozen=True)
 class Step:
-    """What came of one step: a mean loss over all devices, its parts here, the rate, and the guard's verdict.
+    """The outcome of one step: a mean loss over all devices, its parts here, the rate, and the guard's verdict.
 
     ``loss`` and ``verdict`` are those of an earlier step where the learner runs ahead of its guard.
     """
@@ -39,9 +39,9 @@ class Step:
 
 
 class Learner:
-    """What learns in one stage.
+    """The network, optimiser, loss and average of one stage.
 
-    On a GPU the loss of a step is not waited for: a bad one is kept out of the gradients there, and the guard hears of
+    On a GPU the loss of a step is not waited for: a bad one has its gradients zeroed there, and the guard sees
     it ``lag`` steps later.
 
     Args:
@@ -59,10 +59,10 @@ class Learner:
         self.objective = make_objective(recipe, stage).to(fabric.device)
         self.ema = EMA(self.network, stage.ema)
         freeze(self.network, stage.freeze)
-        self.rounding = Rounding(self.network) if stage.int8 else None
+        self.fake_quantizer = FakeQuantizer(self.network) if stage.int8 else None
         self.optimizer = make_optimizer(self.network, stage.optimizer)
         ready = torch.compile(self.network) if recipe.compile else self.network
-        self.model, self.wrapped = fabric.setup(ready, self.optimizer)  # type: ignore[arg-type]
+        self.model, self.fabric_optimizer = fabric.setup(ready, self.optimizer)  # type: ignore[arg-type]
         self.lag = _LAG if fabric.device.type == "cuda" else 0
         self._unjudged: deque[Tensor] = deque()
 
@@ -73,7 +73,7 @@ class Learner:
         recipe: Recipe,
         stage_number: int,
         before: Learner | None,
-        say: Callable[[str], None] = lambda text: None,
+        log: Callable[[str], None] = lambda text: None,
     ) -> Learner:
         """Begin a stage as its ``init`` says.
 
@@ -82,15 +82,15 @@ class Learner:
             recipe: the run's recipe.
             stage_number: the stage's index.
             before: the learner of the stage before, if there was one.
-            say: told what does not fit of a checkpoint that is taken in part.
+            log: called with the weights of a partial checkpoint that do not fit.
         """
         stage = recipe.stages[stage_number]
         torch.manual_seed(recipe.seed + stage_number)
         carried = before is not None and stage.carry_optimizer
-        if before is not None and before.rounding is not None:
-            before.rounding.remove()
+        if before is not None and before.fake_quantizer is not None:
+            before.fake_quantizer.remove()
         previous = None if before is None else before.network if carried else before.ema.network
-        learner = cls(fabric, recipe, stage_number, start_network(recipe, stage, previous, say))
+        learner = cls(fabric, recipe, stage_number, start_network(recipe, stage, previous, log))
         if carried and before is not None:
             learner._load_optimizer(before.optimizer.state_dict())
         return learner
@@ -103,23 +103,23 @@ class Learner:
         return learner
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
-        """Take over an optimiser's state, but not its rates, which are this stage's."""
+        """Load an optimiser's state, but keep this stage's rates."""
         options = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state)
         for group, own in zip(self.optimizer.param_groups, options, strict=True):
             group.update(own)
 
-    def step(self, lr: Tensor, hr: Tensor, progress: float, slower: float, guard: Guard) -> Step:
+    def step(self, lr: Tensor, hr: Tensor, progress: float, lr_scale: float, guard: Guard) -> Step:
         """Make one step, unless the guard objects to its loss.
 
         Args:
             lr: (N, 3, h, w) in [0, 1], this device's share of the batch.
             hr: (N, 3, h scale, w scale) in [0, 1].
             progress: of the stage, in [0, 1].
-            slower: a factor on the learning rate.
+            lr_scale: a factor on the learning rate.
             guard: judges the loss, the same on every device.
         """
-        rate = set_rate(self.optimizer, rate_factor(progress, self.stage.schedule) * slower)
+        rate = set_rate(self.optimizer, rate_factor(progress, self.stage.schedule) * lr_scale)
         waits = self.lag == 0 and self.stage.accumulate == 1
         loss, parts = self._loss(lr, hr, backward=not waits)
         everywhere = self.fabric.all_reduce(loss.detach(), reduce_op="mean")
@@ -133,11 +133,11 @@ class Learner:
             if waits:
                 self.fabric.backward(loss)
             if self.lag:
-                self._keep_out(everywhere <= guard.limit)
-            self.wrapped.step()
-            self._soften(progress)
+                self._drop_bad_gradients(everywhere <= guard.limit)
+            self.fabric_optimizer.step()
+            self._soft_prune(progress)
             self.ema.update(self.network)
-        self.wrapped.zero_grad(set_to_none=True)
+        self.fabric_optimizer.zero_grad(set_to_none=True)
         return Step(mean, parts, rate, verdict)
 
     def _loss(self, lr: Tensor, hr: Tensor, backward: bool) -> tuple[Tensor, dict[str, Tensor]]:
@@ -155,18 +155,18 @@ class Learner:
             sums = {name: sums.get(name, torch.zeros_like(part)) + part / count for name, part in parts.items()}
         return total, sums
 
-    def _keep_out(self, good: Tensor) -> None:
+    def _drop_bad_gradients(self, good: Tensor) -> None:
         """Zero the gradients unless ``good``, a truth value on the device, is true; nothing waits for it."""
         for parameter in self.network.parameters():
             if parameter.grad is not None:
                 parameter.grad = torch.where(good, parameter.grad, 0.0)
 
     def catch_up(self, guard: Guard) -> None:
-        """Let the guard hear of every step that was made."""
+        """Pass every pending loss to the guard."""
         while self._unjudged:
             guard.judge(float(self._unjudged.popleft()))
 
-    def _soften(self, progress: float) -> None:
+    def _soft_prune(self, progress: float) -> None:
         """Zero the weakest channels when the stage's soft pruning says so."""
         wanted = self.stage.soft_prune
         due = progress >= wanted.hold or self.ema.count % wanted.every == 0
@@ -181,18 +181,18 @@ class Learner:
             "ema_count": self.ema.count,
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
-            "ranges": self.rounding.ranges if self.rounding is not None else {},
+            "ranges": self.fake_quantizer.ranges if self.fake_quantizer is not None else {},
             "random": torch.get_rng_state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`dump` returned, but for the rates, which are the recipe's."""
+        """Restore what :meth:`dump` returned, except the rates, which are the recipe's."""
         self._unjudged.clear()
         self.network.load_state_dict(state["network"])
         self.ema.network.load_state_dict(state["ema"])
         self.ema.count = int(state["ema_count"])
         self._load_optimizer(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        if self.rounding is not None:
-            self.rounding.ranges = dict(state["ranges"])
+        if self.fake_quantizer is not None:
+            self.fake_quantizer.ranges = dict(state["ranges"])
         torch.set_rng_state(state["random"])

@@ -1,8 +1,8 @@
 """The training loop: ``setup``, then ``fit`` for each stage, then ``validate`` and ``save`` whenever it is time.
 
 Devices, precision and processes are Lightning Fabric's. :mod:`rlfn.training.run` sets a run up; what happens in a step
-is in :class:`rlfn.training.learner.Learner`; the loop decides when a stage ends, when to look, when to save, and what
-follows from the guard's verdicts.
+is in :class:`rlfn.training.learner.Learner`; the loop decides when a stage ends, when to validate and save, and how to
+react to the guard's verdicts.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from rlfn.data.crops import batches
 from rlfn.data.store import DataSource
 from rlfn.errors import TrainingError
 from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.distributed import explain_lost_process, run_lock
 from rlfn.training.feeding import wanted_batches
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
-from rlfn.training.peers import alone, losses_told
 from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import duration, time_left
 from rlfn.training.results import write_model, write_results
-from rlfn.training.run import TrainingRun, setup, statement
+from rlfn.training.run import TrainingRun, setup, summary_lines
 from rlfn.training.signals import StopRequest
 
 
@@ -39,19 +39,19 @@ def train(
     out: Path,
     *,
     data: str | Path | Sequence[DataSource] | None = None,
-    where: Devices | None = None,
+    devices: Devices | None = None,
     resume: bool = False,
     stop: StopRequest | None = None,
     now: Callable[[], float] = time.perf_counter,
 ) -> bool:
-    """Train what ``recipe`` says and write everything under ``out``.
+    """Run a training recipe and write everything under ``out``.
 
     Args:
         recipe: the resolved recipe; on resuming, that of :func:`settings_of_run`.
         out: the run's folder.
         data: a pack or a folder of pictures, or several of them, instead of the recipe's own ``data.train``.
-        where: devices; one of what the machine has by default.
-        resume: go on from the newest checkpoint in ``out``.
+        devices: the devices; one of what the machine has by default.
+        resume: continue from the newest checkpoint in ``out``.
         stop: may ask the run to save and stop; a program can connect it to signals with
             :func:`rlfn.training.signals.stop_on_signals`.
         now: the clock of stages in hours, in seconds.
@@ -66,11 +66,11 @@ def train(
     """
     sources = (DataSource(Path(data)),) if isinstance(data, str | Path) else tuple(data or ())
     saved, passed = Checkpoints(out / "checkpoints", recipe.saving.keep).load_last() if resume else (None, [])
-    run = setup(recipe, out, sources, where or Devices(), stop or StopRequest(), now, saved)
+    run = setup(recipe, out, sources, devices or Devices(), stop or StopRequest(), now, saved)
     try:
-        for line in (*(f"{sentence} The one before it is used." for sentence in passed), *statement(run)):
-            run.reporter.say(line)
-        with alone(run), losses_told(run):
+        for line in (*(f"{sentence} The one before it is used." for sentence in passed), *summary_lines(run)):
+            run.reporter.log(line)
+        with run_lock(run), explain_lost_process(run):
             return _train(run, saved)
     finally:
         run.reporter.close()
@@ -78,7 +78,7 @@ def train(
 
 def _train(run: TrainingRun, saved: dict[str, Any] | None) -> bool:
     """Train stage after stage; return whether the run came to its end."""
-    learner = begin_stage(run, None) if saved is None else go_on(run, saved)
+    learner = begin_stage(run, None) if saved is None else resume_stage(run, saved)
     run.reporter.open(run.state.total)
     while fit(run, learner):
         validate(run, learner)
@@ -90,22 +90,22 @@ def _train(run: TrainingRun, saved: dict[str, Any] | None) -> bool:
             write_model(run.out / name, learner.ema.network, run)
         run.state.next_stage()
         learner = begin_stage(run, learner)
-    run.reporter.say(f"Stopped at iteration {run.state.total}, everything is saved.")
+    run.reporter.log(f"Stopped at iteration {run.state.total}, everything is saved.")
     return False
 
 
 def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:
     """Start the stage at the run's position and save its beginning, to which a roll-back can return."""
-    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before, run.reporter.say)
+    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before, run.reporter.log)
     save(run, learner)
     return learner
 
 
-def go_on(run: TrainingRun, saved: dict[str, Any]) -> Learner:
-    """Take up the run where a checkpoint left it."""
+def resume_stage(run: TrainingRun, saved: dict[str, Any]) -> Learner:
+    """Resume the run from a checkpoint."""
     run.state.load(saved["state"])
     run.reporter.drop_after(run.state.total)
-    run.reporter.say(f"Going on at iteration {run.state.total}, in stage {run.state.stage + 1}.")
+    run.reporter.log(f"Resuming at iteration {run.state.total}, in stage {run.state.stage + 1}.")
     return Learner.restore(run.fabric, run.recipe, run.state.stage, saved["learner"])
 
 
@@ -125,14 +125,14 @@ def fit(run: TrainingRun, learner: Learner) -> bool:
             logged, began = state.total, time.monotonic()
             continue
         state.advance(lr.shape[0] * lr.shape[2] * lr.shape[3] * run.fabric.world_size)
-        stop, look, keep = _agree(run)
+        stop, validation_due, checkpoint_due = _agree(run)
         if state.total % run.recipe.log_every == 0:
             rate = (state.total - logged) / max(time.monotonic() - began, 1e-9)
             _log(run, step, rate * lr.shape[0] * run.fabric.world_size, rate)
             logged, began = state.total, time.monotonic()
-        if look and run.progress < 1.0:
+        if validation_due and run.progress < 1.0:
             validate(run, learner)
-        if stop or (keep and state.guard.in_a_row == 0):
+        if stop or (checkpoint_due and state.guard.in_a_row == 0):
             save(run, learner)
         if stop:
             return False
@@ -141,7 +141,7 @@ def fit(run: TrainingRun, learner: Learner) -> bool:
 
 def validate(run: TrainingRun, learner: Learner) -> None:
     """Score the averaged weights on the fixed pictures and keep them as ``best.safetensors`` if none were better."""
-    run.look.done = time.monotonic()
+    run.validation_timer.done = time.monotonic()
     state = run.state
     if run.validator is not None:
         scores = run.validator.score(learner.ema.network)
@@ -163,7 +163,7 @@ def validate(run: TrainingRun, learner: Learner) -> None:
 
 def save(run: TrainingRun, learner: Learner) -> None:
     """Write a checkpoint of everything; the first process writes, the others wait."""
-    run.keep.done = time.monotonic()
+    run.checkpoint_timer.done = time.monotonic()
     learner.catch_up(run.state.guard)
     if run.fabric.is_global_zero:
         saved = {
@@ -204,9 +204,9 @@ def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: tuple[Tenso
             f"{path}. Look at it, or start again with a lower optimizer.lr or with optimizer.clip."
         )
     saved, _ = run.checkpoints.load_last()
-    run.state.roll_back(saved["state"], run.recipe.guard.slower)
+    run.state.roll_back(saved["state"], run.recipe.guard.lr_factor)
     learner.load(saved["learner"])
-    run.reporter.say(
+    run.reporter.log(
         f"The loss exploded ({step.loss:.4g}): back to iteration {run.state.total}, at "
         f"{run.state.rate:g} of the learning rate."
     )
@@ -225,16 +225,19 @@ def _in_units(levels: Tensor) -> Tensor:
 
 
 def _agree(run: TrainingRun) -> tuple[bool, bool, bool]:
-    """Return (stop, look, keep), and set the clock: the first process decides for all, any of them may ask to stop."""
+    """Return (stop, validate now, save now) and set the clock: the first process decides, any may ask to stop."""
     clock = run.state.clock
-    look, keep = run.look.due(run.state.total), run.keep.due(run.state.total)
+    validate_now, save_now = run.validation_timer.due(run.state.total), run.checkpoint_timer.due(run.state.total)
     stop = run.stop.asked
     if run.fabric.world_size > 1:
         first = float(run.fabric.is_global_zero)
-        mine = torch.tensor([clock.seconds * first, look * first, keep * first, float(stop)], dtype=torch.float64)
+        mine = torch.tensor(
+            [clock.seconds * first, validate_now * first, save_now * first, float(stop)], dtype=torch.float64
+        )
         summed = run.fabric.all_reduce(mine.to(run.fabric.device), reduce_op="sum")
-        clock.seconds, look, keep, stop = float(summed[0]), bool(summed[1]), bool(summed[2]), bool(summed[3])
-    return stop, look, keep
+        clock.seconds = float(summed[0])
+        validate_now, save_now, stop = bool(summed[1]), bool(summed[2]), bool(summed[3])
+    return stop, validate_now, save_now
 
 
 def _log(run: TrainingRun, step: Step, patches: float, iterations: float) -> None:

@@ -41,7 +41,7 @@ def charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
 def fourier(sr: Tensor, hr: Tensor) -> Tensor:
     """Return the mean absolute difference of the orthonormal 2-D spectra of two (N, 3, H, W) batches in [0, 1].
 
-    Real and imaginary parts are compared apart, in float32 whatever the precision (Cho et al., 2021, equation 7).
+    Real and imaginary parts are compared separately, in float32 whatever the precision (Cho et al., 2021, equation 7).
     """
     difference = torch.fft.rfft2(sr.float() - hr.float(), norm="ortho")
     return torch.view_as_real(difference).abs().mean()

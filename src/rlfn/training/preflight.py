@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a run, found before its first step and told at once; and what it is about to do."""
+"""Checks of a run before its first step: every problem is reported in one message."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Devices:
     strategy: str = "auto"
 
 
-def start_fabric(recipe: Recipe, where: Devices) -> Fabric:
+def start_fabric(recipe: Recipe, devices: Devices) -> Fabric:
     """Start the devices.
 
     Raises:
@@ -44,18 +44,19 @@ def start_fabric(recipe: Recipe, where: Devices) -> Fabric:
     """
     try:
         return Fabric(
-            accelerator=where.accelerator,
-            devices=where.devices,
-            num_nodes=where.nodes,
-            strategy=where.strategy,
-            precision=resolve_precision(recipe.precision, where.accelerator),
+            accelerator=devices.accelerator,
+            devices=devices.devices,
+            num_nodes=devices.nodes,
+            strategy=devices.strategy,
+            precision=resolve_precision(recipe.precision, devices.accelerator),
         )
-    except Exception as error:  # Fabric raises value, runtime and its own errors alike
+    except Exception as error:  # Fabric raises ValueError, RuntimeError and its own errors
         text = str(error).split("\n")[0].rstrip(".")
         raise OptionError(
-            f"The run cannot have {setting('accelerator', where.accelerator)}, {setting('devices', where.devices)}, "
-            f"{setting('strategy', where.strategy)} and precision {recipe.precision}: {text}. "
-            f"{setting('accelerator', 'cpu')} is always there."
+            f"The run cannot use {setting('accelerator', devices.accelerator)}, "
+            f"{setting('devices', devices.devices)}, {setting('strategy', devices.strategy)} and precision "
+            f"{recipe.precision}: {text}. "
+            f"{setting('accelerator', 'cpu')} is always available."
         ) from error
 
 
@@ -64,7 +65,7 @@ def prepare(
     overrides: Iterable[str] = (),
     *,
     data: Sequence[DataSource] = (),
-    where: Devices | None = None,
+    devices: Devices | None = None,
     out: Path | None = None,
     dry: bool = False,
 ) -> Recipe:
@@ -74,16 +75,16 @@ def prepare(
         source: a recipe's name or path, see :func:`rlfn.training.recipe_files.load_recipe`.
         overrides: texts such as ``stages.0.batch=8``.
         data: packs or folders, instead of those that the recipe names.
-        where: devices; one of what the machine has by default.
+        devices: the devices; one of what the machine has by default.
         out: the folder of the run; None where none will be written.
-        dry: whether nothing will be trained: then there need be no data, but what there is is checked.
+        dry: whether nothing will be trained; data is then optional, but checked if given.
 
     Raises:
         OptionError: something is wrong; the message has one line for every mistake, whatever it is about.
     """
     recipe, mistakes = parse_recipe(read_raw(source, overrides))
     if recipe is not None:
-        found = problems(recipe, data=data, where=where or Devices(), out=out, whole=not mistakes, dry=dry)
+        found = problems(recipe, data=data, devices=devices or Devices(), out=out, whole=not mistakes, dry=dry)
         mistakes = list(dict.fromkeys([*mistakes, *found]))
     if recipe is None or mistakes:
         raise mistaken(str(source), mistakes)
@@ -94,7 +95,7 @@ def check_run(
     recipe: Recipe,
     *,
     data: Sequence[DataSource] = (),
-    where: Devices | None = None,
+    devices: Devices | None = None,
     out: Path | None = None,
     begun: int = -1,
 ) -> None:
@@ -103,7 +104,7 @@ def check_run(
     Raises:
         OptionError: something is missing or does not fit; the message has one line for every mistake.
     """
-    found = problems(recipe, data=data, where=where or Devices(), out=out, whole=True, begun=begun)
+    found = problems(recipe, data=data, devices=devices or Devices(), out=out, whole=True, begun=begun)
     if found:
         raise mistaken(recipe.name or "given", found)
 
@@ -112,7 +113,7 @@ def problems(
     recipe: Recipe,
     *,
     data: Sequence[DataSource],
-    where: Devices,
+    devices: Devices,
     out: Path | None,
     whole: bool,
     begun: int = -1,
@@ -123,7 +124,7 @@ def problems(
     Args:
         recipe: the resolved recipe, or what is left of one with mistakes.
         data: instead of the recipe's own.
-        where: the devices.
+        devices: the devices.
         out: the folder of the run.
         whole: False where the recipe has mistakes: then its network is not looked at, for it may be another one.
         dry: whether data may be missing.
@@ -138,15 +139,15 @@ def problems(
             found.append(f"{place}: {error.template}" if place else error.template)
             return None
 
-    attempt("", lambda: start_fabric(recipe, where))
+    attempt("", lambda: start_fabric(recipe, devices))
     unnamed = dry and not data and not recipe.data.train
     pictures = None if unnamed else attempt("data", lambda: open_data(recipe, data))
     if pictures is not None:
         attempt("data", lambda: _check_pictures(recipe, pictures))
-    for which in recipe.validation.on:
+    for which in recipe.validation.sets:
         if which != HELD_OUT:
             attempt("validation", lambda which=which: find_set(which, recipe.scale))  # type: ignore[misc]
-    world = where.devices * where.nodes
+    world = devices.devices * devices.nodes
     for number, stage in enumerate(recipe.stages):
         place = f"stages.{number}"
         for key, file in _files(stage) if number >= begun else ():
@@ -163,12 +164,12 @@ def problems(
     if recipe.compile and importlib.util.find_spec("torch._inductor") is None:
         found.append("compile: this build of torch cannot compile. Set compile = false.")
     if out is not None and Checkpoints(out / "checkpoints", 2).paths():
-        found.append(f"{out} holds a run already. Go on with {setting('resume', out)}, or choose another folder.")
+        found.append(f"{out} holds a run already. Resume with {setting('resume', out)}, or choose another folder.")
     return list(dict.fromkeys(found))
 
 
 def open_data(recipe: Recipe, data: Sequence[DataSource]) -> PictureStore:
-    """Open what is trained on: ``data``, or else what the recipe names.
+    """Open the training data: ``data``, otherwise what the recipe names.
 
     Raises:
         DataError: there is none, or it cannot be opened.

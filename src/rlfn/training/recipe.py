@@ -23,23 +23,23 @@ from rlfn.training.schedules import Schedule
 from rlfn.training.section import Section, known
 
 INITS = ("scratch", "interpolate", "previous")
-"""How a stage may start, besides the path of a checkpoint."""
+"""Starting points of a stage, besides the path of a checkpoint."""
 
 HELD_OUT = "held-out"
-"""What stands for the pictures that are kept back, among the sets to validate on."""
+"""The name of the held-out pictures among the validation sets."""
 
 
 class TrainingData(Section):
-    """Pictures that are trained on."""
+    """A source of training pictures."""
 
     path: str
     """A pack made by `rlfn data pack`, or a folder of pictures, which is slower."""
     weight: float = Field(default=1.0, gt=0.0)
-    """How often it is drawn from, beside the others."""
+    """Sampling weight relative to the other sources."""
 
 
 class Data(Section):
-    """What is trained on."""
+    """Training data."""
 
     train: tuple[TrainingData, ...] = Field(default=(), strict=False)
     """A pack or a folder of pictures, or several as `[{ path = "a", weight = 2.0 }, ...]`; data that is given with the
@@ -80,9 +80,9 @@ class SoftPrune(Section):
     """Soft filter pruning: the channels of smallest norm become zero again and again, for `rlfn prune` to remove."""
 
     channels: int | None = Field(default=None, ge=1)
-    """How many channels to keep between the blocks."""
+    """Number of channels to keep between the blocks."""
     mid: int | None = Field(default=None, ge=1)
-    """How many channels to keep inside the blocks."""
+    """Number of channels to keep inside the blocks."""
     every: int = Field(default=1000, ge=1)
     """Steps in which zeroed channels may grow again."""
     hold: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -104,7 +104,7 @@ class Stage(Section):
     """One run of a schedule."""
 
     name: str = ""
-    """For people."""
+    """A label."""
     init: str = "previous"
     """`scratch`, `interpolate`, `previous` (the stage before: weights only), or the path of a checkpoint."""
     partial: bool = False
@@ -120,7 +120,7 @@ class Stage(Section):
     contrastive: Contrastive = Contrastive()
     """The features of the contrastive loss."""
     teacher: str | None = None
-    """The checkpoint that distillation learns from."""
+    """The teacher's checkpoint for distillation."""
     optimizer: Optimizer = Optimizer()
     """The optimiser."""
     schedule: Schedule = Schedule()
@@ -134,13 +134,13 @@ class Stage(Section):
     batch: int = Field(default=16, ge=1)
     """Samples a step, over all devices."""
     accumulate: int = Field(default=1, ge=1)
-    """In how many parts a batch goes through the network, one after the other: less memory, the same step."""
+    """Number of parts in which a batch passes through the network (gradient accumulation): less memory, same step."""
     soft_prune: SoftPrune = SoftPrune()
     """Prepare the network for `rlfn prune`; without widths, nothing is done."""
     int8: bool = False
-    """Train against the rounding of int8, for a last stage before `rlfn export --precision int8`."""
+    """Quantization-aware training (QAT), for a last stage before `rlfn export --precision int8`."""
     phases: tuple[Phase, ...] = Field(default=(), strict=False)
-    """Changes of patch and batch as the stage goes on."""
+    """Changes of patch and batch during the stage."""
     iterations: int | None = Field(default=None, ge=1)
     """The length in steps; or give hours."""
     hours: float | None = Field(default=None, gt=0.0)
@@ -176,9 +176,9 @@ class Stage(Section):
 
 
 class Validation(Section):
-    """How the run is watched: PSNR and SSIM on Y of the averaged weights."""
+    """Validation: PSNR and SSIM on Y of the averaged weights."""
 
-    on: tuple[str, ...] = Field(default=(HELD_OUT,), strict=False)
+    sets: tuple[str, ...] = Field(default=(HELD_OUT,), strict=False)
     """`held-out` (of the pack), sets' names such as `Set5` (looked for in $RLFN_SETS_DIR), or folders of pictures; the
     best weights are chosen by the first of them. An empty list means that nothing is validated."""
     every: int | None = Field(default=None, ge=1)
@@ -186,16 +186,16 @@ class Validation(Section):
     minutes: float | None = Field(default=5.0, gt=0.0)
     """Minutes between two validations."""
     pictures: int = Field(default=8, ge=1)
-    """How many, spread evenly over each set."""
+    """Number of pictures from each set, evenly spaced."""
     save: int = Field(default=0, ge=0)
-    """How many pictures of each set are written as `validation/ITERATION/SET/PICTURE.png`."""
+    """Number of pictures of each set to write as `validation/ITERATION/SET/PICTURE.png`."""
     crop: int = Field(default=96, ge=0)
     """held-out: the side of the centre crop in LR px; 0 takes whole pictures."""
 
-    @field_validator("on", mode="before")
+    @field_validator("sets", mode="before")
     @classmethod
-    def _one(cls, on: Any) -> Any:
-        return (on,) if isinstance(on, str) else on
+    def _one(cls, sets: Any) -> Any:
+        return (sets,) if isinstance(sets, str) else sets
 
 
 class Saving(Section):
@@ -206,7 +206,7 @@ class Saving(Section):
     minutes: float | None = Field(default=10.0, gt=0.0)
     """Minutes between two checkpoints."""
     keep: int = Field(default=2, ge=2)
-    """How many of the newest are kept; the one before the last is there in case the last is damaged."""
+    """Number of newest checkpoints kept; the second newest is a fallback if the newest is damaged."""
     milestones: int | None = Field(default=None, ge=1)
     """Iterations between two checkpoints that are kept for good."""
     onnx: bool = True
@@ -220,9 +220,9 @@ class GuardOptions(Section):
 
     spike: float = Field(default=4.0, gt=1.0)
     """A loss above this many times its running mean is skipped."""
-    streak: int = Field(default=10, ge=1)
-    """After so many in a row the run rolls back once, then stops."""
-    slower: float = Field(default=0.5, gt=0.0, le=1.0)
+    max_skipped: int = Field(default=10, ge=1)
+    """After this many skipped steps in a row, the run rolls back once, then stops."""
+    lr_factor: float = Field(default=0.5, gt=0.0, le=1.0)
     """The factor of the learning rate after the roll-back."""
 
 
@@ -232,7 +232,7 @@ class Recipe(Section):
     name: str = ""
     """The file's name without its suffix."""
     about: str = ""
-    """One line for people."""
+    """A one-line description."""
     extensions: tuple[str, ...] = Field(default=(), strict=False)
     """Python files with your own networks, losses or degradations; they are run."""
     variant: str | dict[str, int | str]
@@ -240,23 +240,24 @@ class Recipe(Section):
     scale: int
     """The upscaling factor."""
     seed: int = Field(default=0, ge=0)
-    """Of the initial weights and of the samples."""
+    """Random seed of the initial weights and the samples."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Of the arithmetic. `auto`: bf16-mixed where the processor has it or on CUDA, else 32-true; kept on resuming."""
+    """Arithmetic precision. `auto`: bf16-mixed on CUDA or a processor that supports it, otherwise 32-true; kept on
+    resuming."""
     compile: bool = False
-    """Whether `torch.compile` compiles the network: slow to begin, mostly faster on a GPU."""
+    """Whether to use `torch.compile`: slower to start, mostly faster on a GPU."""
     log_every: int = Field(default=50, ge=1)
     """Iterations between two lines of metrics."""
     data: Data = Data()
-    """What is trained on."""
+    """Training data."""
     validation: Validation = Validation()
-    """How the run is watched."""
+    """Validation during the run."""
     saving: Saving = Saving()
     """When checkpoints are written."""
     guard: GuardOptions = GuardOptions()
     """When a step is skipped."""
     stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
-    """The runs of a schedule, one after the other."""
+    """The stages, in order."""
 
     @field_validator("variant")
     @classmethod

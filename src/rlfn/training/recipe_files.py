@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rlfn.errors import OptionError, listing, setting, unknown
-from rlfn.training.contradictions import contradictions
 from rlfn.training.extensions import load_extensions
 from rlfn.training.recipe import Recipe
+from rlfn.training.recipe_checks import key_conflicts
 
 _SUFFIXES = (".toml", ".json")
 _ATTEMPTS = 3
@@ -38,7 +38,7 @@ def load_recipe(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -
 
     Args:
         source: the path of a ``.toml`` or ``.json`` file, or the name of a recipe inside the package.
-        overrides: texts such as ``stages.0.loss.l1=1``; the value is read as TOML, or else as text.
+        overrides: texts such as ``stages.0.loss.l1=1``; the value is parsed as TOML, otherwise taken as text.
 
     Raises:
         OptionError: there is no such recipe, or it is wrong; the message lists every mistake.
@@ -105,7 +105,7 @@ def parse_recipe(raw: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
                 mistakes += [_explain(found["loc"], found["type"], found["msg"], raw) for found in wrong]
             raw = _without(raw, [found["loc"] for found in wrong])
         else:
-            return recipe, mistakes + contradictions(recipe)
+            return recipe, mistakes + key_conflicts(recipe)
     return None, mistakes
 
 
@@ -270,7 +270,7 @@ def _explain(where: tuple[int | str, ...], kind: str, message: str, raw: Mapping
         hint = f"Did you mean '{near[0]}'?" if near else f"Allowed: {listing(fields)}."
         return f"{place}: there is no such key. {hint}"
     if kind == "missing":
-        return f"{place}: this key is needed."
+        return f"{place}: this key is required."
     message = message.removeprefix("Value error, ").replace("Input should", "it should")
     given: Any = raw
     for part in where:

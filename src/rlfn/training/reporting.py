@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a progress bar, lines, ``metrics.jsonl`` and TensorBoard."""
+"""Output of a run: a progress bar, lines, ``metrics.jsonl`` and TensorBoard."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Reporter:
 
             self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=iteration + 1)
         except ImportError:
-            self.say("TensorBoard is not installed: its files are not written.")
+            self.log("TensorBoard is not installed: its files are not written.")
         if self.console.is_terminal:
             text = TextColumn("{task.description}")
             self._bar = Progress(text, BarColumn(), TimeElapsedColumn(), console=self.console)
@@ -73,8 +73,8 @@ class Reporter:
             self._board.close()
             self._board = None
 
-    def say(self, text: str) -> None:
-        """Print one line for people."""
+    def log(self, text: str) -> None:
+        """Print one line."""
         if self.on:
             self.console.print(text, markup=False, soft_wrap=True)
 
@@ -83,7 +83,7 @@ class Reporter:
 
         Args:
             row: numbers and texts by name, with ``iteration`` counted over all stages.
-            description: the same for people.
+            description: the same as text.
             progress: of the stage, in [0, 1].
         """
         if not self.on:
@@ -98,7 +98,7 @@ class Reporter:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=progress, description=description)
         else:
-            self.say(description)
+            self.log(description)
 
     def images(self, found: Mapping[str, NDArray[np.uint8]], iteration: int) -> None:
         """Add validation images (H, W, 3) to TensorBoard, by name."""

@@ -14,7 +14,7 @@ import rlfn
 from rlfn.errors import RlfnError
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
-from rlfn.training.origin import publishable
+from rlfn.training.provenance import publishable
 from rlfn.training.recipe import HELD_OUT
 from rlfn.training.reporting import Reporter, duration, read_metrics
 from rlfn.training.run import TrainingRun
@@ -80,7 +80,7 @@ def write_results(run: TrainingRun, network: nn.Module) -> None:
     (run.out / "README.md").write_text(model_card(run, metadata, scored), encoding="utf-8")
     if run.recipe.saving.curves:
         _draw_curves(run.out / "curves.png", rows, run.reporter)
-    run.reporter.say(f"Finished. The model is {path}.")
+    run.reporter.log(f"Finished. The model is {path}.")
 
 
 def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
@@ -91,9 +91,9 @@ def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
 
         export(load_checkpoint(model), "rlfn", path)
     except ImportError:
-        reporter.say("model.onnx is not written: pip install 'rlfn[torch]' brings what the export needs.")
+        reporter.log("model.onnx is not written: pip install 'rlfn[torch]' brings what the export needs.")
     except RlfnError as error:
-        reporter.say(f"model.onnx is not written: {error}")
+        reporter.log(f"model.onnx is not written: {error}")
 
 
 def model_card(run: TrainingRun, metadata: Mapping[str, str], scored: list[dict[str, Any]]) -> str:
@@ -124,7 +124,7 @@ def model_card(run: TrainingRun, metadata: Mapping[str, str], scored: list[dict[
     lines += ["", "## Scores", ""]
     if scored:
         validation = recipe.validation
-        where = "the held-out pictures" if validation.on[0] == HELD_OUT else Path(validation.on[0]).name
+        where = "the held-out pictures" if validation.sets[0] == HELD_OUT else Path(validation.sets[0]).name
         lines += [
             f"On {where}: Y of BT.601, a border of {recipe.scale} px cropped, at most {validation.pictures} pictures.",
             "",
@@ -144,7 +144,7 @@ def _draw_curves(path: Path, rows: list[dict[str, Any]], reporter: Reporter) -> 
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        reporter.say("curves.png is not drawn: pip install 'rlfn[train]' brings what it needs.")
+        reporter.log("curves.png is not drawn: pip install 'rlfn[train]' brings what it needs.")
         return
     figure = Figure(figsize=(12.0, 3.6), layout="constrained")
     FigureCanvasAgg(figure)

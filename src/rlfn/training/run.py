@@ -1,4 +1,4 @@
-"""What a run consists of, and how it is set up or taken up again."""
+"""A training run and its setup, from scratch or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rlfn.training.clock import StepClock
 from rlfn.training.cost import describe_pictures, estimate
 from rlfn.training.feeding import Feeder, make_feeder
 from rlfn.training.guard import Guard
-from rlfn.training.origin import origins
 from rlfn.training.precision import resolve_precision
 from rlfn.training.preflight import Devices, check_run, open_data, start_fabric
+from rlfn.training.provenance import origins
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import apply_override, check_recipe
 from rlfn.training.reporting import Reporter, duration
@@ -34,7 +34,7 @@ from rlfn.training.validation import Validator, make_validator
 
 @dataclass
 class Timer:
-    """Says when something is due: after so many iterations or minutes since it was done last."""
+    """Tells when something is due: every N iterations, or N minutes after the last time."""
 
     every: int | None
     minutes: float | None
@@ -49,7 +49,7 @@ class Timer:
 
 @dataclass
 class TrainingRun:
-    """A run: what stays while it goes on, and ``state``, which changes with every step."""
+    """A run: its fixed parts, and ``state``, which changes with every step."""
 
     fabric: Fabric
     recipe: Recipe
@@ -61,8 +61,8 @@ class TrainingRun:
     checkpoints: Checkpoints
     validator: Validator | None
     reporter: Reporter
-    look: Timer
-    keep: Timer
+    validation_timer: Timer
+    checkpoint_timer: Timer
     stop: StopRequest
     state: TrainingState
 
@@ -81,7 +81,7 @@ def setup(
     recipe: Recipe,
     out: Path,
     data: Sequence[DataSource],
-    where: Devices,
+    devices: Devices,
     stop: StopRequest,
     now: Callable[[], float],
     saved: dict[str, Any] | None = None,
@@ -92,15 +92,15 @@ def setup(
         recipe: the resolved recipe.
         out: the run's folder.
         data: packs or folders, instead of the recipe's own.
-        where: the devices.
+        devices: the devices.
         stop: may ask the run to stop.
         now: the clock of stages in hours.
-        saved: the checkpoint from which the run goes on.
+        saved: the checkpoint to resume from.
     """
-    recipe = recipe.model_copy(update={"precision": resolve_precision(recipe.precision, where.accelerator)})
+    recipe = recipe.model_copy(update={"precision": resolve_precision(recipe.precision, devices.accelerator)})
     begun = -1 if saved is None else int(saved["state"]["stage"])
-    check_run(recipe, data=data, where=where, out=out if saved is None else None, begun=begun)
-    fabric = start_fabric(recipe, where)
+    check_run(recipe, data=data, devices=devices, out=out if saved is None else None, begun=begun)
+    fabric = start_fabric(recipe, devices)
     fabric.launch()
     pictures = open_data(recipe, data)
     return TrainingRun(
@@ -114,15 +114,15 @@ def setup(
         checkpoints=Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones),
         validator=make_validator(recipe, pictures) if fabric.is_global_zero else None,
         reporter=Reporter(out, on=fabric.is_global_zero),
-        look=Timer(recipe.validation.every, recipe.validation.minutes),
-        keep=Timer(recipe.saving.every, recipe.saving.minutes),
+        validation_timer=Timer(recipe.validation.every, recipe.validation.minutes),
+        checkpoint_timer=Timer(recipe.saving.every, recipe.saving.minutes),
         stop=stop,
-        state=TrainingState(Guard(recipe.guard.spike, recipe.guard.streak), StepClock(now)),
+        state=TrainingState(Guard(recipe.guard.spike, recipe.guard.max_skipped), StepClock(now)),
     )
 
 
-def statement(run: TrainingRun) -> list[str]:
-    """Return what a run is about to do, in lines for people."""
+def summary_lines(run: TrainingRun) -> list[str]:
+    """Return lines that summarize the run before it starts."""
     recipe, pictures = run.recipe, run.pictures
     parameters = sum(parameter.numel() for parameter in build(recipe.network, recipe.scale).parameters())
     device = run.fabric.device
@@ -174,7 +174,7 @@ def settings_of_run(out: Path, overrides: Iterable[str] = ()) -> tuple[Recipe, t
     fixed = [key for key in changed if not any(fnmatch.fnmatch(key, pattern) for pattern in CHANGEABLE)]
     if fixed:
         raise OptionError(
-            f"A run that goes on cannot change {listing(fixed)}. Allowed: {listing(CHANGEABLE)}. "
+            f"A resumed run cannot change {listing(fixed)}. Allowed: {listing(CHANGEABLE)}. "
             "For the others start another run."
         )
     done = int(saved["state"]["stage"])
@@ -202,7 +202,7 @@ CHANGEABLE = (
     "compile",
     "precision",
 )
-"""The keys that a resumed run may change; devices are no part of a recipe."""
+"""The keys that a resumed run may change; devices are not part of a recipe."""
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:

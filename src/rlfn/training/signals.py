@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether somebody asked the training to stop; what it has done is saved first."""
+    """Whether the training was asked to stop; progress is saved first."""
 
     asked = False
 

@@ -50,7 +50,7 @@ class Interpolating(Protocol):
 
 
 def start_network(
-    recipe: Recipe, stage: Stage, previous: nn.Module | None, say: Callable[[str], None] = lambda text: None
+    recipe: Recipe, stage: Stage, previous: nn.Module | None, log: Callable[[str], None] = lambda text: None
 ) -> nn.Module:
     """Return the network with which ``stage`` begins, taking the range of :func:`trained_range`.
 
@@ -58,7 +58,7 @@ def start_network(
         recipe: names the network and the scale.
         stage: says where to start.
         previous: the averaged weights of the stage before, for ``init = "previous"``.
-        say: told which weights of a checkpoint do not fit, where ``partial`` allows that.
+        log: told which weights of a checkpoint do not fit, where ``partial`` allows that.
 
     Raises:
         OptionError: the network has no interpolating start.
@@ -76,7 +76,7 @@ def start_network(
             )
         network.start_as_interpolation()
     elif stage.starts_from_file:
-        _start_from_file(network, recipe, stage, say)
+        _start_from_file(network, recipe, stage, log)
     return network.train()
 
 
@@ -100,7 +100,7 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
         raise OptionError(f"freeze: {listing(patterns)} leaves nothing to train.")
 
 
-def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage, say: Callable[[str], None]) -> None:
+def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage, log: Callable[[str], None]) -> None:
     """Copy a checkpoint's weights into ``network``; at another scale the last layer is resampled or stays new."""
     found = load_checkpoint(stage.init)
     checkpoint = reform(found, recipe.network)
@@ -127,7 +127,7 @@ def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage, say: Call
         raise ModelError(f"None of the {len(old)} tensors of {stage.init} fits {_described(recipe.network)}.")
     if len(fitting) < len(new):
         missing = listing(name for name in new if name not in fitting)
-        say(f"{stage.init} gives {len(fitting)} of {len(new)} tensors. These start anew: {missing}.")
+        log(f"{stage.init} gives {len(fitting)} of {len(new)} tensors. These keep their initial values: {missing}.")
     network.load_state_dict({**new, **fitting})
 
 

@@ -66,13 +66,13 @@ class TrainingState:
         self.rate = 1.0
         self.guard.new_stage()
 
-    def roll_back(self, saved: dict[str, Any], slower: float) -> None:
-        """Return to a state that was saved, at ``slower`` times its rate; the time that was spent stays spent."""
+    def roll_back(self, saved: dict[str, Any], lr_factor: float) -> None:
+        """Return to a state that was saved, at ``lr_factor`` times its rate; the time that was spent stays spent."""
         spent, best = self.clock.seconds, self.best
         self.load(saved)
         self.clock.seconds = max(spent, self.clock.seconds)
         self.best = best
-        self.rate *= slower
+        self.rate *= lr_factor
         self.roll_backs += 1
         self.guard.after_roll_back()
 
@@ -82,7 +82,7 @@ class TrainingState:
         return {**plain, "clock": self.clock.seconds, "guard": self.guard.dump()}
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Take over what :meth:`dump` returned."""
+        """Restore what :meth:`dump` returned."""
         for name in _plain():
             setattr(self, name, saved[name])
         self.clock.seconds = saved["clock"]

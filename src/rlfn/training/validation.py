@@ -1,4 +1,4 @@
-"""Watching a run: PSNR and SSIM on Y over a few fixed pictures of one or more sets."""
+"""Validation during a run: PSNR and SSIM on Y over a few fixed pictures of one or more sets."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Validator:
         return found
 
     def write(self, folder: Path) -> None:
-        """Write the results that are to be saved as ``folder/SET/PICTURE.png``."""
+        """Write the saved results as ``folder/SET/PICTURE.png``."""
         for name, sr in self.results.items() if self.save else ():
             path = folder / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def make_validator(recipe: Recipe, pictures: PictureStore) -> Validator | None:
     """
     options = recipe.validation
     sets = []
-    for which in options.on:
+    for which in options.sets:
         if which == HELD_OUT:
             indices = _spread(pictures.split(recipe.data.held_out, "held-out"), options.pictures)
             sets.append(ValidationSet(HELD_OUT, tuple(_held_out(recipe, pictures, indices))))

@@ -23,12 +23,12 @@ def _open(data: bytes) -> Opened:
         tell_lost(found.lost, warnings)
         depth = vips.field(image, "bits-per-sample") or vips.field(image, "heif-bitdepth") or 8
         metadata = vips.metadata(image)
-        colour = None if metadata.icc else found.colour
-        return vips.content(image, metadata, warnings, bits=depth, colour=colour, premultiplied=found.premultiplied)
+        color = None if metadata.icc else found.color
+        return vips.content(image, metadata, warnings, bits=depth, color=color, premultiplied=found.premultiplied)
 
     pages = 0 if data[8:12] == b"avis" else vips.field(image, "n-pages") or 1
     # libheif has applied the file's own rotation, and the standard says that the one in EXIF does not count here.
-    return Opened(image.width, image.height, decode, pages, traces=found.traces)
+    return Opened(image.width, image.height, decode, pages, coding=found.coding)
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
@@ -71,7 +71,7 @@ AVIF = Codec(
         "xmp": "kept",
         "resolution": "converted",
         "texts": "converted",
-        "colour": "converted",
+        "color": "converted",
         "hdr": "converted",
     },
 )

@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rlfn.images.stated import StatedColour
-from rlfn.images.traces import Traces
+from rlfn.images.coding import CodingInfo
+from rlfn.images.stated import StatedColor
 
 _MAX_BOXES = 20_000
 _KNOWN_ITEMS = {b"av01", b"hvc1", b"grid", b"iovl", b"iden", b"Exif", b"mime", b"unci"}
@@ -28,14 +28,14 @@ class ItemsFound:
     lost: dict[str, None] = field(default_factory=dict)
 
     @property
-    def colour(self) -> StatedColour | None:
+    def color(self) -> StatedColor | None:
         """The colours that are stated; ``None`` where that is nothing."""
-        return None if self.codes is None or self.codes[0] == self.codes[1] == 2 else StatedColour(self.codes)
+        return None if self.codes is None or self.codes[0] == self.codes[1] == 2 else StatedColor(self.codes)
 
     @property
-    def traces(self) -> Traces:
+    def coding(self) -> CodingInfo:
         """How the pixels were coded: RGB as it is (the identity matrix) is what encoders take where nothing is lost."""
-        return Traces(lossy=self.matrix != _IDENTITY)
+        return CodingInfo(lossy=self.matrix != _IDENTITY)
 
 
 def boxes(data: bytes, at: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 from rlfn.errors import listing
 from rlfn.images.carried import Fate
+from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.picture import Metadata, Pixels
-from rlfn.images.traces import UNTOLD, Traces
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Opened:
     """A file whose header was read.
 
     ``pages`` is 0 where there are several and the header does not count them. ``decode`` reads the pixels; it takes a
-    list to which it adds what was lost or changed. ``traces`` says how the pixels were coded.
+    list to which it adds what was lost or changed. ``coding`` says how the pixels were coded.
     """
 
     width: int
@@ -35,12 +35,12 @@ class Opened:
     decode: Callable[[list[str]], Content]
     pages: int = 1
     orientation: int = 1
-    traces: Traces = UNTOLD
+    coding: CodingInfo = UNKNOWN_CODING
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What is to be encoded: a pyvips image that the format holds as it is, and metadata that fits it.
+    """What to encode: a pyvips image that the format holds as it is, and metadata that fits it.
 
     ``depth`` is the depth to write, one of the codec's; deep pixels fill the upper bits. ``quality`` is 1 to 100, None
     where the format is lossless.

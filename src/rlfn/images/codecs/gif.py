@@ -43,12 +43,12 @@ def _extensions(data: bytes) -> tuple[Metadata, dict[str, None], bool]:
     lost: dict[str, None] = {}
     frames = 0
     clear = False
-    at = 13 + _colours(data, 10)
+    at = 13 + _colors(data, 10)
     for _ in range(_MAX_BLOCKS):
         kind = data[at : at + 1]
         if kind == b"\x2c":
             frames += 1
-            at += 11 + _colours(data, at + 9)
+            at += 11 + _colors(data, at + 9)
             at = _skip(data, at)
         elif kind == b"\x21":
             label, start = data[at + 1 : at + 2], at + 2
@@ -73,7 +73,7 @@ def _extensions(data: bytes) -> tuple[Metadata, dict[str, None], bool]:
     return Metadata(icc=icc, xmp=xmp, texts=tuple(texts)), lost, clear
 
 
-def _colours(data: bytes, at: int) -> int:
+def _colors(data: bytes, at: int) -> int:
     """Return the bytes of the table of colours that flags announce."""
     flags = int.from_bytes(data[at : at + 1], "big")
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0

@@ -36,7 +36,7 @@ def _open(data: bytes) -> Opened:
     heif = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
     width, height = heif.size
     found = items(data)
-    return Opened(width, height, lambda warnings: _decode(heif, found, warnings), len(heif), traces=found.traces)
+    return Opened(width, height, lambda warnings: _decode(heif, found, warnings), len(heif), coding=found.coding)
 
 
 def _decode(heif: Any, found: ItemsFound, warnings: list[str]) -> Content:
@@ -55,7 +55,7 @@ def _decode(heif: Any, found: ItemsFound, warnings: list[str]) -> Content:
         icc,
         (heif.info.get("exif") or b"").removeprefix(PREFIX) or None,
         heif.info.get("xmp") or None,
-        colour=None if icc else found.colour,
+        color=None if icc else found.color,
     )
     return Content(pixels, gray, bits, metadata)
 

@@ -1,6 +1,6 @@
 """EXIF into an encoded AVIF file, byte for byte.
 
-libvips takes a block apart and builds it anew: it leaves out tags that it does not know, adds some that nobody wrote,
+libvips takes a block apart and rebuilds it: it leaves out tags that it does not know, adds some that nobody wrote,
 and drops makers' notes and places where the block is longer than 64 KB. So it writes a small block, and the item is
 then made to point at the true one, behind all else. Source: ISO/IEC 14496-12 (``iloc``), ISO/IEC 23008-12 (``Exif``).
 """

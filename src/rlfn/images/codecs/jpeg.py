@@ -45,7 +45,7 @@ def _open(data: bytes) -> Opened:
     def decode(warnings: list[str]) -> Content:
         return _decode(image, whole, structure, ended, warnings)
 
-    return Opened(image.width, image.height, decode, 1, vips.orientation(image), structure.traces())
+    return Opened(image.width, image.height, decode, 1, vips.orientation(image), structure.coding())
 
 
 def _not_built_in(structure: Structure) -> Unreadable:
@@ -99,7 +99,7 @@ def _missing_rows(data: bytes) -> float:
     Where the data end too early, the decoder goes on with whatever follows. So the rows that change with other bytes
     before the end marker are those that are missing.
     """
-    vips.THREADS.enter()
+    vips.FORK_GUARD.enter()
     at = data.rfind(_END)
     other = np.random.default_rng(0).integers(1, 255, 4096, np.uint8).tobytes()
     one, two = (vips.load("jpeg", data[:at] + more + data[at:], fail_on="none") for more in (b"", other))
@@ -184,7 +184,7 @@ JPEG = Codec(
         "iptc": "kept",
         "resolution": "kept",
         "texts": "converted",
-        "colour": "converted",
+        "color": "converted",
         "hdr": "converted",
     },
 )

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from rlfn.images import photoshop
-from rlfn.images.traces import Traces, table_quality
+from rlfn.images.coding import CodingInfo, table_quality
 
 EXIF = b"Exif\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -61,11 +61,13 @@ class Structure:
     extended: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
     lost: dict[str, None] = field(default_factory=dict)
 
-    def traces(self) -> Traces:
-        """Return how the pixels were coded, judged by the table of the first component, which is brightness."""
+    def coding(self) -> CodingInfo:
+        """Return how the pixels were coded, judged by the table of the first component, which is luma."""
         sizes = list(self.components.values())
         table = self.tables.get(self.quantisers[0]) if self.quantisers else None
-        return Traces(True, None if table is None else table_quality(table), any(size != sizes[0] for size in sizes))
+        return CodingInfo(
+            True, None if table is None else table_quality(table), any(size != sizes[0] for size in sizes)
+        )
 
     def missing_coefficients(self) -> float:
         """Return the share of a progressive picture's coefficients that no scan brings to full precision."""

@@ -13,7 +13,7 @@ from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, starts_wi
 from rlfn.images.convert import from_float
 from rlfn.images.exif import PREFIX
 from rlfn.images.picture import Metadata
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 
 _CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _KNOWN = {b"JXL ", b"ftyp", b"jxlc", b"jxlp", b"jxll", b"jxli", b"Exif", b"xml ", b"brob", b"jbrd"}
@@ -64,7 +64,7 @@ def _content(found: Any, pixels: Any, warnings: list[str]) -> Content:
         None if plain else icc,
         _exif(bytes(found.exif)) if found.exif else None,
         bytes(found.xmp) if found.xmp else None,
-        colour=StatedColour((1, 13)) if plain and not gray else None,
+        color=StatedColor((1, 13)) if plain and not gray else None,
     )
     return Content(np.ascontiguousarray(pixels), gray, bits, metadata)
 
@@ -175,6 +175,6 @@ JXL = Codec(
         "xmp": "kept",
         "resolution": "converted",
         "texts": "converted",
-        "colour": "converted",
+        "color": "converted",
     },
 )

@@ -9,8 +9,8 @@ from rlfn.images import exif as exif_block
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, starts_with, tell_aspect, tell_lost
 from rlfn.images.codecs.png_chunks import SIGNATURE, chunks_of, walk
+from rlfn.images.coding import CodingInfo
 from rlfn.images.picture import Metadata
-from rlfn.images.traces import Traces
 
 
 def _open(data: bytes) -> Opened:
@@ -23,11 +23,11 @@ def _open(data: bytes) -> Opened:
         icc = vips.field(image, "icc-profile-data") or chunks.icc
         found = Metadata(icc, chunks.exif, chunks.xmp, chunks.resolution, chunks.iptc, tuple(chunks.texts))
         # the standard ranks cICP before iCCP, and that before the others
-        return vips.content(image, found, warnings, colour=None if icc and chunks.codes is None else chunks.colour)
+        return vips.content(image, found, warnings, color=None if icc and chunks.codes is None else chunks.color)
 
     # libvips knows no EXIF behind the pixels, nor that of raw profiles
     turn = exif_block.orientation(chunks.exif) if chunks.exif else 1
-    return Opened(image.width, image.height, decode, chunks.pages, turn, Traces(lossy=False))
+    return Opened(image.width, image.height, decode, chunks.pages, turn, CodingInfo(lossy=False))
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
@@ -71,7 +71,7 @@ PNG = Codec(
         "iptc": "kept",
         "resolution": "kept",
         "texts": "kept",
-        "colour": "kept",
+        "color": "kept",
         "hdr": "kept",
     },
 )

@@ -15,7 +15,7 @@ from rlfn.images import photoshop
 from rlfn.images.exif import PREFIX
 from rlfn.images.ifd import exhausting
 from rlfn.images.picture import Metadata, Text
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = "XML:com.adobe.xmp"
@@ -47,13 +47,13 @@ class ChunksFound:
     room: int = _TEXT_MAX
 
     @property
-    def colour(self) -> StatedColour | None:
+    def color(self) -> StatedColor | None:
         """The colours that the chunks state; a cICP chunk goes before the others."""
         if self.codes is not None:
-            return StatedColour(self.codes, full=self.full)
+            return StatedColor(self.codes, full=self.full)
         if self.gamma is None and self.chromaticities is None and self.intent is None:
             return None
-        return StatedColour(None, self.intent, self.gamma, self.chromaticities)
+        return StatedColor(None, self.intent, self.gamma, self.chromaticities)
 
 
 def walk(data: bytes) -> ChunksFound:
@@ -185,8 +185,8 @@ def chunk(name: bytes, body: bytes) -> bytes:
 def chunks_of(metadata: Metadata) -> bytes:
     """Return the chunks that carry metadata, save profile and resolution."""
     made = b""
-    if metadata.colour is not None:
-        made += _colour_chunks(metadata.colour, metadata.icc is not None)
+    if metadata.color is not None:
+        made += _color_chunks(metadata.color, metadata.icc is not None)
     if metadata.exif is not None:
         made += chunk(b"eXIf", metadata.exif)
     if metadata.xmp is not None:
@@ -202,16 +202,16 @@ def _lines(text: str) -> str:
     return "".join(text[at : at + 72] + "\n" for at in range(0, len(text), 72))
 
 
-def _colour_chunks(colour: StatedColour, beside_profile: bool) -> bytes:
+def _color_chunks(color: StatedColor, beside_profile: bool) -> bytes:
     made = b""
-    if colour.codes is not None and (colour.codes != (1, 13) or beside_profile or not colour.full):
-        made += chunk(b"cICP", bytes((*colour.codes, 0, colour.full)))
-    elif colour.intent is not None or colour.codes is not None:
-        made += chunk(b"sRGB", bytes((colour.intent or 0,)))
-    if colour.gamma is not None:
-        made += chunk(b"gAMA", struct.pack(">I", colour.gamma))
-    if colour.chromaticities is not None:
-        made += chunk(b"cHRM", struct.pack(">8I", *colour.chromaticities))
+    if color.codes is not None and (color.codes != (1, 13) or beside_profile or not color.full):
+        made += chunk(b"cICP", bytes((*color.codes, 0, color.full)))
+    elif color.intent is not None or color.codes is not None:
+        made += chunk(b"sRGB", bytes((color.intent or 0,)))
+    if color.gamma is not None:
+        made += chunk(b"gAMA", struct.pack(">I", color.gamma))
+    if color.chromaticities is not None:
+        made += chunk(b"cHRM", struct.pack(">8I", *color.chromaticities))
     return made
 
 

@@ -80,7 +80,7 @@ TIFF = Codec(
         "iptc": "kept",
         "resolution": "kept",
         "texts": "converted",
-        "colour": "converted",
+        "color": "converted",
         "hdr": "converted",
         "geo": "kept",
     },

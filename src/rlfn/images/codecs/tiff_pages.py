@@ -20,7 +20,7 @@ _MAKE, _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS, _C2PA = 271, 700, 33723, 34377, 3
 _XRES, _YRES, _UNIT = 282, 283, 296
 _CFA, _LINEAR_RAW = 32803, 34892
 _DNG_VERSION = 50706
-_COLOUR_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3}
+_COLOR_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3}
 LAB = 8
 
 _COMPRESSIONS = {
@@ -41,7 +41,7 @@ _COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
-"""Compressions that the decoder has not built in, by their numbers."""
+"""Compressions that the decoder does not support, by number."""
 
 _STORAGE = exif_tiff.OF_PIXELS | {_XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS, _C2PA}
 """Tags that say how the pixels are stored, or that are read elsewhere."""
@@ -87,11 +87,11 @@ class Pages:
         page = self.page
         if page is None or bands != page.samples:
             return None
-        colours = max(page.samples - len(page.extra), 1)
-        if not page.extra and page.photometric in _COLOUR_BANDS:
-            colours = min(_COLOUR_BANDS[page.photometric], page.samples)
-        alpha = next((colours + i for i, kind in enumerate(page.extra) if kind in (1, 2)), 0)
-        return colours, alpha
+        colors = max(page.samples - len(page.extra), 1)
+        if not page.extra and page.photometric in _COLOR_BANDS:
+            colors = min(_COLOR_BANDS[page.photometric], page.samples)
+        alpha = next((colors + i for i, kind in enumerate(page.extra) if kind in (1, 2)), 0)
+        return colors, alpha
 
 
 def look(data: bytes) -> Pages:

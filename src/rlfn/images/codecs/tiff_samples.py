@@ -93,10 +93,10 @@ def load(found: Pages) -> Any:
     return image
 
 
-def _joined(colours: Any, image: Any) -> Any:
+def _joined(colors: Any, image: Any) -> Any:
     """Put converted colours before the bands that follow them."""
-    rest = int(image.bands - colours.bands)
-    return colours.bandjoin(image.extract_band(colours.bands, n=rest)) if rest else colours
+    rest = int(image.bands - colors.bands)
+    return colors.bandjoin(image.extract_band(colors.bands, n=rest)) if rest else colors
 
 
 def _rgb(image: Any, found: Pages) -> Any:

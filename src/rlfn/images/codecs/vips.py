@@ -13,15 +13,15 @@ import pyvips
 
 from rlfn.atomic import interrupts_held
 from rlfn.errors import OutputError
-from rlfn.forked import Threads
+from rlfn.forked import ForkGuard
 from rlfn.images import exif as exif_block
 from rlfn.images.codecs.codec import Content, Encoding
 from rlfn.images.convert import as_srgb, from_float, full_range, unpremultiplied
 from rlfn.images.ifd import exhausting
 from rlfn.images.picture import Metadata, Unreadable
-from rlfn.images.stated import StatedColour
+from rlfn.images.stated import StatedColor
 
-THREADS = Threads("libvips", "read or write pictures")
+FORK_GUARD = ForkGuard("libvips", "read or write pictures")
 """What decodes and encodes; reading a header starts none."""
 
 Error = pyvips.Error
@@ -30,7 +30,7 @@ Error = pyvips.Error
 Splice = Callable[[bytes], bytes | None]
 """Takes the first bytes of an encoded file; returns them with metadata added, or ``None`` when it needs more.
 
-libvips would take an EXIF block apart and build it anew, add tags that nobody wrote, leave long XMP out of JPEG, and
+libvips would take an EXIF block apart and rebuild it, add tags that nobody wrote, leave long XMP out of JPEG, and
 put it into a compressed chunk of PNG that few readers look at. Such blocks are added to the encoded file instead, while
 it streams by.
 """
@@ -131,7 +131,7 @@ def content(
     warnings: list[str],
     *,
     bits: int | None = None,
-    colour: StatedColour | None = None,
+    color: StatedColor | None = None,
     channels: tuple[int, int] | None = None,
     premultiplied: bool = False,
 ) -> Content:
@@ -142,7 +142,7 @@ def content(
         found: the metadata that goes with it.
         warnings: gets what was lost or changed.
         bits: the depth of 16-bit values that lie in their upper bits.
-        colour: what is said of the colours.
+        color: what is said of the colours.
         channels: how many bands are colours, and the number of the one that is alpha, 0 for none; None for what the
             decoder takes them for.
         premultiplied: the colours are multiplied by alpha.
@@ -151,7 +151,7 @@ def content(
         Unreadable: pixels of a kind that cannot be taken.
         ForkedError: libvips works in the process that this one was forked from.
     """
-    THREADS.enter()
+    FORK_GUARD.enter()
     if image.format not in _DTYPES and image.interpretation not in _CONVERTED:
         raise Unreadable(
             f"holds pixels of type {image.format}. Allowed: 8 or 16 bit, or floating point from 0 to 1. "
@@ -162,8 +162,8 @@ def content(
     image, alpha = _parted(image, channels, warnings)
     if image.interpretation in _CONVERTED:
         image = as_srgb(image, field(image, "bits-per-sample") or 8, warnings)
-        found, colour = replace(found, icc=None), None
-    found = replace(found, colour=colour)
+        found, color = replace(found, icc=None), None
+    found = replace(found, color=color)
     gray = image.bands <= 2
     if alpha is not None:
         image = image.bandjoin([image, image, alpha] if gray else alpha)
@@ -180,15 +180,15 @@ def content(
 
 def _parted(image: Any, channels: tuple[int, int] | None, warnings: list[str]) -> tuple[Any, Any]:
     """Return the bands that are colours, and the one that is alpha, or None."""
-    colours = 4 if image.interpretation == "cmyk" else 1 if image.bands <= 2 else 3
-    alpha = colours if image.bands > colours else 0
+    colors = 4 if image.interpretation == "cmyk" else 1 if image.bands <= 2 else 3
+    alpha = colors if image.bands > colors else 0
     if channels is not None and image.bands >= channels[0] + (channels[1] > 0) and channels[0] in (1, 3, 4):
-        colours, alpha = channels
-    extra = image.bands - colours - (alpha > 0)
+        colors, alpha = channels
+    extra = image.bands - colors - (alpha > 0)
     if extra > 0:
         warnings.append(f"{extra} extra channel{'s' if extra > 1 else ''} dropped")
     band = image.extract_band(alpha) if alpha else None
-    return (image.extract_band(0, n=colours) if image.bands > colours else image), band
+    return (image.extract_band(0, n=colors) if image.bands > colors else image), band
 
 
 def save(
@@ -214,7 +214,7 @@ def save(
         OutputError: libvips cannot encode the picture.
         OSError: the stream cannot be written.
     """
-    THREADS.enter()
+    FORK_GUARD.enter()
     xres, yres = given.metadata.resolution or (_DEFAULT_RESOLUTION, _DEFAULT_RESOLUTION)
     image = given.image.copy(xres=xres, yres=yres)
     exif = given.metadata.exif

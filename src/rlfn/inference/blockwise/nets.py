@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from rlfn.errors import MissingExtraError, RlfnError
 from rlfn.inference.blockwise.layers import Graph
 
+INSTALL_NCNN = "pip install ncnn"
+"""ncnn is in the base install; the extra of that name is for exports."""
+
 _ALIGNMENT = 64
 
 _OFF = (
@@ -44,7 +47,7 @@ def import_ncnn() -> Any:
     try:
         import ncnn
     except ImportError:
-        raise MissingExtraError("The engine ncnn", "ncnn") from None
+        raise MissingExtraError("The engine ncnn", install=INSTALL_NCNN) from None
     return ncnn
 
 

@@ -3,7 +3,7 @@
 Every stage's plane is cut into strips of about a tile's height. A stage's strip can be computed when the stage before
 has done the strip below it too: halo and pooled map reach that far, and no farther. So the stages follow each other
 down the picture, and of each plane about two strips exist: memory grows with the width alone, and wide pictures are cut
-into columns. What a tile computes depends on the picture's size and on nothing else, so results are the same to the bit
+into columns. What a tile computes depends on the picture's size and on nothing else, so results are bit-identical
 for every number of threads.
 """
 
@@ -92,7 +92,7 @@ class Blockwise:
     def run(self, picture: WholeImage, threads: int) -> Iterator[tuple[Area, NDArray[np.float32]]]:
         """Yield each tile's place and result (3, s h, s w) in levels of 255, as they are ready."""
         with Workers(threads) as workers:
-            yield from _Run(self, picture, workers).results()
+            yield from _ImageRun(self, picture, workers).results()
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class WholeImage:
         np.multiply(part.transpose(2, 0, 1), self.levels, out=target, casting="unsafe")
 
 
-class _Run:
+class _ImageRun:
     """One picture on its way: the planes and maps that exist at the moment."""
 
     def __init__(self, network: Blockwise, picture: WholeImage, workers: Workers) -> None:
@@ -244,8 +244,8 @@ class _Run:
         return given, border
 
 
-def _shuffled(colours: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+def _shuffled(colors: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
     """Return (3 s s, h, w) as (3, s h, s w): the pixel shuffle."""
-    height, width = colours.shape[1:]
-    parts = colours.reshape(3, scale, scale, height, width).transpose(0, 3, 1, 4, 2)
+    height, width = colors.shape[1:]
+    parts = colors.reshape(3, scale, scale, height, width).transpose(0, 3, 1, 4, 2)
     return np.ascontiguousarray(parts).reshape(3, height * scale, width * scale)

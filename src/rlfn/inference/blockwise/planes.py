@@ -15,7 +15,7 @@ Plane = NDArray[np.float32]
 """Channels, packed: (C / pack, H, W, pack), see :func:`~rlfn.inference.blockwise.nets.pack_of`."""
 
 TAIL = 8
-"""So many rows of a strip that is done with are kept for the halo of the next."""
+"""Rows of a finished strip that are kept for the halo of the next."""
 
 _POOL, _STRIDE = 7, 3
 

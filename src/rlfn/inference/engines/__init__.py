@@ -13,18 +13,19 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
-from rlfn.inference.choice import order
+from rlfn.inference.blockwise.nets import INSTALL_NCNN
+from rlfn.inference.engine_order import order
 from rlfn.inference.engines.base import CPU, Array, Engine, GpuEngine, WholeEngine
 from rlfn.inference.engines.ncnn import NcnnEngine, is_packaged_rlfn
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.engines.openvino import OpenVinoEngine
 from rlfn.inference.engines.torch import TorchEngine
 from rlfn.inference.engines.vulkan import VulkanEngine
+from rlfn.inference.hardware import BF16_FEATURES, INT8_FEATURES, features
 from rlfn.inference.loading import checkpoint_of, graph_of
-from rlfn.inference.processor import BF16_FEATURES, INT8_FEATURES, features
 from rlfn.inference.vulkan.gpus import Gpu
 from rlfn.models.catalog import PRECISIONS
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 __all__ = [
     "AUTO",
@@ -45,10 +46,10 @@ AUTO = "auto"
 """The name that leaves an engine or a precision to be chosen."""
 
 MAX_THREADS = 1024
-"""More threads than this are a slip: engines would start them all."""
+"""Largest number of threads; more are taken for a typing error, since engines would start them all."""
 
 MOST_LOSS = 0.03
-"""A precision that 'auto' takes loses at most so many dB on Set5."""
+"""Largest loss in dB on Set5 of a precision that 'auto' takes."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,20 @@ class EngineRow:
     Attributes:
         load: makes it from what a user calls a model, a number of threads (None for all cores) and a precision.
         module: the package that it needs.
+        install: the command that installs it.
         precisions: those in which it can compute on this processor.
         native: those of them that this processor computes faster than fp32.
         takes: whether it runs a model; 'auto' leaves it alone where it does not.
         gpu: makes it on a GPU; None for an engine that is not told where to compute.
     """
 
-    load: Callable[[Reference, int | None, str], Engine]
+    load: Callable[[ModelSource, int | None, str], Engine]
     module: str
+    install: str
     precisions: Callable[[], tuple[str, ...]]
     native: Callable[[], tuple[str, ...]]
-    takes: Callable[[Reference], bool] = lambda model: True
-    gpu: Callable[[Reference, int | None, Gpu], Engine] | None = None
+    takes: Callable[[ModelSource], bool] = lambda model: True
+    gpu: Callable[[ModelSource, int | None, Gpu], Engine] | None = None
 
 
 def _is_x86() -> bool:
@@ -88,28 +91,31 @@ ENGINES: dict[str, EngineRow] = {
     "openvino": EngineRow(
         lambda model, threads, precision: OpenVinoEngine(graph_of(model, precision), threads, precision),
         "openvino",
+        "pip install 'rlfn[openvino]'",
         lambda: ("fp32", "bf16", "int8") if _has_bf16() else ("fp32", "int8"),
         lambda: (*_fast_int8(), *(("bf16",) if _has_bf16() else ())),
     ),
     "onnxruntime": EngineRow(
         lambda model, threads, precision: OnnxRuntimeEngine(graph_of(model, precision), threads, precision),
         "onnxruntime",
+        "pip install onnxruntime",
         lambda: ("fp32", "int8"),
         _fast_int8,
     ),
-    "ncnn": EngineRow(NcnnEngine, "ncnn", lambda: ("fp32",), lambda: (), is_packaged_rlfn, VulkanEngine),
+    "ncnn": EngineRow(NcnnEngine, "ncnn", INSTALL_NCNN, lambda: ("fp32",), lambda: (), is_packaged_rlfn, VulkanEngine),
     "torch": EngineRow(
         lambda model, threads, precision: TorchEngine(checkpoint_of(model), threads, precision),
         "torch",
+        "pip install 'rlfn[torch]'",
         lambda: ("fp32", "bf16"),
         lambda: ("bf16",) if _has_bf16() else (),
         lambda model: model.packaged is not None or not model.has_graph,
     ),
 }
-"""Every engine by name; :mod:`rlfn.inference.choice` says which one 'auto' takes."""
+"""Every engine by name; :mod:`rlfn.inference.engine_order` says which one 'auto' takes."""
 
 
-def load_engine(name: str, model: Reference, threads: int | None = None, precision: str = "fp32") -> Engine:
+def load_engine(name: str, model: ModelSource, threads: int | None = None, precision: str = "fp32") -> Engine:
     """Load ``model`` into the engine called ``name``.
 
     Args:
@@ -140,8 +146,8 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
     """Refuse an engine, a number of threads or a precision with which nothing can run.
 
     Raises:
-        OptionError: there is no such engine or precision, the engine has not the precision on this processor, or
-            ``threads`` is outside 1 to :data:`MAX_THREADS`.
+        OptionError: there is no such engine or precision, the engine does not support the precision on this
+            processor, or ``threads`` is outside 1 to :data:`MAX_THREADS`.
         MissingExtraError: the engine is not installed.
     """
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
@@ -155,7 +161,7 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
     if name not in ENGINES:
         raise unknown("engine", name, (AUTO, *ENGINES))
     if find_spec(ENGINES[name].module) is None:
-        raise MissingExtraError(f"The engine {name}", name)
+        raise MissingExtraError(f"The engine {name}", install=ENGINES[name].install)
     have = ENGINES[name].precisions()
     if precision not in (AUTO, *have):
         raise OptionError(
@@ -164,8 +170,8 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
         )
 
 
-def choose_engine(model: Reference, pixels: int | None = None, precision: str = AUTO) -> str:
-    """Return the engine that 'auto' stands for: see :mod:`rlfn.inference.choice`.
+def choose_engine(model: ModelSource, pixels: int | None = None, precision: str = AUTO) -> str:
+    """Return the engine that 'auto' stands for: see :mod:`rlfn.inference.engine_order`.
 
     Weights that are not a graph yet (a user's .safetensors or .pth) run in torch.
 
@@ -180,7 +186,7 @@ def choose_engine(model: Reference, pixels: int | None = None, precision: str = 
     return shared_engine([model], pixels, precision) if model.has_graph else "torch"
 
 
-def shared_engine(models: Sequence[Reference], pixels: int | None = None, precision: str = AUTO) -> str:
+def shared_engine(models: Sequence[ModelSource], pixels: int | None = None, precision: str = AUTO) -> str:
     """Return the first engine in the order of ``"auto"`` that runs all of ``models``.
 
     Args:
@@ -198,11 +204,11 @@ def shared_engine(models: Sequence[Reference], pixels: int | None = None, precis
             return name
     raise OptionError(
         f"No engine that is installed computes in {precision} on this processor. "
-        f"{setting('precision', AUTO)} takes what there is."
+        f"{setting('precision', AUTO)} takes one that is available."
     )
 
 
-def choose_precision(engine: str, model: Reference) -> str:
+def choose_precision(engine: str, model: ModelSource) -> str:
     """Return the precision that 'auto' stands for.
 
     It is the first that this processor computes faster than fp32 and that is known to lose at most :data:`MOST_LOSS` dB

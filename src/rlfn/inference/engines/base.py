@@ -39,11 +39,11 @@ class GpuEngine(Protocol):
 
     Attributes:
         device: the GPU's name, or ``"cpu"`` after the GPU has failed.
-        told: why it is the processor, as a sentence; else empty.
+        fallback_reason: why it is the processor, as a sentence; else empty.
     """
 
     device: str
-    told: str
+    fallback_reason: str
 
     def largest_tile(self) -> int:
         """Return the largest side of a tile that the GPU can compute now."""
@@ -107,14 +107,14 @@ def run_checked(engine: Engine, lr: Array, grid: Grid | None, model: str) -> Arr
 
 
 def check_finite(sr: Array, model: str) -> None:
-    """Refuse a result with samples that are no numbers.
+    """Refuse a result with NaN or infinite samples.
 
     Raises:
         ModelError: there are some.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if not np.isfinite(sr.sum()):  # quicker than every sample by itself
-            raise ModelError(f"{model} returned values that are no numbers. Its weights are damaged; get it again.")
+            raise ModelError(f"{model} returned NaN or infinite values. Its weights are damaged; get it again.")
 
 
 def takes_grid(inputs: list[str]) -> bool:

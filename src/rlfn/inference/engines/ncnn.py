@@ -1,4 +1,4 @@
-"""ncnn: the extra ``ncnn``. Its 3x3 convolutions are Winograd's, with fewer multiplications than the others' make."""
+"""ncnn, which the base install brings. Its 3x3 convolutions are Winograd's: fewer multiplications than direct ones."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ from rlfn.errors import OptionError
 from rlfn.inference.blockwise.nets import import_ncnn
 from rlfn.inference.blockwise.picture import Blockwise, WholeImage
 from rlfn.inference.engines.base import Array
+from rlfn.inference.hardware import default_threads
 from rlfn.inference.loading import tensors_of
-from rlfn.inference.processor import default_threads
 from rlfn.inference.tiling import Span, Tile, spans
-from rlfn.models.grid import GRID_STRIDE, Grid
-from rlfn.models.reference import Reference
-from rlfn.models.traits import Traits
+from rlfn.models.grid import Grid
+from rlfn.models.source import ModelSource
+from rlfn.models.traits import variant_traits
 from rlfn.models.variants import VARIANTS, RLFNFields
-
-_MARGIN = 36
-_MIN_SIDE = 15
 
 _WIDEST = 1400
 """Pictures wider than this run in columns, so that memory does not grow with the width."""
 
 
-def is_packaged_rlfn(model: Reference) -> bool:
+def is_packaged_rlfn(model: ModelSource) -> bool:
     """Tell whether a model is a packaged one that this engine runs."""
     return model.packaged is not None and isinstance(VARIANTS[model.packaged.variant].fields, RLFNFields)
 
@@ -35,13 +32,13 @@ def is_packaged_rlfn(model: Reference) -> bool:
 class NcnnEngine:
     """ncnn on the CPU, block by block over small tiles: fp32, for networks of the architecture ``rlfn``.
 
-    The graphs are made here from the weights' tensors, so that no file of anybody else's reaches ncnn.
+    The graphs are made here from the weights' tensors, so that ncnn never reads a file from elsewhere.
     """
 
     name = "ncnn"
     takes_grid = False
 
-    def __init__(self, model: Reference, threads: int | None = None, precision: str = "fp32") -> None:
+    def __init__(self, model: ModelSource, threads: int | None = None, precision: str = "fp32") -> None:
         import_ncnn()
         self.precision = precision
         variant, scale, tensors = tensors_of(model)
@@ -51,7 +48,7 @@ class NcnnEngine:
                 f"{variant.architecture}. "
                 "Use the engine onnxruntime, openvino or torch."
             )
-        self.traits = Traits(variant.name, scale, _MIN_SIDE, _MARGIN, GRID_STRIDE)
+        self.traits = variant_traits(variant, scale)
         self._threads = threads or default_threads()
         self._network = Blockwise(tensors, variant.fields, scale)
 

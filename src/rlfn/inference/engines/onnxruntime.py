@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlfn.forked import outlives_fork
 from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
-from rlfn.inference.processor import default_threads
+from rlfn.inference.hardware import default_threads
 from rlfn.models.grid import Grid
 from rlfn.models.traits import Traits
 from rlfn.telemetry import import_silent

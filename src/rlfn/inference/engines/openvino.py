@@ -7,7 +7,7 @@ from typing import Any
 from rlfn.errors import MissingExtraError
 from rlfn.forked import outlives_fork
 from rlfn.inference.engines.base import Array, feed, not_onnx, takes_grid
-from rlfn.inference.processor import default_threads
+from rlfn.inference.hardware import default_threads
 from rlfn.models.grid import Grid
 from rlfn.models.traits import Traits
 from rlfn.telemetry import import_silent

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlfn.forked import Threads
+from rlfn.forked import ForkGuard
 from rlfn.inference.engines.base import Array
 from rlfn.models.grid import Grid, grid_matrices
 
 if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
 
-_THREADS = Threads("torch", "run the engine torch")
+_FORK_GUARD = ForkGuard("torch", "run the engine torch")
 
 
 class TorchEngine:
@@ -20,7 +20,7 @@ class TorchEngine:
     name = "torch"
 
     def __init__(self, checkpoint: Checkpoint, threads: int | None = None, precision: str = "fp32") -> None:
-        _THREADS.enter()
+        _FORK_GUARD.enter()
         import torch
 
         from rlfn.networks import ARCHITECTURES

@@ -14,12 +14,12 @@ from rlfn.inference.blockwise.layers import Graph
 from rlfn.inference.blockwise.nets import fill_net, import_ncnn, new_net
 from rlfn.inference.engines.base import CPU, Array
 from rlfn.inference.footprint import bytes_per_pixel
+from rlfn.inference.hardware import default_threads
 from rlfn.inference.loading import tensors_of
-from rlfn.inference.processor import default_threads
 from rlfn.inference.vulkan.gpus import Gpu, NoGpuError, no_gpu
 from rlfn.inference.vulkan.graphs import grid_blobs, whole_graph
 from rlfn.models.grid import Grid, axis_grid
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
 
 LARGEST_TILE = 384
@@ -30,16 +30,16 @@ _ARRAY_BYTES = 9
 """Vulkan warrants arrays of 128 MiB, and Winograd's, the largest, have 9 bytes a pixel and channel."""
 
 _MEMORY_SHARE = 0.5
-"""Of a GPU's free memory, for the work on a tile."""
+"""Share of a GPU's free memory for the work on a tile."""
 
 _CLOSE = 0.25
-"""So many levels of 255 may a GPU be away from the processor: rounding alone makes a thousandth."""
+"""Largest difference from the processor, in levels of 255; rounding alone makes a thousandth."""
 
 
 class VulkanEngine:
     """ncnn on a GPU; if that fails on the way, the same graph on the processor.
 
-    The graphs are made here from the weights' tensors, so that no file of anybody else's reaches ncnn.
+    The graphs are made here from the weights' tensors, so that ncnn never reads a file from elsewhere.
 
     Args:
         model: what a user calls a model.
@@ -53,7 +53,7 @@ class VulkanEngine:
     name = "ncnn"
     precision = "fp32"
 
-    def __init__(self, model: Reference, threads: int | None, gpu: Gpu) -> None:
+    def __init__(self, model: ModelSource, threads: int | None, gpu: Gpu) -> None:
         variant, scale, tensors = tensors_of(model)
         made = whole_graph(variant, scale, tensors)
         if made is None:
@@ -65,7 +65,7 @@ class VulkanEngine:
         widest = max(tensor.shape[0] for tensor in tensors.values())
         self._most = min(LARGEST_TILE, math.isqrt(_LARGEST_ARRAY // (_ARRAY_BYTES * widest)))
         self._threads, self._gpu = threads, gpu
-        self.device, self.told = gpu.name, ""
+        self.device, self.fallback_reason = gpu.name, ""
         self._check_memory()
         self._net = _GraphNet(self._graph, threads, gpu)
         self._check_result()
@@ -87,7 +87,7 @@ class VulkanEngine:
         except NoGpuError as error:
             if self.device == CPU:
                 raise
-            self.told, self.device = no_gpu(error), CPU
+            self.fallback_reason, self.device = no_gpu(error), CPU
             self._net = _GraphNet(self._graph, self._threads, None)
             return self._net(lr=tile, **beside)
 
@@ -150,7 +150,7 @@ class _GraphNet:
             raise NoGpuError(f"{self._where} failed at a tile; its memory may be used by other programs")
         sr: Array = np.array(made)
         if self._on_gpu and not np.isfinite(sr.sum()):
-            raise NoGpuError(f"{self._where} returned values that are no numbers")
+            raise NoGpuError(f"{self._where} returned NaN or infinite values")
         return sr
 
 

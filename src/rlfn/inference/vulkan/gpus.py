@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from rlfn.errors import RlfnError, setting
-from rlfn.forked import Threads
+from rlfn.forked import ForkGuard
 from rlfn.inference.blockwise.nets import import_ncnn
 
 SOFTWARE = "software"
@@ -17,7 +17,7 @@ SOFTWARE = "software"
 _KINDS = ("discrete", "integrated", "virtual", SOFTWARE)
 """What ncnn's numbers for kinds of device mean, the fastest first."""
 
-_THREADS = Threads("Vulkan", "use a GPU")
+_FORK_GUARD = ForkGuard("Vulkan", "use a GPU")
 
 _TRIAL = "import ncnn; ncnn.get_gpu_count()"
 _TRIAL_SECONDS = 60.0
@@ -55,7 +55,7 @@ def find_gpus() -> list[Gpu]:
     ncnn = import_ncnn()
     if not hasattr(ncnn, "get_gpu_count"):
         return []
-    _THREADS.enter()
+    _FORK_GUARD.enter()
     try_apart()
     found = []
     for number in range(ncnn.get_gpu_count()):

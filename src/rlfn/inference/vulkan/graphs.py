@@ -12,21 +12,18 @@ from numpy.typing import NDArray
 
 from rlfn.inference.blockwise.layers import Graph, Tensor
 from rlfn.inference.blockwise.stages import Tensors
-from rlfn.models.grid import GRID_STRIDE, Grid
-from rlfn.models.traits import Traits
+from rlfn.models.grid import Grid
+from rlfn.models.traits import Traits, variant_traits
 from rlfn.models.variants import PlainFields, RLFNFields, Variant
-
-_RLFN_MARGIN, _RLFN_MIN_SIDE = 36, 15
 
 
 def whole_graph(variant: Variant, scale: int, tensors: Tensors) -> tuple[Graph, Traits] | None:
     """Return a network's graph and what it needs; None for an architecture that has none here."""
     fields = variant.fields
     if isinstance(fields, PlainFields) and not fields.expand:
-        return plain_graph(tensors, fields, scale), Traits(variant.name, scale, 1, fields.layers + 2, 1)
+        return plain_graph(tensors, fields, scale), variant_traits(variant, scale)
     if isinstance(fields, RLFNFields):
-        traits = Traits(variant.name, scale, _RLFN_MIN_SIDE, _RLFN_MARGIN, GRID_STRIDE)
-        return rlfn_graph(tensors, fields, scale), traits
+        return rlfn_graph(tensors, fields, scale), variant_traits(variant, scale)
     return None
 
 

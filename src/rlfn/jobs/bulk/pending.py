@@ -15,14 +15,14 @@ from rlfn.errors import OptionError, OutputError, PictureError, RlfnError, listi
 from rlfn.images.formats import format_for
 from rlfn.inference.engines import CPU
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
-from rlfn.inference.sizing import Wanted, picks
+from rlfn.inference.sizing import Wanted, is_family_or_default
 from rlfn.jobs.bulk.manifest import import_arrow, schema
 from rlfn.jobs.bulk.names import check_names, output_name
 from rlfn.jobs.bulk.sources import FoundPictures, Options
 from rlfn.jobs.bulk.stores import Store
 from rlfn.jobs.record import Settings
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -197,7 +197,7 @@ def resolve_settings(base: Settings, options: Sequence[Options]) -> list[Setting
                 how["wanted"] = Wanted(**size)
             if "format" in asked:
                 asked["format"] = format_for(f".{asked['format'].removeprefix('.')}").name
-            enlarge = Enlarger(replace(base.enlarge, **how), pool).suited(None).options
+            enlarge = Enlarger(replace(base.enlarge, **how), pool).with_auto_engine(None).options
             made.append(replace(base, enlarge=enlarge, overwrite=True, **asked))
         except OptionError as error:
             if not own:
@@ -226,7 +226,7 @@ def digest(settings: Settings) -> str:
 
 def _weights(model: Any) -> str:
     """Return a hash of the weights that a model name or path may refer to."""
-    if picks(model) or Reference(model).packaged is not None:
+    if is_family_or_default(model) or ModelSource(model).packaged is not None:
         photo = catalog.photo_families()
         family = model if model in catalog.families() else None
         if model is not None and family is None:

@@ -18,8 +18,8 @@ from typing import Any
 import pyvips
 
 from rlfn.errors import MissingExtraError, OptionError, OutputError, setting
+from rlfn.inference.hardware import default_threads
 from rlfn.inference.parts import Computed, ImagePart
-from rlfn.inference.processor import default_threads
 from rlfn.jobs.bulk.pending import BulkEntry
 from rlfn.jobs.bulk.worker import BulkWorker, Outcome, WorkerConfig
 from rlfn.telemetry import import_silent

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rlfn.errors import RlfnError
 from rlfn.images.files import check_writable_size, read_picture, write_picture
-from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
+from rlfn.inference.enlarge import UpscalerPool
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
 from rlfn.jobs.batch import Batch
@@ -156,7 +156,7 @@ class BulkWorker:
         format = settings.format or "png"
         picture = read_picture(files.source(job), max_pixels=settings.max_pixels)
         check_writable_size(format, *enlarger.size(picture.width, picture.height))
-        plan = enlarger.plan(picture.pixels, picture.traces)
+        plan = enlarger.plan(picture.pixels, picture.coding)
         blob = pickle.dumps(plan.upscaler)
         upscaler = plan.upscaler
 
@@ -165,7 +165,7 @@ class BulkWorker:
 
         dispatcher = PartDispatcher([upscaler.compute, *(bound(one) for one in helpers)], is_lost)  # type: ignore[arg-type]
         started = time.perf_counter()
-        made = enlarger(picture.pixels, None, picture.traces, EnlargePlan(upscaler.running(dispatcher), plan.restore))
+        made = enlarger(picture.pixels, None, picture.coding, replace(plan, run=dispatcher))
         took = time.perf_counter() - started
         result = replace(picture, pixels=made.image)
         warnings = files.write(

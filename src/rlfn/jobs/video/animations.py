@@ -1,4 +1,4 @@
-"""Animated GIF, WebP and PNG, which become such animations again."""
+"""Animated GIF, WebP and PNG to animations."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import PictureError, StoppedError
+from rlfn.errors import StoppedError
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
 from rlfn.images.apng import read_control
 from rlfn.images.codecs import vips
+from rlfn.images.coding import CodingInfo
 from rlfn.images.picture import Metadata, fitting_profile
-from rlfn.images.traces import Traces
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
-from rlfn.inference.reuse import TileMemory
-from rlfn.jobs.video.colour import ColourWay
-from rlfn.jobs.video.frames import FrameSource
-from rlfn.jobs.video.kinds import is_animated_png, is_animation
+from rlfn.inference.reuse import TileCache
+from rlfn.jobs.video.color import ColorConverter
+from rlfn.jobs.video.detection import is_animated_png, is_animation
+from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
-from rlfn.jobs.video.stretch import Stretch
-from rlfn.jobs.video.wholeness import Lack, check_png
+from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.truncation import Truncation, check_png
 
 
 def stays_animation(source: Path, target: Path) -> bool:
@@ -39,8 +39,8 @@ def stays_animation(source: Path, target: Path) -> bool:
     return target.suffix.lower() in ANIMATION_SUFFIXES and is_animation(source)
 
 
-def open_any(path: Path) -> Animation:
-    """Open an animated GIF, WebP or PNG.
+def open_any(path: Path) -> tuple[Animation, list[str]]:
+    """Open an animated GIF, WebP or PNG; return it and what decoding lost.
 
     Raises:
         PictureError: it cannot be read.
@@ -49,20 +49,22 @@ def open_any(path: Path) -> Animation:
     with path.open("rb") as stream:
         control = read_control(stream)
     if control is None:
-        return open_animation(path)
+        return open_animation(path), []
     clip = probe(path)
-    frames = list(FrameSource(clip, Stretch(), False))
+    decoder = FrameSource(clip, TimeRange(), False)
+    frames = list(decoder)
     stamps = [*(frame.pts for frame in frames), frames[-1].pts + max(1, frames[-1].duration)]
-    way = ColourWay(clip.colour, clip.format, clip.format, (clip.width, clip.height))
-    return Animation(
+    colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
+    animation = Animation(
         clip.width,
         clip.height,
         tuple(round((after - before) * clip.time_base * 1000) for before, after in pairwise(stamps)),
         control[1],
         _png_profile(path),
         lossy=False,
-        frames=lambda: (_coloured(way.image(frame.frame)) for frame in frames),
+        frames=lambda: (_with_color(colors.image(frame.frame)) for frame in frames),
     )
+    return animation, source_warnings(decoder)
 
 
 def _png_profile(path: Path) -> Metadata:
@@ -72,24 +74,26 @@ def _png_profile(path: Path) -> Metadata:
         return Metadata()
 
 
-def _cut(animation: Animation, stretch: Stretch, source: Path) -> Animation:
-    """Return the frames that begin within a stretch.
+def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation:
+    """Return the frames that begin within a time range.
 
     Raises:
         PictureError: there are none.
     """
-    if stretch.whole:
+    if time_range.whole:
         return animation
-    begins = [Fraction(time, 1000) - stretch.start for time in accumulate(animation.delays, initial=0)][:-1]
-    taken = [n for n, time in enumerate(begins) if time >= 0 and (stretch.duration is None or time < stretch.duration)]
+    begins = [Fraction(time, 1000) - time_range.start for time in accumulate(animation.delays, initial=0)][:-1]
+    taken = [
+        n for n, time in enumerate(begins) if time >= 0 and (time_range.duration is None or time < time_range.duration)
+    ]
     if not taken:
-        raise PictureError(f"No frame of '{source}' lies in the stretch that was asked for.")
+        raise no_frames(source)
     first, end = taken[0], taken[-1] + 1
     return replace(animation, delays=animation.delays[first:end], frames=lambda: islice(animation.frames(), first, end))
 
 
 def _fitted(animation: Animation, suffix: str) -> tuple[Animation, list[str]]:
-    """Return an animation with a profile that can be written, or without one, and what is to be told of it."""
+    """Return an animation with a profile that can be written, or without one, and the warnings."""
     icc = animation.metadata.icc
     if icc is None:
         return animation, []
@@ -98,16 +102,16 @@ def _fitted(animation: Animation, suffix: str) -> tuple[Animation, list[str]]:
     return replace(animation, metadata=replace(animation.metadata, icc=fitting)), told
 
 
-def _coloured(image: NDArray[Any]) -> NDArray[Any]:
+def _with_color(image: NDArray[Any]) -> NDArray[Any]:
     return np.dstack([image] * 3) if image.ndim == 2 else without_alpha(image)
 
 
 class AnimationRun:
-    """One animation on its way.
+    """Upscales one animation.
 
     Args:
         source, target: GIF, WebP or PNG.
-        settings: what concerns codecs has no meaning here, and a warning says so.
+        settings: those of codecs are left out, with a warning.
         pool: where loaded models are kept.
 
     Raises:
@@ -117,18 +121,19 @@ class AnimationRun:
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool) -> None:
         check_path(target)
         self._source, self._target, self._settings = source, target, settings
-        animation = open_any(source)
+        animation, damage = open_any(source)
         rate = Fraction(1000 * len(animation.delays), max(1, sum(animation.delays)))
-        self._lack = check_png(source, rate) if settings.stretch.whole and is_animated_png(source) else Lack()
-        animation = _cut(animation, settings.stretch, source)
+        self._truncation = (
+            check_png(source, rate) if settings.time_range.whole and is_animated_png(source) else Truncation()
+        )
+        animation = _cut(animation, settings.time_range, source)
         self._animation, self._warnings = _fitted(animation, target.suffix.lower())
-        self._warnings += [*settings.left_out("an animation"), *self._lack.warnings]
+        self._warnings += [*settings.left_out("an animation"), *self._truncation.warnings, *damage]
         size = (self._animation.width, self._animation.height)
-        if settings.max_pixels is not None and size[0] * size[1] > settings.max_pixels:
-            raise PictureError(f"'{source}' has frames of {size[0]} x {size[1]} pixels; the limit is lower.")
-        self._enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).suited(None)
+        settings.check_frame_size(source, *size)
+        self._enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).with_auto_engine(None)
         self._plan: EnlargePlan | None = None
-        self._memory = TileMemory()
+        self._cache = TileCache()
         self._engine_seconds = 0.0
         self._counts = {"frames": 0, "repeated": 0}
 
@@ -143,7 +148,7 @@ class AnimationRun:
         )
         assert self._plan is not None
         seconds = time.perf_counter() - began
-        tiles = self._memory.computed + self._memory.reused
+        tiles = self._cache.computed + self._cache.reused
         made = record.made_by(self._plan)
         return replace(
             made,
@@ -153,11 +158,11 @@ class AnimationRun:
             output_size=size,
             seconds=seconds,
             engine_seconds=self._engine_seconds,
-            reused=self._memory.reused / tiles if tiles else 0.0,
+            reused=self._cache.reused / tiles if tiles else 0.0,
             frames_per_second=self._counts["frames"] / seconds,
             codec=self._target.suffix.lower().removeprefix("."),
             frames=self._counts["frames"],
-            missing=self._lack.share,
+            missing=self._truncation.share,
             repeated=self._counts["repeated"],
         )
 
@@ -167,12 +172,12 @@ class AnimationRun:
             if cancel is not None and cancel.is_set():
                 raise StoppedError(f"The work on '{self._source}' was cancelled. Nothing is written.")
             if self._plan is None:
-                self._plan = self._enlarger.plan(image, Traces(lossy=self._animation.lossy))
+                self._plan = self._enlarger.plan(image, CodingInfo(lossy=self._animation.lossy))
             if result is not None and last is not None and np.array_equal(image, last):
                 self._counts["repeated"] += 1
             else:
                 began = time.perf_counter()
-                result = self._enlarger(image, plan=self._plan, memory=self._memory).image
+                result = self._enlarger(image, plan=self._plan, cache=self._cache).image
                 self._engine_seconds += time.perf_counter() - began
             last = image
             self._counts["frames"] += 1

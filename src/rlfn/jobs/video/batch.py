@@ -13,11 +13,11 @@ from rlfn.errors import MissingExtraError
 from rlfn.inference.enlarge import UpscalerPool
 from rlfn.jobs.plan import Job
 from rlfn.jobs.video.animations import AnimationRun, stays_animation
+from rlfn.jobs.video.frame_export import FramesRun
 from rlfn.jobs.video.progress import VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
-from rlfn.jobs.video.stills import write_frames
 
 Watcher = Callable[[Job, VideoProgress], None]
 """Told of a running job how far it is."""
@@ -49,7 +49,7 @@ class VideoBatch:
             assert job.source is not None
             assert job.target is not None
             record = VideoRecord(str(job.source), str(job.target), "failed")
-            if os.path.isfile(job.target) and not self.settings.overwrite:
+            if os.path.isfile(job.target) and not (self.settings.overwrite or job.overwrite):
                 yield replace(record, status="skipped")
                 continue
             try:
@@ -81,7 +81,7 @@ def upscale_one(
         RlfnError: see :class:`~rlfn.jobs.video.run.VideoRun`.
     """
     if settings.frames_format is not None:
-        return write_frames(source, target, settings, settings.frames_format, pool, report, cancel, record)
+        return FramesRun(source, target, settings, settings.frames_format, pool).run(report, cancel, record)
     if stays_animation(source, target):
         return AnimationRun(source, target, settings, pool).run(report, cancel, record)
     began = time.perf_counter()

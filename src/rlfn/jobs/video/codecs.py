@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rlfn.errors import OptionError, OutputError, listing, setting, unknown
-from rlfn.jobs.video.beside import HOLDERS
 from rlfn.jobs.video.library import import_av
+from rlfn.jobs.video.webm_alpha import HOLDERS
 
 _X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 

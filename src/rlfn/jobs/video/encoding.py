@@ -9,16 +9,16 @@ from typing import Any
 
 from rlfn.errors import OutputError
 from rlfn.jobs.video.codecs import CODECS
-from rlfn.jobs.video.colour import ClipColour
+from rlfn.jobs.video.color import ClipColor
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.pixels import PixelFormat
 from rlfn.jobs.video.probe import HdrFacts
 
 _PROGRESSIVE = 1
-"""FFmpeg's number of frames without fields."""
+"""FFmpeg's number for progressive frames."""
 
 _MOST_FRAMES = {"av1": Fraction(240)}
-"""The highest rate that an encoder lets itself be told."""
+"""Highest frame rate that an encoder accepts."""
 
 _CHROMATICITY, _LUMINANCE = 50_000, 10_000
 """The units of H.265's message on the mastering display: 0.00002, and 0.0001 cd/m²."""
@@ -34,8 +34,8 @@ class EncodePlan:
         format: of the frames.
         width, height: of the frames in px.
         time_base: of their timestamps.
-        rate: frames a second, about.
-        colour: what is stated.
+        rate: approximate frames per second.
+        color: what is stated.
         aspect: the shape of a pixel; None where not stated.
         hdr: what is stated of it.
         progressive: whether it is stated that frames are whole.
@@ -49,7 +49,7 @@ class EncodePlan:
     height: int
     time_base: Fraction
     rate: Fraction
-    colour: ClipColour
+    color: ClipColor
     aspect: Fraction | None
     hdr: HdrFacts
     progressive: bool
@@ -95,9 +95,9 @@ class FrameEncoder:
         """Encode one frame; return the packets that are ready."""
         frame.pts, frame.time_base = pts, self._plan.time_base
         frame.pict_type = 0
-        colour = self._plan.colour
-        frame.colorspace, frame.color_range = colour.matrix, colour.range
-        frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
+        color = self._plan.color
+        frame.colorspace, frame.color_range = color.matrix, color.range
+        frame.color_primaries, frame.color_trc = color.primaries, color.transfer
         return self._packets(frame)
 
     def finish(self) -> Iterable[Any]:
@@ -119,8 +119,8 @@ def set_up(context: Any, plan: EncodePlan) -> None:
     context.thread_count = plan.threads
     context.flags |= int(av.codec.context.Flags.global_header)
     options = dict(plan.options)
-    if plan.colour.siting:
-        options["chroma_sample_location"] = plan.colour.siting
+    if plan.color.siting:
+        options["chroma_sample_location"] = plan.color.siting
     if plan.codec == "hevc":
         options["x265-params"] = ":".join(["log-level=none", *_x265(plan.hdr)])
     elif plan.codec == "av1" and _svt(plan.hdr):
@@ -132,8 +132,8 @@ def describe(context: Any, plan: EncodePlan) -> None:
     """State size, format, colour and rate in a codec's context."""
     context.width, context.height, context.pix_fmt = plan.width, plan.height, plan.format.name
     context.framerate = min(plan.rate, _MOST_FRAMES.get(plan.codec, plan.rate))  # the timestamps carry the real times
-    context.colorspace, context.color_range = plan.colour.matrix, plan.colour.range
-    context.color_primaries, context.color_trc = plan.colour.primaries, plan.colour.transfer
+    context.colorspace, context.color_range = plan.color.matrix, plan.color.range
+    context.color_primaries, context.color_trc = plan.color.primaries, plan.color.transfer
     if plan.progressive:
         context.field_order = _PROGRESSIVE
     if plan.aspect:

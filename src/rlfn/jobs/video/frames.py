@@ -1,4 +1,4 @@
-"""A video's frames with their timestamps: damaged ones passed over, fields joined, a stretch cut out."""
+"""A video's frames with their timestamps: damaged ones skipped, fields joined, a time range cut out."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import PictureError, setting
-from rlfn.jobs.video.beside import AlphaJoiner
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
-from rlfn.jobs.video.stretch import Stretch
+from rlfn.jobs.video.time_range import TimeRange
 from rlfn.jobs.video.timeline import Timeline
+from rlfn.jobs.video.webm_alpha import AlphaJoiner
 
 _LOOK = 8
-"""So many frames show whether an AVI's frames were reordered."""
-
-
-NO_ALPHA = "frames have no transparency beside them, where the others do: they are opaque"
+"""Number of frames that show whether an AVI's frames were reordered."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +37,19 @@ class FrameSource:
 
     Args:
         clip: the video.
-        stretch: what to take of it; times count from the stream's beginning.
-        deinterlace: join fields into frames.
+        time_range: what to take of it; times count from the stream's beginning.
+        deinterlace: join fields into whole frames.
 
     Attributes:
         damaged: packets that could not be decoded, so far.
         moved: timestamps that were missing or did not grow, and were set.
         timeline: where the times jump back.
         resized: frames of another size or format than the first.
-        opaque: frames that brought no alpha channel along where it lies beside the others.
+        opaque: frames without the alpha channel that the others have.
     """
 
-    def __init__(self, clip: Clip, stretch: Stretch, deinterlace: bool) -> None:
-        self._clip, self._stretch, self._deinterlace = clip, stretch, deinterlace
+    def __init__(self, clip: Clip, time_range: TimeRange, deinterlace: bool) -> None:
+        self._clip, self._time_range, self._deinterlace = clip, time_range, deinterlace
         self.damaged = self.moved = self.resized = self.opaque = 0
         self.timeline = Timeline(clip.time_base)
 
@@ -59,7 +57,7 @@ class FrameSource:
         """Yield the frames.
 
         Raises:
-            PictureError: the file cannot be read, or its frames are fields and shall not be joined.
+            PictureError: the file cannot be read, or is interlaced and ``deinterlace`` is not set.
         """
         clip, origin, last, decoded = self._clip, None, None, None
         step = max(1, round(1 / (clip.rate * clip.time_base)))
@@ -71,10 +69,10 @@ class FrameSource:
             pts = last
             if origin is None:
                 origin = pts
-            seconds = (pts - origin) * clip.time_base - self._stretch.start
+            seconds = (pts - origin) * clip.time_base - self._time_range.start
             if seconds < 0:
                 continue
-            if self._stretch.duration is not None and seconds >= self._stretch.duration:
+            if self._time_range.duration is not None and seconds >= self._time_range.duration:
                 return
             yield TimedFrame(frame, pts, int(frame.duration or 0))
 
@@ -106,7 +104,7 @@ class FrameSource:
         with closing(open_video(path)) as container:
             stream = main_stream(container, path)
             stream.thread_type = "AUTO"
-            joiner = AlphaJoiner(stream) if self._clip.beside else None
+            joiner = AlphaJoiner(stream) if self._clip.separate_alpha else None
             packets = container.demux(stream)
             while True:
                 try:
@@ -150,6 +148,21 @@ class FrameSource:
             yield from joiner(frame)
         if joiner is not None:
             yield from joiner(None)
+
+
+def no_frames(path: Path) -> PictureError:
+    """Return the error for a video without a frame in the time range that was asked for."""
+    return PictureError(f"'{path}' has no frames in the requested time range.")
+
+
+def source_warnings(source: FrameSource) -> list[str]:
+    """Return what decoding changed or lost, once all frames were read; timestamps are not mentioned."""
+    found = (
+        (source.damaged, "damaged packets or frames: what could not be decoded is missing"),
+        (source.resized, "frames of another size were resized to the first frame's"),
+        (source.opaque, "frames lack the alpha channel that other frames have: they are opaque"),
+    )
+    return [f"{count} {text}" for count, text in found if count]
 
 
 def same_frame(one: Any, other: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What is put together, and what is said of streams and their metadata."""
+"""What goes into the output, and the names and metadata of streams."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from rlfn.jobs.video.beside import ALPHA
 from rlfn.jobs.video.encoding import EncodePlan
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip
 from rlfn.jobs.video.segments import Segment
+from rlfn.jobs.video.webm_alpha import ALPHA
 
 TURNING = frozenset(("mp4", "mov", "3gp", "matroska"))
 """Containers that keep a display matrix."""
@@ -23,7 +23,7 @@ _OF_CONTAINERS = frozenset(
         *("bps", "vendor_id", "handler_name"),
     )
 )
-"""Metadata that tell of the file and not of the work."""
+"""Metadata about the file itself, not its content."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Muxed:
 
 @dataclass(frozen=True)
 class MuxPlan:
-    """What is put together.
+    """What goes into the output.
 
     Attributes:
         clip: the source.
@@ -49,7 +49,7 @@ class MuxPlan:
         segments: where they lie.
         muxer: FFmpeg's name of the container.
         turned: whether the display matrix was applied to the frames.
-        trimmed: whether a stretch was cut out; its first frame then has the time 0.
+        trimmed: whether a time range was cut out; its first frame then has the time 0.
         jumps: where the source's times jump back, see :class:`~rlfn.jobs.video.timeline.Timeline`.
     """
 
@@ -91,7 +91,7 @@ def stream_name(stream: Any) -> str:
     return " ".join([*(word for word in words if word), f"(stream {stream.index})"])
 
 
-def is_made_anew(stream: Any, source: Any) -> bool:
+def is_generated(stream: Any, source: Any) -> bool:
     """Tell whether a stream of a QuickTime file is one that the container makes of its own: chapters, a timecode."""
     if stream.type != "data" or "mov" not in source.format.name:
         return False
@@ -99,7 +99,7 @@ def is_made_anew(stream: Any, source: Any) -> bool:
 
 
 def plain_metadata(given: dict[str, str], *, enlarged: bool = False) -> dict[str, str]:
-    """Return metadata without what tells of the file and not of the work, nor of what an enlarged stream has not."""
+    """Return metadata without entries about the file itself or that do not apply to an enlarged stream."""
     without = _OF_CONTAINERS | {ALPHA} if enlarged else _OF_CONTAINERS
     return {key: value for key, value in given.items() if _plain(key) not in without or key == "handler_name"}
 

@@ -6,19 +6,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlfn.atomic import check_path
-from rlfn.errors import OptionError, PictureError, listing, setting
+from rlfn.errors import OptionError, listing
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
-from rlfn.inference.processor import default_threads
+from rlfn.inference.hardware import default_threads
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.video.codecs import choose_codec, encoder_options, keeps_alpha, row_formats
-from rlfn.jobs.video.colour import ColourWay, stated_colour
+from rlfn.jobs.video.color import ColorConverter, stated_color
+from rlfn.jobs.video.detection import ANIMATED, CONTAINERS, no_animation
+from rlfn.jobs.video.display_matrix import is_upright, swaps_sides, upright_size
 from rlfn.jobs.video.encoding import EncodePlan
-from rlfn.jobs.video.kinds import ANIMATED, CONTAINERS, no_animation
 from rlfn.jobs.video.muxing import TURNING
 from rlfn.jobs.video.pixels import PixelFormat, fitting_format, pixel_format
 from rlfn.jobs.video.probe import Clip, probe
 from rlfn.jobs.video.settings import VideoSettings, for_frames
-from rlfn.jobs.video.turning import is_upright
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class VideoPlan:
 
     @property
     def frames(self) -> int:
-        """How many frames there will be, about; 0 where nothing tells."""
-        clip, stretch = self.clip, self.settings.stretch
-        if stretch.whole:
+        """Approximate number of frames of the output; 0 where unknown."""
+        clip, time_range = self.clip, self.settings.time_range
+        if time_range.whole:
             return clip.frames
-        left = max(0.0, clip.duration - float(stretch.start))
-        taken = left if stretch.duration is None else min(left, float(stretch.duration))
+        left = max(0.0, clip.duration - float(time_range.start))
+        taken = left if time_range.duration is None else min(left, float(time_range.duration))
         return round(taken * float(clip.rate))
 
-    def colour_way(self) -> ColourWay:
-        """Return the way of frames to images and back."""
+    def color_converter(self) -> ColorConverter:
+        """Return the conversion of frames to images and back."""
         clip = self.clip
-        return ColourWay(clip.colour, clip.format, self.encode.format, (clip.width, clip.height), self.encode.colour)
+        return ColorConverter(clip.color, clip.format, self.encode.format, (clip.width, clip.height), self.encode.color)
 
 
 def plan_video(source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool | None = None) -> VideoPlan:
@@ -77,23 +77,20 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
         raise OptionError(f"{no_animation(source, target)}.")
     check_path(target)
     clip = probe(source)
-    if settings.max_pixels is not None and clip.width * clip.height > settings.max_pixels:
-        raise PictureError(
-            f"'{source}' has frames of {clip.width} x {clip.height} pixels; the limit is {settings.max_pixels:,}. "
-            f"Raise {setting('max_pixels')} if you trust the file."
-        )
+    settings.check_frame_size(source, clip.width, clip.height)
     warnings = [f"{what} dropped" for what in clip.lost]
-    codec = choose_codec(settings.codec, "vp9" if clip.beside and keeps_alpha("vp9", muxer) else clip.codec, muxer)
+    codec = choose_codec(
+        settings.codec, "vp9" if clip.separate_alpha and keeps_alpha("vp9", muxer) else clip.codec, muxer
+    )
     if settings.codec is None and codec != clip.codec:
         warnings.append(f"the source's codec, {clip.codec}, is not written to {muxer} files: {codec} instead")
     format, told = _fitting(clip, codec, muxer)
     warnings += told
-    turned = bool(clip.matrix) and muxer not in TURNING and is_upright(clip.matrix)
-    swapped = turned and clip.matrix[0] == 0
-    before = (clip.height, clip.width) if swapped else (clip.width, clip.height)
+    turned = muxer not in TURNING and is_upright(clip.matrix)
+    before = upright_size(clip) if turned else (clip.width, clip.height)
     enlarger = _suited(for_frames(settings.enlarge, *before), before, format.chroma, pool, warnings)
     size = enlarger.size(*before)
-    colour, told = stated_colour(clip.colour, clip.format, format, before, size)
+    color, told = stated_color(clip.color, clip.format, format, before, size)
     warnings += told
     encode = EncodePlan(
         codec,
@@ -102,8 +99,8 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
         *size,
         clip.time_base,
         clip.rate,
-        colour,
-        1 / clip.aspect if clip.aspect and swapped else clip.aspect,
+        color,
+        1 / clip.aspect if clip.aspect and turned and swaps_sides(clip.matrix) else clip.aspect,
         clip.hdr,
         clip.progressive or settings.deinterlace,
         settings.enlarge.threads or default_threads(),
@@ -128,7 +125,7 @@ def _suited(
     warnings: list[str],
 ) -> Enlarger:
     """Return an enlarger whose results have sides that the format of the frames can have."""
-    enlarger = Enlarger(options, pool).suited(None)
+    enlarger = Enlarger(options, pool).with_auto_engine(None)
     width, height = enlarger.size(*before)
     across, down = 64 // chroma[0], 64 // chroma[1]
     even = max(across, width // across * across), max(down, height // down * down)

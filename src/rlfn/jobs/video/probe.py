@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import PictureError
-from rlfn.images.traces import Traces
-from rlfn.jobs.video.beside import addition, joined_format, states_alpha
-from rlfn.jobs.video.colour import ClipColour
-from rlfn.jobs.video.kinds import is_animated_png, is_video
+from rlfn.images.coding import CodingInfo
+from rlfn.jobs.video.color import ClipColor
+from rlfn.jobs.video.detection import is_animated_png, is_video
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.pixels import PixelFormat, pixel_format
+from rlfn.jobs.video.webm_alpha import addition, joined_format, states_alpha
 
 _LOSSLESS = frozenset(
     (
@@ -65,18 +65,18 @@ class Clip:
         codec: FFmpeg's name of its codec.
         width, height: of its frames as they are coded, in px.
         format: of its pixels.
-        beside: whether their transparency lies beside the frames, see :mod:`rlfn.jobs.video.beside`.
+        separate_alpha: whether their alpha channel is coded separately, see :mod:`rlfn.jobs.video.webm_alpha`.
         time_base: the unit of its timestamps, in seconds.
-        rate: frames a second, about.
-        frames: how many there are, about; 0 where nothing tells.
-        duration: in seconds, about; 0 where nothing tells.
+        rate: approximate frames per second.
+        frames: approximate number of frames; 0 where unknown.
+        duration: approximate, in seconds; 0 where unknown.
         aspect: the shape of a pixel; None where not stated.
         matrix: FFmpeg's display matrix, nine numbers; empty where there is none.
         progressive: whether the stream states that its frames are whole.
         interlaced: whether the first frame consists of two fields.
         described: whether its stream's description says what only a copy of it keeps: HDR, 3D, a sphere.
         lost: what its frames carry that is not kept, by name.
-        traces: how it was coded.
+        coding: how it was coded.
     """
 
     path: Path
@@ -86,20 +86,20 @@ class Clip:
     width: int
     height: int
     format: PixelFormat
-    beside: bool
+    separate_alpha: bool
     time_base: Fraction
     rate: Fraction
     frames: int
     duration: float
     aspect: Fraction | None
-    colour: ClipColour
+    color: ClipColor
     hdr: HdrFacts
     matrix: tuple[int, ...]
     progressive: bool
     interlaced: bool
     described: bool
     lost: tuple[str, ...]
-    traces: Traces
+    coding: CodingInfo
 
 
 def open_video(path: Path) -> Any:
@@ -153,13 +153,13 @@ def probe(path: Path) -> Clip:
     with closing(open_video(path)) as container:
         stream = main_stream(container, path)
         siting = _siting(stream)
-        frame, beside = _first_frame(container, stream, path)
+        frame, separate_alpha = _first_frame(container, stream, path)
         context = stream.codec_context
         sides = _side_data(frame, context.codec.canonical_name)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         duration = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
         alone = pixel_format(frame.format.name)
-        format, opaque = _joined(path, stream, alone, beside)
+        format, opaque = _joined(path, stream, alone, separate_alpha)
         return Clip(
             path=path,
             container=container.format.name,
@@ -168,13 +168,13 @@ def probe(path: Path) -> Clip:
             width=frame.width,
             height=frame.height,
             format=format,
-            beside=format != alone,
+            separate_alpha=format != alone,
             time_base=stream.time_base,
             rate=rate if rate > 0 else Fraction(25),
             frames=stream.frames or round(duration * float(rate)),
             duration=duration,
             aspect=stream.sample_aspect_ratio or None,
-            colour=ClipColour(
+            color=ClipColor(
                 int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc), siting
             ),
             hdr=_hdr(sides),
@@ -187,16 +187,16 @@ def probe(path: Path) -> Clip:
                     [text for name, text in _LOST_SIDE_DATA.items() if name in sides] + ["transparency"] * opaque
                 )
             ),
-            traces=Traces(
+            coding=CodingInfo(
                 lossy=context.codec.canonical_name not in _LOSSLESS, halved=not format.rgb and format.chroma != (64, 64)
             ),
         )
 
 
-def _joined(path: Path, stream: Any, alone: PixelFormat, beside: bool) -> tuple[PixelFormat, bool]:
+def _joined(path: Path, stream: Any, alone: PixelFormat, separate_alpha: bool) -> tuple[PixelFormat, bool]:
     """Return the format of frames with what lies beside them, and whether transparency is lost."""
     if not states_alpha(stream):
-        return alone, beside
+        return alone, separate_alpha
     with closing(open_video(path)) as container:
         joined = joined_format(container, main_stream(container, path), alone)
     return joined or alone, joined is None

@@ -1,4 +1,4 @@
-"""How far a video is."""
+"""Progress of a video."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _WINDOW = 64
 
 @dataclass(frozen=True)
 class VideoProgress:
-    """How far a video is.
+    """Progress of a video.
 
     Attributes:
         frames: done so far, those of an earlier call included.
-        total: how many there will be, about; 0 where nothing tells.
+        total: approximate number of frames of the output; 0 where unknown.
         rate: frames a second over the last few; 0 at the start.
-        seconds_left: until the last frame, about; None where nothing tells.
+        seconds_left: estimated, until the last frame; None where unknown.
         reused: the share of tiles that were not computed again, 0 to 1.
     """
 

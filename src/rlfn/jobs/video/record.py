@@ -1,4 +1,4 @@
-"""What is told of each video."""
+"""The record of each video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One video's way: decoding, inference and encoding side by side, segment by segment, then the finished file.
+"""One video: decoding, inference and encoding in parallel, segment by segment, then the finished file.
 
 One thread decodes and makes images, the caller's thread runs the network, one encodes and writes. A few frames wait
 between them, so memory does not grow with the video.
@@ -19,28 +19,28 @@ from numpy.typing import NDArray
 
 import rlfn
 from rlfn.atomic import make_folder
-from rlfn.errors import PictureError, StoppedError
+from rlfn.errors import StoppedError
 from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
-from rlfn.inference.reuse import TileMemory
+from rlfn.inference.reuse import TileCache
+from rlfn.jobs.video.display_matrix import turn
 from rlfn.jobs.video.encoding import FrameEncoder
-from rlfn.jobs.video.frames import NO_ALPHA, FrameSource, same_frame
+from rlfn.jobs.video.frames import FrameSource, no_frames, same_frame, source_warnings
 from rlfn.jobs.video.library import import_av
+from rlfn.jobs.video.mux_check import check_muxing
 from rlfn.jobs.video.muxing import Muxed, MuxPlan
 from rlfn.jobs.video.planning import plan_video
 from rlfn.jobs.video.probe import Clip
 from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
-from rlfn.jobs.video.rehearsal import rehearse
-from rlfn.jobs.video.relay import Relay, Relays
 from rlfn.jobs.video.segments import Segment, SegmentStore
 from rlfn.jobs.video.settings import VideoSettings, segment_frames
 from rlfn.jobs.video.streams import mux
-from rlfn.jobs.video.turning import turn
-from rlfn.jobs.video.wholeness import check_whole
+from rlfn.jobs.video.thread_pipeline import Channel, ThreadGroup
+from rlfn.jobs.video.truncation import check_truncation
 from rlfn.models import catalog
 
 _WAITING = 3
-"""So many frames wait between two threads."""
+"""Number of frames that may wait between two threads."""
 
 _IDENTIFYING = 1 << 20
 
@@ -56,7 +56,7 @@ class _Made(NamedTuple):
 
 
 class VideoRun:
-    """One video on its way to one file.
+    """Upscales one video to one file.
 
     Args:
         source: the video.
@@ -76,13 +76,13 @@ class VideoRun:
 
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool | None = None) -> None:
         self.plan = plan_video(source, target, settings, pool)
-        self._lack = check_whole(self.plan.clip, settings.stretch)
-        self.warnings = [*self.plan.warnings, *self._lack.warnings]
+        self._truncation = check_truncation(self.plan.clip, settings.time_range)
+        self.warnings = [*self.plan.warnings, *self._truncation.warnings]
         self.facts = {"frames": 0, "repeated": 0, "computed_tiles": 0, "reused_tiles": 0}
         self.muxed = Muxed()
         self._source = self._new_source()
-        self._way = self.plan.colour_way()
-        self._memory = TileMemory()
+        self._colors = self.plan.color_converter()
+        self._cache = TileCache()
         self._enlarge_plan: EnlargePlan | None = None
         self._engine_seconds, self._new_frames = 0.0, 0
 
@@ -111,23 +111,25 @@ class VideoRun:
         make_folder(plan.target.parent)
         first = next(iter(self._new_source()), None)
         if first is None:
-            raise PictureError(f"No frame of '{plan.clip.path}' lies in the stretch that was asked for.")
-        self._enlarge_plan = plan.enlarger.plan(self._turned(plan.colour_way().image(first.frame)), plan.clip.traces)
+            raise no_frames(plan.clip.path)
+        self._enlarge_plan = plan.enlarger.plan(
+            self._turned(plan.color_converter().image(first.frame)), plan.clip.coding
+        )
         with SegmentStore(plan.target, self._identity()) as store:
             segments = store.open()
             if not segments:
-                rehearse(plan, first, store.folder)
+                check_muxing(plan, first, store.folder)
             self._continue(store, segments, report, cancel)
             for segment in segments:
                 for name, count in segment.facts.items():
                     self.facts[name] = self.facts.get(name, 0) + count
-            trimmed, jumps = not plan.settings.stretch.whole, tuple(self._source.timeline.jumps)
+            trimmed, jumps = not plan.settings.time_range.whole, tuple(self._source.timeline.jumps)
             streams = MuxPlan(plan.clip, plan.encode, segments, plan.muxer, plan.turned, trimmed, jumps)
             store.finish(lambda path: self._mux(streams, path))
         self._tell()
 
     def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
-        """Return the record of what was done in so many seconds."""
+        """Return the record of the work, which took ``seconds``."""
         assert self._enlarge_plan is not None
         facts = self.facts
         tiles = facts["computed_tiles"] + facts["reused_tiles"]
@@ -144,51 +146,53 @@ class VideoRun:
             reused=facts["reused_tiles"] / tiles if tiles else 0.0,
             frames_per_second=self._new_frames / seconds if seconds else 0.0,
             codec=self.plan.encode.codec,
-            missing=self._lack.share,
+            missing=self._truncation.share,
             streams=tuple(self.muxed.kept),
         )
 
     def _continue(
         self, store: SegmentStore, segments: list[Segment], report: VideoReport | None, cancel: Event | None
     ) -> None:
-        """Make the segments that are missing."""
+        """Make the missing segments."""
         done = sum(len(segment.frames) for segment in segments)
-        relays = Relays()
-        images, results = Relay(relays, _WAITING), Relay(relays, _WAITING)
+        threads = ThreadGroup()
+        images, results = Channel(threads, _WAITING), Channel(threads, _WAITING)
         made: list[Segment] = []
-        relays.start("decoder", lambda: self._decode(images, done))
-        relays.start("encoder", lambda: self._write(results, store, len(segments), made))
+        threads.start("decoder", lambda: self._decode(images, done))
+        threads.start("encoder", lambda: self._write(results, store, len(segments), made))
         try:
-            self._enlarge(images, results, relays, _Reporter(self, done, report), cancel)
-            relays.join()
+            self._enlarge(images, results, threads, _Reporter(self, done, report), cancel)
+            threads.join()
         finally:
-            relays.stop()
-            relays.check()
+            threads.stop()
+            threads.check()
         segments += made
 
-    def _decode(self, images: Relay, skip: int) -> None:
+    def _decode(self, images: Channel, skip: int) -> None:
         last: Any = None
         for number, timed in enumerate(self._source):
             if number < skip:
                 continue
             same = self.plan.settings.reuse and last is not None and same_frame(timed.frame, last)
-            images.put(_Made(None if same else self._turned(self._way.image(timed.frame)), timed.pts, timed.duration))
+            images.put(
+                _Made(None if same else self._turned(self._colors.image(timed.frame)), timed.pts, timed.duration)
+            )
             last = timed.frame
         images.end()
 
     def _enlarge(
-        self, images: Relay, results: Relay, relays: Relays, reporter: _Reporter, cancel: Event | None
+        self, images: Channel, results: Channel, threads: ThreadGroup, reporter: _Reporter, cancel: Event | None
     ) -> None:
-        memory = self._memory if self.plan.settings.reuse else None
+        cache = self._cache if self.plan.settings.reuse else None
         for item in images:
             if cancel is not None and cancel.is_set():
                 raise StoppedError(
-                    f"The work on '{self.clip.path}' was cancelled. What is finished stays; the same call goes on."
+                    f"The work on '{self.clip.path}' was cancelled. Finished work is kept; the same call continues it."
                 )
-            relays.check()
+            threads.check()
             if item.image is not None:
                 began = time.perf_counter()
-                made = self.plan.enlarger(item.image, plan=self._enlarge_plan, memory=memory)
+                made = self.plan.enlarger(item.image, plan=self._enlarge_plan, cache=cache)
                 self._engine_seconds += time.perf_counter() - began
                 item = item._replace(image=made.image)
             results.put(item)
@@ -196,7 +200,7 @@ class VideoRun:
             reporter.tick()
         results.end()
 
-    def _write(self, results: Relay, store: SegmentStore, number: int, made: list[Segment]) -> None:
+    def _write(self, results: Channel, store: SegmentStore, number: int, made: list[Segment]) -> None:
         assert self._enlarge_plan is not None
         length = segment_frames(self._enlarge_plan.upscaler.model, self.clip.width * self.clip.height)
         encoder = writer = frame = None
@@ -206,7 +210,7 @@ class VideoRun:
                 if encoder is None or writer is None:
                     encoder, writer, repeated = FrameEncoder(self.plan.encode), store.writer(number + len(made)), 0
                 if item.image is not None or frame is None:
-                    frame = self._way.frame(item.image)
+                    frame = self._colors.frame(item.image)
                 else:
                     repeated += 1
                 writer.frame(item.pts, item.duration)
@@ -223,7 +227,7 @@ class VideoRun:
                 writer.drop()
 
     def _counts(self) -> dict[str, int]:
-        return {"computed_tiles": self._memory.computed, "reused_tiles": self._memory.reused}
+        return {"computed_tiles": self._cache.computed, "reused_tiles": self._cache.reused}
 
     def _since(self, before: dict[str, int]) -> dict[str, int]:
         return {name: count - before[name] for name, count in self._counts().items()}
@@ -233,20 +237,20 @@ class VideoRun:
 
     def _new_source(self) -> FrameSource:
         settings = self.plan.settings
-        return FrameSource(self.plan.clip, settings.stretch, settings.deinterlace)
+        return FrameSource(self.plan.clip, settings.time_range, settings.deinterlace)
 
     def _mux(self, streams: MuxPlan, path: Path) -> None:
         self.muxed = mux(streams, path)
 
     def _identity(self) -> dict[str, Any]:
-        """Return everything that the result follows from."""
+        """Return everything that determines the result."""
         assert self._enlarge_plan is not None
         plan, upscaler = self.plan, self._enlarge_plan.upscaler
         options = plan.enlarger.options
         return {
             "versions": [rlfn.__version__, import_av().__version__],
             "source": _fingerprint(plan.clip.path),
-            "stretch": repr(plan.settings.stretch),
+            "time_range": repr(plan.settings.time_range),
             "deinterlace": plan.settings.deinterlace,
             "turned": plan.turned,
             "encode": repr(plan.encode),
@@ -255,7 +259,7 @@ class VideoRun:
                 upscaler.engine,
                 upscaler.precision,
                 upscaler.device,
-                _model_stamp(options.model),
+                _weights_hash(options.model),
             ],
             "enlarge": repr(
                 (
@@ -270,19 +274,13 @@ class VideoRun:
         }
 
     def _tell(self) -> None:
-        """Say what became of damaged frames and of timestamps."""
+        """Add the warnings of the streams, the frames and their timestamps."""
         source = self._source
-        self.warnings += self.muxed.warnings
-        if source.damaged:
-            self.warnings.append(f"{source.damaged} damaged packets or frames: what could not be decoded is missing")
+        self.warnings += [*self.muxed.warnings, *source_warnings(source)]
         if moved := source.moved + source.timeline.moved:
             self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
         if jumps := len(source.timeline.jumps):
-            self.warnings.append(f"the timestamps jump back ({jumps} times): what follows goes on behind what was")
-        if source.opaque:
-            self.warnings.append(f"{source.opaque} {NO_ALPHA}")
-        if source.resized:
-            self.warnings.append(f"{source.resized} frames of another size were brought to the first one's")
+            self.warnings.append(f"the timestamps jump back ({jumps} times): what follows was appended")
 
 
 class _Reporter:
@@ -322,7 +320,7 @@ def _fingerprint(path: Path) -> list[Any]:
     return [os.path.realpath(path), facts.st_size, facts.st_mtime_ns, hashed.hexdigest()]
 
 
-def _model_stamp(model: Any) -> str:
+def _weights_hash(model: Any) -> str:
     """Return the SHA-256 of what says or holds a model's weights."""
     path = Path(model) if model is not None and Path(model).is_file() else catalog.WEIGHTS / "manifest.json"
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,8 +1,8 @@
-"""Finished stretches of a video, kept beside the output until it is whole: a rerun goes on behind them.
+"""Finished segments of a video, kept next to the output until it is complete: a rerun continues after them.
 
 A segment's file holds its packets as the encoder made them, then a table in JSON, then the SHA-256 of all before. It
 has its name only when it is whole. The folder says in ``job.json`` what it belongs to: another source, other settings
-or another version of a library, and everything begins anew.
+or another version of a library, and the work starts over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from rlfn.atomic import write_bytes
 from rlfn.errors import OutputError
-from rlfn.jobs.video.beside import addition
+from rlfn.jobs.video.webm_alpha import addition
 
 _MAGIC = b"rlfn video segment 1\n"
 _TAIL = struct.Struct("<Q32s")
@@ -35,14 +35,14 @@ class PacketRow:
         at, size: its place in the file, in bytes.
         pts: when it is shown.
         key: whether decoding can begin with it.
-        beside: how many bytes behind it are its alpha channel.
+        alpha_size: number of bytes after it that hold its alpha channel.
     """
 
     at: int
     size: int
     pts: int
     key: bool
-    beside: int = 0
+    alpha_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Segment:
         with self.path.open("rb") as stream:
             for packet in self.packets:
                 stream.seek(packet.at)
-                yield packet, stream.read(packet.size), stream.read(packet.beside)
+                yield packet, stream.read(packet.size), stream.read(packet.alpha_size)
 
 
 class SegmentWriter:
@@ -95,15 +95,15 @@ class SegmentWriter:
 
     def packet(self, packet: Any) -> None:
         """Write a packet of the encoder's."""
-        data, beside = bytes(packet), addition(packet)
-        self._packets.append(PacketRow(self._at, len(data), int(packet.pts), bool(packet.is_keyframe), len(beside)))
-        self._write(data + beside)
+        data, alpha = bytes(packet), addition(packet)
+        self._packets.append(PacketRow(self._at, len(data), int(packet.pts), bool(packet.is_keyframe), len(alpha)))
+        self._write(data + alpha)
 
     def finish(self, extradata: bytes, facts: dict[str, int]) -> Segment:
         """Write the table and give the file its name."""
         table = {
             "frames": self._frames,
-            "packets": [[row.at, row.size, row.pts, int(row.key), row.beside] for row in self._packets],
+            "packets": [[row.at, row.size, row.pts, int(row.key), row.alpha_size] for row in self._packets],
             "extradata": extradata.hex(),
             "facts": facts,
         }
@@ -136,7 +136,7 @@ class SegmentStore:
 
     Args:
         target: the output; the folder lies hidden beside it.
-        identity: everything that the result follows from, ready for JSON.
+        identity: everything that determines the result, ready for JSON.
     """
 
     def __init__(self, target: Path, identity: dict[str, Any]) -> None:
@@ -241,7 +241,7 @@ def _verified(path: Path) -> Segment | None:
         return Segment(
             path,
             tuple((pts, duration) for pts, duration in table["frames"]),
-            tuple(PacketRow(at, size, pts, bool(key), beside) for at, size, pts, key, beside in table["packets"]),
+            tuple(PacketRow(at, size, pts, bool(key), alpha) for at, size, pts, key, alpha in table["packets"]),
             bytes.fromhex(table["extradata"]),
             dict(table["facts"]),
         )
@@ -263,6 +263,6 @@ def _explained(place: Path) -> Iterator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(
-            f"'{place}' cannot be written: {reason}. Free some space; what is finished stays, and the same call goes "
-            "on from there."
+            f"'{place}' cannot be written: {reason}. Free some space; finished work is kept, and the same call "
+            "continues from there."
         ) from error

@@ -1,21 +1,22 @@
-"""How videos are treated: what may be asked for, and what follows from it for one clip."""
+"""Settings of video jobs, and what follows from them for one clip."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
+from pathlib import Path
 
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError, PictureError, setting
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.enlarge import EnlargeOptions
-from rlfn.inference.lineage import is_photo
 from rlfn.inference.restore import AUTO
-from rlfn.inference.sizing import Wanted, picks, reaches
+from rlfn.inference.restore_weights import is_photo
+from rlfn.inference.sizing import Wanted, is_family_or_default, reaches
 from rlfn.jobs.video.codecs import check_codec
-from rlfn.jobs.video.stretch import Stretch
+from rlfn.jobs.video.time_range import TimeRange
 from rlfn.models import catalog
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 SCALE = 2
 """What a video is enlarged by where nothing is asked for."""
@@ -33,12 +34,12 @@ class VideoSettings:
         enlarge: how its frames are enlarged.
         codec: a row of :data:`rlfn.jobs.video.codecs.CODECS`; None for the source's, where it can be written.
         crf: the quality, smaller is better; None for the codec's default.
-        preset: how thoroughly it is encoded; None for the codec's default.
-        start, duration: the stretch to take, in seconds; None for the beginning and the end.
+        preset: the encoder's; None for the codec's default.
+        start, duration: the time range to process, in seconds; None for the beginning and the end.
         frames_format: of pictures that are written in place of a video; None for a video.
         frames_quality: of these, 1 to 100; None for the format's own.
-        deinterlace: join the fields of interlaced frames; else they are refused.
-        reuse: take what does not change from the frame before; without it, all is computed, and the result is the same.
+        deinterlace: join the fields of interlaced frames; otherwise they are refused.
+        reuse: take unchanged tiles from the frame before; the result is the same without it.
         overwrite: replace outputs that exist.
         keep_dates: give outputs the inputs' time of change.
         max_pixels: the largest frame accepted.
@@ -69,19 +70,31 @@ class VideoSettings:
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
 
+    def check_frame_size(self, source: Path, width: int, height: int) -> None:
+        """Refuse a video whose frames are larger than ``max_pixels``.
+
+        Raises:
+            PictureError: they are.
+        """
+        if self.max_pixels is not None and width * height > self.max_pixels:
+            raise PictureError(
+                f"'{source}' has frames of {width} x {height} pixels; the limit is {self.max_pixels:,}. "
+                f"Raise {setting('max_pixels')} if you trust the file."
+            )
+
     def left_out(self, what: str) -> list[str]:
-        """Return what is told of settings of codecs where ``what`` is written, which has none."""
+        """Return warnings for settings of codecs that do not apply to ``what``."""
         given = (("codec", self.codec), ("crf", self.crf), ("preset", self.preset))
         return [
-            f"{setting(name, value)} has no meaning for {what} and was left out"
+            f"{setting(name, value)} does not apply to {what} and was ignored"
             for name, value in given
             if value is not None
         ]
 
     @property
-    def stretch(self) -> Stretch:
+    def time_range(self) -> TimeRange:
         """What to take of a video."""
-        return Stretch(
+        return TimeRange(
             Fraction(0) if self.start is None else Fraction(str(self.start)),
             None if self.duration is None else Fraction(str(self.duration)),
         )
@@ -92,7 +105,7 @@ def video_label(options: EnlargeOptions) -> str:
     wanted = _wanted(options)
     if wanted.scale is None and wanted.width is None and wanted.height is None:
         assert options.model is not None
-        packaged = Reference(options.model).packaged
+        packaged = ModelSource(options.model).packaged
         return wanted.label(packaged.scale if packaged is not None else SCALE)
     return wanted.label(SCALE)
 
@@ -120,7 +133,7 @@ def segment_frames(model: str, pixels: int) -> int:
 
 def _wanted(options: EnlargeOptions) -> Wanted:
     wanted = options.wanted
-    if picks(options.model) and wanted == Wanted():
+    if is_family_or_default(options.model) and wanted == Wanted():
         return Wanted(scale=SCALE)
     return wanted
 

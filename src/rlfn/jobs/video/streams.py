@@ -12,29 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import OutputError
-from rlfn.jobs.video.beside import add
 from rlfn.jobs.video.encoding import describe, set_up
-from rlfn.jobs.video.fitting import Fit, first_packets, fit_for
 from rlfn.jobs.video.library import import_av
-from rlfn.jobs.video.losses import tell_losses
+from rlfn.jobs.video.metadata_check import check_metadata
 from rlfn.jobs.video.muxing import (
     TURNING,
     Muxed,
     MuxPlan,
     codec_name,
     is_attached,
-    is_made_anew,
+    is_generated,
     plain_metadata,
     stream_name,
 )
 from rlfn.jobs.video.probe import open_video
+from rlfn.jobs.video.stream_check import StreamTags, describe_for, first_packets
 from rlfn.jobs.video.timeline import Timeline, decode_times, frame_durations
+from rlfn.jobs.video.webm_alpha import add
 
 _FIRST = 100
-"""Among so many packets is each stream's first one."""
+"""Number of packets within which each stream's first one lies."""
 
 _EQUAL_TIMES = 0x20000
-"""FFmpeg's flag of containers where two packets may have the same time of decoding."""
+"""FFmpeg's flag for containers in which two packets may have the same decoding time."""
 
 
 def mux(plan: MuxPlan, path: Path) -> Muxed:
@@ -45,12 +45,12 @@ def mux(plan: MuxPlan, path: Path) -> Muxed:
         OSError: of the file system.
     """
     done = _written(plan, path, None)
-    tell_losses(plan, path, done)
+    check_metadata(plan, path, done)
     return done
 
 
 def mux_beginning(plan: MuxPlan, path: Path) -> None:
-    """Write the frames there are with the beginning of the other streams: what :func:`mux` refuses is refused early.
+    """Write the given frames with the beginning of the other streams, so that what :func:`mux` refuses fails early.
 
     Raises:
         OutputError, OSError: as :func:`mux` does.
@@ -59,7 +59,7 @@ def mux_beginning(plan: MuxPlan, path: Path) -> None:
 
 
 def _written(plan: MuxPlan, path: Path, most: int | None) -> Muxed:
-    """Write an output with so many packets of the other streams; None for all."""
+    """Write an output with at most ``most`` packets of the other streams; None for all."""
     av = import_av()
     done, whole = Muxed(), os.path.abspath(path)
     try:
@@ -112,29 +112,29 @@ class _Muxing:
             if stream.index == self._plan.clip.stream:
                 made = self._video_stream(stream)
                 self._done.kept.append(f"video {self._plan.encode.codec}: enlarged")
-            elif is_made_anew(stream, self._source):
+            elif is_generated(stream, self._source):
                 continue  # of the chapters, or of the timecode in the metadata
             elif self._plan.muxer == "matroska" and is_attached(stream):
                 self._attach(stream)
                 continue
-            elif (fit := self._fit(stream, packets)) is None:
+            elif (tags := self._tags(stream, packets)) is None:
                 reason = f"a file of the kind {self._plan.muxer} cannot hold it"
                 self._done.warnings.append(f"{stream_name(stream)} dropped: {reason}")
                 continue
             else:
                 made = self._output.add_stream_from_template(stream, opaque=True)
-                fit.apply(made)
+                tags.apply(made)
                 self._done.kept.append(f"{stream_name(stream)}: copied")
             made.metadata.update(plain_metadata(stream.metadata, enlarged=stream.index == self._plan.clip.stream))
             if self._plan.trimmed and made.metadata.pop("timecode", None) is not None:
-                self._done.warnings.append("the timecode is dropped: it is of the whole video's beginning")
+                self._done.warnings.append("the timecode is dropped: it belongs to the beginning of the whole video")
             made.disposition = stream.disposition
             if self._plan.muxer == "mpegts":
                 made.id = stream.id
             self._ways[stream.index] = made
 
-    def _fit(self, stream: Any, packets: Mapping[int, bytes]) -> Fit | None:
-        return fit_for(stream, self._plan.muxer, packets, same_family=_same_family(self._plan))
+    def _tags(self, stream: Any, packets: Mapping[int, bytes]) -> StreamTags | None:
+        return describe_for(stream, self._plan.muxer, packets, same_family=_same_family(self._plan))
 
     def _attach(self, stream: Any) -> None:
         """Add an attached picture as Matroska has it: as a file."""
@@ -229,7 +229,7 @@ class _Muxing:
         packet.dts = None if packet.dts is None else dts
 
     def _shifted(self, packet: Any) -> bool:
-        """Move a packet as the first frame is moved; tell whether it lies in the stretch."""
+        """Move a packet as the first frame is moved; tell whether it lies in the time range."""
         base = packet.time_base
         at = packet.pts if packet.pts is not None else packet.dts
         if at is None or at * base < self._origin or at * base >= self._end:
@@ -240,7 +240,7 @@ class _Muxing:
         return True
 
     def _encoded(self) -> Iterator[Any]:
-        """Yield the packets of the enlarged stream, with decoding times for the whole made anew."""
+        """Yield the packets of the enlarged stream, with new decoding times for the whole."""
         av, stream, base = import_av(), self._ways[self._plan.clip.stream], self._plan.clip.time_base
         move = self._times[0][0] if self._plan.trimmed else 0
         durations = frame_durations(self._times, self._plan.last_duration)

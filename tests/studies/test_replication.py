@@ -16,7 +16,7 @@ from rlfn.errors import OptionError
 from rlfn.inference.engines import ENGINES
 from rlfn.models.variants import VARIANTS, RFDNFields, get_variant
 from rlfn.networks.checkpoints import load_checkpoint
-from rlfn.studies import architecture, arms, mini, proof, scoring
+from rlfn.studies import architecture, arms, mini, replication, scoring
 from rlfn.studies.arms import MINI, Arm, MiniStudy
 from rlfn.studies.mini import MiniPlan
 from rlfn.studies.paired import NOT_RUN, Claim, judge, paired
@@ -47,7 +47,7 @@ def request_in(folder: Path, pack: Path, pictures: Path) -> StudyRequest:
     """Return a request of three steps a stage and two seeds."""
     torch.set_num_threads(1)
     budget = Budget(iterations=3, mini="mini")
-    return StudyRequest(folder / "out", pack, sets=(str(pictures),), budget=budget, say=lambda text: None)
+    return StudyRequest(folder / "out", pack, sets=(str(pictures),), budget=budget, log=lambda text: None)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_miniatures_keep_the_form_of_what_they_stand_for() -> None:
 
 def test_a_study_writes_its_page_and_does_nothing_twice(done: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (done.out / "README.md").read_text()
-    assert "two stages is better than one stage: " in page
+    assert "'two stages' better than 'one stage': " in page
     assert "3 steps a stage of 8 patches of 24 px" in page
     table = (done.out / "table.csv").read_bytes()
     monkeypatch.setattr(mini, "train", lambda *given, **named: pytest.fail("trained again"))
@@ -138,7 +138,7 @@ def test_a_study_writes_its_page_and_does_nothing_twice(done: StudyRequest, monk
 
 def check_claims(folder: Path, count: int) -> None:
     """Make the verdicts again from the seeds' numbers alone."""
-    columns = proof.read_values(folder / "table.csv")
+    columns = replication.read_values(folder / "table.csv")
     claims = list(csv.DictReader((folder / "claims.csv").read_text().splitlines()))
     assert len(claims) == count * len(columns)
     for row in claims:
@@ -153,7 +153,7 @@ def check_claims(folder: Path, count: int) -> None:
 
 def test_every_verdict_can_be_made_again_from_the_csv(done: StudyRequest) -> None:
     check_claims(done.out, len(SMALL.claims))
-    assert set(proof.read_values(done.out / "table.csv")) == {"held-out", "few"}
+    assert set(replication.read_values(done.out / "table.csv")) == {"held-out", "few"}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_stopped_study_goes_on_to_the_same_numbers(
         patch.setattr(Learner, "step", interrupted)
         assert not run_study("warm-start", dataclasses.replace(one, stop=stop))
     assert run_study("warm-start", one)
-    found, whole = (proof.read_values(each.out / "table.csv")["few"] for each in (one, done))
+    found, whole = (replication.read_values(each.out / "table.csv")["few"] for each in (one, done))
     assert found == {label: values[:1] for label, values in whole.items()}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rlfn.errors import OptionError, listing, setting
-from rlfn.inference.restore import Choice
+from rlfn.inference.restore import RestoreStrength
 from rlfn.inference.sizing import reaches
 from rlfn.models import catalog
 from rlfn.models.blend import Blend
 from rlfn.models.catalog import Model
-from rlfn.models.reference import Reference
+from rlfn.models.source import ModelSource
 
 _PHOTO = "-photo"
 """How names of families for photographs end."""
@@ -26,7 +26,9 @@ def is_photo(model: Model) -> bool:
     return model.family.endswith(_PHOTO)
 
 
-def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tuple[str | Blend, Choice]:
+def restoring(
+    clean: Model, factor: float, choice: RestoreStrength, precision: str
+) -> tuple[str | Blend, RestoreStrength]:
     """Return the weights for a strength that a picture called for, and the strength that they have.
 
     Where weights cannot be blended, in int8 or because they have no clean end, it is the nearer of 0 and 1. Where those
@@ -34,24 +36,24 @@ def restoring(clean: Model, factor: float, choice: Choice, precision: str) -> tu
 
     Args:
         clean: the model for clean pictures.
-        factor: how much larger the picture is to be.
+        factor: by how much the picture is enlarged.
         choice: the strength wanted.
-        precision: how it is to be computed.
+        precision: how it is computed.
     """
     photo = photo_model(clean, factor)
     if photo is None:
-        return clean.name, Choice(0.0, f"no weights for photographs of {clean.family} reach x{factor:g}")
+        return clean.name, RestoreStrength(0.0, f"no weights for photographs of {clean.family} reach x{factor:g}")
     if choice.strength > 0.0 and not _computes(photo, precision):
         why = f"{photo.name} has no int8 file"
-        return clean.name, Choice(0.0, why, f"not restored, though it shows {choice.reason}: {why}")
+        return clean.name, RestoreStrength(0.0, why, f"not restored, though it shows {choice.reason}: {why}")
     if 0.0 < choice.strength < 1.0 and not _blends(photo, precision):
-        choice = Choice(float(choice.strength >= 0.5), choice.reason)
+        choice = RestoreStrength(float(choice.strength >= 0.5), choice.reason)
     if choice.strength == 0.0:
         return clean.name, choice
     if choice.strength == 1.0:
         return photo.name, choice
     assert photo.clean is not None
-    return Blend(Reference(photo.clean), Reference(photo.name), choice.strength), choice
+    return Blend(ModelSource(photo.clean), ModelSource(photo.name), choice.strength), choice
 
 
 def check_strength(clean: Model | None, factor: float, strength: float, precision: str) -> None:

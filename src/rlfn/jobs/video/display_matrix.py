@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from rlfn.jobs.video.probe import Clip
 
 _ONE = 65536
 
 
 def is_upright(matrix: Sequence[int]) -> bool:
-    """Tell whether a matrix turns by right angles and mirrors, and does nothing else."""
+    """Tell whether a matrix turns by right angles and mirrors, and does nothing else; False for an empty one."""
+    if not matrix:
+        return False
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
     return sorted(map(abs, (a, b))) == [0, _ONE] and (abs(c), abs(d)) == (abs(b), abs(a))
+
+
+def swaps_sides(matrix: Sequence[int]) -> bool:
+    """Tell whether a matrix that :func:`is_upright` turns by a quarter, so that width and height change places."""
+    return matrix[0] == 0
+
+
+def upright_size(clip: Clip) -> tuple[int, int]:
+    """Return the (width, height) of a clip's frames after :func:`turn`, where its matrix :func:`is_upright`."""
+    swapped = is_upright(clip.matrix) and swaps_sides(clip.matrix)
+    return (clip.height, clip.width) if swapped else (clip.width, clip.height)
 
 
 def turn(image: NDArray[Any], matrix: Sequence[int]) -> NDArray[Any]:
@@ -24,7 +40,7 @@ def turn(image: NDArray[Any], matrix: Sequence[int]) -> NDArray[Any]:
     [[3, 1], [4, 2]]
     """
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
-    if a == 0:
+    if swaps_sides(matrix):
         image = image.swapaxes(0, 1)
         across, down = c, b
     else:

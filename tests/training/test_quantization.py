@@ -17,7 +17,7 @@ from rlfn.networks.integers import integer_convolutions
 from rlfn.training import results
 from rlfn.training.loop import train
 from rlfn.training.preflight import Devices
-from rlfn.training.rounding import Rounding, round_activations, round_weights
+from rlfn.training.quantization import FakeQuantizer, round_activations, round_weights
 
 CPU = Devices(accelerator="cpu")
 PLAIN = Variant("tiny-plain", "plain", PlainFields(3, 8), "for tests")
@@ -88,7 +88,7 @@ def test_a_rounded_network_answers_differently_until_the_rounding_is_removed() -
     names = list(network.state_dict())
     lr = torch.rand(1, 3, 12, 13)
     plain = network(lr).detach()
-    rounding = Rounding(network)
+    rounding = FakeQuantizer(network)
     rounded = network(lr).detach()
     assert 0.0 < float((rounded - plain).abs().max()) < 0.1
     assert list(network.state_dict()) == names
@@ -107,14 +107,14 @@ def test_a_stage_that_trains_for_int8_resumes_to_the_same_weights(
 
     stages = ({"init": "interpolate", "iterations": 6}, {"iterations": 8, "int8": True}, {"iterations": 3})
     recipe = tiny_recipe(*stages, saving={"every": 3})
-    assert train(recipe, tmp_path / "whole", data=data, where=CPU)
+    assert train(recipe, tmp_path / "whole", data=data, devices=CPU)
     with monkeypatch.context() as patch:
-        assert not train(recipe, tmp_path / "cut", data=data, where=CPU, stop=interrupt(patch, 11))
-    assert train(recipe, tmp_path / "cut", data=data, where=CPU, resume=True)
+        assert not train(recipe, tmp_path / "cut", data=data, devices=CPU, stop=interrupt(patch, 11))
+    assert train(recipe, tmp_path / "cut", data=data, devices=CPU, resume=True)
     whole, cut = (weights(tmp_path / name) for name in ("whole", "cut"))
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
     plain = tiny_recipe(*({**stage, "int8": False} for stage in stages), saving={"every": 3})
-    assert train(plain, tmp_path / "plain", data=data, where=CPU)
+    assert train(plain, tmp_path / "plain", data=data, devices=CPU)
     other = weights(tmp_path / "plain")
     assert not all(torch.equal(whole[name], other[name]) for name in whole)
 
@@ -124,4 +124,4 @@ def test_a_stage_that_trains_for_int8_resumes_to_the_same_weights(
 )
 def test_networks_without_such_convolutions_are_refused(variant: str, said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        Rounding(build(get_variant(variant), 2))
+        FakeQuantizer(build(get_variant(variant), 2))

@@ -1,4 +1,4 @@
-"""Frames to images and back: by the stream's own matrix and range, so that colours come back as they were.
+"""Frames to images and back, by the stream's own matrix and range, so that colours are preserved.
 
 8-bit frames become uint8 images, deeper ones uint16 over the full range. The way there and the way back are made with
 the same numbers: an engine that changes nothing gives the source's colours within one level. What lies outside of RGB
@@ -31,7 +31,7 @@ _BT709, _BT601 = 1, 6
 
 
 @dataclass(frozen=True)
-class ClipColour:
+class ClipColor:
     """How the numbers of a clip's frames are meant, in H.273's numbers; 2 where the stream does not say.
 
     Attributes:
@@ -52,63 +52,63 @@ def assumed_matrix(width: int, height: int) -> int:
     return _BT709 if width >= _SD_WIDTH or height > _SD_HEIGHT else _BT601
 
 
-def stated_colour(
-    colour: ClipColour, source: PixelFormat, target: PixelFormat, before: tuple[int, int], after: tuple[int, int]
-) -> tuple[ClipColour, tuple[str, ...]]:
-    """Return what is stated of the encoded frames, and what is to be told of it: the source's own, save where
+def stated_color(
+    color: ClipColor, source: PixelFormat, target: PixelFormat, before: tuple[int, int], after: tuple[int, int]
+) -> tuple[ClipColor, tuple[str, ...]]:
+    """Return what is stated of the encoded frames, and the warnings: the source's own statement, except where
 
     - the source states no matrix and players would take another for the size after: then the one it had is stated;
     - RGB becomes YUV, which has a matrix and a range of its own;
     - the format of pixels stands for a range.
 
     Args:
-        colour, source: of the source; ``target``: the format to encode.
+        color, source: of the source; ``target``: the format to encode.
         before, after: (width, height).
     """
     told: tuple[str, ...] = ()
     if target.rgb:
-        return replace(colour, matrix=0), told
+        return replace(color, matrix=0), told
     if source.rgb:
-        return replace(colour, matrix=assumed_matrix(*after), range=LIMITED, siting=""), told
-    if not source.gray and colour.matrix == UNSPECIFIED and assumed_matrix(*before) != assumed_matrix(*after):
-        colour = replace(colour, matrix=assumed_matrix(*before))
+        return replace(color, matrix=assumed_matrix(*after), range=LIMITED, siting=""), told
+    if not source.gray and color.matrix == UNSPECIFIED and assumed_matrix(*before) != assumed_matrix(*after):
+        color = replace(color, matrix=assumed_matrix(*before))
         told = ("the matrix, which the source leaves open, is stated: players guess another by size",)
-    elif not source.gray and colour.matrix != UNSPECIFIED and colour.matrix not in _SWSCALE:
-        told = (f"matrix {colour.matrix} is treated as BT.2020: the colours come back as they were",)
-    return replace(colour, range=FULL) if target.name.startswith("yuvj") else colour, told
+    elif not source.gray and color.matrix != UNSPECIFIED and color.matrix not in _SWSCALE:
+        told = (f"matrix {color.matrix} is treated as BT.2020: the colours come back as they were",)
+    return replace(color, range=FULL) if target.name.startswith("yuvj") else color, told
 
 
-class ColourWay:
-    """The way of one clip's frames to images, and of images to the frames that are encoded.
+class ColorConverter:
+    """Converts one clip's frames to images, and images to the frames that are encoded.
 
     Args:
-        colour: what the stream states.
+        color: what the stream states.
         source: the source's format.
         target: the format to encode.
         size: (width, height) of the source.
-        stated: of the frames to encode, where they are others.
+        stated: what is stated of the frames to encode, where it differs.
     """
 
     def __init__(
         self,
-        colour: ClipColour,
+        color: ClipColor,
         source: PixelFormat,
         target: PixelFormat,
         size: tuple[int, int],
-        stated: ClipColour | None = None,
+        stated: ClipColor | None = None,
     ) -> None:
         av = import_av()
         flags = av.video.reformatter.Interpolation
         self._flags = int(flags.BICUBIC | flags.ACCURATE_RND | flags.FULL_CHR_H_INT | flags.FULL_CHR_H_INP)
         self._point = int(flags.POINT)
         self._source, self._target = source, target
-        matrix = colour.matrix if colour.matrix != UNSPECIFIED else assumed_matrix(*size)
+        matrix = color.matrix if color.matrix != UNSPECIFIED else assumed_matrix(*size)
         self._matrix = _SWSCALE.get(matrix, _STAND_IN)
-        self._full = colour.range == FULL or source.name.startswith("yuvj")
+        self._full = color.range == FULL or source.name.startswith("yuvj")
         self._target_full = self._full or target.name.startswith("yuvj")
         if source.rgb and stated is not None:
             self._matrix, self._target_full = _SWSCALE.get(stated.matrix, _STAND_IN), stated.range == FULL
-        self._gray_limited = source.gray and colour.range == LIMITED
+        self._gray_limited = source.gray and color.range == LIMITED
         self._reader, self._writer, self._shaper = (av.video.reformatter.VideoReformatter() for _ in range(3))
         self._canvas: Any = None
         self._wide: Any = None

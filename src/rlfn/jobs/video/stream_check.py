@@ -1,4 +1,4 @@
-"""Whether a container takes a copied stream, and how it has to be described: tried with a header and a packet."""
+"""Whether a container accepts a copied stream, and with which tags: tried with a header and one packet."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rlfn.jobs.video.muxing import codec_name
 from rlfn.jobs.video.probe import open_video
 
 _PACKETS, _BYTES = 1000, 64 << 20
-"""Among so many packets, in so much of a file, the first one of each stream is looked for."""
+"""Number of packets, and of bytes, searched for the first packet of each stream."""
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What is said of a copied stream besides what its source says.
+class StreamTags:
+    """What describes a copied stream besides its source.
 
     Attributes:
         tag: the four characters by which the container names the codec; empty for the container's own choice.
@@ -32,7 +32,7 @@ class Fit:
     layout: str = ""
 
     def apply(self, made: Any) -> None:
-        """Say it of a stream of an output."""
+        """Describe a stream of an output."""
         if self.tag:
             made.codec_context.codec_tag = self.tag
         if self.layout:
@@ -52,7 +52,7 @@ def first_packets(path: Path) -> dict[int, bytes]:
     return found
 
 
-def fit_for(stream: Any, muxer: str, packets: Mapping[int, bytes], *, same_family: bool) -> Fit | None:
+def describe_for(stream: Any, muxer: str, packets: Mapping[int, bytes], *, same_family: bool) -> StreamTags | None:
     """Return how a stream has to be described for a container to take it; None where it takes it in no way.
 
     Args:
@@ -71,16 +71,16 @@ def fit_for(stream: Any, muxer: str, packets: Mapping[int, bytes], *, same_famil
         if stream.type == "audio":
             # a source may state how many channels there are, and not which: MP4 wants both
             layouts.append(import_av().AudioLayout(f"{stream.codec_context.layout.nb_channels}c").name)
-    fits = (Fit(tag, layout) for layout, tag in product(layouts, tags))
-    return next((fit for fit in fits if _is_taken(stream, muxer, packets.get(stream.index), fit)), None)
+    candidates = (StreamTags(tag, layout) for layout, tag in product(layouts, tags))
+    return next((tags for tags in candidates if _is_taken(stream, muxer, packets.get(stream.index), tags)), None)
 
 
-def _is_taken(stream: Any, muxer: str, data: bytes | None, fit: Fit) -> bool:
+def _is_taken(stream: Any, muxer: str, data: bytes | None, tags: StreamTags) -> bool:
     av = import_av()
     try:
         with av.open(io.BytesIO(), "w", format=muxer) as trial:
             made = trial.add_stream_from_template(stream, opaque=True)
-            fit.apply(made)
+            tags.apply(made)
             made.disposition = stream.disposition
             trial.start_encoding()
             if data is not None:

@@ -20,8 +20,8 @@ from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
-from rlfn.jobs.video.stretch import Stretch
-from rlfn.jobs.video.wholeness import Lack, check_whole
+from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.truncation import Truncation, check_truncation
 
 FAST = VideoSettings(EnlargeOptions(engine=Doubled()), preset="ultrafast", codec="h264", overwrite=True)
 ANIMATED = replace(FAST, preset=None, codec=None)
@@ -90,9 +90,9 @@ def patched(path: Path, name: str, at: bytes, number: int, data: bytes) -> Path:
     return copy
 
 
-def lack(path: Path, start: float = 0.0, duration: float | None = None) -> Lack:
-    stretch = Stretch(Fraction(start), None if duration is None else Fraction(duration))
-    return check_whole(probe(path), stretch)
+def truncation(path: Path, start: float = 0.0, duration: float | None = None) -> Truncation:
+    time_range = TimeRange(Fraction(start), None if duration is None else Fraction(duration))
+    return check_truncation(probe(path), time_range)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_seconds_that_are_missing_are_told_when_they_are_few(tmp_path: Path) -> 
 def test_a_stretch_that_is_there_is_taken_of_a_video_that_is_not(tmp_path: Path) -> None:
     for suffix in (".mp4", ".mkv"):
         source = cut(clip(tmp_path / f"a{suffix}"), 0.5)
-        assert lack(source, 0.25, 0.5) == Lack()
+        assert truncation(source, 0.25, 0.5) == Truncation()
         with pytest.raises(PictureError, match="cut short"):
-            lack(source, 0.25, 2.0)
+            truncation(source, 0.25, 2.0)
 
 
 def test_pictures_of_a_video_that_was_cut_short(tmp_path: Path) -> None:
@@ -158,8 +158,8 @@ def test_whole_videos_are_whole(tmp_path: Path, suffix: str) -> None:
         times=(0, 40, 900, 3000, 9000),
     )
     for path in (source, junk, joined, uneven):
-        for stretch in ((0.0, None), (0.5, None), (0.5, 1.0), (0.0, 60.0), (60.0, None)):
-            assert (path.name, stretch, lack(path, *stretch)) == (path.name, stretch, Lack())
+        for time_range in ((0.0, None), (0.5, None), (0.5, 1.0), (0.0, 60.0), (60.0, None)):
+            assert (path.name, time_range, truncation(path, *time_range)) == (path.name, time_range, Truncation())
 
 
 def test_a_size_or_a_length_that_is_stated_wrongly_is_no_lack(tmp_path: Path) -> None:
@@ -167,11 +167,11 @@ def test_a_size_or_a_length_that_is_stated_wrongly_is_no_lack(tmp_path: Path) ->
     large, long = (1 << 56 | 1 << 40).to_bytes(8, "big"), struct.pack(">d", 9000.0)
     size = patched(source, "size.mkv", SEGMENT, 4, large)
     length = patched(source, "length.mkv", LENGTH, 3, long)
-    assert (lack(size), lack(length)) == (Lack(), Lack())
+    assert (truncation(size), truncation(length)) == (Truncation(), Truncation())
     with pytest.raises(PictureError, match=r"lacks 6\.0 of 9\.0 s"):
-        lack(patched(size, "both.mkv", LENGTH, 3, long))
+        truncation(patched(size, "both.mkv", LENGTH, 3, long))
     little = patched(size, "little.mkv", LENGTH, 3, struct.pack(">d", 3400.0))
-    assert lack(little) == Lack()
+    assert truncation(little) == Truncation()
 
 
 def test_what_still_grows_is_no_lack(tmp_path: Path) -> None:
@@ -180,15 +180,15 @@ def test_what_still_grows_is_no_lack(tmp_path: Path) -> None:
     fragments = clip(tmp_path / "fragments.mp4", movflags="+frag_keyframe+empty_moov")
     first = clip(tmp_path / "first.mp4", movflags="+frag_keyframe")
     for path in (live, unknown, fragments, first):
-        assert lack(path) == Lack()
-        assert (path.name, lack(cut(path, 0.8))) == (path.name, Lack())
+        assert truncation(path) == Truncation()
+        assert (path.name, truncation(cut(path, 0.8))) == (path.name, Truncation())
 
 
 def test_sound_may_go_on_behind_the_pictures(tmp_path: Path) -> None:
     for suffix in (".mkv", ".mov"):
-        assert lack(sounding(tmp_path / f"a{suffix}", 5)) == Lack()
+        assert truncation(sounding(tmp_path / f"a{suffix}", 5)) == Truncation()
     size = patched(tmp_path / "a.mkv", "size.mkv", SEGMENT, 4, (1 << 56 | 1 << 40).to_bytes(8, "big"))
-    assert lack(size) == Lack()
+    assert truncation(size) == Truncation()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".gif", ".mkv"])

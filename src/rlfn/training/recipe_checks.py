@@ -1,4 +1,4 @@
-"""Keys of a recipe that do not go together, though each of them is valid alone."""
+"""Conflicts between keys of a recipe that are each valid on their own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from rlfn.training.objective import DISTILLATION
 from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 
 
-def contradictions(recipe: Recipe) -> list[str]:
-    """Return a line for each pair of keys that do not go together, with the keys' place first."""
+def key_conflicts(recipe: Recipe) -> list[str]:
+    """Return a line for each conflict between keys, starting with their place."""
     found = []
-    if HELD_OUT in recipe.validation.on and recipe.data.held_out == 0.0:
+    if HELD_OUT in recipe.validation.sets and recipe.data.held_out == 0.0:
         found.append(
-            "validation.on: nothing is held out. Set data.held_out above 0, name a set, or give [] for no validation."
+            "validation.sets: nothing is held out. Set data.held_out above 0, name a set, or give [] for no validation."
         )
     try:
         recipe.data.make_degradation()
@@ -22,7 +22,7 @@ def contradictions(recipe: Recipe) -> list[str]:
     if first.init == "previous" or first.carry_optimizer:
         found.append("stages.0: the first stage has none before it: give it another init, and no carry_optimizer.")
     for number, stage in enumerate(recipe.stages):
-        found += [f"stages.{number}: {text}" for text in _contradictions_of_stage(stage)]
+        found += [f"stages.{number}: {text}" for text in _stage_conflicts(stage)]
         before = recipe.stages[number - 1]
         if number and stage.carry_optimizer and before.optimizer.name != stage.optimizer.name:
             found.append(
@@ -34,7 +34,7 @@ def contradictions(recipe: Recipe) -> list[str]:
     return found
 
 
-def _contradictions_of_stage(stage: Stage) -> list[str]:
+def _stage_conflicts(stage: Stage) -> list[str]:
     found = []
     if (stage.iterations is None) == (stage.hours is None):
         found.append("a stage needs a length: give either iterations or hours.")

@@ -1,4 +1,4 @@
-"""What a user calls a model: a packaged name or the path of a file, resolved to a graph or to a file of weights."""
+"""The source of a model: a packaged name or a file's path, resolved to a graph or a file of weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GRAPH_SUFFIXES = (".onnx",)
 TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
-class Reference:
+class ModelSource:
     """Where a model comes from. Nothing is read before an engine asks for it.
 
     Args:

@@ -1,8 +1,8 @@
-"""Training against the rounding of int8 (quantisation-aware training, Jacob et al., 2018, arXiv 1712.05877).
+"""Quantization-aware training (QAT) for int8 (Jacob et al., 2018, arXiv 1712.05877).
 
-In the forward pass the convolutions that int8 will compute see their inputs and weights rounded as it rounds them:
+In the forward pass, the convolutions that int8 will compute get their inputs and weights quantized as the export does:
 inputs to 8 bits of a range that follows the batches, weights to 7 bits for each output channel, which is what
-:mod:`rlfn.export.int8` writes. Gradients pass the rounding as if it were not there. The weights themselves stay float.
+:mod:`rlfn.export.int8` writes. Gradients pass straight through the rounding. The weights themselves stay float.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _KEEP = 0.99
 _LEVELS, _STEPS = 255, 64
 
 
-class Rounding:
-    """Rounds what a network's convolutions see, from now until :meth:`remove`.
+class FakeQuantizer:
+    """Fake-quantizes the inputs and weights of a network's convolutions until :meth:`remove`.
 
     Args:
         network: is changed in place; its parameters and their names stay as they are.
@@ -39,7 +39,7 @@ class Rounding:
             convolution.forward = self._rounded(name, convolution)  # type: ignore[method-assign, assignment]
 
     def remove(self) -> None:
-        """Give the convolutions their own forward pass back."""
+        """Restore the convolutions' own forward passes."""
         for convolution in self._convolutions.values():
             convolution.__dict__.pop("forward", None)
 

@@ -1,4 +1,4 @@
-"""Models as contenders: told apart by their names, and computed in fp32 unless told otherwise."""
+"""Models as candidates: distinct names, fp32 by default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from rlfn.errors import OptionError
 from rlfn.evaluation.benchmark import BenchmarkReport, Result
-from rlfn.evaluation.contenders import distinct_names, load_contenders
+from rlfn.evaluation.candidates import distinct_names, load_candidates
 from rlfn.evaluation.report import header, to_data
 from rlfn.models.catalog import GRAPH, get_model
 
@@ -19,8 +19,8 @@ def test_models_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> No
     for path in paths:
         path.parent.mkdir(parents=True)
         path.write_bytes(graph)
-    found = load_contenders([*map(str, paths), "rlfn-xs-x2"], "onnxruntime", 1)
-    assert [contender.name for contender in found] == ["first", "second", "rlfn-xs-x2"]
+    found = load_candidates([*map(str, paths), "rlfn-xs-x2"], "onnxruntime", 1)
+    assert [candidate.name for candidate in found] == ["first", "second", "rlfn-xs-x2"]
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def test_the_shortest_part_that_differs(paths: list[str], wanted: list[str]) -> 
 
 def test_precision_is_fp32_unless_told_and_is_said() -> None:
     (plain,), (small,) = (
-        load_contenders(["rlfn-xs-x2"], "onnxruntime", 1, precision=precision) for precision in ("fp32", "int8")
+        load_candidates(["rlfn-xs-x2"], "onnxruntime", 1, precision=precision) for precision in ("fp32", "int8")
     )
     assert (plain.precision, small.precision) == ("fp32", "int8")
     results = tuple(Result("Set5", 2, row.name, row.engine, (), row.precision) for row in (plain, small))
     assert not any("int8" in line for line in header(BenchmarkReport((), results[:1], ())))
     assert any("rlfn-xs-x2 in int8" in line for line in header(BenchmarkReport((), results[1:], ())))
     with pytest.raises(OptionError, match="no precision 'int3'"):
-        load_contenders(["rlfn-xs-x2"], "onnxruntime", precision="int3")
+        load_candidates(["rlfn-xs-x2"], "onnxruntime", precision="int3")
 
 
 def test_the_json_names_the_precision() -> None:

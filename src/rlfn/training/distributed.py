@@ -1,4 +1,4 @@
-"""The other processes of a run on several devices or machines, and what happens when one is lost."""
+"""Runs on several processes: the lock on the run's folder, and a clear error when a process is lost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rlfn.training.run import TrainingRun
 
 _TRANSPORTS = ("gloo/transport", "NCCL", "Connection closed by peer", "Connection reset by peer")
-"""What the messages of backends hold that raise plain runtime errors."""
+"""Markers in the messages of backends that raise plain RuntimeErrors."""
 
 
 @contextmanager
-def alone(run: TrainingRun) -> Iterator[None]:
+def run_lock(run: TrainingRun) -> Iterator[None]:
     """Keep other processes from training in the run's folder; the lock goes with this one, however it ends.
 
     Raises:
@@ -44,8 +44,8 @@ def alone(run: TrainingRun) -> Iterator[None]:
 
 
 @contextmanager
-def losses_told(run: TrainingRun) -> Iterator[None]:
-    """Turn a backend's error about a process that is gone into a sentence with the way on.
+def explain_lost_process(run: TrainingRun) -> Iterator[None]:
+    """Turn a backend's error about a lost process into a message that says how to resume.
 
     Raises:
         TrainingError: another process of the run does not answer any more.
@@ -60,7 +60,7 @@ def losses_told(run: TrainingRun) -> Iterator[None]:
         saved = f"The newest checkpoint is {newest[0]}. " if newest else ""
         raise TrainingError(
             f"Process {fabric.global_rank + 1} of {fabric.world_size} does not reach the others any more: one ended, "
-            f"or its machine did, or the network between. {saved}Go on with {setting('resume', run.out)}, on one "
+            f"or its machine did, or the network between. {saved}Resume with {setting('resume', run.out)}, on one "
             "machine or on several."
         ) from error
 

@@ -1,4 +1,4 @@
-"""What a model came from, named so that it can be published: by file name and SHA-256, never by folders."""
+"""The provenance of a model in publishable form: file names and SHA-256, never folders."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def publishable(recipe: Recipe, named: dict[str, str]) -> dict[str, Any]:
     raw["extensions"] = [named.get(file, Path(file).name) for file in recipe.extensions]
     for data in raw["data"]["train"]:
         data["path"] = Path(data["path"]).name
-    raw["validation"]["on"] = [which if which == HELD_OUT else Path(which).name for which in recipe.validation.on]
+    raw["validation"]["sets"] = [which if which == HELD_OUT else Path(which).name for which in recipe.validation.sets]
     for stage in raw["stages"]:
         for place, key in ((stage, "init"), (stage, "teacher"), (stage["contrastive"], "vgg19")):
             if place[key] is not None:

@@ -1,6 +1,6 @@
 """The reference of the command line, written from the commands' own help.
 
-python -m rlfn.cli.reference > docs/reference/cli.md
+python -m rlfn.cli.cli_docs > docs/reference/cli.md
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rlfn.cli.options import Names
 
 _HEAD = """# Command line
 
-Written by `python -m rlfn.cli.reference` from the commands' own help. `rlfn COMMAND --help` prints the same.
+Written by `python -m rlfn.cli.cli_docs` from the commands' own help. `rlfn COMMAND --help` prints the same.
 
 Exit status: 0 success; 1 at least one picture, set or file failed; 2 invalid command line or input, nothing was
 started; 130 interrupted.
@@ -51,10 +51,7 @@ def _variables() -> Iterator[tuple[str, str]]:
     for _, one in _commands(app):
         for parameter in one.params:
             if isinstance(parameter, click.Option) and parameter.envvar:
-                names = [parameter.envvar] if isinstance(parameter.envvar, str) else list(parameter.envvar)
-                found[names[0]] = f"What `{parameter.opts[0]}` is where it is not given. {_plain(parameter.help)}"
-                for older in names[1:]:
-                    found[older] = f"The older name of `{names[0]}`."
+                found[str(parameter.envvar)] = f"Default for `{parameter.opts[0]}`. {_plain(parameter.help)}"
     yield from found.items()
 
 
@@ -86,7 +83,7 @@ def _row(parameter: click.Parameter, context: click.Context) -> str:
     names = ", ".join(f"`{name}`" for name in sorted((*parameter.opts, *parameter.secondary_opts), key=len))
     value = "" if parameter.is_flag else f" {_metavar(parameter)}"
     default = re.search(r"default: ([^];]*)", (parameter.get_help_record(context) or ("", ""))[1])
-    said = "needed" if parameter.required else default[1] if default else ""
+    said = "required" if parameter.required else default[1] if default else ""
     return f"| {names}{_cell(value)} | {said} | {_plain(parameter.help)} |"
 
 

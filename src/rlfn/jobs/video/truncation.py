@@ -1,4 +1,4 @@
-"""Whether a video was cut short: what its container states against what the file holds."""
+"""Whether a video is truncated: what its container states against what the file holds."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from rlfn.errors import PictureError, setting
 from rlfn.images.apng import count_missing_frames
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
-from rlfn.jobs.video.stretch import Stretch
+from rlfn.jobs.video.time_range import TimeRange
 
 _ALLOWED = 0.1
-"""Videos that lack more than this share are refused."""
+"""Largest missing share that is accepted."""
 
 _SLACK = Fraction(1, 2)
-"""A stated length may be off by so many seconds."""
+"""Tolerance of a stated length, in seconds."""
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 @dataclass(frozen=True)
-class Lack:
-    """What a video lacks: the share of it, 0 to 1, and a warning; nothing where its container does not tell."""
+class Truncation:
+    """What a video lacks: its share, 0 to 1, and a warning; nothing where the container does not state its size."""
 
     share: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
-def check_whole(clip: Clip, stretch: Stretch) -> Lack:
-    """Return what a video lacks within a stretch.
+def check_truncation(clip: Clip, time_range: TimeRange) -> Truncation:
+    """Return what a video lacks within a time range.
 
     Raises:
         PictureError: that is more than a tenth.
     """
     if "mov" in clip.container:
-        return _check_table(clip, stretch)
+        return _check_table(clip, time_range)
     if clip.container == "apng":
-        return check_png(clip.path, clip.rate) if stretch.whole else Lack()
+        return check_png(clip.path, clip.rate) if time_range.whole else Truncation()
     if "matroska" not in clip.container:
-        return Lack()
+        return Truncation()
     with clip.path.open("rb") as file:
         stated = _matroska_size(file)
     # a size alone may be stated wrongly: the times have to agree
-    return _check_times(clip, stretch) if stated > clip.path.stat().st_size else Lack()
+    return _check_times(clip, time_range) if stated > clip.path.stat().st_size else Truncation()
 
 
-def check_png(path: Path, rate: Fraction) -> Lack:
+def check_png(path: Path, rate: Fraction) -> Truncation:
     """Return which frames an animated PNG of ``rate`` frames a second lacks.
 
     Raises:
@@ -60,52 +60,54 @@ def check_png(path: Path, rate: Fraction) -> Lack:
     return _checked(path, missing, stated, f"{missing} of {stated} frames", (stated - missing) / rate)
 
 
-def _checked(path: Path, missing: Fraction | int, of: Fraction | int, text: str, there: Fraction) -> Lack:
+def _checked(path: Path, missing: Fraction | int, of: Fraction | int, text: str, there: Fraction) -> Truncation:
     """Return a lack that is none, or small; what is there ends after ``there`` seconds.
 
     Raises:
         PictureError: the lack is large.
     """
     if missing <= 0:
-        return Lack()
+        return Truncation()
     share = min(1.0, float(missing / of))
     if share <= _ALLOWED:
-        return Lack(share, (f"the source is cut short: it lacks {text}",))
+        return Truncation(share, (f"the source is cut short: it lacks {text}",))
     seconds = int(there * 1000) / 1000
-    way_out = f", or take what there is with {setting('duration', seconds)}" if seconds > 0 else ""
+    way_out = f", or process the intact part with {setting('duration', seconds)}" if seconds > 0 else ""
     raise PictureError(f"'{path}' is cut short: it lacks {text}. Get a whole copy of it{way_out}.")
 
 
-def _check_table(clip: Clip, stretch: Stretch) -> Lack:
+def _check_table(clip: Clip, time_range: TimeRange) -> Truncation:
     """Find the frames that lie behind the end of an MP4 file, by its table of frames."""
     size = clip.path.stat().st_size
     with closing(open_video(clip.path)) as container:
         stream = main_stream(container, clip.path)
         rows = [(row.timestamp, row.pos + row.size > size) for row in stream.index_entries]
         if len(rows) > stream.frames:
-            return Lack()  # in fragments, each of which has its own table, and more of which may follow
+            return Truncation()  # in fragments, each of which has its own table, and more of which may follow
     if not any(gone for _, gone in rows):
-        return Lack()
+        return Truncation()
     first = min(time for time, _ in rows)
-    placed = [((time - first) * clip.time_base - stretch.start, gone) for time, gone in rows]
-    wanted = [(at, gone) for at, gone in placed if at >= 0 and (stretch.duration is None or at < stretch.duration)]
+    placed = [((time - first) * clip.time_base - time_range.start, gone) for time, gone in rows]
+    wanted = [
+        (at, gone) for at, gone in placed if at >= 0 and (time_range.duration is None or at < time_range.duration)
+    ]
     gone = [at for at, is_gone in wanted if is_gone]
     text = f"{len(gone)} of {len(wanted)} frames"
     return _checked(clip.path, len(gone), len(wanted), text, min(gone, default=Fraction(0)))
 
 
-def _check_times(clip: Clip, stretch: Stretch) -> Lack:
+def _check_times(clip: Clip, time_range: TimeRange) -> Truncation:
     """Compare a stated length with the end of the last packet, which means to read the file."""
     with closing(open_video(clip.path)) as container:
         if not container.duration:
-            return Lack()
-        begin = (main_stream(container, clip.path).start_time or 0) * clip.time_base + stretch.start
+            return Truncation()
+        begin = (main_stream(container, clip.path).start_time or 0) * clip.time_base + time_range.start
         end = Fraction(container.duration, 1_000_000)
-        if stretch.duration is not None:
-            end = min(end, begin + stretch.duration)
+        if time_range.duration is not None:
+            end = min(end, begin + time_range.duration)
         found = _last_time(container)
     if end <= begin or end - found <= _SLACK:
-        return Lack()
+        return Truncation()
     length, there = end - begin, max(found - begin, Fraction(0))
     missing = length - there
     return _checked(clip.path, missing, length, f"{float(missing):.1f} of {float(length):.1f} s", there)

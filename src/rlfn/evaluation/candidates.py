@@ -1,4 +1,4 @@
-"""Models as contenders of an evaluation."""
+"""Models as candidates of an evaluation."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import PurePath
 
-from rlfn.evaluation.benchmark import Contender
+from rlfn.evaluation.benchmark import Candidate
 from rlfn.inference.upscaler import Upscaler
 
 
-def load_contenders(
+def load_candidates(
     models: Sequence[str],
     engine: str = "auto",
     threads: int | None = None,
     self_ensemble: bool = False,
     precision: str = "fp32",
-) -> list[Contender]:
+) -> list[Candidate]:
     """Load models into engines; pictures run whole, as the papers' do.
 
     Args:
@@ -32,17 +32,17 @@ def load_contenders(
     """
     paths = list(dict.fromkeys(models))
     loaded = [Upscaler(path, engine, threads, tile=0, precision=precision) for path in paths]
-    contenders = []
+    candidates = []
     for name, upscaler in zip(distinct_names(paths, [upscaler.model for upscaler in loaded]), loaded, strict=True):
         run = partial(upscaler, self_ensemble=True) if self_ensemble else upscaler
-        contenders.append(
-            Contender(name + "+" * self_ensemble, upscaler.scale, run, upscaler.engine, upscaler.precision)
+        candidates.append(
+            Candidate(name + "+" * self_ensemble, upscaler.scale, run, upscaler.engine, upscaler.precision)
         )
-    return contenders
+    return candidates
 
 
 def distinct_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the names, and in place of equal ones the shortest parts of their paths that tell them apart.
+    """Return the names, with duplicates replaced by the shortest parts of their paths that are distinct.
 
     Slashes become ``_``, so that a name can be a folder's.
 

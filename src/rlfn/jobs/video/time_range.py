@@ -1,4 +1,4 @@
-"""The part of a video that is taken."""
+"""The part of a video to process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from fractions import Fraction
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """What is taken of a video: from ``start`` seconds on, for ``duration`` seconds, or to its end."""
+class TimeRange:
+    """The part of a video to process: from ``start`` seconds on, for ``duration`` seconds, or to its end."""
 
     start: Fraction = Fraction(0)
     duration: Fraction | None = None

@@ -1,4 +1,4 @@
-"""What surrounds an image before the network sees it.
+"""The border around an image that the network sees.
 
 A network pads its convolutions with zeros, which is black. Photographs stand that, since networks learn it; a flat,
 bright colour answers with rings of up to 46 levels along its border. Where a border is flat and bright, the image is
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIRRORED = 12
-"""So many px of mirror image are put around an image with flat borders."""
+"""Width in px of the mirror image around an image with flat borders."""
 
 WRAPPED = 36
-"""So many px of the opposite side are put around the tile of a seamless texture."""
+"""Width in px of the opposite side around the tile of a seamless texture."""
 
 _DEPTH = 4
 _LENGTH = 16
@@ -26,15 +26,15 @@ _BRIGHT_SHARE = 64 / 255
 
 
 @dataclass(frozen=True)
-class Framed:
-    """An image in its frame: the original lies ``top`` and ``left`` px inside of ``image``."""
+class Bordered:
+    """An image with a border: the original lies ``top`` and ``left`` px inside of ``image``."""
 
     image: NDArray[Any]
     top: int
     left: int
 
 
-def frame(image: NDArray[Any], *, wrap: bool = False) -> Framed:
+def add_border(image: NDArray[Any], *, wrap: bool = False) -> Bordered:
     """Surround (H, W, 3) uint8 or uint16 with what continues it, if its borders are flat or it wraps.
 
     Args:
@@ -43,7 +43,7 @@ def frame(image: NDArray[Any], *, wrap: bool = False) -> Framed:
     """
     if wrap:
         return _padded(image, WRAPPED, "wrap")
-    return _padded(image, MIRRORED, "symmetric") if has_flat_border(image) else Framed(image, 0, 0)
+    return _padded(image, MIRRORED, "symmetric") if has_flat_border(image) else Bordered(image, 0, 0)
 
 
 def has_flat_border(image: NDArray[Any]) -> bool:
@@ -66,5 +66,5 @@ def _is_flat(image: NDArray[Any]) -> bool:
     return bool(((spread <= _FLAT_SHARE * most) & (top.max(axis=-1) >= _BRIGHT_SHARE * most)).any())
 
 
-def _padded(image: NDArray[Any], width: int, mode: Any) -> Framed:
-    return Framed(np.pad(image, ((width, width), (width, width), (0, 0)), mode=mode), width, width)
+def _padded(image: NDArray[Any], width: int, mode: Any) -> Bordered:
+    return Bordered(np.pad(image, ((width, width), (width, width), (0, 0)), mode=mode), width, width)

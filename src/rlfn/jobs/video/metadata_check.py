@@ -1,4 +1,4 @@
-"""What a finished file does not hold of what its source did."""
+"""Metadata of the source that the finished file lacks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.errors import listing
-from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_made_anew, plain_metadata, stream_name
+from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_generated, plain_metadata, stream_name
 from rlfn.jobs.video.probe import main_stream, open_video
 
 
-def tell_losses(plan: MuxPlan, path: Path, done: Muxed) -> None:
+def check_metadata(plan: MuxPlan, path: Path, done: Muxed) -> None:
     """Read the output's header, and add to ``done`` what the container did not take, by name."""
     with closing(open_video(plan.clip.path)) as source, closing(open_video(path)) as output:
         kept = [
             one
             for one in source.streams
             if not any(f"(stream {one.index}) dropped: " in text for text in done.warnings)
-            and not is_made_anew(one, source)
+            and not is_generated(one, source)
         ]
         if plan.muxer == "matroska":
             kept.sort(key=lambda one: one.type == "attachment" or is_attached(one))  # where its readers find files

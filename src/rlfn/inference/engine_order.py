@@ -40,7 +40,7 @@ def order(features: frozenset[str], pixels: int | None) -> tuple[str, ...]:
     """Return the engines from the best to the worst.
 
     Args:
-        features: of the processor.
+        features: of the processor, as Linux names them.
         pixels: of the input picture; None for several pictures, or where that is not known.
 
     >>> order(frozenset({"avx2"}), 1280 * 720)

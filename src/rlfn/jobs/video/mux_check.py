@@ -1,4 +1,4 @@
-"""One black frame put together with the other streams: what a container refuses is refused before the work."""
+"""A trial output of one black frame and the other streams, so that what a container refuses fails before the work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rlfn.jobs.video.segments import SegmentWriter
 from rlfn.jobs.video.streams import mux_beginning
 
 
-def rehearse(plan: VideoPlan, first: TimedFrame, folder: Path) -> None:
+def check_muxing(plan: VideoPlan, first: TimedFrame, folder: Path) -> None:
     """Write an output of one frame to ``folder``, and remove it.
 
     Args:
@@ -25,7 +25,7 @@ def rehearse(plan: VideoPlan, first: TimedFrame, folder: Path) -> None:
     Raises:
         OutputError: the encoder or the container refuses it, or the disk is full.
     """
-    way, (width, height) = plan.colour_way(), plan.size
+    way, (width, height) = plan.color_converter(), plan.size
     image = way.image(first.frame)
     segment_path, whole = folder / "trial.segment", folder / "trial.part"
     try:
@@ -36,7 +36,7 @@ def rehearse(plan: VideoPlan, first: TimedFrame, folder: Path) -> None:
             for packet in packets:
                 writer.packet(packet)
         segment = writer.finish(encoder.extradata, {"frames": 1})
-        trimmed = not plan.settings.stretch.whole
+        trimmed = not plan.settings.time_range.whole
         mux_beginning(MuxPlan(plan.clip, plan.encode, [segment], plan.muxer, plan.turned, trimmed), whole)
     finally:
         for path in (segment_path, whole):

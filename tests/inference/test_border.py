@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import rlfn
-from rlfn.inference.frame import MIRRORED, frame, has_flat_border
+from rlfn.inference.border import MIRRORED, add_border, has_flat_border
 from rlfn.inference.upscaler import Upscaler
 
 NOISE = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
@@ -20,26 +20,24 @@ def test_a_flat_stretch_of_any_side_is_found(kind: type, turns: int) -> None:
     assert not has_flat_border(image)
     image[:4, 5:21] = np.iinfo(kind).max
     assert has_flat_border(np.rot90(image, turns))
-    assert frame(np.rot90(image, turns)).top == MIRRORED
+    assert add_border(np.rot90(image, turns)).top == MIRRORED
     image[1, 8] = 0
     assert not has_flat_border(np.rot90(image, turns))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 50), (50, 2), (3, 3)])
 def test_small_images_are_framed(shape: tuple[int, int]) -> None:
-    assert frame(np.full((*shape, 3), 99, np.uint8)).image.shape == (shape[0] + 24, shape[1] + 24, 3)
+    assert add_border(np.full((*shape, 3), 99, np.uint8)).image.shape == (shape[0] + 24, shape[1] + 24, 3)
 
 
-@pytest.mark.parametrize(
-    "colour", [(255, 0, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255), (0, 0, 0), (128, 60, 200)]
-)
+@pytest.mark.parametrize("color", [(255, 0, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255), (0, 0, 0), (128, 60, 200)])
 @pytest.mark.parametrize("model", ["rlfn-s-x4", "rlfn-xs-x2"])
-def test_flat_colours_have_no_rings(colour: tuple[int, int, int], model: str) -> None:
-    image = np.full((33, 26, 3), colour, np.uint8)
+def test_flat_colours_have_no_rings(color: tuple[int, int, int], model: str) -> None:
+    image = np.full((33, 26, 3), color, np.uint8)
     upscaler = Upscaler(model, "onnxruntime", precision="fp32")
-    assert np.abs(upscaler(image).astype(int) - colour).max() <= 2
+    assert np.abs(upscaler(image).astype(int) - color).max() <= 2
     ensemble = upscaler(image, self_ensemble=True)
-    assert np.abs(ensemble.astype(int) - colour).max() <= 2
+    assert np.abs(ensemble.astype(int) - color).max() <= 2
 
 
 def test_tiles_of_a_framed_image_are_the_whole(nearest: type) -> None:

@@ -28,7 +28,7 @@ Values = dict[str, tuple[float, ...]]
 def run(name: str, request: StudyRequest) -> bool:
     """Run a study of :data:`rlfn.studies.arms.MINI`; return False where it was asked to stop.
 
-    The page is written anew after every seed, so that what is finished can be read while the rest runs.
+    The page is rewritten after every seed, so that finished results can be read while the rest runs.
     """
     study = MINI[name]
     plan = MiniPlan(study, request)
@@ -36,7 +36,7 @@ def run(name: str, request: StudyRequest) -> bool:
     for seed in range(request.seeds):
         for number, arm in enumerate(study.arms, 1):
             if not plan.finished(arm, seed):
-                request.say(f"{number} of {len(study.arms)}: {arm.name}, seed {seed}")
+                request.log(f"{number} of {len(study.arms)}: {arm.name}, seed {seed}")
             if not plan.run(arm, seed):
                 write(plan, scores)
                 return False
@@ -69,8 +69,8 @@ def write(plan: MiniPlan, scores: Mapping[int, Measured], timed: bool = False) -
     page.remarks += study.remarks
     page.remarks += [
         "Numbers are PSNR on Y in dB, mean ± standard error over the seeds. Differences are taken seed by seed; their "
-        "95% intervals are Student's, from the seeds. A row is better where the whole interval lies above 0, as good "
-        f"where it lies within {MARGIN} dB of 0; where neither is so, it cannot be told. One null row in twenty will "
+        "95% intervals are Student's, from the seeds. A row is better if the whole interval lies above 0, as good "
+        f"if it lies within {MARGIN} dB of 0; otherwise the result is inconclusive. One null row in twenty will "
         "come out as different by chance.",
         *(failure for each in scores.values() for failure in dict.fromkeys(each.failures)),
         *(warning for each in scores.values() for warning in each.warnings),
@@ -82,7 +82,7 @@ def write(plan: MiniPlan, scores: Mapping[int, Measured], timed: bool = False) -
     )
     page.figures = {"scores.png": f"PSNR on {shown} by row and seed"}
     page.write(request.out)
-    request.say(f"Written to {request.out / 'README.md'}.")
+    request.log(f"Written to {request.out / 'README.md'}.")
 
 
 def claims_table(claims: Sequence[Claim], columns: Mapping[str, Values]) -> Table:

@@ -1,4 +1,4 @@
-"""Items from one thread to the next: a few at a time, and an end that all of them see."""
+"""A pipeline of threads connected by bounded queues; the first error stops all of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 _LOOK = 0.1
 
 
-class Relays:
-    """Threads that hand items on; the first error ends all of them, and is raised where the results are awaited."""
+class ThreadGroup:
+    """Threads of a pipeline; the first error stops all of them and is raised in the calling thread."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -61,26 +61,26 @@ class Stopped(Exception):  # noqa: N818 - it never leaves the package
     """The work ends early."""
 
 
-class Relay:
+class Channel:
     """A queue of a few items between two threads.
 
     Args:
-        relays: what ends it.
-        size: so many items may wait.
+        threads: the group whose end closes it.
+        size: number of items that may wait.
     """
 
-    def __init__(self, relays: Relays, size: int) -> None:
-        self._relays = relays
+    def __init__(self, threads: ThreadGroup, size: int) -> None:
+        self._group = threads
         self._queue: queue.Queue[Any] = queue.Queue(size)
         self._end = object()
 
     def put(self, item: Any) -> None:
-        """Hand an item on, when there is room.
+        """Pass an item on when there is room.
 
         Raises:
             Stopped: the work ends early.
         """
-        while not self._relays.stopped:
+        while not self._group.stopped:
             try:
                 self._queue.put(item, timeout=_LOOK)
                 return
@@ -89,7 +89,7 @@ class Relay:
         raise Stopped
 
     def end(self) -> None:
-        """Say that there are no more."""
+        """Close the channel: no more items follow."""
         self.put(self._end)
 
     def __iter__(self) -> Iterator[Any]:
@@ -102,7 +102,7 @@ class Relay:
             try:
                 item = self._queue.get(timeout=_LOOK)
             except queue.Empty:
-                if self._relays.stopped:
+                if self._group.stopped:
                     raise Stopped from None
                 continue
             if item is self._end:

@@ -1,11 +1,13 @@
 """The reference of recipes, written from the schema.
 
-python -m rlfn.training.reference > docs/reference/recipes.md
+python -m rlfn.training.recipe_docs > docs/reference/recipes.md
 """
 
 from __future__ import annotations
 
+import json
 import typing
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -31,7 +33,7 @@ _TABLES = {
 
 def reference() -> str:
     """Return every key of a recipe with its default and meaning, and every name that a key may have, in Markdown."""
-    lines = ["# Recipe reference", "", "Written by `python -m rlfn.training.reference` from the schema.", ""]
+    lines = ["# Recipe reference", "", "Written by `python -m rlfn.training.recipe_docs` from the schema.", ""]
     lines += [*_section(Recipe, ""), "## Names", "", "| table | names |", "|---|---|"]
     lines += [f"| {table} | {', '.join(f'`{name}`' for name in names)} |" for table, names in _TABLES.items()]
     lines += [f"| shipped recipes | {', '.join(f'`{name}`' for name in shipped_recipes())} |", ""]
@@ -47,7 +49,7 @@ def _section(model: type[BaseModel], where: str) -> list[str]:
     for name, field in model.model_fields.items():
         nested, many = _nested(field)
         if nested is None:
-            lines.append(f"| `{name}` | {_default(field)} | {field.description} |")
+            lines.append(f"| `{name}` | {_default(field)} | {' '.join((field.description or '').split())} |")
         else:
             path = f"{where}.{name}".lstrip(".") + (".N" if many else "")
             lines.append(f"| `{name}` | | see `{path}` |")
@@ -65,10 +67,19 @@ def _nested(field: FieldInfo) -> tuple[type[BaseModel] | None, bool]:
 
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
-        return "needed"
+        return "required"
     if field.default in (None, "", (), {}):
         return ""
-    return f"`{field.default}`"
+    return f"`{_toml(field.default)}`"
+
+
+def _toml(value: Any) -> str:
+    """Return a default as it would be written in a TOML file."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 if __name__ == "__main__":

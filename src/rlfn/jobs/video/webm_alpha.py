@@ -1,4 +1,4 @@
-"""Transparency beside the frames, as WebM has it: VP8 and VP9 hold none, so each block brings a second frame along.
+"""WebM's alpha channel: VP8 and VP9 hold none, so each block carries a second frame.
 
 That frame's luma is the alpha channel. FFmpeg's own decoders leave it out, so it is decoded here, and joined to the
 frame of the same packet. Source: https://wiki.webmproject.org/alpha-channel
@@ -18,7 +18,7 @@ ALPHA = "alpha_mode"
 """What Matroska's metadata say of a stream whose transparency lies beside its frames."""
 
 HOLDERS = ("matroska", "webm")
-"""Containers that hold something beside frames."""
+"""Containers that hold additions to frames."""
 
 _ADDITION = "matroska_block_additional"
 _KIND = (1).to_bytes(8, "big")

@@ -1,4 +1,4 @@
-"""What is a video, by the first bytes of a file, and which suffixes are worth opening."""
+"""Detection of videos by a file's first bytes, and the suffixes worth opening."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CONTAINERS: dict[str, str] = {
     ".png": "apng",
     ".webp": "webp",
 }
-"""What is written to a name, by its suffix, as FFmpeg calls it."""
+"""FFmpeg's name of the container to write, by suffix."""
 
 ANIMATED = frozenset((".gif", ".apng", ".png", ".webp"))
-"""Suffixes of animations, whose names pictures have too."""
+"""Suffixes of animations, which pictures share."""
 
 VIDEO_SUFFIXES = frozenset(CONTAINERS) - ANIMATED | frozenset(
     (
@@ -41,7 +41,7 @@ VIDEO_SUFFIXES = frozenset(CONTAINERS) - ANIMATED | frozenset(
 
 _HEAD_BYTES = 1024
 _STILL_BRANDS = frozenset((b"avif", b"heic", b"heix", b"mif1", b"heim", b"heis", b"avis", b"hevc", b"msf1", b"crx "))
-"""Of files of the MP4 family that are pictures."""
+"""Brands of files of the MP4 family that are pictures."""
 
 _MAGIC: tuple[tuple[int, bytes], ...] = (
     (4, b"moov"),
@@ -80,10 +80,10 @@ def is_animation(path: str | os.PathLike[str]) -> bool:
 
 
 def no_animation(source: Path, target: Path) -> str:
-    """Return what refuses a video that shall become an animation, without a full stop."""
+    """Return why a video cannot be written as an animation, without a full stop."""
     suffixes = listing(suffix for suffix in CONTAINERS if suffix not in ANIMATED)
     return (
-        f"{target} is the name of an animation, and the video {source} does not become one. "
+        f"{target} is the name of an animation, and the video {source} cannot be written as one. "
         f"End the name with {suffixes}"
     )
 

@@ -1,4 +1,4 @@
-"""What lossy coding has left in a picture, as far as its file tells."""
+"""How a picture was coded, as far as its file states it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _SUM = 3_688
 
 
 @dataclass(frozen=True)
-class Traces:
+class CodingInfo:
     """How a picture was coded.
 
     Attributes:
-        lossy: whether coding changed its pixels; None where nothing tells, as of an array.
+        lossy: whether coding changed its pixels; None where unknown, as for an array.
         quality: of a JPEG, 1 to 100 as libjpeg counts, from its quantisation table.
-        halved: its colour is stored at a lower resolution.
+        halved: its chroma is subsampled, as in 4:2:0 and 4:2:2.
     """
 
     lossy: bool | None = None
@@ -24,12 +24,12 @@ class Traces:
     halved: bool = False
 
 
-UNTOLD = Traces()
-"""Of a picture that does not come from a file."""
+UNKNOWN_CODING = CodingInfo()
+"""Coding of a picture that does not come from a file."""
 
 
 def table_quality(table: Sequence[int]) -> int:
-    """Return the quality, 1 to 100, for which libjpeg's table for brightness is as coarse in the mean as this one.
+    """Return the quality, 1 to 100, for which libjpeg's luminance table is as coarse in the mean as this one.
 
     Args:
         table: 64 steps of quantisation, in any order.
