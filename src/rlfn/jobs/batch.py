@@ -111,7 +111,7 @@ class Batch:
 
     def _is_done(self, job: Job) -> bool:
         """Return whether a job's output exists and must not be overwritten."""
-        return not self.settings.overwrite and self._files.exists(job)
+        return not (self.settings.overwrite or job.overwrite) and self._files.exists(job)
 
     def _begin_reading(self, job: Job) -> Future[_Loaded]:
         """Read in the background, except standard input: Ctrl-C interrupts only the caller's thread."""

@@ -24,12 +24,13 @@ _SEPARATORS = tuple({"/", os.sep})
 class Job:
     """The source and the target of one picture or video. ``None`` is standard input or output.
 
-    ``video`` is true if the source is enlarged as a video.
+    ``video`` is true if the source is enlarged as a video, ``overwrite`` if an existing output is replaced.
     """
 
     source: Path | None
     target: Path | None
     video: bool = field(default=False, kw_only=True)
+    overwrite: bool = field(default=False, kw_only=True)
 
 
 @dataclass
