@@ -48,7 +48,7 @@ def test_failures_are_collected_and_the_rest_is_written(folder: Path, tmp_path: 
 
 
 def test_invalid_requests_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="from 2 up"):
+    with pytest.raises(OptionError, match="of at least 2"):
         degrade_folder(folder, tmp_path / "out", scale=1, degradation=Bicubic())
     with pytest.raises(DataError, match="folder of the input pictures"):
         degrade_folder(folder, folder / "sub" / "..", scale=2, degradation=Bicubic())

@@ -68,7 +68,7 @@ def test_share_0_is_the_clean_graph_byte_for_byte() -> None:
     ids=["another scale", "another network", "cut short", "garbage", "nothing"],
 )
 def test_graphs_of_different_networks_are_refused(other: bytes) -> None:
-    with pytest.raises(ModelError, match="not of one network"):
+    with pytest.raises(ModelError, match="are different networks"):
         blend_graphs(packaged("rlfn-xs-x2"), other, 0.5)
 
 
