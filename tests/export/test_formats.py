@@ -169,7 +169,7 @@ def test_the_default_precision_of_a_runtime_is_noted(checkpoint: Checkpoint, tmp
     require(to, "fp32")
     report = export(checkpoint, to, tmp_path / f"x{FORMATS[to].suffixes[0]}")
     (note,) = report.notes
-    assert {"openvino": "INFERENCE_PRECISION_HINT f32", "ncnn": "use_fp16_arithmetic"}[to] in note
+    assert {"openvino": "INFERENCE_PRECISION_HINT is f32", "ncnn": "use_fp16_arithmetic"}[to] in note
     assert "levels of 255 from torch, PSNR" in note
 
 
@@ -258,7 +258,7 @@ def test_unsupported_requests_are_refused(checkpoint: Checkpoint, tmp_path: Path
     with pytest.raises(OptionError, match="shape=1x3x180x320"):
         export(checkpoint, "tflite", tmp_path / "x.tflite")
     for request in (ExportRequest(image_io=True), ExportRequest(shape=(2, 3, 20, 20))):
-        with pytest.raises(OptionError, match=r"formats have: onnx|one picture at a time"):
+        with pytest.raises(OptionError, match=r"Formats that do: onnx|one picture at a time"):
             export(checkpoint, "ncnn", tmp_path / "x.ncnn.param", request)
     assert list(tmp_path.iterdir()) == []
 
