@@ -97,7 +97,7 @@ def test_failed_pictures_end_with_an_error(
         (("degrade", ".", "-o", "out", "-s", 0, "--recipe", "photo"), "cannot be reduced by 0"),
         (("degrade", ".", "-o", "."), "Choose a folder outside of it for -o."),
         (("get", "div2"), "Did you mean 'div2k'"),
-        (("get", "manga109"), "ask its owners"),
+        (("get", "manga109"), "request it from its owners"),
     ],
 )
 def test_mistakes_are_said_in_a_sentence(

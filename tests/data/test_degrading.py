@@ -15,7 +15,7 @@ from rlfn.errors import DataError, OptionError, OutputError
 from synthetic import SIZES, synthetic
 
 
-def test_bicubic_pictures_fit_a_pack(folder: Path, tmp_path: Path) -> None:
+def test_bicubic_pictures_match_a_pack(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "lr" / "X3"
     seen = []
     done = degrade_folder(folder, out, scale=3, degradation=Bicubic(), progress=lambda *step: seen.append(step))
@@ -27,7 +27,7 @@ def test_bicubic_pictures_fit_a_pack(folder: Path, tmp_path: Path) -> None:
         assert np.array_equal(pack.lr(index, 3), reduce_bicubic(read_rgb(folder / name), 3))
 
 
-def test_photo_depends_on_the_seed_and_the_name_alone(folder: Path, tmp_path: Path) -> None:
+def test_photo_depends_only_on_the_seed_and_the_name(folder: Path, tmp_path: Path) -> None:
     def run(name: str, seed: int) -> dict[str, bytes]:
         degrade_folder(folder, tmp_path / name, scale=4, degradation=Photo(), seed=seed)
         return {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.png")}
@@ -64,13 +64,13 @@ def test_no_input_is_ever_replaced(folder: Path, tmp_path: Path, link: Callable[
     (tmp_path / "out").mkdir()
     link(tmp_path / "out" / "ax4.png", folder / "a.png")
     before = (folder / "a.png").read_bytes()
-    with pytest.raises(OutputError, match="is one of the pictures"):
+    with pytest.raises(OutputError, match="is one of the input pictures"):
         degrade_folder(folder, tmp_path / "out", scale=4, degradation=Bicubic(), overwrite=True)
     assert (folder / "a.png").read_bytes() == before
 
 
-def test_what_cannot_be_done_is_said_before_work_begins(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="from 2 up"):
+def test_invalid_requests_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="of at least 2"):
         degrade_folder(folder, tmp_path / "out", scale=1, degradation=Bicubic())
     for inside in ("sub/..", "sub", "new"):
         with pytest.raises(DataError, match="outside of it"):

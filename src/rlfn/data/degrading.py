@@ -1,4 +1,4 @@
-"""Low-resolution pictures as files, made from a folder of high-resolution ones: what training sees, to look at."""
+"""Writing degraded pictures of a folder to files, to inspect or reuse what training sees."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def degrade_folder(
 ) -> Degraded:
     """Write the low-resolution picture of every picture in ``folder`` as ``out/<sub-folders>/<name>x<scale>.png``.
 
-    What is random depends on ``seed`` and the picture's name alone.
+    Random choices depend only on ``seed`` and the picture's name.
 
     Args:
         folder: pictures, also in sub-folders; each is cropped at the right and bottom to a multiple of ``scale``.
         out: the folder to write to, outside of ``folder``.
-        scale: the reduction, from 2 up.
+        scale: the downscaling factor, at least 2.
         degradation: a row of ``DEGRADATIONS``, with its settings.
         seed: the random seed.
-        workers: threads; by default one a core.
+        workers: number of threads; by default one per core.
         overwrite: replace low-resolution pictures that exist; otherwise they are kept, whatever made them.
         progress: called after each picture.
 
@@ -62,10 +62,11 @@ def degrade_folder(
         OutputError: ``out`` cannot be written, or a picture of ``folder`` would be replaced.
     """
     if scale < 2:
-        raise OptionError(f"Pictures cannot be reduced by {scale}. Give a whole number from 2 up.")
+        raise OptionError(f"Pictures cannot be reduced by {scale}. Give a whole number of at least 2.")
     if out.resolve().is_relative_to(folder.resolve()):
         raise DataError(
-            f"{out} is the folder of the pictures or lies in it. Choose a folder outside of it for {setting('output')}."
+            f"{out} is the folder of the input pictures or lies in it. "
+            f"Choose a folder outside of it for {setting('output')}."
         )
     sources = find_pictures([folder])
     targets = _targets(sources, out, scale)
@@ -115,7 +116,7 @@ def _targets(sources: list[TrainingPicture], out: Path, scale: int) -> dict[Path
     files = {_identity(source.path) for source in sources}
     for target in targets:
         if target.exists() and _identity(target) in files:
-            raise OutputError(f"{target} is one of the pictures. Choose another folder for {setting('output')}.")
+            raise OutputError(f"{target} is one of the input pictures. Choose another folder for {setting('output')}.")
     return targets
 
 
