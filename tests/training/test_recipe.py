@@ -206,3 +206,30 @@ def test_hostile_overrides() -> None:
     for value in ("9" * 5000, "[" * 5000):
         with pytest.raises(OptionError, match="seed"):
             load_recipe("rlfn-x2", [f"seed={value}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("guard.spike=inf", "guard.spike: it should be a finite number"),
+        ("guard.spike=0.5", "Allowed: above 1, or 0"),
+        ("stages.0.hours=inf", "stages.0.hours: it should be a finite number"),
+        ("stages.0.hours=1e305", "stages.0.hours: it should be less than or equal to"),
+        ("stages.0.loss.l1=nan", "stages.0.loss.l1: it should be a finite number"),
+        ("stages.0.optimizer.lr=inf", "stages.0.optimizer.lr: it should be a finite number"),
+        ("stages.0.optimizer.betas=[0.9,1.0]", "stages.0.optimizer.betas.1: it should be less than 1"),
+        ("stages.0.contrastive.layer_weights=[0,0]", "one must be above 0"),
+        ("stages.0.contrastive.layer_weights=[1,-1]", "must not be negative"),
+        ("data.degradation_settings.jpeg=nan", "jpeg must be finite"),
+    ],
+)
+def test_numbers_that_cannot_work_are_refused(override: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        load_recipe("photo", [override])
+    assert message in str(caught.value)
+    assert "has a mistake" in str(caught.value)
+
+
+def test_a_recipe_without_the_judgement_by_size_survives_json() -> None:
+    recipe = load_recipe("cpu-evening", ["guard.spike=0"])
+    assert Recipe.model_validate_json(recipe.model_dump_json()).guard.spike == 0.0

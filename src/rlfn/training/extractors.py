@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from rlfn.errors import MissingExtraError, ModelError
+from rlfn.errors import MissingExtraError, ModelError, OptionError
 from rlfn.training.losses import Ratio
 from rlfn.training.section import Section, known
 
@@ -44,7 +44,7 @@ class Contrastive(Section):
     vgg19: str = "imagenet"
     """vgg19*: `imagenet` downloads torchvision's weights, `random` draws them, or give the path of the file."""
     layer_weights: tuple[float, ...] = Field(default=(), strict=False)
-    """One weight a layer; all 1 if empty."""
+    """One weight a layer, not negative and one above 0; all 1 if empty."""
     ratio: Ratio = "sample"
     """`sample`: each sample's ratio of distances, averaged; `batch`: the ratio of the batch's mean distances, over all
     devices, as the loss's sources have it."""
@@ -53,6 +53,13 @@ class Contrastive(Section):
     @classmethod
     def _extractor(cls, name: str) -> str:
         return known("extractor", name, EXTRACTORS)
+
+    @field_validator("layer_weights")
+    @classmethod
+    def _layer_weights(cls, weights: tuple[float, ...]) -> tuple[float, ...]:
+        if weights and (min(weights) < 0.0 or not any(weights)):
+            raise OptionError("The weights of the layers must not be negative, and one must be above 0.")
+        return weights
 
 
 class Extractor(nn.Module):
