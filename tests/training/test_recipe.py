@@ -130,7 +130,8 @@ def test_phases_change_patch_and_batch() -> None:
 def test_the_cost_counts_pixels_and_multiply_adds() -> None:
     text = describe(check_recipe({**MINIMAL, "variant": "rlfn-ntire"}, "test"))
     pixels = 10 * 16 * 16**2
-    assert f"{pixels / 1e6:,.1f} M LR px" in text
+    assert f"{pixels / 1e3:,.1f} k LR px, " in text
+    assert " 0.0" not in text.split("LR px, ")[1].split("multiply-adds")[0]
     assert '"iterations": 10' in text
 
 
@@ -228,6 +229,18 @@ def test_numbers_that_cannot_work_are_refused(override: str, message: str) -> No
         load_recipe("photo", [override])
     assert message in str(caught.value)
     assert "has a mistake" in str(caught.value)
+
+
+def test_a_wrong_length_is_one_mistake() -> None:
+    for key, value in (("iterations", 0), ("patch", 0)):
+        text = wrong({**MINIMAL, "stages": [{**MINIMAL["stages"][0], key: value}]})
+        assert "has a mistake" in text
+        assert f"stages.0.{key}: it should be greater than" in text
+
+
+def test_a_degradation_without_settings_says_so() -> None:
+    text = wrong({**MINIMAL, "data": {"degradation_settings": {"jpeg": 1.0}}})
+    assert "data: The degradation bicubic has no settings. Remove 'jpeg'" in text
 
 
 def test_a_recipe_without_the_judgement_by_size_survives_json() -> None:
