@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
+from synthetic import synthetic
 
 POSIX = os.name == "posix"
 
@@ -117,7 +118,8 @@ def test_watch_takes_one_folder(command, nearest) -> None:
 
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
-def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path, number: int) -> None:
     pytest.importorskip("watchfiles")
     make(tmp_path / "in" / "first.png")
     options = ["upscale", "in", "--watch", "-r", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
@@ -129,13 +131,44 @@ def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path) -> 
                 make(tmp_path / "in" / f"{name}.png", seed=1)
             assert process.stdout.readline().startswith(f"in/{name}.png -> out/{name}.png")
             assert picture_size(tmp_path / "out" / f"{name}.png") == (60, 40)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert out == ""
-    assert err.splitlines() == ["Watching in. Stop with Ctrl-C.", "rlfn: stopped."]
+    assert err.splitlines() == ["Watching in. Stop with Ctrl-C."] + ["rlfn: stopped."] * (number == signal.SIGINT)
+
+
+@pytest.mark.skipif(not POSIX, reason="signals work otherwise")
+def test_watch_replaces_the_result_of_a_picture_that_was_still_arriving(tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    write_picture(Picture(synthetic(160, 120)), tmp_path / "whole.jpg")
+    data = (tmp_path / "whole.jpg").read_bytes()
+    make(tmp_path / "out" / "known.png")
+    make(tmp_path / "in" / "known.png")
+    source = tmp_path / "in" / "camera.jpg"
+    source.write_bytes(data[: len(data) * 95 // 100])
+    options = ["upscale", "in", "--watch", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
+    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("in/camera.jpg -> out/camera.png")
+        assert process.stdout.readline().startswith("out/known.png exists: skipped")
+        with source.open("ab") as stream:
+            stream.write(data[len(data) * 95 // 100 :])
+        make(tmp_path / "in" / "known.png", seed=1)
+        lines = sorted(process.stdout.readline() for _ in range(2))
+        assert lines[0].startswith("in/camera.jpg -> out/camera.png")
+        assert lines[1].startswith("out/known.png exists: skipped")
+        (tmp_path / "in" / "whole.jpg").write_bytes(data)
+        assert process.stdout.readline().startswith("in/whole.jpg -> out/whole.png")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert told.count("cut short: ") == 1
+    assert (tmp_path / "out" / "camera.png").read_bytes() == (tmp_path / "out" / "whole.png").read_bytes()
 
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import pyvips
 import simplejpeg
+from PIL import Image
 
+from rlfn.images.animation import open_animation
 from rlfn.images.codecs.jpeg_scan import walk
 from rlfn.images.coding import CodingInfo, table_quality
 from rlfn.images.files import read_picture
@@ -22,11 +26,11 @@ def test_the_quality_of_a_jpeg_is_read_from_its_table(quality: int) -> None:
 
 
 @pytest.mark.parametrize(("colors", "halved"), [("444", False), ("422", True), ("420", True)])
-def test_colour_at_half_the_size(colors: str, halved: bool) -> None:
+def test_subsampled_chroma(colors: str, halved: bool) -> None:
     assert read_picture(simplejpeg.encode_jpeg(PICTURE, 90, "RGB", colors)).coding.halved == halved
 
 
-def test_a_gray_jpeg_has_no_halved_colour() -> None:
+def test_a_gray_jpeg_has_no_subsampled_chroma() -> None:
     data = simplejpeg.encode_jpeg(np.ascontiguousarray(PICTURE[..., :1]), 70, "GRAY", "GRAY")
     assert read_picture(data).coding == CodingInfo(True, 70, False)
 
@@ -48,11 +52,16 @@ def test_other_formats(suffix: str, options: dict[str, object], lossy: bool | No
     assert read_picture(data).coding == CodingInfo(lossy)
 
 
-def test_an_animated_webp_tells_of_its_first_frame() -> None:
-    frames = pyvips.Image.new_from_array(np.concatenate([PICTURE, PICTURE[::-1]])).copy()
-    frames.set_type(pyvips.GValue.gint_type, "page-height", 64)
-    for options, lossy in (({"Q": 80}, True), ({"lossless": True}, False)):
-        assert read_picture(frames.write_to_buffer(".webp", **options)).coding == CodingInfo(lossy)
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_an_animated_webp_tells_of_its_first_frame(tmp_path: Path, lossless: bool, transparent: bool) -> None:
+    first = Image.fromarray(PICTURE)
+    if transparent:
+        first.putalpha(Image.linear_gradient("L").resize(first.size))
+    path = tmp_path / "a.webp"
+    first.save(path, save_all=True, append_images=[first.transpose(Image.Transpose.ROTATE_180)], lossless=lossless)
+    assert read_picture(path).coding == CodingInfo(not lossless)
+    assert open_animation(path).lossy is not lossless
 
 
 def test_a_table_that_no_component_names_tells_nothing() -> None:

@@ -18,8 +18,9 @@ from test_carried import avif, need, run, slopes, tags_of, told, wide_gamut, wit
 
 from rlfn.errors import PictureError
 from rlfn.images import xmp
+from rlfn.images.carried import fate
 from rlfn.images.exif import PREFIX, Turn
-from rlfn.images.files import Metadata, Picture, read_picture, write_picture
+from rlfn.images.files import FORMATS, WRITABLE, Metadata, Picture, read_picture, write_picture
 from rlfn.images.picture import Text
 from rlfn.images.stated import StatedColor
 
@@ -218,6 +219,53 @@ def test_faces_that_are_written_as_attributes_turn_too() -> None:
         b"<mwg-rs:AppliedToDimensions stDim:w='60' stDim:h='80'/><mwg-rs:Area stArea:x='0.5' stArea:y=\"0.25\""
         b" stArea:w='0.2' stArea:h='0.1'/><mwg-rs:Area stArea:d='1'/>"
     )
+
+
+DESCRIPTION = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="A camera"'
+    b' xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" xmlns:GCamera="http://ns.google.com/photos/1.0/camera/"'
+    b' xmlns:Container="http://ns.google.com/photos/1.0/container/"'
+    b' xmlns:Item="http://ns.google.com/photos/1.0/container/item/"%s>%s</rdf:Description></rdf:RDF></x:xmpmeta>'
+)
+ATTRIBUTES = DESCRIPTION % (
+    b' hdrgm:Version="1.0" GCamera:MotionPhoto="1"',
+    b"<Container:Directory><rdf:Seq>"
+    b'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="Primary" Item:Mime="image/jpeg"/></rdf:li>'
+    b'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="GainMap" Item:Length="740"/></rdf:li>'
+    b'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="MotionPhoto" Item:Length="99"/></rdf:li>'
+    b"</rdf:Seq></Container:Directory>",
+)
+ELEMENTS = DESCRIPTION % (
+    b"",
+    b"<hdrgm:Version>1.0</hdrgm:Version><hdrgm:GainMapMax><rdf:Seq><rdf:li>2</rdf:li></rdf:Seq></hdrgm:GainMapMax>"
+    b"<GCamera:MotionPhoto>1</GCamera:MotionPhoto><Container:Directory><rdf:Seq><rdf:li rdf:parseType='Resource'>"
+    b"<Container:Item rdf:parseType='Resource'><Item:Semantic>GainMap</Item:Semantic><Item:Length>740</Item:Length>"
+    b"</Container:Item></rdf:li></rdf:Seq></Container:Directory>",
+)
+
+
+@pytest.mark.parametrize("packet", [ATTRIBUTES, ELEMENTS], ids=["attributes", "elements"])
+@pytest.mark.parametrize("format", [name for name in WRITABLE if fate(FORMATS[name], "xmp") == "kept"])
+def test_xmp_does_not_announce_what_followed_the_picture(packet: bytes, format: str, tmp_path: Path) -> None:
+    picture = read_picture(with_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet) + jpeg())
+    assert any("gain map" in warning for warning in picture.warnings)
+    path = tmp_path / f"a.{format}"
+    write_picture(picture, path)
+    tags = json.loads(run(need("exiftool", "libimage-exiftool-perl"), "-j", "-n", "-XMP:all", path))[0]
+    del tags["SourceFile"]
+    assert tags == {"CreatorTool": "A camera", "MotionPhoto": 0}
+
+
+def test_whitespace_in_xmp_costs_nothing() -> None:
+    packet = b"<rdf:RDF>" + b" " * 400_000 + b"<rdf:Description\n xmpNote:HasExtendedXMP='0'/>"
+    joined = xmp.merged(packet + b"</rdf:RDF>", b"<rdf:RDF>more</rdf:RDF>")
+    assert joined == packet.replace(b" xmpNote:HasExtendedXMP='0'", b"") + b"more</rdf:RDF>"
+
+
+def test_xmp_that_is_cut_off_within_a_directory_stays() -> None:
+    packet = b"<hdrgm:Version/><Container:Directory><rdf:Seq>"
+    assert xmp.reset(packet, Turn((1, 1), (1, 1))) == b"<Container:Directory><rdf:Seq>"
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])

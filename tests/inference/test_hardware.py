@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rlfn.inference import processor
+from rlfn.inference import hardware
 
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder that stands for /sys/fs/cgroup."""
-    monkeypatch.setattr(processor, "_CGROUP", tmp_path)
+    monkeypatch.setattr(hardware, "_CGROUP", tmp_path)
     return tmp_path
 
 
@@ -36,9 +36,9 @@ def test_version_2_nested(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None
     write(groups / "a", memory_max="1000000\n", memory_current="400000\n", cpu_max="150000 100000\n")
     write(groups / "a" / "b", memory_max="max\n", memory_current="300000\n", cpu_max="max 100000\n")
     (groups / "a" / "memory.stat").write_text("anon 1\ninactive_file 50000\n")
-    assert processor.available_memory() == 650_000
-    monkeypatch.setattr(processor.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert processor.default_threads() == 2
+    assert hardware.available_memory() == 650_000
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert hardware.default_threads() == 2
 
 
 def test_version_1(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,19 +48,19 @@ def test_version_1(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(groups / "cpu,cpuacct" / "job")
     (groups / "cpu,cpuacct" / "job" / "cpu.cfs_quota_us").write_text("50000\n")
     (groups / "cpu,cpuacct" / "job" / "cpu.cfs_period_us").write_text("100000\n")
-    assert processor.available_memory() == 1_500_100
-    monkeypatch.setattr(processor.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert processor.default_threads() == 1
+    assert hardware.available_memory() == 1_500_100
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert hardware.default_threads() == 1
 
 
 @pytest.mark.parametrize("text", ["", "0::/gone\n", "7:memory:/x\n"])
 def test_no_limit(groups: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     of_process(monkeypatch, text)
-    assert processor.available_memory() > 10_000_000
-    assert processor.default_threads() >= 1
+    assert hardware.available_memory() > 10_000_000
+    assert hardware.default_threads() >= 1
 
 
 def test_the_limit_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (1, 1))
-    assert processor.available_memory() == 0
+    assert hardware.available_memory() == 0

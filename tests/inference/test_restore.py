@@ -61,16 +61,16 @@ def test_noise_is_measured_in_levels(sigma: int) -> None:
     assert abs(signs.noise - sigma) < 0.2 * sigma
     choice = choose_strength(image)
     assert choice.strength > 0
-    assert choice.reason.startswith("noise of ")
+    assert choice.reason.startswith("chroma noise of ")
     deep = measure(image.astype(np.uint16) * 257)
     assert abs(deep.noise - signs.noise) < 1e-9
 
 
-def test_noise_of_the_brightness_alone_counts_as_grain() -> None:
+def test_luma_noise_alone_counts_as_grain() -> None:
     for image in (noisy(clean(), 14, alike=True), noisy(clean(), 14, alike=True)[..., 1]):
         choice = choose_strength(np.ascontiguousarray(image))
         assert choice.strength > 0
-        assert choice.reason.startswith("grain of ")
+        assert choice.reason.startswith("luma noise of ")
 
 
 @pytest.mark.parametrize("quality", [30, 60, 75])
@@ -79,13 +79,13 @@ def test_blocks_of_a_jpeg_are_seen_in_pixels_whatever_the_file_says(quality: int
     image = np.ascontiguousarray(read_picture(jpeg(clean(), quality)).pixels[cut[0] :, cut[1] :])
     choice = choose_strength(image, CodingInfo(False))
     assert choice.strength > 0
-    assert choice.reason == "blocks of JPEG in the pixels"
+    assert choice.reason == "JPEG blocking in the pixels"
 
 
 def test_the_quality_of_a_jpeg_counts_and_the_reason_tells_it() -> None:
     picture = read_picture(jpeg(clean(), 70))
     choice = choose_strength(picture.pixels, picture.coding)
-    assert (choice.strength, choice.reason) == (1.0, "JPEG of quality 70, colour halved")
+    assert (choice.strength, choice.reason) == (1.0, "JPEG of quality 70, subsampled chroma")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_every_row_of_the_tables(rows, facts, least: bool) -> None:
 
 
 def test_the_strongest_fact_decides() -> None:
-    assert strength_for(CodingInfo(True, 95), PixelEvidence(noise=20.0)).reason == "noise of 20.0 levels"
+    assert strength_for(CodingInfo(True, 95), PixelEvidence(noise=20.0)).reason == "chroma noise of 20.0 levels"
     assert strength_for(CodingInfo(True), PixelEvidence()).strength == CODED
     assert strength_for(CodingInfo(True, 99), PixelEvidence()).reason == "JPEG of quality 99"
 

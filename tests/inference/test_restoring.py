@@ -67,13 +67,13 @@ class TestWithAFamilyForPhotographs:
     def test_auto_follows_the_pixels(self) -> None:
         made = run(NOISY)
         assert made.restore.strength == 1.0
-        assert made.restore.reason.startswith("noise of ")
+        assert made.restore.reason.startswith("chroma noise of ")
         np.testing.assert_array_equal(made.image, direct(f"{PHOTO}-x4", NOISY))
 
     def test_auto_follows_the_file(self) -> None:
         enlarger = Enlarger(EnlargeOptions(model=CLEAN, **FAST))
         made = enlarger(SMOOTH, coding=CodingInfo(True, 92, True))
-        assert (made.restore.strength, made.restore.reason) == (0.5, "JPEG of quality 92, colour halved")
+        assert (made.restore.strength, made.restore.reason) == (0.5, "JPEG of quality 92, subsampled chroma")
         assert made.model == f"{PHOTO}-x4 at 0.5"
 
     def test_the_blended_tensors_lie_between_the_ends(self) -> None:
@@ -142,9 +142,9 @@ class TestWithAFamilyForPhotographs:
         (record,) = batch.run([Job(source, tmp_path / "out.png")])
         facts = record.as_dict()
         assert facts["restore"] == 0.5
-        assert facts["restore_reason"] == "JPEG of quality 92, colour halved"
+        assert facts["restore_reason"] == "JPEG of quality 92, subsampled chroma"
         told = upscale_with_details(source.read_bytes(), model=CLEAN, **FAST)
-        assert (told.restore, told.restore_reason) == (0.5, "JPEG of quality 92, colour halved")
+        assert (told.restore, told.restore_reason) == (0.5, "JPEG of quality 92, subsampled chroma")
         plain = upscale(SMOOTH, model=CLEAN, restore="off", **FAST)
         np.testing.assert_array_equal(plain, direct(f"{CLEAN}-x4", SMOOTH))
 
@@ -153,7 +153,7 @@ class TestWithAFamilyForPhotographs:
         done = command("upscale", "a.png", "-m", CLEAN, "--engine", "onnxruntime", "--json")
         assert done.records[0]["restore"] == 1.0
         done = command("upscale", "a.png", "-m", CLEAN, "--engine", "onnxruntime", "--overwrite")
-        assert "; restored 1: noise of " in done.lines[0]
+        assert "; restored 1: chroma noise of " in done.lines[0]
         done = command("upscale", "a.png", "-m", CLEAN, "--restore", "off", "--overwrite", "--engine", "onnxruntime")
         assert "restored" not in done.lines[0]
         done = command("upscale", "a.png", "-m", CLEAN, "--restore", "2")
@@ -178,7 +178,9 @@ def test_int8_goes_without_restoring_where_the_weights_for_photographs_have_no_s
         return
     assert (plan.restore.strength, plan.model, plan.precision) == (0.0, "rlfn-xs-x4", "int8")
     (told,) = plan.warnings
-    assert told == "not restored, though it shows JPEG of quality 60, colour halved: rlfn-xs-photo-x4 has no int8 file"
+    assert (
+        told == "not restored, though it shows JPEG of quality 60, subsampled chroma: rlfn-xs-photo-x4 has no int8 file"
+    )
     with pytest.raises(OptionError, match=r"A strength of 1 was asked for, but rlfn-xs-photo-x4 has no int8 file"):
         Enlarger(EnlargeOptions(Wanted(4), model="rlfn-xs", precision="int8", restore=1, **FAST))
 

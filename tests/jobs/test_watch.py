@@ -9,7 +9,9 @@ from queue import Queue
 import pytest
 
 from rlfn.errors import MissingExtraError
-from rlfn.jobs.watch import arrivals
+from rlfn.jobs.plan import Job
+from rlfn.jobs.record import Record
+from rlfn.jobs.watch import OwnOutputs, arrivals
 
 pytest.importorskip("watchfiles")
 
@@ -48,3 +50,17 @@ def test_without_watchfiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(__import__("sys").modules, "watchfiles", None)
     with pytest.raises(MissingExtraError, match=r"rlfn\[watch\]"):
         next(arrivals(tmp_path, recursive=False))
+
+
+def test_a_watch_replaces_only_what_it_wrote_itself(tmp_path: Path) -> None:
+    job, own = Job(tmp_path / "a.png", tmp_path / "out.png"), OwnOutputs()
+    (tmp_path / "out.png").write_bytes(b"of another program")
+    for status in ("skipped", "failed"):
+        own.note(job, Record("a.png", "out.png", status))
+        assert not own.job(job).overwrite
+    own.note(job, Record("a.png", "out.png", "done"))
+    assert own.job(job).overwrite
+    (tmp_path / "out.png").write_bytes(b"edited")
+    assert not own.job(job).overwrite
+    (tmp_path / "out.png").unlink()
+    assert not own.job(job).overwrite

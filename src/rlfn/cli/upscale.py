@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rlfn.jobs.plan import Naming, Plan
     from rlfn.jobs.video.batch import VideoBatch
     from rlfn.jobs.video.settings import VideoSettings
+    from rlfn.jobs.watch import OwnOutputs
 
 
 _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_frames")
@@ -215,11 +216,13 @@ def _check_streams(plan: Plan) -> None:
         raise OptionError(f"Standard output is {state}. Name a file with {setting('output')}, or pipe the output.")
 
 
-def _run(batch: MixedBatch, plan: Plan, shown: Shown) -> bool:
-    """Run the plan and print its records; return whether everything succeeded."""
+def _run(batch: MixedBatch, plan: Plan, shown: Shown, own: OwnOutputs | None = None) -> bool:
+    """Run the plan and print its records; return whether everything succeeded. ``own`` notes what was written."""
     try:
         with shown.running(plan), closing(batch.run(plan.jobs)) as run:
-            for record in run:
+            for job, record in zip(plan.jobs, run, strict=True):
+                if own is not None:
+                    own.note(job, record)
                 shown.record(record)
     except KeyboardInterrupt:
         if len(plan.jobs) > 1 or any(job.video for job in plan.jobs):
@@ -231,13 +234,13 @@ def _run(batch: MixedBatch, plan: Plan, shown: Shown) -> bool:
 def _watch(batch: MixedBatch, inputs: Sequence[str], output: str | None, naming: Naming, shown: Shown) -> bool:
     """Upscale the pictures in a folder and those that arrive there, until a signal ends it."""
     from rlfn.jobs.plan import Plan, make_plan
-    from rlfn.jobs.watch import arrivals
+    from rlfn.jobs.watch import OwnOutputs, arrivals
 
     if len(inputs) != 1 or not Path(inputs[0]).is_dir():
         raise OptionError(f"{setting('watch')} takes exactly one folder as its input.")
     with suppress(PictureError):  # there may be no picture yet; a wrong output is reported at once
         make_plan(inputs, output, naming)
-    ended_well, waiting = True, set[Path]()
+    ended_well, waiting, own = True, set[Path](), OwnOutputs()
     warn(f"Watching {inputs[0]}. Stop with Ctrl-C.")
     for arrived in arrivals(Path(inputs[0]), recursive=naming.recursive):
         waiting.update(arrived)
@@ -247,6 +250,7 @@ def _watch(batch: MixedBatch, inputs: Sequence[str], output: str | None, naming:
             warn(f"rlfn: {explain(error)}")
             ended_well = False
             continue
-        ended_well = _run(batch, Plan([job for job in plan.jobs if job.source in waiting]), shown) and ended_well
+        jobs = [own.job(job) for job in plan.jobs if job.source in waiting]
+        ended_well = _run(batch, Plan(jobs), shown, own) and ended_well
         waiting.clear()
     return ended_well

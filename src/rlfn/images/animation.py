@@ -18,6 +18,7 @@ from rlfn.errors import OutputError, PictureError
 from rlfn.images.apng import write_apng
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Encoding
+from rlfn.images.codecs.webp import is_lossy
 from rlfn.images.formats import HEAD_BYTES, check_writable_size, format_for, sniff
 from rlfn.images.picture import Metadata
 
@@ -39,7 +40,7 @@ class Animation:
         delays: how long each frame is shown, in ms.
         loop: how often it is shown; 0 without end.
         metadata: its profile and XMP.
-        lossy: whether coding changed its pixels.
+        lossy: whether coding changed the pixels of its first frame.
         frames: yields the frames as they are shown: RGB (H, W, 3), or RGBA where something is transparent.
     """
 
@@ -80,7 +81,7 @@ def open_animation(path: Path) -> Animation:
         tuple(delays + [delays[-1] if delays else 100] * (count - len(delays))),
         vips.field(image, "loop") or 0,
         replace(vips.metadata(image), exif=None),
-        lossy=row.name == "webp",
+        lossy=row.name == "webp" and is_lossy(data),
         frames=lambda: _frames(image, height, count),
     )
 

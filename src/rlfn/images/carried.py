@@ -34,7 +34,7 @@ KEPT_SOMEWHERE: dict[str, tuple[str, str]] = {
 
 NEVER_KEPT: dict[str, str] = {
     "further frames and pages": "only the first is read",
-    "further pictures": "of an MPO file, gain maps of HDR, depth maps",
+    "further pictures": "of an MPO file, gain maps of HDR, depth maps; XMP no longer announces the gain map",
     "appended video": "of a motion photo; XMP then says that there is none",
     "content credentials": "C2PA: they vouch for the old pixels",
     "Photoshop layers, paths and resources": "all but IPTC",

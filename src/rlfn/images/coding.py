@@ -16,7 +16,7 @@ class CodingInfo:
     Attributes:
         lossy: whether coding changed its pixels; None where unknown, as for an array.
         quality: of a JPEG, 1 to 100 as libjpeg counts, from its quantisation table.
-        halved: its colour is stored at a lower resolution.
+        halved: its chroma is subsampled, as in 4:2:0 and 4:2:2.
     """
 
     lossy: bool | None = None
@@ -29,7 +29,7 @@ UNKNOWN_CODING = CodingInfo()
 
 
 def table_quality(table: Sequence[int]) -> int:
-    """Return the quality, 1 to 100, for which libjpeg's table for brightness is as coarse in the mean as this one.
+    """Return the quality, 1 to 100, for which libjpeg's luminance table is as coarse in the mean as this one.
 
     Args:
         table: 64 steps of quantisation, in any order.

@@ -1,7 +1,7 @@
 """XMP packets as bytes: what an upscaled picture changes in them, and Adobe's extended XMP of JPEG.
 
-Source: XMP specification, parts 1 and 3; Google's Photo Sphere and motion photo
-formats; Metadata Working Group, guidelines 2.0 (regions).
+Source: XMP specification, parts 1 and 3; Google's Photo Sphere, motion photo and
+Ultra HDR formats; Metadata Working Group, guidelines 2.0 (regions).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from rlfn.images.exif import Turn
 
 _ORIENTATION = rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8](?=[\"'<])"
 _VIDEO = rb"((?:GCamera|Camera):(?:MicroVideo|MotionPhoto)(?:\s*=\s*[\"']|>))1(?=[\"'<])"
+_GAIN_MAP = re.compile(rb"\shdrgm:\w{1,64}\s{0,9}=\s{0,9}(?:\"[^\"<]*\"|'[^'<]*')")
+_APPENDED = re.compile(rb"<(hdrgm:\w{1,64}|G?Container:Directory)(?=[\s/>])[^<>]*>")
 _NUMBER = rb"(\s*=\s*[\"']|>)(\d{1,9})(?=[\"'<])"
 _ACROSS = b"exif:PixelXDimension|tiff:ImageWidth"
 _DOWN = b"exif:PixelYDimension|tiff:ImageLength"
@@ -22,7 +24,7 @@ _AREA = re.compile(rb"<mwg-rs:Area\b[^>]{0,2000}?(?:/>|>.{0,2000}?</mwg-rs:Area\
 _APPLIED = re.compile(
     rb"<mwg-rs:AppliedToDimensions\b[^>]{0,2000}?(?:/>|>.{0,2000}?</mwg-rs:AppliedToDimensions\s*>)", re.DOTALL
 )
-_EXTENDED = re.compile(rb"\s+xmpNote:HasExtendedXMP\s*=\s*[\"'][^\"']{0,64}[\"']")
+_EXTENDED = re.compile(rb"\sxmpNote:HasExtendedXMP\s{0,9}=\s{0,9}[\"'][^\"']{0,64}[\"']")
 _RDF = re.compile(rb"<rdf:RDF[^>]*>(.*)</rdf:RDF\s*>", re.DOTALL)
 _WRAPPER = re.compile(rb"<\?xpacket[^>]*\?>")
 
@@ -30,13 +32,13 @@ _WRAPPER = re.compile(rb"<\?xpacket[^>]*\?>")
 def reset(packet: bytes, turn: Turn) -> bytes:
     """Return the packet for the upright, larger picture.
 
-    Orientation becomes 1, sizes those of the picture, panoramas are scaled, regions (faces) turned, and there is no
-    appended video.
+    Orientation becomes 1, sizes those of the picture, panoramas are scaled, regions (faces) turned. Gain maps and
+    appended pictures and videos, which no output has, are not announced.
 
     What is not found as plain text, such as a packet in UTF-16, stays as it is.
     """
     packet = re.sub(_ORIENTATION, rb"\g<1>1", packet)
-    packet = re.sub(_VIDEO, rb"\g<1>0", packet)
+    packet = _without_appended(re.sub(_VIDEO, rb"\g<1>0", packet))
     if turn.orientation != 1:
         packet = _AREA.sub(lambda found: _turned_area(found[0], turn), packet)
     if turn.turned:
@@ -47,6 +49,22 @@ def reset(packet: bytes, turn: Turn) -> bytes:
         if ratio != 1:
             packet = re.sub(b"(" + names + b")" + _NUMBER, _scaling(ratio), packet)
     return packet
+
+
+def _without_appended(packet: bytes) -> bytes:
+    """Remove the properties of a gain map, and the directory of the files that follow the picture's."""
+    packet = _GAIN_MAP.sub(b"", packet)
+    kept, at = [], 0
+    while found := _APPENDED.search(packet, at):
+        end = found.end()
+        if not found[0].endswith(b"/>"):
+            close = packet.find(b"</" + found[1], end)
+            end = packet.find(b">", close) + 1
+            if close < 0 or not end:
+                break
+        kept.append(packet[at : found.start()])
+        at = end
+    return b"".join((*kept, packet[at:]))
 
 
 def _turned_area(element: bytes, turn: Turn) -> bytes:

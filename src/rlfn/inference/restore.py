@@ -28,13 +28,13 @@ JPEG_QUALITY = ((85, 1.0), (95, 0.5), (98, 0.25))
 """A JPEG file of at most this quality."""
 
 BLOCKS = ((0.2, 1.0), (0.04, 0.5))
-"""Traces of JPEG's blocks in the pixels of at least this strength."""
+"""JPEG blocking in the pixels of at least this strength."""
 
 NOISE = ((3.5, 1.0), (2.4, 0.5))
-"""Noise in the colours of at least so many levels of 255."""
+"""Chroma noise of at least so many levels of 255."""
 
 GRAIN = ((5.5, 1.0), (4.2, 0.5))
-"""Noise in the brightness of at least so many levels; texture can look like it, so the limits are higher."""
+"""Luma noise of at least so many levels; texture can look like it, so the limits are higher."""
 
 CODED = 0.5
 """A file of another lossy format, which states no quality that could be compared."""
@@ -48,8 +48,8 @@ class PixelEvidence:
     """What pixels show.
 
     Attributes:
-        noise: the standard deviation of noise in the colours, in levels of 255.
-        grain: the same of the brightness, where the picture is flattest.
+        noise: the standard deviation of the chroma noise, in levels of 255.
+        grain: that of the luma noise, where the picture is flattest.
         blocks: 0 to 1, how much more often than elsewhere fine detail is missing inside a grid of 8 px.
     """
 
@@ -105,16 +105,16 @@ def choose_strength(image: NDArray[Any], coding: CodingInfo = UNKNOWN_CODING) ->
 
 def strength_for(coding: CodingInfo, evidence: PixelEvidence) -> RestoreStrength:
     """Return the strength that the facts call for: the largest that any of them does."""
-    halved = ", colour halved" if coding.halved else ""
+    chroma = ", subsampled chroma" if coding.halved else ""
     found = []
     if coding.quality is not None:
-        found.append(RestoreStrength(_up_to(JPEG_QUALITY, coding.quality), f"JPEG of quality {coding.quality}{halved}"))
+        found.append(RestoreStrength(_up_to(JPEG_QUALITY, coding.quality), f"JPEG of quality {coding.quality}{chroma}"))
     elif coding.lossy:
-        found.append(RestoreStrength(CODED, f"lossy coding{halved}"))
+        found.append(RestoreStrength(CODED, f"lossy coding{chroma}"))
     found += [
-        RestoreStrength(_from(BLOCKS, evidence.blocks), "blocks of JPEG in the pixels"),
-        RestoreStrength(_from(NOISE, evidence.noise), f"noise of {evidence.noise:.1f} levels"),
-        RestoreStrength(_from(GRAIN, evidence.grain), f"grain of {evidence.grain:.1f} levels"),
+        RestoreStrength(_from(BLOCKS, evidence.blocks), "JPEG blocking in the pixels"),
+        RestoreStrength(_from(NOISE, evidence.noise), f"chroma noise of {evidence.noise:.1f} levels"),
+        RestoreStrength(_from(GRAIN, evidence.grain), f"luma noise of {evidence.grain:.1f} levels"),
     ]
     strongest = max(found, key=lambda choice: choice.strength)
     if strongest.strength == 0.0:

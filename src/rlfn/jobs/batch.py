@@ -109,7 +109,7 @@ class Batch:
 
     def _is_done(self, job: Job) -> bool:
         """Tell whether a job's output exists and shall stay."""
-        return not self.settings.overwrite and self._files.exists(job)
+        return not (self.settings.overwrite or job.overwrite) and self._files.exists(job)
 
     def _begin_reading(self, job: Job) -> Future[_Loaded]:
         """Read in the background; standard input here, where Ctrl-C can end the waiting for it."""

@@ -24,12 +24,13 @@ _SEPARATORS = tuple({"/", os.sep})
 class Job:
     """One picture's way: where it comes from and where it goes. ``None`` is standard input or output.
 
-    ``video`` says that it moves, and shall.
+    ``video`` says that it moves, and shall; ``overwrite`` that it replaces an output that exists.
     """
 
     source: Path | None
     target: Path | None
     video: bool = field(default=False, kw_only=True)
+    overwrite: bool = field(default=False, kw_only=True)
 
 
 @dataclass

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 from rlfn.errors import MissingExtraError
 from rlfn.jobs.finding import folder_content
+from rlfn.jobs.plan import Job
+from rlfn.jobs.record import Record
 
 _LOOK = 0.25
 """Seconds between two looks at files that are still being written."""
 
 _Stamp = tuple[int, int]
 """A file's size and time of change."""
+
+
+class OwnOutputs:
+    """The outputs that a watch wrote, which it may replace when their inputs change."""
+
+    def __init__(self) -> None:
+        self._written: dict[Path, _Stamp] = {}
+
+    def job(self, job: Job) -> Job:
+        """Return the job, which replaces its output if nobody else has changed that."""
+        written = None if job.target is None else self._written.get(job.target)
+        if job.target is None or written is None or written != _stamp(job.target):
+            return job
+        return replace(job, overwrite=True)
+
+    def note(self, job: Job, record: Record) -> None:
+        """Remember the output of a job that is done."""
+        stamp = _stamp(job.target) if job.target is not None and record.status == "done" else None
+        if job.target is not None and stamp is not None:
+            self._written[job.target] = stamp
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
 
 
 def arrivals(folder: Path, *, recursive: bool, settle: float = 1.0, stop: Event | None = None) -> Iterator[list[Path]]:
@@ -30,35 +62,60 @@ def arrivals(folder: Path, *, recursive: bool, settle: float = 1.0, stop: Event 
         MissingExtraError: watchfiles is not installed.
         PictureError: the folder cannot be read.
     """
+    given: dict[Path, _Stamp] = {}
+    moving: dict[Path, tuple[_Stamp, float]] = {}
+    ended = stop or Event()
+    with _changes(folder, recursive=recursive) as changed:
+        settled = _settled(folder, recursive, given, moving, settle=0.0)
+        while True:
+            if settled:
+                yield settled
+            if ended.is_set():
+                return
+            # the stamp alone shows whether a file still changes
+            settled = _settled(folder, recursive, given, moving, settle) if changed() or moving else []
+
+
+@contextmanager
+def _changes(folder: Path, *, recursive: bool) -> Iterator[Callable[[], bool]]:
+    """Provide a function that waits up to :data:`_LOOK` seconds and returns whether a folder's content changed.
+
+    watchfiles runs in a thread of its own: in the main thread it raises KeyboardInterrupt for every signal, whatever
+    the signal's handler raises.
+    """
     try:
         from watchfiles import watch
     except ImportError:
         raise MissingExtraError("Watching a folder", "watch") from None
-    given: dict[Path, _Stamp] = {}
-    moving: dict[Path, tuple[_Stamp, float]] = {}
-    ended = stop or Event()
-    changes = watch(
-        folder,
-        recursive=recursive,
-        stop_event=ended,
-        rust_timeout=round(_LOOK * 1000),
-        yield_on_timeout=True,
-        raise_interrupt=True,
-    )
-    settled = _settled(folder, recursive, given, moving, settle=0.0)
-    missed = True  # what came between the first look and the watch's beginning
-    while True:
-        if settled:
-            yield settled
-        if ended.is_set():
-            return
+    stop, changed, errors = Event(), Event(), list[Exception]()
+
+    def look() -> None:
+        started = False
         try:
-            changed = next(changes)
-        except StopIteration:
-            return
-        # what still moves tells of itself only by its stamp
-        settled = _settled(folder, recursive, given, moving, settle) if changed or moving or missed else []
-        missed = False
+            for changes in watch(
+                folder, recursive=recursive, stop_event=stop, rust_timeout=round(_LOOK * 1000), yield_on_timeout=True
+            ):
+                if changes or not started:  # some may have come before the watch began
+                    changed.set()
+                started = True
+        except Exception as error:
+            errors.append(error)
+            changed.set()
+
+    def wait() -> bool:
+        if found := changed.wait(_LOOK):
+            changed.clear()
+        if errors:
+            raise errors[0]
+        return found
+
+    thread = Thread(target=look, name="rlfn-watch", daemon=True)
+    thread.start()
+    try:
+        yield wait
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _settled(
@@ -67,18 +124,16 @@ def _settled(
     """Return the pictures that are whole and new, and note those that still move."""
     now, found = time.monotonic(), []
     for path in folder_content(folder, recursive=recursive).pictures:
-        try:
-            facts = path.stat()
-        except OSError:
+        stamp = _stamp(path)
+        if stamp is None:
             continue
-        stamp = (facts.st_size, facts.st_mtime_ns)
         if given.get(path) == stamp:
             moving.pop(path, None)
             continue
-        since = moving.get(path, (None, 0.0))
-        if since[0] != stamp:
+        since = moving.get(path)
+        if since is None or since[0] != stamp:
             moving[path] = since = (stamp, now)
-        if now - since[1] >= settle and facts.st_size > 0:
+        if now - since[1] >= settle and stamp[0] > 0:
             given[path] = stamp
             del moving[path]
             found.append(path)

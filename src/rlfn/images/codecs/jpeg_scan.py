@@ -62,7 +62,7 @@ class Structure:
     lost: dict[str, None] = field(default_factory=dict)
 
     def coding(self) -> CodingInfo:
-        """Return how the pixels were coded, judged by the table of the first component, which is brightness."""
+        """Return how the pixels were coded, judged by the table of the first component, which is luma."""
         sizes = list(self.components.values())
         table = self.tables.get(self.quantisers[0]) if self.quantisers else None
         return CodingInfo(

@@ -12,15 +12,15 @@ from rlfn.images.coding import CodingInfo
 
 _KNOWN = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "))
 _MAX_CHUNKS = 1_000_000
+_FRAME_HEADER = 24
+"""Bytes of an ANMF chunk before the chunks inside it."""
 
 
 def _open(data: bytes) -> Opened:
     pages = 0
     lost: dict[str, None] = {}
     first = 12
-    lossy = False
-    for name, at, stop in _chunks(data):
-        lossy |= name == b"VP8 " or (name == b"ANMF" and pages == 0 and b"VP8 " in data[at + 24 : stop])
+    for name, _, stop in _chunks(data):
         if name == b"ANMF":
             pages += 1
             if pages == 1:
@@ -28,6 +28,7 @@ def _open(data: bytes) -> Opened:
         elif name not in _KNOWN:
             text = name.decode("latin-1").strip()
             lost["content credentials (C2PA)" if text == "C2PA" else f"WebP chunk {text}"] = None
+    lossy = is_lossy(data)
     if pages > 1:
         data = _first_frame(data, first)
     image = vips.load("webp", data)
@@ -39,9 +40,18 @@ def _open(data: bytes) -> Opened:
     return Opened(image.width, image.height, decode, max(pages, 1), vips.orientation(image), CodingInfo(lossy))
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Go through a file's chunks: name, start and end, padding included."""
-    at = 12
+def is_lossy(data: bytes) -> bool:
+    """Tell whether a file's picture, or the first frame of its animation, is coded with loss."""
+    for name, at, _ in _chunks(data):
+        if name == b"ANMF":
+            name = next((name for name, _, _ in _chunks(data, at + _FRAME_HEADER) if name != b"ALPH"), b"")
+        if name in (b"VP8 ", b"VP8L", b""):
+            return name == b"VP8 "
+    return False
+
+
+def _chunks(data: bytes, at: int = 12) -> Iterator[tuple[bytes, int, int]]:
+    """Go through the chunks from ``at`` on: name, start and end, padding included."""
     for _ in range(_MAX_CHUNKS):
         if at + 8 > len(data):
             return

@@ -49,7 +49,7 @@ class VideoBatch:
             assert job.source is not None
             assert job.target is not None
             record = VideoRecord(str(job.source), str(job.target), "failed")
-            if os.path.isfile(job.target) and not self.settings.overwrite:
+            if os.path.isfile(job.target) and not (self.settings.overwrite or job.overwrite):
                 yield replace(record, status="skipped")
                 continue
             try:
