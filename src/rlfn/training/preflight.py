@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +47,15 @@ def start_fabric(recipe: Recipe, devices: Devices) -> Fabric:
         OptionError: the machine has no such device, or too few; the message says what Lightning Fabric says.
     """
     try:
-        fabric = Fabric(
-            accelerator=devices.accelerator,
-            devices=devices.devices,
-            num_nodes=devices.nodes,
-            strategy=devices.strategy,
-            precision=resolve_precision(recipe.precision, devices.accelerator),
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*fp16 is not supported on CPU")  # refused below
+            fabric = Fabric(
+                accelerator=devices.accelerator,
+                devices=devices.devices,
+                num_nodes=devices.nodes,
+                strategy=devices.strategy,
+                precision=resolve_precision(recipe.precision, devices.accelerator),
+            )
     except Exception as error:  # Fabric raises ValueError, RuntimeError and its own errors
         text = str(error).split("\n")[0].rstrip(".")
         raise OptionError(
