@@ -40,7 +40,7 @@ def make(folder: Path, count: int, largest: int) -> int:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and those below it."""
+    """Return a process and its descendants."""
     found = [pid]
     for one in found:
         try:
@@ -52,7 +52,7 @@ def family(pid: int) -> list[int]:
 
 
 def resident(pid: int) -> int:
-    """Return the bytes that are a process's own; what it shares (Ray's store, libraries) counts for its part."""
+    """Return the proportional set size of a process: shared memory (Ray's store, libraries) counts in proportion."""
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -63,7 +63,7 @@ def resident(pid: int) -> int:
 
 
 def run(command: list[str]) -> dict[str, object]:
-    """Run a command that prints a JSON record a picture; return its times and its memory."""
+    """Run a command that prints one JSON record per picture; return its times and its memory."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     memory: list[int] = []
@@ -97,7 +97,7 @@ def run(command: list[str]) -> dict[str, object]:
 
 
 def differing(one: Path, other: Path) -> int:
-    """Return how many files of two folders differ or are in one alone."""
+    """Return the number of files of two folders that differ or exist in only one."""
     names = {path.relative_to(folder) for folder in (one, other) for path in folder.rglob("*.png")}
     same = sum(
         (one / name).is_file() and (other / name).is_file() and (one / name).read_bytes() == (other / name).read_bytes()

@@ -1,11 +1,11 @@
-"""What the command costs beside the engine's own time: one picture, a folder, and a 4K picture's memory.
+"""The overhead of the command over the engine's own time: one picture, a folder, and the memory of a 4K picture.
 
     python benchmarks/command.py [--engine auto] [--large]
 
-The engine's own time is warmed inference, measured alone in a process with the same threads, by the engine that the
-command takes for that picture (a single small one has another than many). Printed are the whole
-command's seconds beyond it for a 256x256 picture; a folder of 20 pictures of 640x360 as a multiple of the sum of the
-engine's times; and with --large the peak memory of the command on a 3840x2160 picture.
+The engine's own time is warm inference, measured separately in a process with the same number of threads, with the
+engine that the command chooses (for a single small picture another than for many). The output is the overhead of the
+whole command in seconds for a 256x256 picture; the time for a folder of 20 pictures of 640x360 as a multiple of the sum
+of the engine's times; and with --large the peak memory of the command on a 3840x2160 picture.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ROUNDS = 5
 
 
 def engine_of(*arguments: str) -> str:
-    """Return the engine that ``rlfn upscale`` takes for one picture."""
+    """Return the engine that ``rlfn upscale`` chooses for one picture."""
     said = subprocess.run(
         [sys.executable, "-m", "rlfn", "upscale", *arguments, "--json"], stdout=subprocess.PIPE, check=True
     )
@@ -48,7 +48,7 @@ def command(*arguments: str) -> tuple[float, float]:
 
 
 def engine_seconds(upscaler: Upscaler, size: str, rounds: int) -> float:
-    """Return the median seconds of warmed inference."""
+    """Return the median seconds of warm inference."""
     image, times = picture(size), []
     upscaler(image)
     for _ in range(rounds):

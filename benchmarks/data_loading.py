@@ -1,10 +1,10 @@
-"""Samples a second of loading alone: crops from a pack beside a plain loader that decodes a PNG for every sample.
+"""Data loading in samples per second: crops from a pack compared with a plain loader that decodes PNGs per sample.
 
     python benchmarks/data_loading.py [--pictures DIR] [--scale 4] [--patch 48] [--batch 16] [--seconds 5]
 
 The plain loader does what EDSR-style frameworks do in one worker: it opens the high- and the low-resolution PNG with
-Pillow, crops both, mirrors and turns them, and stacks the batch. It is given the very crops that the pack's sampler
-draws, so both end with the same bytes (this is asserted), and both run in one thread, interleaved in one process.
+Pillow, crops, mirrors and rotates both, and stacks the batch. It uses the crops drawn by the pack's sampler, so both
+return the same bytes (this is asserted), and both run in one thread, interleaved in one process.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The engines beside each other: what 'auto' is decided by (:mod:`rlfn.inference.engine_order`).
+"""Comparison of the engines, on which the choice of 'auto' is based (:mod:`rlfn.inference.engine_order`).
 
     python benchmarks/engines.py [--model rlfn-s-x4] [--threads N] [--rounds 3] [--sizes 128x128 320x180 ...]
 
-Seconds a picture, warm, interleaved in one process, medians of the rounds; and once for each engine, in a new process,
-the seconds from nothing imported to the end of a first picture of 64x64 px, less a second such picture: its start.
+Seconds per picture, warm, interleaved in one process, medians of the rounds; and the startup time of each engine: in a
+new process, the seconds from before any import to the end of a first picture of 64x64 px, minus those of a second one.
 """
 
 from __future__ import annotations

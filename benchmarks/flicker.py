@@ -1,12 +1,12 @@
-"""Temporal steadiness: how much consecutive frames of a still scene differ after enlarging, beside bicubic's.
+"""Temporal stability: the difference of consecutive frames of a still scene after upscaling, compared with bicubic.
 
     python benchmarks/flicker.py [--models rlfn-xxs-photo rlfn-xs rlfn-xs-photo] [--crf 18 23 28 33] [--frames 24]
 
-The source is one picture, shown again and again, with a camera's noise (sigma 1) and without, compressed as H.264: what
-moves in it is the compression. The number is the mean absolute difference of consecutive frames in levels of 255. A
-network that sharpens makes all detail larger, that of the compression too; so the second number is the difference's
-share of the frames' own detail (the mean absolute difference of neighbouring pixels): flicker grows where it is above
-bicubic's. Models run with ``--restore auto``, chosen once for the clip, as for videos.
+The source is one picture, repeated, with and without camera noise (sigma 1), compressed as H.264, so that frames differ
+only by noise and compression. The first number is the mean absolute difference of consecutive frames in levels of 255.
+A network that sharpens amplifies all detail, including compression artifacts; so the second number is that difference
+relative to the frames' own detail (the mean absolute difference of neighbouring pixels): flicker increases if it is
+above bicubic's. Models run with ``--restore auto``, chosen once for the clip, as for videos.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def enlarged(model: str, images: Images) -> Images:
 
 
 def flicker(images: Images) -> tuple[float, float]:
-    """Return the mean difference of consecutive frames in levels, and its share of their detail in percent."""
+    """Return the mean difference of consecutive frames in levels, and its ratio to their detail in percent."""
     stack = np.stack(images).astype(np.float32)
     moved = float(np.abs(np.diff(stack, axis=0)).mean())
     detail = float((np.abs(np.diff(stack, axis=1)).mean() + np.abs(np.diff(stack, axis=2)).mean()) / 2)

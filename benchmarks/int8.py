@@ -1,13 +1,13 @@
-"""A packaged model's int8 file beside its fp32 file, interleaved in one process, and where ONNX Runtime's time goes.
+"""A packaged model's int8 file compared with its fp32 file, interleaved in one process, and ONNX Runtime's profile.
 
     python benchmarks/int8.py [--models rlfn-s-x4] [--engines onnxruntime openvino] [--size 128x128] [--threads 1]
     python benchmarks/int8.py --profile
     python benchmarks/int8.py --flat
 
-Times are medians of warm calls; the ratio is of the two medians. With --cpu they are processor time instead of time on
-the clock, which a machine that is busy with something else disturbs less; it is meant for one thread. With --profile
-the kernels' times are summed by kind of node, as ONNX Runtime's own profiler records them. With --flat nothing is
-timed; the table says by how many levels flat colours differ from fp32 in every packaged int8 file.
+Times are medians of warm calls; the ratio is that of the two medians. With --cpu they are CPU time instead of
+wall-clock time, which is less sensitive to other load; this is meant for one thread. With --profile the kernels' times
+are summed by node type, as recorded by ONNX Runtime's profiler. With --flat nothing is timed; the table lists the
+differences from fp32 on flat colours in levels, for every packaged int8 file.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def times(model: str, engine: str, size: tuple[int, int], threads: int, rounds: 
 
 
 def profile(model: str, precision: str, size: tuple[int, int], threads: int, rounds: int) -> None:
-    """Print ONNX Runtime's milliseconds a call by kind of node."""
+    """Print ONNX Runtime's milliseconds per call by node type."""
     import onnxruntime
 
     height, width = size
@@ -96,7 +96,7 @@ def profile(model: str, precision: str, size: tuple[int, int], threads: int, rou
 
 
 def flat(engine: str) -> None:
-    """Print a table: the most levels by which int8 differs from fp32 on flat pictures of 64x64 px, whole picture."""
+    """Print a table of the largest difference in levels of int8 from fp32 on flat pictures of 64x64 px."""
     print(f"| model, {engine} | {' | '.join(COLOURS)} |\n|{'---|' * (len(COLOURS) + 1)}")
     for name, model in catalog.models().items():
         if not model.scores_in("int8"):

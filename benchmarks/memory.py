@@ -1,11 +1,11 @@
-"""Bytes that an engine takes for each input pixel: what :data:`rlfn.inference.footprint.BYTES_PER_PIXEL` is made of.
+"""Memory of an engine in bytes per input pixel: the source of :data:`rlfn.inference.footprint.BYTES_PER_PIXEL`.
 
     python benchmarks/memory.py [--models rlfn-s-x4 rlfn-xs-x4] [--engines onnxruntime openvino torch ncnn]
     python benchmarks/memory.py --engines ncnn --device gpu:0
 
-Each cell is a fresh process: the high-water mark while a picture of 384x384 px is run in one piece (ncnn: 1280x720 px,
-in its strips), less the memory before it (model loaded, a small picture upscaled), a pixel. The result is included.
-With a device it is 160x160 px; that tells something only of a Vulkan in software, whose memory is the process's.
+Each cell is measured in a new process: the peak memory while a picture of 384x384 px is run whole (ncnn: 1280x720 px,
+in its strips), minus the memory before it (model loaded, a small picture upscaled), per pixel. The result is included.
+With a device the picture has 160x160 px; this is only meaningful for software Vulkan, which uses the process's memory.
 """
 
 from __future__ import annotations

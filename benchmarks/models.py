@@ -1,9 +1,9 @@
-"""Every packaged model on the same picture, interleaved in one process, beside the first one.
+"""Every packaged model on the same picture, interleaved in one process, compared with the first one.
 
     python benchmarks/models.py [--engines onnxruntime openvino] [--size 128x128] [--rounds 15]
 
-Times are medians of warm calls on one thread, in processor time, which a machine that is busy with something else
-disturbs less than time on the clock. fp32, the network alone.
+Times are medians of warm calls on one thread, in CPU time, which is less sensitive to other load than wall-clock time.
+fp32, the network alone.
 """
 
 from __future__ import annotations

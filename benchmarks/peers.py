@@ -1,12 +1,12 @@
-"""What a person would take instead: other programs and networks on the same picture, x4, on the CPU, interleaved.
+"""Comparison with alternatives: other programs and networks on the same picture, x4, on the CPU, interleaved.
 
     python benchmarks/peers.py [--size 320x180] [--threads N] [--rounds 3] [--peers DIR] [--only NAME ...]
 
-Each runs in a process of its own, because libraries disagree about threads: the model is loaded, a small picture is
-upscaled, then the picture, ``rounds`` times. The median is given, and the high-water mark of the process, its libraries
-included. DIR has RealESRGAN_General_x4_v3.param and .bin (BSD-3, https://github.com/xinntao/Real-ESRGAN). What is not
-installed, or does not run here, is left out with the reason. These are other networks with other purposes: the table is
-about time and memory, not about pictures.
+Each runs in a separate process, because libraries interfere with each other's threads: the model is loaded, a small
+picture is upscaled, then the picture, ``rounds`` times. The output is the median time and the peak memory of the
+process, including libraries. DIR has RealESRGAN_General_x4_v3.param and .bin (BSD-3,
+https://github.com/xinntao/Real-ESRGAN). Programs that are not installed, or do not run here, are skipped with the
+reason. The networks have different purposes: the table compares time and memory, not quality.
 """
 
 from __future__ import annotations

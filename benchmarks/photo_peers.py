@@ -1,8 +1,8 @@
-"""Restored pictures beside Real-ESRGAN's on spoiled pictures, x4: PSNR and SSIMULACRA2 by what spoiled them.
+"""Restoration compared with Real-ESRGAN on spoiled pictures, x4: PSNR and SSIMULACRA2 by kind of spoiling.
 
     python benchmarks/photo_peers.py --sets-dir BENCH_DIR --peers DIR [--pictures 9] [--spoil clean q75 ...]
 
-Ours run with ``restore="auto"``, told what the file of a spoiled picture says. DIR has RealESRGAN_General_x4_v3 and
+Ours run with ``restore="auto"`` and the coding information of the spoiled file. DIR has RealESRGAN_General_x4_v3 and
 RealESRGAN_General_WDN_x4_v3, .param and .bin: the two ends of the strength of Real-ESRGAN's general network.
 """
 

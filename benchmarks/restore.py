@@ -27,7 +27,7 @@ STRENGTHS = [float(step) for step in np.arange(0.0, 1.0 + STEP, STEP)]
 
 
 def traces_of(spoil: str) -> CodingInfo:
-    """Return what the file of a spoiled picture says."""
+    """Return the coding information of the file of a spoiled picture."""
     return CodingInfo(True, int(spoil[1:]), True) if spoil.startswith("q") else CodingInfo(False)
 
 

@@ -1,13 +1,13 @@
-"""What ``rlfn bulk`` would do on 1, 100 and 10,000 cores: a simulation of its schedule with costs that are measured.
+"""Simulation of ``rlfn bulk`` on 1, 100 and 10,000 cores: its schedule with measured costs.
 
-    python benchmarks/scale.py --measure     # what a picture and a task cost on this machine, as JSON
+    python benchmarks/scale.py --measure     # the costs of a picture and a task on this machine, as JSON
     python benchmarks/scale.py               # the table, from the costs below
     python benchmarks/scale.py --set price_core_hour=0.02 --set drivers=10 --cores 10000
 
-``Costs`` has measured numbers (CPU seconds, so that a busy machine does not count) and assumptions that anybody may
-change: what a store, a network and an hour of a core do and cost. Every batch of the run is simulated: workers with one
-batch at work and one waiting, a driver that takes rows and gives batches, a store that answers so many requests a
-second, and a network that is shared by the cores of a machine.
+``Costs`` has measured numbers (CPU seconds, which are less sensitive to other load) and configurable assumptions on the
+performance and prices of the store, the network and the cores. Every batch of the run is simulated: workers with one
+batch running and one queued, a driver that collects rows and assigns batches, a store with a limited request rate, and
+a network that is shared by the cores of a machine.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ class Costs:
 
 @dataclass(frozen=True)
 class Simulated:
-    """A run: how long it took, and which share of the time each part was at work."""
+    """A simulated run: its duration, and the utilisation of each part."""
 
     cores: int
     seconds: float
     busy: dict[str, float]
 
     def row(self, costs: Costs) -> dict[str, object]:
-        """Return what is told of it."""
+        """Return the row of the table."""
         hours = self.cores * self.seconds / 3600
         requests = costs.pictures / 1000 * (costs.price_thousand_gets + costs.price_thousand_puts)
         million = 1e6 / costs.pictures
@@ -83,13 +83,13 @@ class Simulated:
 
 
 class Server:
-    """Something that does one thing after another."""
+    """A resource that serves one request after another."""
 
     def __init__(self) -> None:
         self.free = self.worked = 0.0
 
     def serve(self, at: float, seconds: float) -> float:
-        """Return when work that comes at a time is done."""
+        """Return the finish time of work that arrives at ``at``."""
         self.free = max(self.free, at) + seconds
         self.worked += seconds
         return self.free
@@ -130,7 +130,7 @@ def simulate(costs: Costs, cores: int) -> Simulated:
             position += 1
 
     def work(worker: int, at: float) -> float | None:
-        """Begin the next batch; return when it is done."""
+        """Start the next batch; return its finish time."""
         if not waiting[worker]:
             return None
         given, number = waiting[worker].pop(0)
@@ -178,7 +178,7 @@ def simulate(costs: Costs, cores: int) -> Simulated:
 
 
 def cpu(work: Callable[[], object], least: float = 1.0) -> float:
-    """Return the CPU seconds of a call of ``work``: the smallest of those that fit into a second of CPU, and two."""
+    """Return the CPU seconds of a call of ``work``: the minimum of the calls within a CPU second, at least two."""
     found: list[float] = []
     while sum(found) < least or len(found) < 2:
         began = time.process_time()
@@ -188,7 +188,7 @@ def cpu(work: Callable[[], object], least: float = 1.0) -> float:
 
 
 def measure(model: str, format: str) -> dict[str, float]:
-    """Measure what a picture costs a worker, on one thread."""
+    """Measure the costs of a picture in a worker, on one thread."""
     import pyvips
 
     from rlfn.images.files import Picture, read_picture, write_picture
@@ -219,7 +219,7 @@ def measure(model: str, format: str) -> dict[str, float]:
 
 
 def measure_driver(pictures: int = 20_000) -> dict[str, float]:
-    """Measure what rows and tasks cost the driver: Ray's part of a task with an actor that does nothing."""
+    """Measure the driver's costs of rows and tasks: Ray's overhead of a task with an actor that does nothing."""
     import resource
     import tempfile
 
@@ -284,7 +284,7 @@ def measure_driver(pictures: int = 20_000) -> dict[str, float]:
 
 
 def changed(costs: Costs, texts: list[str]) -> Costs:
-    """Return costs with some of them set: ``name=value``."""
+    """Return the costs with overrides ``name=value``."""
     kinds = {name: type(value) for name, value in asdict(costs).items()}
     for text in texts:
         name, _, value = text.partition("=")

@@ -1,10 +1,10 @@
-"""What HTTP costs beside the API: the same picture through ``rlfn.upscale`` and through a server, in turn.
+"""The overhead of HTTP: the same picture through ``rlfn.upscale`` and through a server, alternately.
 
     python benchmarks/serve_overhead.py [--rounds 15] [--size 640x360] [--engine auto] [--threads 1]
 
-The server is one of ``rlfn serve`` with one worker, without its cache, on the loopback, its worker as urgent as this
-process. *ratio* is the median over the rounds of the request's time by the API's; *outside* is the part of a request
-that is not the worker's work on the picture: sending, waiting for the worker, and the answer.
+The server is ``rlfn serve`` with one worker, without its cache, on the loopback, with the priority of this process.
+*ratio* is the median over the rounds of the request's time divided by the API's; *outside* is the part of a request
+outside the worker: sending, waiting for the worker, and the response.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How far tiles are from the whole picture: ours, and plain tiles with the same margin.
+"""The difference of tiles from the whole picture: ours, and plain tiles with the same margin.
 
     python benchmarks/tiling.py --models rlfn-s-x4 rlfn_s_x4.pth --pictures barbarax4.png ppt3x4.png [--tiles 96 120]
 
 Differences are of the 8-bit results, in levels of 255. Plain tiles are the same network without the grid: each tile
-stretches its pooled map over itself, as a program that knows nothing of the network must do.
+stretches its pooled map over itself, as in a program without knowledge of the network.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Whole training steps beside a plain loop, with the same network, batch and threads, interleaved in one process.
+"""Training steps compared with a plain loop, with the same network, batch and threads, interleaved in one process.
 
     python benchmarks/training.py [--pictures DIR] [--variant rlfn-s] [--scale 4] [--patch 48] [--batch 16]
                                   [--rounds 5] [--threads N]
 
 The plain loop is what EDSR-style frameworks do: a PNG is decoded with Pillow for every sample, each sample is mirrored
-and turned on its own, Adam runs without batched kernels, and a loop over the parameters keeps their average. Printed
-are samples a second of loading alone and of whole steps, the share of our step that is the network's own forward and
-backward pass, and the share that Muon takes. Every figure is a median over the rounds.
+and rotated separately, Adam runs without batched kernels, and a loop over the parameters updates their average. The
+output is samples per second of loading alone and of whole steps, the fraction of our step spent in the network's
+forward and backward pass, and the fraction spent in Muon. Every figure is a median over the rounds.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Ours beside the same weights run the way the official code runs them, interleaved in one process.
+"""Comparison with the same weights run as in the official code, interleaved in one process.
 
     python benchmarks/upscale.py [--engine auto] [--threads N] [--rounds 3] [--sizes 320x180 640x360 1280x720]
 
 The plain way: PyTorch eager, NCHW, the whole picture at once, the same number of threads, uint8 array in and out as
-ours. Times are medians over the rounds, warm; the ratio is of the two medians. Peak memory is the high-water mark of a
-fresh process for each way and size, less its state before the picture (model loaded, a small one upscaled).
+ours. Times are medians over the rounds, warm; the ratio is that of the two medians. Peak memory is measured in a new
+process for each way and size, minus the memory before the picture (model loaded, a small one upscaled).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 def ours(engine: str, threads: int, size: str) -> Run:
-    """Take the engine that the command takes for a single picture of that size."""
+    """Use the engine that the command chooses for a single picture of that size."""
     if engine == AUTO:
         width, height = map(int, size.split("x"))
         engine = choose_engine(ModelSource(MODEL), width * height, "fp32")
@@ -59,7 +59,7 @@ WAYS: dict[str, Callable[[str, int, str], Run]] = {"ours": ours, "plain": plain}
 
 
 def picture(size: str) -> NDArray[np.uint8]:
-    """Tile the example photograph to the size asked for."""
+    """Tile the example photograph to the requested size."""
     from rlfn.images.files import read_picture
 
     width, height = map(int, size.split("x"))

@@ -1,12 +1,12 @@
-"""Frames a second of whole videos, decoding and encoding included, with and without reuse, beside a peer's network.
+"""Frames per second of whole videos, decoding and encoding included, with and without reuse, and for a peer's network.
 
     python benchmarks/video.py [--models rlfn-xxs-photo rlfn-xs] [--clips screen talk film] [--frames 48] [--peer DIR]
 
 The clips are drawn here, 640x360 in H.264, from the example photograph: a screen recording (text is typed into a
 window), a talk (a head moves a little in front of a still room, with the camera's noise) and a film (the camera moves,
-with grain). All become 1280x720 in H.264, preset veryfast. Ways are run in turn, round by round; the numbers are
-medians. Beside the rate stands what a frame takes of the processor, all threads together: on a busy machine that number
-is the steadier one, and its ratio is that of the work. ``--peer`` is a folder with ``realesr-animevideov3-x2.param``
+with grain). All become 1280x720 in H.264, preset veryfast. Variants run alternately, round by round; the numbers are
+medians. The second number is the CPU time per frame, summed over all threads, which is less sensitive to other load and
+proportional to the work. ``--peer`` is a folder with ``realesr-animevideov3-x2.param``
 and ``.bin``: the network runs in ncnn on the CPU, inside the same pipeline.
 """
 
@@ -115,7 +115,7 @@ class PeerEngine:
 
 
 def measured(source: Path, settings: VideoSettings, pool: UpscalerPool) -> tuple[float, float, dict[str, int]]:
-    """Return frames a second, the processor's milliseconds a frame, and what was saved."""
+    """Return frames per second, CPU milliseconds per frame, and the counts of reused tiles and frames."""
     run = VideoRun(source, source.with_name("out.mp4"), settings, pool)
     began, used = time.perf_counter(), time.process_time()
     run.run()

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _unfinished: set[Path] = set()
 
 
 def check_path(path: Path, *, make_folders: bool = True) -> None:
-    """Check, before any work, that ``path`` can become a file, as far as can be told without trying.
+    """Check that ``path`` can be written, as far as possible without trying, before any work.
 
     Args:
-        path: the file to be.
-        make_folders: its folder may be missing, and will be made.
+        path: the file to write.
+        make_folders: its folder may be missing and is created later.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: the file cannot be written.
     """
     with _explained(f"'{path}'"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        os.lstat(path)  # too long a name, for instance
+        os.lstat(path)  # raises for a name that is too long, for instance
     _check_ordinary(path)
     folder = Path(os.path.realpath(path.parent))
     while make_folders and not os.path.lexists(folder):
@@ -45,20 +45,20 @@ def check_path(path: Path, *, make_folders: bool = True) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are missing.
+    """Create a folder and its missing parents.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: the folder cannot be created.
     """
     with _explained(f"'{folder}'"):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
-    """Run ``encode`` on a temporary file beside ``path``, then rename it to ``path``, replacing what is there.
+    """Run ``encode`` on a temporary file next to ``path``, then rename it to ``path``, replacing an existing file.
 
-    A link to a file is replaced, not followed. A file that is replaced keeps its mode. Whatever goes wrong, a keyboard
-    interrupt included, nothing partial stays and the old file is untouched.
+    A link to a file is replaced, not followed. A replaced file keeps its mode. On any failure, including a keyboard
+    interrupt, no partial file remains and the old file is unchanged.
 
     Raises:
         OutputError: the target cannot be written.
@@ -84,14 +84,14 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
 
 
 def drop_unfinished() -> None:
-    """Remove what is being written: for a process that is about to end without unwinding."""
+    """Remove unfinished temporary files, for a process that is about to exit without unwinding."""
     for temporary in tuple(_unfinished):
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``, whole or not at all (see :func:`to_path`)."""
+    """Write ``data`` to ``path`` atomically (see :func:`to_path`)."""
     to_path(path, lambda stream: _all(stream, data))
 
 
@@ -100,10 +100,10 @@ def _all(stream: BinaryIO, data: bytes) -> None:
 
 
 def to_stream(stream: BinaryIO, encode: Callable[[BinaryIO], None]) -> None:
-    """Run ``encode`` on a temporary file, which can be sought in, then copy the whole to ``stream``.
+    """Run ``encode`` on a seekable temporary file, then copy all of it to ``stream``.
 
     Raises:
-        OutputError: the stream, or the temporary file, cannot be written.
+        OutputError: the stream or the temporary file cannot be written.
     """
     with _explained("The output stream"), tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
         encode(spool)  # type: ignore[arg-type]
@@ -138,10 +138,10 @@ def _explained(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Put Ctrl-C and the signals that end a process off until the block ends.
+    """Defer Ctrl-C and the signals that end a process until the block ends.
 
-    An exception that strikes while C code calls back into Python is printed and forgotten, so a save that was
-    interrupted there would pass for a failed one, and a folder job would go on.
+    An exception raised while C code calls back into Python is printed and ignored, so an interrupted save would look
+    like a failed one, and a folder job would continue.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

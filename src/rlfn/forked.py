@@ -1,6 +1,6 @@
-"""Libraries with threads of their own, in a process that was forked: it has their memory, and not their threads.
+"""Protection of libraries with their own threads in forked processes: memory is inherited, threads are not.
 
-What such a library has begun in the parent, the child would wait for without end.
+Work that such a library started in the parent would never finish in the child.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from rlfn.errors import ForkedError
 
 
 class ForkGuard:
-    """The threads of a library that cannot be used on both sides of a fork.
+    """A guard against using a library with threads on both sides of a fork.
 
     Args:
         library: its name.
-        work: what it does, as it stands in "cannot ... in this process".
+        work: the verb phrase for the error "cannot ... in this process".
     """
 
     def __init__(self, library: str, work: str) -> None:
@@ -26,18 +26,18 @@ class ForkGuard:
         self._process: int | None = None
 
     def enter(self) -> None:
-        """Note that the library is about to start threads.
+        """Record that the library is about to start threads.
 
         Raises:
-            ForkedError: it has done so in a process that this one was forked from.
+            ForkedError: it did so already in a process from which this one was forked.
         """
         process = os.getpid()
         if self._process is None:
             self._process = process
         elif self._process != process:
             raise ForkedError(
-                f"rlfn cannot {self._work} in this process: it was forked after {self._library} had begun to work, and "
-                f"{self._library}'s threads stayed behind. Start processes with "
+                f"rlfn cannot {self._work} in this process: it was forked after {self._library} had started its "
+                "threads, which a fork does not copy. Start processes with "
                 "multiprocessing.get_context('spawn') or 'forkserver', or before the first picture."
             )
 
@@ -46,7 +46,7 @@ _outliving: WeakSet[Any] = WeakSet()
 
 
 def outlives_fork(owner: Any) -> None:
-    """Let no forked process take ``owner`` apart, which it does with all objects at its end, waiting for threads."""
+    """Keep ``owner`` alive in forked processes: destroying it at exit would wait for threads that do not exist."""
     _outliving.add(owner)
 
 

@@ -1,4 +1,4 @@
-"""Imports of packages that would report on their user: nothing is sent or stored that the user did not ask for."""
+"""Imports of packages with telemetry, which is turned off: nothing is sent or stored without the user's request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SWITCHES = {
     "huggingface_hub": {"HF_HUB_DISABLE_TELEMETRY": "1"},
     "ray": {"RAY_USAGE_STATS_ENABLED": "0"},
 }
-"""What each package reads from the environment. It stays set: some read it again later, or in another process."""
+"""The environment variables of each package. They stay set: some are read again later, or in another process."""
 
 _COLLECTORS = {"openvino": "openvino_telemetry", "nncf": "openvino_telemetry"}
-"""The module by which each package reports. Without it they take a stub of their own."""
+"""The module with which each package sends telemetry. Without it they use a stub of their own."""
 
 
 def import_silent(name: str) -> Any:

@@ -76,5 +76,5 @@ def test_graphs_that_rlfn_did_not_write(command, engine: str) -> None:
     facts = {"variant": "x", "scale": "4", "min_side": "15", "margin": "20", "stride": "6", "value_range": "255"}
     onnx.helper.set_model_props(model, facts)
     onnx.save(model, "lying.onnx")
-    for name, words in (("bare.onnx", "does not say what the runtime must know"), ("lying.onnx", "takes x. Networks")):
+    for name, words in (("bare.onnx", "lacks metadata of its network"), ("lying.onnx", "takes x. Networks")):
         assert_refused(command("upscale", "a.png", "-m", name, "--engine", engine), words)

@@ -94,7 +94,7 @@ def test_failed_pictures_end_with_an_error(
         (("pack", "nowhere", "-o", "out"), "nowhere does not exist"),
         (("degrade", ".", "-o", "out", "--degradation", "foto"), "Did you mean 'photo'"),
         (("get", "div2"), "Did you mean 'div2k'"),
-        (("get", "manga109"), "ask its owners"),
+        (("get", "manga109"), "request it from its owners"),
     ],
 )
 def test_mistakes_are_said_in_a_sentence(

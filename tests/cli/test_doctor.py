@@ -82,6 +82,6 @@ def test_speed_says_which_engine_to_use(command, nearest, monkeypatch: pytest.Mo
     text = command("doctor", "--speed").out.decode()
     for size in ("16x16", "40x30"):
         assert text.count(f"{size}: ") == 1
-    assert text.count("'auto' takes") == 2
+    assert text.count("'auto' chooses") == 2
     for name in ENGINES:
         assert f"{name} 0.0" in text

@@ -91,7 +91,7 @@ def test_a_link_that_leads_to_nothing_is_a_failure_and_stops_nothing(command) ->
         os.symlink("gone", Path("d", name))
     done = command("upscale", "d")
     assert done.status == 1
-    assert "1 upscaled, 1 failed:\n  The link d/b.png leads to nothing. Remove it, or mend it." in done.err
+    assert "1 upscaled, 1 failed:\n  The link d/b.png is broken. Remove it or fix it." in done.err
 
 
 def test_a_seamless_texture_is_continued_by_its_opposite_side(command) -> None:

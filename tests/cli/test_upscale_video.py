@@ -140,7 +140,7 @@ def test_a_broken_video_does_not_stop_the_rest(command) -> None:
         (["--codec", "h266"], "There is no video codec 'h266'. Allowed: h264"),
         (["--codec", "h264", "--crf", "70"], "A quality of --crf 70 was asked for"),
         (["--duration", "0"], "Allowed: more than 0 seconds"),
-        (["-o", "b.jpg"], "does not say a kind of video"),
+        (["-o", "b.jpg"], "has no suffix of a writable video format"),
         (["-o", "a.mp4"], "Inputs are never overwritten"),
         (["-o", "-"], "a.mp4 is a video, which cannot go through a pipe"),
         (["-o", "b.gif"], "the video a.mp4 cannot be written as one. End the name with .mp4, "),

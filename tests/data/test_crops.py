@@ -70,7 +70,7 @@ def test_positions_reach_the_borders(pack: Pack) -> None:
     } == {(0, 0)}
 
 
-def test_a_sample_depends_on_its_number_alone(pack: Pack) -> None:
+def test_a_sample_depends_only_on_its_index(pack: Pack) -> None:
     lr, hr = draw(pack)
     for first, count in ((0, 1), (3, 2), (5, 3)):
         lr_part, hr_part = draw(pack, first=first, count=count)

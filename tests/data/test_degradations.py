@@ -66,7 +66,7 @@ def test_blur_is_a_gaussian_before_the_reduction(kernel: str, sigma: float) -> N
 
 
 @pytest.mark.parametrize(("sigma", "across", "angle"), [(2.4, 0.6, 0.5), (0.4, 2.0, 2.2), (1.5, 1.0, 0.0)])
-def test_an_uneven_blur_is_a_turned_gaussian_before_the_reduction(sigma: float, across: float, angle: float) -> None:
+def test_an_anisotropic_blur_is_a_rotated_gaussian(sigma: float, across: float, angle: float) -> None:
     hr, reach = synthetic(40, 48), int(np.ceil(3 * max(sigma, across)))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     along, beside = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
@@ -86,14 +86,14 @@ def _reduce_float(picture: np.ndarray, scale: int, kernel: str) -> np.ndarray:
     return sum(reduce(part, scale, kernel).astype(float) * 256.0**-n for n, part in enumerate(parts))
 
 
-def test_nothing_drawn_is_the_plain_reduction() -> None:
+def test_without_any_step_it_is_the_plain_reduction() -> None:
     hr = synthetic(40, 48)
     for kernel in KERNELS:
         out = Photo(**OFF, kernels=(kernel,)).apply(hr, 4, stream())
         assert np.array_equal(out, np.clip(np.floor(reduce(hr, 4, kernel) + 0.5), 0, 255))
 
 
-def test_every_kernel_is_drawn_as_often_as_it_is_named() -> None:
+def test_every_kernel_is_drawn_as_often_as_it_is_listed() -> None:
     hr = synthetic(40, 48)
     results = [Photo(**OFF).apply(hr, 4, sample_stream(0, 0, k)).tobytes() for k in range(400)]
     assert len(set(results)) == 3
@@ -135,7 +135,7 @@ def test_poisson_noise_grows_with_the_light() -> None:
     assert (photo.apply(flat(0), 2, stream()) == 0).all()
 
 
-def test_smoothed_noise_is_weaker_and_its_neighbours_are_alike() -> None:
+def test_smoothed_noise_is_weaker_and_correlated() -> None:
     rough, smooth = (
         Photo(
             **(OFF | {"gaussian": 1.0, "gaussian_sigma": (8.0, 8.0), "smoothed": share, "smoothed_sigma": (0.7, 0.7)})
@@ -172,7 +172,7 @@ def test_webp_loses_more_at_lower_quality() -> None:
 
 
 @pytest.mark.parametrize(("quality", "halved"), [(30, False), (95, False), (60, True)])
-def test_jpeg_costs_what_it_costs_in_pillow(quality: int, halved: bool) -> None:
+def test_jpeg_equals_pillows(quality: int, halved: bool) -> None:
     from io import BytesIO
 
     picture = synthetic(48, 40)

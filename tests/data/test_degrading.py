@@ -14,7 +14,7 @@ from rlfn.errors import DataError, OptionError, OutputError
 from synthetic import SIZES, synthetic
 
 
-def test_bicubic_pictures_fit_a_pack(folder: Path, tmp_path: Path) -> None:
+def test_bicubic_pictures_match_a_pack(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "lr" / "X3"
     seen = []
     assert degrade_folder(folder, out, scale=3, degradation=Bicubic(), progress=lambda *step: seen.append(step)) == []
@@ -25,7 +25,7 @@ def test_bicubic_pictures_fit_a_pack(folder: Path, tmp_path: Path) -> None:
         assert np.array_equal(pack.lr(index, 3), reduce_bicubic(read_rgb(folder / name), 3))
 
 
-def test_photo_depends_on_the_seed_and_the_name_alone(folder: Path, tmp_path: Path) -> None:
+def test_photo_depends_only_on_the_seed_and_the_name(folder: Path, tmp_path: Path) -> None:
     def run(name: str, seed: int) -> dict[str, bytes]:
         degrade_folder(folder, tmp_path / name, scale=4, degradation=Photo(), seed=seed)
         return {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.png")}
@@ -47,10 +47,10 @@ def test_failures_are_collected_and_the_rest_is_written(folder: Path, tmp_path: 
     assert len(list((tmp_path / "out").rglob("*.png"))) == 3
 
 
-def test_what_cannot_be_done_is_said_before_work_begins(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="from 2 up"):
+def test_invalid_requests_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="of at least 2"):
         degrade_folder(folder, tmp_path / "out", scale=1, degradation=Bicubic())
-    with pytest.raises(DataError, match="where the pictures are"):
+    with pytest.raises(DataError, match="folder of the input pictures"):
         degrade_folder(folder, folder / "sub" / "..", scale=2, degradation=Bicubic())
     (folder / "a.jpg").write_bytes((folder / "a.png").read_bytes())
     with pytest.raises(DataError, match=r"a\.jpg and a\.png would both become"):

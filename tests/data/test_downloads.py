@@ -105,7 +105,7 @@ def test_a_set_is_fetched_checked_and_unpacked(server: Server, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_an_interrupted_download_goes_on(server: Server, tmp_path: Path, ranges: bool) -> None:
+def test_an_interrupted_download_is_resumed(server: Server, tmp_path: Path, ranges: bool) -> None:
     body = bytes(range(256)) * 4000
     file = server.serve("big.bin", body)
     server.break_after = 600_000
@@ -121,7 +121,7 @@ def test_an_interrupted_download_goes_on(server: Server, tmp_path: Path, ranges:
     assert [path.name for path in tmp_path.iterdir()] == ["big.bin"]
 
 
-def test_a_download_that_lacks_only_its_check_goes_on(server: Server, tmp_path: Path) -> None:
+def test_a_complete_unchecked_download_is_finished(server: Server, tmp_path: Path) -> None:
     file = server.serve("a.bin", b"whole")
     (tmp_path / "a.bin.part").write_bytes(b"whole")
     assert fetch(file, tmp_path).read_bytes() == b"whole"
@@ -136,12 +136,12 @@ def test_without_a_hash_a_download_starts_over(server: Server, tmp_path: Path) -
 def test_a_wrong_hash_is_refused_and_nothing_is_kept(server: Server, tmp_path: Path) -> None:
     file = server.serve("a.zip", zipped(a=b"good"))
     server.files["a.zip"] = zipped(a=b"evil")
-    with pytest.raises(DataError, match="is not the file that is expected: its hash is not sha256:"):
+    with pytest.raises(DataError, match="is not the expected file: its hash is not sha256:"):
         fetch(file, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_file_and_a_dead_server_are_said(server: Server, tmp_path: Path) -> None:
+def test_a_missing_file_and_a_dead_server_are_reported(server: Server, tmp_path: Path) -> None:
     file = server.serve("a.zip", b"")
     del server.files["a.zip"]
     with pytest.raises(DataError, match="404"):
@@ -160,7 +160,7 @@ def test_archives_cannot_write_outside(server: Server, tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar"])
-def test_damaged_archives_are_said(server: Server, tmp_path: Path, name: str) -> None:
+def test_damaged_archives_are_reported(server: Server, tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="cannot be unpacked"):
         fetch(server.serve(name, b"not an archive" * 100, None), tmp_path)
 
@@ -168,11 +168,11 @@ def test_damaged_archives_are_said(server: Server, tmp_path: Path, name: str) ->
 def test_unknown_names_and_sets_on_request(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="Did you mean 'div2k'"):
         get("div2", tmp_path)
-    with pytest.raises(DataError, match=r"ask its owners for it: http://www\.manga109\.org"):
+    with pytest.raises(DataError, match=r"request it from its owners: http://www\.manga109\.org"):
         get("manga109", tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_said(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_folder_is_reported(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(downloads.DOWNLOADS, "mine", Download("Mine", "free", (server.serve("a", b""),)))
     with pytest.raises(OutputError, match="cannot be written"):
         get("mine", Path("/proc/out"))

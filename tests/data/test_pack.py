@@ -43,7 +43,7 @@ def test_a_split_is_stable_and_complete(pack: Pack) -> None:
     assert len(pack.split(0.0, "train")) == 3
 
 
-def test_a_split_keeps_pictures_where_they_are_when_others_come(tmp_path: Path) -> None:
+def test_a_split_is_stable_when_pictures_are_added(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     parts = []
@@ -65,7 +65,7 @@ def test_a_split_that_leaves_nothing_is_refused(pack: Pack) -> None:
         pack.split(0.1, "test")  # type: ignore[arg-type]
 
 
-def test_what_is_not_a_pack_is_said(tmp_path: Path, pack: Pack) -> None:
+def test_other_folders_are_refused_as_packs(tmp_path: Path, pack: Pack) -> None:
     with pytest.raises(DataError, match="does not exist"):
         Pack.open(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -92,7 +92,7 @@ def test_a_damaged_index_is_noticed(pack: Pack) -> None:
 
 
 @pytest.mark.parametrize("name", ["hr.u8", "x3.u8"])
-def test_a_file_cut_short_is_noticed(pack: Pack, name: str) -> None:
+def test_a_truncated_file_is_noticed(pack: Pack, name: str) -> None:
     os.truncate(pack.path / name, (pack.path / name).stat().st_size - 1)
     with pytest.raises(DataError, match=f"{name} has .* bytes and"):
         Pack.open(pack.path)

@@ -45,7 +45,7 @@ def _use(path: Path) -> None:
         return
 
 
-def test_every_place_of_a_sealed_index(pack: Pack) -> None:
+def test_damage_at_every_place_of_a_sealed_index(pack: Pack) -> None:
     file = pack.path / INDEX
     good = json.loads(file.read_text())
     for place in _places(good)[1:]:
@@ -59,7 +59,7 @@ def test_every_place_of_a_sealed_index(pack: Pack) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[" * 100_000, '{"kind": "rlfn pack", "version": 1, "n": ' + "9" * 5000 + "}", "null", "\0" * 50]
 )
-def test_index_that_is_no_json(pack: Pack, text: str) -> None:
+def test_an_index_that_is_not_json(pack: Pack, text: str) -> None:
     (pack.path / INDEX).write_text(text)
     with pytest.raises(DataError, match="damaged"):
         Pack.open(pack.path)

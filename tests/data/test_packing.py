@@ -37,7 +37,7 @@ def lr_folder(folder: Path, out: Path, scale: int, name: str = "X{s}/{stem}x{s}.
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_packs_are_the_same_whatever_the_number_of_threads(folder: Path, tmp_path: Path, workers: int) -> None:
+def test_packs_do_not_depend_on_the_number_of_threads(folder: Path, tmp_path: Path, workers: int) -> None:
     reference = make_pack([folder], tmp_path / "reference", scales=(2,), min_side=64, workers=2).pack
     pack = make_pack([folder], tmp_path / "again", scales=(2, 2), min_side=64, workers=workers).pack
     assert contents(pack.path) == contents(reference.path)
@@ -48,12 +48,12 @@ def test_several_folders_prefix_their_names(folder: Path, tmp_path: Path) -> Non
     shutil.copytree(folder / "sub", other)
     pack = make_pack([folder, other], tmp_path / "pack", min_side=64).pack
     assert pack.names == ("other/c.png", "pictures/a.png", "pictures/b.png", "pictures/sub/c.png")
-    with pytest.raises(DataError, match=r"both go by the name pictures/a\.png"):
+    with pytest.raises(DataError, match=r"both have the name pictures/a\.png"):
         make_pack([folder, folder], tmp_path / "twice", min_side=64)
 
 
 @pytest.mark.parametrize("name", ["X{s}/{stem}x{s}.png", "x{s}/{stem}.png", "{stem}x{s}.webp", "{stem}.png"])
-def test_given_reductions_are_taken(folder: Path, tmp_path: Path, name: str) -> None:
+def test_existing_reductions_are_used(folder: Path, tmp_path: Path, name: str) -> None:
     (folder / "sub" / "c.png").unlink()
     given = tmp_path / "given"
     for path in folder.glob("*.png"):
@@ -67,7 +67,7 @@ def test_given_reductions_are_taken(folder: Path, tmp_path: Path, name: str) -> 
         assert np.array_equal(pack.lr(index, 4), 255 - reduce_bicubic(pack.hr(index), 4))
 
 
-def test_given_reductions_keep_their_sub_folders(folder: Path, tmp_path: Path) -> None:
+def test_existing_reductions_in_sub_folders_are_used(folder: Path, tmp_path: Path) -> None:
     given = tmp_path / "given"
     for path in folder.rglob("*.png"):
         for scale in (2, 4):
@@ -109,7 +109,7 @@ def test_small_and_unreadable_pictures_are_named(folder: Path, tmp_path: Path) -
         make_pack([folder], tmp_path / "none", min_side=1000, skip=True)
 
 
-def test_a_picture_cut_short_is_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
+def test_a_truncated_picture_is_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
     whole = (folder / "b.png").read_bytes()
     (folder / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(
@@ -135,7 +135,7 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path, folder: Path) -> No
     with pytest.raises(DataError, match="is a file"):
         make_pack([folder / "a.png"], tmp_path / "pack")
     for scales in ((), (1,)):
-        with pytest.raises(OptionError, match="whole numbers from 2 up"):
+        with pytest.raises(OptionError, match="whole numbers of at least 2"):
             make_pack([folder], tmp_path / "pack", scales=scales)
 
 
@@ -147,7 +147,7 @@ def interrupted_after(count: int) -> Any:
     return progress
 
 
-def test_an_interrupted_pack_goes_on(folder: Path, tmp_path: Path) -> None:
+def test_an_interrupted_pack_is_resumed(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "pack"
     with pytest.raises(KeyboardInterrupt):
         make_pack([folder], out, min_side=64, progress=interrupted_after(2))
@@ -177,7 +177,7 @@ def test_damaged_and_changed_pictures_are_made_again(folder: Path, tmp_path: Pat
     assert np.array_equal(packed.pack.hr(1), synthetic(80, 80, 9))
 
 
-def test_a_killed_run_goes_on(tmp_path: Path) -> None:
+def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(12):
@@ -230,7 +230,7 @@ def test_a_disk_that_is_too_small_is_noticed_first(
         make_pack([folder], tmp_path / "pack", min_side=64)
 
 
-def test_a_disk_that_fills_up_is_said_and_the_run_goes_on_later(
+def test_a_full_disk_is_reported_and_the_run_can_be_resumed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add = packing._Writer.add
@@ -249,7 +249,7 @@ def test_a_disk_that_fills_up_is_said_and_the_run_goes_on_later(
     assert make_pack([folder], tmp_path / "pack", min_side=64).made == 2
 
 
-def test_a_folder_that_cannot_be_written_is_said(folder: Path) -> None:
+def test_an_unwritable_folder_is_reported(folder: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         make_pack([folder], Path("/proc/pack"), min_side=64)
 

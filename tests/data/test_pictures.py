@@ -39,7 +39,7 @@ def test_sixteen_bits_are_rounded(tmp_path: Path) -> None:
     assert read_rgb(tmp_path / "deep.png")[0, :, 1].tolist() == [0, 0, 1, 1, 1, 2, 255]
 
 
-def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
+def test_transparency_is_composited_over_white(tmp_path: Path) -> None:
     alpha = np.full((20, 30), 255, np.uint8)
     alpha[:, :10], alpha[:, 10:20] = 0, 128
     out = read_rgb(save(tmp_path / "alpha.png", Image.fromarray(np.dstack([RGB, alpha]))))
@@ -81,7 +81,7 @@ def test_floating_point_samples_of_unknown_range_are_refused(tmp_path: Path) -> 
         read_rgb(path)
 
 
-def test_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
+def test_hidden_files_and_other_files_are_ignored(tmp_path: Path) -> None:
     for name in (".hidden.png", "notes.txt", "UPPER.PNG", "sub/.thumbs/x.png", "sub/y.jpeg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")

@@ -32,7 +32,7 @@ def test_filtering_is_a_correlation_with_mirrored_borders() -> None:
     assert np.abs(convolve(x, kernel) - wanted).max() < 1e-4
 
 
-def test_kernels_are_what_they_are_called() -> None:
+def test_kernels_match_their_names() -> None:
     gaussian = blur_kernel(21, 2.0, 2.0, 0.0, 1.0, plateau=False)
     assert gaussian.sum() == pytest.approx(1.0)
     assert gaussian[10, 12] / gaussian[10, 10] == pytest.approx(math.exp(-0.5))

@@ -48,7 +48,7 @@ def test_a_folder_gives_the_samples_of_its_pack(places: tuple[Path, Path, Path])
             assert np.array_equal(ours, theirs)
 
 
-def test_a_mixture_draws_by_weight_and_holds_out_what_its_parts_do(places: tuple[Path, Path, Path]) -> None:
+def test_a_mixture_draws_by_weight_and_holds_out_like_its_parts(places: tuple[Path, Path, Path]) -> None:
     folder, other, packed = places
     mixed = open_pictures([DataSource(packed, 3.0), DataSource(other, 1.0)])
     assert isinstance(mixed, MixedPictures)
@@ -68,10 +68,10 @@ def test_a_mixture_draws_by_weight_and_holds_out_what_its_parts_do(places: tuple
     assert open_pictures([DataSource(folder)]).slow
 
 
-def test_what_is_no_place_of_pictures_is_refused(tmp_path: Path) -> None:
+def test_other_paths_are_refused_as_sources(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         open_pictures([DataSource(tmp_path / "none")])
     with pytest.raises(DataError, match="has no pictures"):
         open_pictures([DataSource(tmp_path)])
-    with pytest.raises(DataError, match="nothing to train on"):
+    with pytest.raises(DataError, match="There is no training data"):
         open_pictures([])

@@ -49,7 +49,7 @@ def by_model(results: tuple[Result, ...], set_name: str = "Set5") -> dict[tuple[
     return {(result.model, result.scale): result for result in results if result.set == set_name}
 
 
-def test_scores_are_means_of_the_pictures_own(bench: Path) -> None:
+def test_scores_are_means_over_the_pictures(bench: Path) -> None:
     report = evaluate([nearest(2), nearest(4)], ["Set5", str(bench / "other")], bench)
     assert not report.failures
     found = by_model(report.results)
@@ -82,7 +82,7 @@ def test_a_model_of_the_wrong_scale_is_named(bench: Path) -> None:
     assert set(by_model(report.results)) == {(BICUBIC, 4)}
 
 
-def test_a_known_set_of_other_pixels_is_warned_of(bench: Path) -> None:
+def test_a_standard_set_with_other_pixels_gives_a_warning(bench: Path) -> None:
     report = evaluate([nearest(4)], ["Set5"], bench)
     assert "HR pixels of this Set5 x4 are not the standard ones" in str(report.sets[0].warning)
     assert "other than the standard" in header(report)[-1]

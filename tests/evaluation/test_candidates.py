@@ -13,7 +13,7 @@ from rlfn.evaluation.report import header, to_data
 from rlfn.models.catalog import GRAPH, get_model
 
 
-def test_models_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+def test_models_with_equal_names_are_distinguished(tmp_path: Path) -> None:
     graph = get_model("rlfn-xs-x2").file(GRAPH).read()
     paths = [tmp_path / "runs" / run / "deep" / "model.onnx" for run in ("first", "second")]
     for path in paths:
@@ -36,7 +36,7 @@ def test_the_shortest_part_that_differs(paths: list[str], wanted: list[str]) -> 
     assert distinct_names(paths, ["m"] * len(paths)) == wanted
 
 
-def test_precision_is_fp32_unless_told_and_is_said() -> None:
+def test_precision_is_fp32_by_default_and_is_reported() -> None:
     (plain,), (small,) = (
         load_candidates(["rlfn-xs-x2"], "onnxruntime", 1, precision=precision) for precision in ("fp32", "int8")
     )

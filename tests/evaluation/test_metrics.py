@@ -114,7 +114,7 @@ def test_bad_input(call: Any, message: str) -> None:
 @pytest.mark.parametrize(
     "wrong", [np.zeros((20, 20, 4), np.uint8), np.zeros((20, 20, 3), np.uint16), np.zeros((20, 20))]
 )
-def test_what_is_no_8_bit_picture_is_not_scored(wrong: NDArray[Any]) -> None:
+def test_only_8_bit_pictures_are_scored(wrong: NDArray[Any]) -> None:
     right = np.zeros((20, 20, 3), np.uint8)
     for score in (score_y, score_rgb):
         for pair in ((wrong, right), (right, wrong)):

@@ -43,7 +43,7 @@ def test_crops() -> None:
     for text in ("1,2,3", "a,b,c,d", "-1,0,4,4", "0,0,0,4"):
         with pytest.raises(OptionError, match="crop"):
             Crop.parse(text)
-    with pytest.raises(OptionError, match="leaves the picture of 50x42"):
+    with pytest.raises(OptionError, match="is outside the picture of 50x42"):
         compare(picture(43, 50), [nearest(2)], Crop(40, 0, 11, 5))
 
 

@@ -36,7 +36,7 @@ def test_models_are_timed_in_turn_after_a_warm_up() -> None:
     assert [latency.runs for latency in found] == [LEAST_RUNS] * 2
 
 
-def test_the_first_call_is_apart_and_the_middle_is_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_call_is_separate_and_the_center_is_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("rlfn.evaluation.profile.time.perf_counter", lambda: clock[0])
     # a first call of 100 s, two of warm-up, then 1 to 10 s
@@ -87,8 +87,8 @@ def test_a_picture_below_the_smallest_size_is_refused() -> None:
         profile([MODEL], size=(14, 20), engine="onnxruntime")
 
 
-def test_a_failure_in_the_fresh_process_is_told() -> None:
-    with pytest.raises(RlfnError, match="fresh process failed"):
+def test_a_failure_in_the_new_process_is_reported() -> None:
+    with pytest.raises(RlfnError, match="new process failed"):
         peak_memory("no-such-model", "onnxruntime", 1, 20, 20)
 
 
@@ -98,7 +98,7 @@ def test_models_of_two_kinds_are_compared_on_an_engine_that_runs_both() -> None:
         assert all(ENGINES[common_engine(models)].takes(model) for model in models)
 
 
-def test_a_network_of_sizes_of_its_own_is_counted(tmp_path: Path) -> None:
+def test_a_network_of_custom_sizes_is_counted(tmp_path: Path) -> None:
     narrow = prune(load_checkpoint(get_model("rlfn-s-x2").file(TENSORS).path), channels=8, mid=8)
     save_checkpoint(tmp_path / "narrow.safetensors", narrow.network, narrow.variant, 2)
     (row,) = profile([str(tmp_path / "narrow.safetensors")], size=(16, 16), threads=1, seconds=0.0)

@@ -57,7 +57,7 @@ def test_srf_layout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "HR"])
-def test_lr_is_made_where_there_is_none(tmp_path: Path, folder: str) -> None:
+def test_missing_lr_is_computed(tmp_path: Path, folder: str) -> None:
     put(tmp_path / folder / "a.png", picture())
     found = find_set(str(tmp_path), 4)
     assert found.lr_source.startswith("made here")
@@ -91,7 +91,7 @@ def test_a_missing_lr_is_named(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no pictures in a layout"):
+    with pytest.raises(DataError, match="has no pictures in a supported layout"):
         find_set(str(tmp_path), 2)
 
 
@@ -129,7 +129,7 @@ def fingerprint(*images: NDArray[np.uint8]) -> str:
     return str(found)
 
 
-def test_the_fingerprint_is_of_the_pixels_alone() -> None:
+def test_the_fingerprint_depends_only_on_the_pixels() -> None:
     a, b = picture(seed=1), picture(seed=2)
     assert fingerprint(a, b) == fingerprint(b, a)
     changed = a.copy()
@@ -139,7 +139,7 @@ def test_the_fingerprint_is_of_the_pixels_alone() -> None:
     assert fingerprint(a) != fingerprint(a, a)
 
 
-def test_a_known_set_with_other_pixels_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_standard_set_with_other_pixels_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     hr, lr = Fingerprint(), Fingerprint()
     hr.add(picture(seed=1))
     lr.add(picture(seed=2))

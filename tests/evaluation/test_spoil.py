@@ -36,7 +36,7 @@ def spoil(name: str, picture: str = "a") -> np.ndarray:
     return parse_spoils([name])[0](IMAGE, picture)
 
 
-def test_every_usual_way_changes_the_picture_alike_in_every_run() -> None:
+def test_every_standard_spoil_is_reproducible() -> None:
     for name in USUAL:
         spoiled = spoil(name)
         assert spoiled.dtype == np.uint8
@@ -54,18 +54,18 @@ def test_more_spoils_more() -> None:
     assert abs((noisy - 128).std() - 5) < 0.1
 
 
-def test_each_picture_has_noise_of_its_own() -> None:
+def test_each_picture_has_different_noise() -> None:
     assert not np.array_equal(spoil("n5", "a"), spoil("n5", "b"))
 
 
 @pytest.mark.parametrize("name", ["q0", "q101", "n0", "n101", "x5", "q", "75", "q7.5", "", "Q75"])
-def test_names_of_no_way_are_refused_with_those_that_are(name: str) -> None:
+def test_unknown_spoils_list_the_valid_ones(name: str) -> None:
     with pytest.raises(OptionError, match="Allowed: clean, q1 to q100") as error:
         parse_spoils([name])
     assert all(row.means in str(error.value) for row in KINDS.values())
 
 
-def test_each_way_has_scores_of_its_own_and_a_column(folder: Path) -> None:
+def test_each_spoil_has_scores_and_a_column(folder: Path) -> None:
     report = evaluate([nearest(4)], [str(folder)], spoils=parse_spoils(["clean", "q30", "n10"]), save=folder / "out")
     assert not report.failures
     assert [(one.spoil, one.model) for one in report.results] == [
@@ -86,7 +86,7 @@ def test_each_way_has_scores_of_its_own_and_a_column(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_further_measures_rank_pictures(metric: str, folder: Path) -> None:
+def test_additional_metrics_rank_pictures(metric: str, folder: Path) -> None:
     image = resize(synthetic(50, 50), scale=4.0)
     random = np.random.default_rng(0)
     scores = []
@@ -100,7 +100,7 @@ def test_further_measures_rank_pictures(metric: str, folder: Path) -> None:
     assert to_data(report)["results"][0]["extra_metrics"][metric] == report.results[0].extra_metrics[metric]
 
 
-def test_measures_that_are_unknown_missing_or_impossible(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_unknown_missing_and_impossible_metrics(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     with pytest.raises(OptionError, match=r"There is no metric 'lpips'\. Allowed: ssimulacra2, ms-ssim"):
         evaluate([nearest(4)], [str(folder)], metrics=["lpips"])
     with pytest.raises(OptionError, match="MS-SSIM cannot be measured on 40x40 pixels"):
@@ -114,7 +114,7 @@ def test_measures_that_are_unknown_missing_or_impossible(monkeypatch: pytest.Mon
         spoil("q75")
 
 
-def test_the_command_reads_ways_as_they_are_written(command, folder: Path) -> None:
+def test_the_command_parses_spoils(command, folder: Path) -> None:
     fast = ["--engine", "onnxruntime", "--threads", "1"]
     done = command("eval", "rlfn-xs-x4", str(folder), *fast, "--json", "--spoil", "q75", "n5", "--metric", "ms-ssim")
     assert done.status == 0, done.err
@@ -125,4 +125,4 @@ def test_the_command_reads_ways_as_they_are_written(command, folder: Path) -> No
     assert all(0 < one["extra_metrics"]["ms-ssim"] < 1 for one in results)
     done = command("eval", "rlfn-xs-x4", str(folder), *fast, "--spoil", "x9")
     assert done.status == 2
-    assert "Nothing is spoiled by 'x9'" in done.err
+    assert "There is no kind of spoiling 'x9'" in done.err

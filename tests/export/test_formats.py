@@ -119,7 +119,7 @@ def test_metadata_and_half_weights_are_inside(half: Path, checkpoint: Checkpoint
     assert graph.get_rt_info(["rlfn", "source_sha256"]).astype(str) == source_hash(checkpoint)
 
 
-def test_an_executorch_file_says_what_it_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_an_executorch_file_has_metadata(checkpoint: Checkpoint, tmp_path: Path) -> None:
     runtime = pytest.importorskip("executorch.runtime")
     export(checkpoint, "executorch", tmp_path / "x.pte", ExportRequest(shape=(2, 3, 20, 24)))
     program = runtime.Runtime.get().load_program((tmp_path / "x.pte").read_bytes())
@@ -140,7 +140,7 @@ def test_a_file_says_whether_its_tiles_are_exact(checkpoint: Checkpoint, half: P
     assert Traits.from_metadata(facts).exact
 
 
-def test_a_file_of_a_local_network_has_nothing_to_be_noted() -> None:
+def test_a_file_of_a_local_network_has_no_notes() -> None:
     variant = VARIANTS["rlfn-xs"]
     local = Checkpoint(build(variant, 2).eval(), variant, 2)
     assert onnx_notes(local, ExportRequest(), Path("x.onnx")) == ()
@@ -164,12 +164,12 @@ def test_files_that_tiles_cannot_run_are_refused_by_the_upscaler(checkpoint: Che
 
 
 @pytest.mark.parametrize("to", ["openvino", "ncnn"])
-def test_what_a_runtime_does_by_itself_is_said(checkpoint: Checkpoint, tmp_path: Path, to: str) -> None:
+def test_the_default_precision_of_a_runtime_is_noted(checkpoint: Checkpoint, tmp_path: Path, to: str) -> None:
     """OpenVINO computes in bf16 and ncnn in fp16 where they can: the difference as they come is printed too."""
     require(to, "fp32")
     report = export(checkpoint, to, tmp_path / f"x{FORMATS[to].suffixes[0]}")
     (note,) = report.notes
-    assert {"openvino": "INFERENCE_PRECISION_HINT f32", "ncnn": "use_fp16_arithmetic"}[to] in note
+    assert {"openvino": "INFERENCE_PRECISION_HINT is f32", "ncnn": "use_fp16_arithmetic"}[to] in note
     assert "levels of 255 from torch, PSNR" in note
 
 
@@ -204,7 +204,7 @@ def test_an_export_that_differs_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_converter_that_fails_says_so(
+def test_a_failing_converter_is_reported(
     checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -241,7 +241,7 @@ def test_a_missing_converter_names_its_extra(
         openvino.write_openvino(checkpoint, ExportRequest(), tmp_path / "x.xml")
 
 
-def test_what_a_format_does_not_have(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_unsupported_requests_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="Did you mean 'openvino'"):
         export(checkpoint, "openvno", tmp_path / "x.xml")
     with pytest.raises(OptionError, match="Allowed: fp32"):
@@ -258,7 +258,7 @@ def test_what_a_format_does_not_have(checkpoint: Checkpoint, tmp_path: Path) -> 
     with pytest.raises(OptionError, match="shape=1x3x180x320"):
         export(checkpoint, "tflite", tmp_path / "x.tflite")
     for request in (ExportRequest(image_io=True), ExportRequest(shape=(2, 3, 20, 20))):
-        with pytest.raises(OptionError, match=r"formats have: onnx|one picture at a time"):
+        with pytest.raises(OptionError, match=r"Formats that do: onnx|one picture at a time"):
             export(checkpoint, "ncnn", tmp_path / "x.ncnn.param", request)
     assert list(tmp_path.iterdir()) == []
 

@@ -41,7 +41,7 @@ def test_packaged_models_have_int8() -> None:
 
 
 @pytest.mark.parametrize("name", QUANTISED)
-def test_the_manifest_says_what_is_lost(name: str) -> None:
+def test_the_manifest_has_the_losses(name: str) -> None:
     model = catalog.get_model(name)
     scores = model.file(catalog.GRAPH, "int8").scores
     assert scores.keys() == model.scores.keys()
@@ -78,7 +78,7 @@ def test_skies_stay_smooth(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", QUANTISED)
-def test_flat_colours_stay(name: str) -> None:
+def test_flat_colours_are_preserved(name: str) -> None:
     """Screenshots and drawings are full of them: what was rounded on the long skip was 7 levels off."""
     full, small = (Upscaler(name, "onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
     for picture in flat_colours():

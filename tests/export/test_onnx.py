@@ -52,7 +52,7 @@ def test_the_ordinary_graph_has_one_input(graph: Path, checkpoint: Checkpoint) -
 
 
 @pytest.mark.parametrize("to", ["onnx", "rlfn"])
-def test_the_graph_says_the_shape_of_everything_between(checkpoint: Checkpoint, tmp_path: Path, to: str) -> None:
+def test_the_graph_has_the_shapes_of_intermediate_values(checkpoint: Checkpoint, tmp_path: Path, to: str) -> None:
     """Without the shapes ONNX Runtime converts between layouts around every addition."""
     import onnx
 
@@ -113,7 +113,7 @@ def loud() -> Checkpoint:
     return Checkpoint(network, variant, 2)
 
 
-def test_what_rounding_explains_is_allowed(loud: Checkpoint, tmp_path: Path) -> None:
+def test_differences_explained_by_rounding_are_allowed(loud: Checkpoint, tmp_path: Path) -> None:
     lr = np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 97)).astype(np.float32)
     assert float(loud.network(torch.from_numpy(lr)).abs().max()) > 10_000
     worst = TOLERANCES["fp32"].worst

@@ -26,6 +26,6 @@ def test_an_untrained_network() -> None:
     assert load("untrained", "rlfn-ntire", 3)(torch.zeros(1, 3, 16, 20)).shape == (1, 3, 48, 60)
 
 
-def test_wrong_names_are_answered() -> None:
+def test_wrong_names_list_the_valid_ones() -> None:
     with pytest.raises(OptionError, match="rlfn-s-x4"):
         load("rlfn", "rlfn-s-x44")

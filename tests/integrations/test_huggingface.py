@@ -32,7 +32,7 @@ def test_a_folder_holds_the_same_network(folder: Path) -> None:
     assert torch.equal(found.network(lr), wanted.network(lr))
 
 
-def test_the_card_and_config_say_what_is_known(folder: Path) -> None:
+def test_the_content_of_card_and_config(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     assert (config["variant"], config["scale"], config["value_range"]) == ("rlfn-s", 4, 255)
     card = (folder / "README.md").read_text()
@@ -75,7 +75,7 @@ def test_the_hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert told == ["t", ("me/mine", True), ("me/mine", "v1")]
 
 
-def test_what_goes_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match=r"has no model\.safetensors"):
         from_pretrained(tmp_path)
     (tmp_path / "file").write_text("")

@@ -184,7 +184,7 @@ def test_missing_spandrel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
         register()
 
 
-def test_no_extra_brings_a_torchvision() -> None:
+def test_no_extra_installs_torchvision() -> None:
     """spandrel asks for torchvision, and pip would take its CUDA build beside a torch for the CPU."""
     facts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = [text for texts in (facts["dependencies"], *facts["optional-dependencies"].values()) for text in texts]

@@ -35,7 +35,7 @@ def jobs_for(folder: Path, count: int, side: int = 20) -> list[Job]:
     return jobs
 
 
-def test_records_come_in_order_whatever_becomes_of_the_pictures(tmp_path: Path) -> None:
+def test_records_come_in_order_for_all_outcomes(tmp_path: Path) -> None:
     jobs = jobs_for(tmp_path, 12)
     for number in (1, 2, 7):
         Path(str(jobs[number].source)).write_bytes(b"no picture")
@@ -79,7 +79,7 @@ def test_reading_running_and_writing_overlap(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(("limit", "most"), [(10**9, 3), (1, 1)])
-def test_results_that_wait_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, most: int) -> None:
+def test_waiting_results_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, most: int) -> None:
     """Small results: one is made while two are written. Huge ones: the next waits until the first is on the disk."""
     jobs = jobs_for(tmp_path, 6)
     alive, seen, lock = 0, [], threading.Lock()
@@ -119,7 +119,7 @@ def test_the_progress_of_each_job_ends_at_one(tmp_path: Path) -> None:
     assert len(shown) > 8
 
 
-def test_files_that_disappear_and_appear_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_disappear_and_appear_during_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = jobs_for(tmp_path, 3)
     Path(str(jobs[1].source)).unlink()
     whole = Enlarger.__call__
@@ -170,7 +170,7 @@ def test_each_picture_gets_the_model_that_its_size_needs(tmp_path: Path, monkeyp
     assert asked[-2:] == ["x2", "x4"]
 
 
-def test_stopping_early_finishes_what_was_begun_and_begins_nothing_more(tmp_path: Path) -> None:
+def test_stopping_early_finishes_started_work_and_starts_no_more(tmp_path: Path) -> None:
     jobs = jobs_for(tmp_path, 8)
     run = Batch(Settings()).run(jobs)
     assert next(run).status == "done"
@@ -204,7 +204,7 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
         EnlargeOptions(engine="openvino")
 
 
-def test_a_record_says_why(tmp_path: Path) -> None:
+def test_a_record_has_the_reason_of_a_failure(tmp_path: Path) -> None:
     record = Record("a", "b", "failed")
     assert "memory" in str(record.failed(MemoryError()).error)
     failed = record.failed(RuntimeError("first line\nsecond line"))
@@ -236,7 +236,7 @@ def test_one_small_picture_takes_an_engine_that_starts_quickly(
     assert batch.enlarger.options.engine == asked
 
 
-def test_an_output_folder_that_is_removed_meanwhile_is_an_error(tmp_path: Path) -> None:
+def test_an_output_folder_removed_during_the_run_is_an_error(tmp_path: Path) -> None:
     jobs = jobs_for(tmp_path, 8)
     run = Batch(Settings()).run(jobs)
     records = [next(run), next(run)]
@@ -264,6 +264,6 @@ def test_a_batch_may_run_again(tmp_path: Path) -> None:
     assert vars(batch) == before
 
 
-def test_an_engine_is_handed_in(tmp_path: Path, nearest: type) -> None:
+def test_a_given_engine_is_used(tmp_path: Path, nearest: type) -> None:
     records = list(Batch(Settings(EnlargeOptions(engine=nearest()))).run(jobs_for(tmp_path, 2)))
     assert [(record.status, record.engine, record.precision) for record in records] == [("done", "nearest", "fp32")] * 2

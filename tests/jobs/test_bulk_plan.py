@@ -16,6 +16,7 @@ import pyarrow.parquet as parquet  # noqa: E402
 from rlfn.errors import OptionError, OutputError, PictureError  # noqa: E402
 from rlfn.inference.enlarge import EnlargeOptions  # noqa: E402
 from rlfn.inference.sizing import Wanted  # noqa: E402
+from rlfn.jobs.bulk.driver import BulkRequest, BulkRun  # noqa: E402
 from rlfn.jobs.bulk.manifest import PictureRow, schema  # noqa: E402
 from rlfn.jobs.bulk.pending import PendingWork, digest, resolve_settings  # noqa: E402
 from rlfn.jobs.bulk.sources import FoundPictures, find_pictures  # noqa: E402
@@ -174,7 +175,7 @@ def test_a_name_that_is_not_utf_8_fails_alone(tmp_path: Path) -> None:
     try:
         (tmp_path / "in" / os.fsdecode(b"b\xff.png")).write_bytes(b"1")
     except OSError:
-        pytest.skip_done("this file system has names in UTF-8 alone")
+        pytest.skip("this file system has names in UTF-8 alone")
     work = work_for(str(tmp_path / "in"), str(tmp_path / "out"))
     assert [entry.key for entry in work.entries(work.remaining)] == ["a.png"]
     ((place, error),) = work.rejected.items()
@@ -187,6 +188,7 @@ def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
     work = PendingWork(found, resolve_settings(FAST, found.options), Store(tmp_path), keep_suffix=False)
     assert list(work.remaining) == [1]
     assert "'..'" in str(work.rejected[0])
+    assert "of s3://b/../../etc/x.png leads out of the destination" in str(work.rejected[0])
     assert work.rejected_entry(0).output == ""
 
 
@@ -302,3 +304,13 @@ def test_options_of_a_list_override_only_themselves() -> None:
     assert all(one.enlarge.engine != "auto" for one in made)
     with pytest.raises(OptionError, match=r"The list has pictures with scale 99\.0: No packaged model"):
         resolve_settings(FAST, [(("scale", 99.0),)])
+
+
+@pytest.mark.parametrize("where", ["source", "output", "manifest"])
+def test_locations_in_memory_are_refused(tmp_path: Path, where: str) -> None:
+    pytest.importorskip("ray")
+    files(tmp_path / "in", "a.png")
+    asked = {"source": str(tmp_path / "in"), "output": str(tmp_path / "out"), where: "memory://x"}
+    with pytest.raises(OptionError, match=r"memory://x is in the memory of one process, .* Name a folder or a bucket"):
+        BulkRun(BulkRequest(**asked))
+    assert not (tmp_path / "out").exists()

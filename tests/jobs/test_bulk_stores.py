@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("fsspec")
 
+import fsspec
 import pyarrow as pa
 
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
@@ -60,6 +61,91 @@ def test_unknown_protocols_and_missing_packages() -> None:
         Store("az://container/x")
 
 
+def test_a_double_colon_is_part_of_a_name(place: str) -> None:
+    store = Store(f"{place}/c::d")
+    for name in ("a.png", "a.png::red.png", "x::y.png", "file::z.png", "s3:q.png"):
+        store.put(name, name.encode())
+        assert read_location(store.display_path(store.path(name))) == name.encode()
+    assert len(list(store.files())) == 5
+    assert Store(store.display_path(store.path("a.png::red.png"))).is_file()
+    assert store.root.endswith("/c::d")
+
+
+@pytest.mark.parametrize("name", ["c::d", "res::1", "file:x", "local:y", "data::x.png", "memory::z", "~", "x/o://p"])
+def test_a_local_path_is_not_a_url(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Store(name).put("a.png", b"1")
+    assert (tmp_path / name / "a.png").read_bytes() == b"1"
+    assert [one.name for one in Store(name).files()] == ["a.png"]
+    assert read_location(f"{name}/a.png") == b"1"
+
+
+def test_urls_that_need_another_file_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"Unknown protocol simplecache::s3://"):
+        Store("simplecache::s3://bucket/a.png")
+    with pytest.raises(OptionError, match=r"reference://a\.png cannot be used \(.*Name a folder or a bucket"):
+        Store("reference://a.png")
+
+
+def test_a_url_keeps_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hosted(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
+        def __init__(self, host: str) -> None:
+            super().__init__()
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return path.removeprefix("hosted://anna@host:22")
+
+        @staticmethod
+        def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+            return {"host": path.split("/")[2]}
+
+    monkeypatch.setattr(fsspec, "available_protocols", lambda: ["hosted"])
+    fsspec.register_implementation("hosted", Hosted, clobber=True)
+    store = Store("hosted://anna@host:22/in/")
+    assert store.display_path(store.path("a.png")) == "hosted://anna@host:22/in/a.png"
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    with pytest.raises(PictureError, match=r"There is no file hosted://anna@host:22/in/a\.png"):
+        store.read(store.path("a.png"))
+
+
+def test_markers_of_empty_folders_are_not_files(bucket: str) -> None:
+    store = Store(f"{bucket}/in")
+    for name in ("a.png", "folder.png/", "sub/"):
+        store.put(name, b"" if name.endswith("/") else b"1")
+    assert [one.name for one in store.files()] == ["a.png"]
+    assert [one.name for one in Store(bucket).files()] == ["in/a.png"]
+
+
+def test_a_missing_bucket_is_named(bucket: str) -> None:
+    missing = Store(f"{bucket}-none/out")
+    sentence = r"The bucket of s3://.*-none/out\S* does not exist\. Create it, or check the spelling\."
+    with pytest.raises(PictureError, match=sentence):
+        list(missing.files())
+    with pytest.raises(OutputError, match=sentence):
+        missing.put("a.png", b"1")
+    assert not missing.exists()
+    assert not Store(f"{bucket}/none").exists()
+
+
+def test_missing_credentials_are_asked_for_at_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import s3fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: pytest.fail("retried"))
+    sentence = (
+        r"needs credentials \(Unable to locate credentials\)\. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
+    )
+    for work in (lambda: Store(bucket).exists(), lambda: list(Store(bucket).files())):
+        with pytest.raises(UnreachableError, match=sentence):
+            work()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
 def test_a_store_is_retried_before_it_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(module.time, "sleep", pauses.append)
@@ -77,7 +163,7 @@ def test_a_store_is_retried_before_it_is_unreachable(monkeypatch: pytest.MonkeyP
     assert store.read("/flaky/a") == b"1"
     assert pauses == [0.5, 2.0]
     answers += [ConnectionResetError("reset by peer")] * 4
-    with pytest.raises(UnreachableError, match=r"memory:///flaky/a is unreachable \(reset by peer\)\. Try again"):
+    with pytest.raises(UnreachableError, match=r"memory://flaky/a is unreachable \(reset by peer\)\. Try again"):
         store.read("/flaky/a")
     assert answers == []
     answers.append(PermissionError("no"))

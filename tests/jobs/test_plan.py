@@ -31,7 +31,7 @@ def pairs(plan: module.Plan) -> list[tuple[str, str]]:
     return [(Path(str(job.source)).as_posix(), Path(str(job.target)).as_posix()) for job in plan.jobs]
 
 
-def test_names_beside_the_input(here: Path) -> None:
+def test_names_next_to_the_input(here: Path) -> None:
     touch("d/a.b.jpg")
     assert pairs(make_plan(["d/a.b.jpg"], None, Naming("x4"))) == [("d/a.b.jpg", "d/a.b_x4.png")]
     assert pairs(make_plan(["d/a.b.jpg"], None, Naming("w9", format="avif"))) == [("d/a.b.jpg", "d/a.b_w9.avif")]
@@ -51,7 +51,7 @@ def test_an_existing_folder_with_a_suffix_is_a_folder_and_an_existing_file_witho
     Path("album.png").mkdir()
     assert make_plan(["a.png"], "album.png", Naming("x4")).jobs[0].target == Path("album.png/a_x4.png")
     assert make_plan(["a.png"], "result", Naming("x4", format="png")).jobs[0].target == Path("result")
-    with pytest.raises(OptionError, match="does not say a format"):
+    with pytest.raises(OptionError, match="has no suffix of a writable format"):
         make_plan(["a.png"], "result", Naming("x4"))
 
 
@@ -75,7 +75,7 @@ def test_missing_inputs_are_counted(here: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs links")
-def test_links_are_pictures_of_their_own_and_folders_are_not_followed_into_loops(here: Path) -> None:
+def test_links_are_separate_pictures_and_loops_are_not_followed(here: Path) -> None:
     touch("a.png", "d/1.png")
     os.symlink("a.png", "b.png")
     os.symlink(here / "d", "d/loop")
@@ -131,7 +131,7 @@ def test_no_plan_reads_what_it_writes_or_writes_a_file_twice(
         assert os.path.realpath(name) in sources or Path(name) in plan.left_out
 
 
-def test_all_pairs_that_clash_are_named_and_a_suffix_tells_them_apart(here: Path) -> None:
+def test_all_collisions_are_named_and_suffixes_resolve_them(here: Path) -> None:
     touch("d/1.JPG", "d/1.png", "d/2.webp", "d/2.tif", "d/3.png")
     with pytest.raises(OutputError) as caught:
         make_plan(["d"], None, Naming("x4"))
@@ -149,16 +149,16 @@ def test_a_folder_with_brackets_in_a_pattern(here: Path, pattern: str) -> None:
     assert [source for source, _ in pairs(make_plan([pattern], None, Naming("x4")))] == ["holiday [2019]/a.png"]
 
 
-def test_pictures_of_other_kinds_are_named(here: Path) -> None:
+def test_pictures_in_unsupported_formats_are_counted(here: Path) -> None:
     touch("d/a.png", "d/b.PSD", "d/c.cr2", "d/notes.txt")
     plan = make_plan(["d"], None, Naming("x4"))
     assert plan.others == [Path("d/b.PSD"), Path("d/c.cr2")]
     Path("d/a.png").unlink()
-    with pytest.raises(PictureError, match="There are 2 pictures of other kinds"):
+    with pytest.raises(PictureError, match="It holds 2 pictures in unsupported formats"):
         make_plan(["d"], None, Naming("x4"))
 
 
-def test_a_sub_folder_that_cannot_be_read_stops_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_sub_folder_does_not_stop_the_others(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch("d/a.png", "d/closed/b.png")
     scan = os.scandir
 
@@ -175,7 +175,7 @@ def test_a_sub_folder_that_cannot_be_read_stops_nothing(here: Path, monkeypatch:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs links")
-def test_a_link_of_the_outputs_name_is_replaced_so_it_is_no_clash(here: Path) -> None:
+def test_a_link_with_the_name_of_an_output_is_no_collision(here: Path) -> None:
     touch("a.png", "b.png", "c.png")
     Path("out").mkdir()
     for name in ("a", "b"):
@@ -206,7 +206,7 @@ def test_a_folder_above_the_input_takes_the_outputs(here: Path, output: str) -> 
     ]
 
 
-def test_a_sub_folder_that_can_be_listed_but_not_entered_stops_nothing(
+def test_a_sub_folder_without_search_permission_does_not_stop_the_others(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch("d/a.png", "d/shut/b.png")
@@ -218,7 +218,7 @@ def test_a_sub_folder_that_can_be_listed_but_not_entered_stops_nothing(
     assert "permission denied" in sentence
 
 
-def test_a_picture_that_is_named_twice_is_taken_once(here: Path) -> None:
+def test_a_picture_given_twice_is_processed_once(here: Path) -> None:
     touch("d/a.png", "d/b.png", "d/deep/c.png")
     assert pairs(make_plan(["d", "d/a.png"], None, Naming("x4"))) == [
         ("d/a.png", "d/a_x4.png"),
@@ -229,10 +229,10 @@ def test_a_picture_that_is_named_twice_is_taken_once(here: Path) -> None:
     assert pairs(make_plan(["d/deep", "d/deep/c.png"], None, Naming("x4"))) == [("d/deep/c.png", "d/deep/c_x4.png")]
 
 
-def test_a_clash_that_no_suffix_can_end_is_not_answered_with_suffixes(here: Path) -> None:
+def test_keeping_suffixes_is_only_suggested_if_it_helps(here: Path) -> None:
     touch("a/x.png", "b/x.png", "a/y.png", "a/y.jpg")
     for naming in (Naming("x4"), Naming("x4", keep_suffix=True)):
-        with pytest.raises(OutputError, match=r"name of its own\. Rename one, or run the command for each folder"):
+        with pytest.raises(OutputError, match=r"unique name\. Rename one, or run the command for each folder"):
             make_plan(["a/x.png", "b/x.png"], "out", naming)
     with pytest.raises(OutputError, match=r"keep_suffix keeps the inputs' suffixes"):
         make_plan(["a/y.png", "a/y.jpg"], "out", Naming("x4"))

@@ -67,12 +67,12 @@ def test_share_0_is_the_clean_graph_byte_for_byte() -> None:
     ],
     ids=["another scale", "another network", "cut short", "garbage", "nothing"],
 )
-def test_graphs_that_are_not_alike_are_refused(other: bytes) -> None:
-    with pytest.raises(ModelError, match="not of one network"):
+def test_graphs_of_different_networks_are_refused(other: bytes) -> None:
+    with pytest.raises(ModelError, match="are different networks"):
         blend_graphs(packaged("rlfn-xs-x2"), other, 0.5)
 
 
-def test_a_blend_refuses_int8_and_shares_that_are_ends() -> None:
+def test_a_blend_refuses_int8_and_shares_0_and_1() -> None:
     ends = ModelSource("rlfn-xs-x2"), ModelSource("rlfn-xs-x2")
     with pytest.raises(OptionError, match="int8 cannot be blended"):
         Blend(*ends, 0.5).graph("int8")

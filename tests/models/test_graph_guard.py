@@ -89,7 +89,7 @@ def test_loops_and_branches_are_refused():
 
 
 @pytest.mark.parametrize("kind", ["ConstantOfShape", "Expand", "Tile", "RandomNormal", "Lo\x1bop", ""])
-def test_operators_that_make_memory_or_are_unknown_are_refused(kind):
+def test_unknown_and_allocating_operators_are_refused(kind):
     _refused(_model([helper.make_node(kind, ["lr"], ["sr"])]), "the operator")
 
 
@@ -113,7 +113,7 @@ def test_sparse_weights_and_texts_are_refused():
     _refused(_model(weights=[helper.make_tensor("w", TensorProto.STRING, [1], [b"x"])]), "tensors of text")
 
 
-def test_shapes_have_to_fit_their_samples():
+def test_shapes_must_match_their_samples():
     weight = numpy_helper.from_array(np.ones(3, np.float32), "w")
     weight.dims[0] = 1 << 40
     _refused(_model(weights=[weight]), "with 3 samples")
@@ -128,7 +128,7 @@ def test_huge_numbers_of_operators_are_refused():
     _refused(_model([helper.make_node("MaxPool", ["lr"], ["sr"], pads=[1 << 40])]), "the number 1099511627776")
 
 
-def test_parts_that_protobuf_would_join_are_refused():
+def test_fields_that_protobuf_would_merge_are_refused():
     data = _model().SerializeToString()
     _refused(data + data, "more than once")
     weight = numpy_helper.from_array(np.ones(3, np.float32), "w").SerializeToString()
@@ -152,7 +152,7 @@ def test_parts_are_limited():
     _refused(b"\x08\x01" + b"\x72\x00" * 1_100_000, "more than 1,000,000 parts")
 
 
-def test_whatever_passes_loads_or_is_a_sentence(tmp_path):
+def test_accepted_files_load_or_raise_a_clear_error(tmp_path):
     """Changed bytes of a graph: refused, or an engine says what is wrong, or it runs."""
     good, rng = _model().SerializeToString(), random.Random(0)
     for _ in range(300):

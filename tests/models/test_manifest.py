@@ -40,7 +40,7 @@ def test_the_manifest_is_written_as_it_is_kept(tmp_path: Path) -> None:
     assert path.read_bytes() == MANIFEST.read_bytes()
 
 
-def test_a_file_s_row(tmp_path: Path) -> None:
+def test_the_row_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"graph")
     row = {"file": "m.onnx", "format": "onnx", "precision": "fp32", "sha256": hashlib.sha256(b"graph").hexdigest()}
@@ -48,7 +48,7 @@ def test_a_file_s_row(tmp_path: Path) -> None:
     assert file_row(path, "onnx", "fp32", {"Set5": {"psnr": 1.0}}) == {**row, "scores": {"Set5": {"psnr": 1.0}}}
 
 
-def test_a_stage_is_what_the_run_said() -> None:
+def test_a_stage_is_read_from_the_metadata() -> None:
     said = {
         "recipe": "weights-s-x4",
         "stages": "2",

@@ -135,8 +135,8 @@ def test_bad_targets(checkpoint: Checkpoint, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_torchscript_file_is_called_that(tmp_path: Path) -> None:
+def test_a_torchscript_file_is_refused_as_such(tmp_path: Path) -> None:
     path = tmp_path / "network.pt"
     torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)), str(path))
-    with pytest.raises(ModelError, match=r"network\.pt is a TorchScript file: a program, and not weights"):
+    with pytest.raises(ModelError, match=r"network\.pt is a TorchScript program, not weights"):
         load_checkpoint(path)

@@ -60,7 +60,7 @@ def test_summed_kernels_have_the_gradients_of_the_branches() -> None:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("name", TRAINING_FORMS)
-def test_a_fused_network_answers_as_its_training_form(name: str, scale: int) -> None:
+def test_a_fused_network_equals_its_training_form(name: str, scale: int) -> None:
     network = random(get_variant(name), scale)
     fused = fuse(network)
     assert not [module for module in fused.modules() if isinstance(module, BranchedConv)]
@@ -83,7 +83,7 @@ def test_the_range_folds_in_either_form() -> None:
         assert torch.allclose(form(lr * 255.0), wanted, rtol=1e-4, atol=1e-3)
 
 
-def test_a_fused_network_opens_into_branches_that_equal_it() -> None:
+def test_a_fused_network_converts_to_equal_branches() -> None:
     name = TRAINING_FORMS[0]
     plain = fused_variant(get_variant(name))
     checkpoint = Checkpoint(random(plain), plain, 2, {"trained": "yes"})
@@ -101,7 +101,7 @@ def test_a_fused_network_opens_into_branches_that_equal_it() -> None:
         assert torch.allclose(again.state_dict()[key], tensor, atol=1e-6), key
 
 
-def test_only_the_same_sizes_change_their_form() -> None:
+def test_only_the_same_sizes_are_converted() -> None:
     checkpoint = Checkpoint(random(BRANCHED), BRANCHED, 2)
     assert reform(checkpoint, BRANCHED) is checkpoint
     assert reform(checkpoint, get_variant(TRAINING_FORMS[0])) is None
@@ -112,7 +112,7 @@ def test_only_the_same_sizes_change_their_form() -> None:
     assert found.network.convs[1].expand.weight.shape[0] == 18
 
 
-def test_what_has_no_branches_stays_as_it_is() -> None:
+def test_a_network_without_branches_is_unchanged() -> None:
     for name in ("rlfn-xs", "rlfn-ntire"):
         variant = get_variant(name)
         checkpoint = Checkpoint(build(variant, 2), variant, 2)

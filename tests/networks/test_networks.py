@@ -104,7 +104,7 @@ def test_parameter_counts(name: str, count: int) -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_file_says_which_network_it_is(name: str, suffix: str, tmp_path: Path) -> None:
+def test_a_network_is_recognised_from_its_file(name: str, suffix: str, tmp_path: Path) -> None:
     network = build(VARIANTS[name], 3)
     path = tmp_path / f"weights{suffix}"
     save_checkpoint(path, network, VARIANTS[name], 3)
@@ -153,7 +153,7 @@ def test_the_range_folds_exactly(name: str) -> None:
 @pytest.mark.parametrize("name", ["edsr", "imdn", "span"])
 def test_a_range_that_cannot_fold_is_refused(name: str) -> None:
     network, _ = small(name)
-    with pytest.raises(OptionError, match=r"takes \[0, 255\] as it is"):
+    with pytest.raises(OptionError, match=r"is always \[0, 255\]"):
         fold_range(network, trained=1.0)
 
 
@@ -175,7 +175,7 @@ def shared() -> Path:
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_reference_weights_load_and_take_255(name: str, shared: Path) -> None:
+def test_reference_weights_load_and_use_0_to_255(name: str, shared: Path) -> None:
     from skimage.io import imread
 
     variant, expected = PEERS[name]
@@ -192,6 +192,6 @@ def test_reference_weights_load_and_take_255(name: str, shared: Path) -> None:
     assert found == pytest.approx(expected, abs=0.005)
 
 
-def test_a_network_that_is_not_defined_here_is_refused(shared: Path) -> None:
-    with pytest.raises(ModelError, match=r"no network known here\. Known: rlfn"):
+def test_an_unknown_network_is_refused(shared: Path) -> None:
+    with pytest.raises(ModelError, match=r"no known network\. Known: rlfn"):
         load_checkpoint(shared / "reference" / "peers" / "carn_m.pth")

@@ -64,7 +64,7 @@ def test_sets(shared: Path, name: str, data: str, psnr: float, ssim: float) -> N
     assert found[1] == pytest.approx(ssim, abs=0.0003)
 
 
-def test_weights_move_both_ways(shared: Path, tmp_path: Path) -> None:
+def test_weights_round_trip_to_the_official_layout(shared: Path, tmp_path: Path) -> None:
     """Official to ours and back: the tensors and their names stay the same, bit for bit."""
     import torch
 

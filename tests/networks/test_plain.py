@@ -70,7 +70,7 @@ def test_after_three_steps_from_an_interpolation_every_parameter_learns(name: st
 
 
 @pytest.mark.parametrize("layers", [0, 1, 5])
-def test_a_pixel_sees_its_radius_and_no_further(layers: int) -> None:
+def test_the_receptive_field_is_the_radius(layers: int) -> None:
     fields = PlainFields(layers, 6)
     network = restless(Variant("chain", "plain", fields, ""), 1).double()
     radius = TILE_NEEDS["plain"].margin(fields)
@@ -110,7 +110,7 @@ def test_tiles_equal_the_whole_picture(engine: str, files: Path) -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 3])
-def test_the_graph_equals_torch_and_holds_plain_operations_alone(scale: int) -> None:
+def test_the_graph_equals_torch_and_has_only_plain_operations(scale: int) -> None:
     onnx = pytest.importorskip("onnx")
     variant = Variant("chain", "plain", PlainFields(2, 5, expand=2), "")
     checkpoint = Checkpoint(restless(variant, scale), variant, scale)

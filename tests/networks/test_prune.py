@@ -45,7 +45,7 @@ def test_every_channel_is_in_one_group() -> None:
     assert sorted(inputs) == sorted(convolutions - inside - gates - {"conv_1"})
 
 
-def test_the_weakest_channels_go() -> None:
+def test_the_weakest_channels_are_removed() -> None:
     whole = made(RLFNFields(1, channels=6, mid=6, esa_channels=4))
     whole.network.block_1.c1_r.weight[2] *= 1e-3
     small = prune(whole, mid=5)
@@ -56,13 +56,13 @@ def test_the_weakest_channels_go() -> None:
     assert torch.equal(small.network.block_1.c2_r.weight, whole.network.block_1.c2_r.weight[kept_second][:, kept])
 
 
-def test_the_challenges_step_has_the_challenges_variant() -> None:
+def test_pruning_as_in_the_challenge_gives_its_variant() -> None:
     torch.manual_seed(0)
     whole = made(RLFNFields(4, 48, 48), 4)
     assert prune(whole, channels=46).variant == VARIANTS["rlfn-ntire"]
 
 
-def test_what_cannot_be_pruned() -> None:
+def test_invalid_pruning_is_refused() -> None:
     whole = made(RLFNFields(1, 8, 6, 4))
     with pytest.raises(OptionError, match="Allowed: 1 to 8"):
         prune(whole, channels=9)

@@ -98,17 +98,17 @@ def _ring() -> dict[str, Any]:
         ({"conv.weight": torch.zeros(1, dtype=torch.float16).expand(1 << 40)}, "not a plain tensor"),
         ({"conv.weight": torch.zeros(2, dtype=torch.complex64)}, "not a plain tensor"),
         ({"conv.weight": torch.eye(3).to_sparse()}, "not a plain tensor"),
-        ({f"module.{'x' * 900}": torch.zeros(1), "other": torch.zeros(1)}, "no network known here"),
+        ({f"module.{'x' * 900}": torch.zeros(1), "other": torch.zeros(1)}, "no known network"),
     ],
 )
-def test_what_holds_no_network(tmp_path: Path, content: Any, words: str) -> None:
+def test_content_without_a_network_is_refused(tmp_path: Path, content: Any, words: str) -> None:
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(ModelError, match=words):
         load_checkpoint(tmp_path / "w.pth")
 
 
-def test_only_a_part_of_the_names_prefixed(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_prefixes_must_be_on_all_names(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     first, *rest = state
     torch.save({f"module.{first}": state[first], **{name: state[name] for name in rest}}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"missing, foreign|no network known"):
+    with pytest.raises(ModelError, match=r"missing, foreign|no known network"):
         load_checkpoint(tmp_path / "w.pth")

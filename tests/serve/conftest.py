@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from rlfn.serve.openapi import document
 from rlfn.serve.server import DrainingServer, configuration
 from rlfn.serve.settings import ServeSettings
 from serving import GatedWorkers, until
@@ -32,6 +35,7 @@ def serving(gated_workers: GatedWorkers) -> Iterator[Serving]:
 
     def make(**settings: Any) -> TestClient:
         client = TestClient(gated_workers.app(ServeSettings(**settings)), base_url="http://127.0.0.1")
+        client.event_hooks = {"response": [documented(ServeSettings(**settings))]}
         client.__enter__()
         opened.append(client)
         return client
@@ -40,6 +44,26 @@ def serving(gated_workers: GatedWorkers) -> Iterator[Serving]:
     gated_workers.gate.set()
     for client in opened:
         client.__exit__(None, None, None)
+
+
+def documented(settings: ServeSettings) -> Callable[[httpx.Response], None]:
+    """Return a check that an answer is one that the OpenAPI document lists."""
+    paths = document(settings)["paths"]
+
+    def check(answer: httpx.Response) -> None:
+        asked = answer.request.url.path
+        path = next((one for one in paths if re.fullmatch(re.sub(r"\{id\}", "[^/]+", one), asked)), "")
+        operation = paths.get(path, {}).get(answer.request.method.lower())
+        if operation is None:
+            return
+        listed = operation["responses"].get(str(answer.status_code))
+        assert listed is not None, f"{answer.request.method} {path} is not documented to send {answer.status_code}"
+        if kinds := listed.get("content"):
+            assert answer.headers["content-type"].partition(";")[0] in kinds
+        if "Retry-After" in listed.get("headers", {}):
+            assert answer.headers["retry-after"].isdecimal()
+
+    return check
 
 
 Listening = Callable[..., str]

@@ -15,7 +15,7 @@ from rlfn.api.pictures import upscale
 from rlfn.errors import OptionError
 from rlfn.serve.fields import FIELDS, as_field
 from rlfn.serve.settings import ServeSettings
-from serving import picture_bytes
+from serving import picture_bytes, until
 
 KEY = "0123456789abcdef0123"
 
@@ -51,6 +51,9 @@ def refused(answer: Any, status: int, code: str) -> str:
         ("wrap=perhaps", "The field 'wrap' was given as 'perhaps'. Allowed: true or false."),
         ("quality=0", "Quality 0 is out of range. Allowed: 1 to 100."),
         ("format=gif", "There is no output format 'gif'."),
+        ("width=1_0", "The field 'width' was given as '1_0'. Allowed: a whole number of pixels."),
+        ("scale=1_0", "The field 'scale' was given as '1_0'. Allowed: a number"),
+        ("restore=0_1", "The field 'restore' was given as '0_1'. Allowed: auto, off, or a number from 0"),
         ("tile=64", "There is no field 'tile'."),
         ("picture=/etc/passwd", "There is no field 'picture'."),
     ],
@@ -58,6 +61,14 @@ def refused(answer: Any, status: int, code: str) -> str:
 def test_invalid_fields(serving: Any, query: str, sentence: str) -> None:
     answer = serving().post(f"/v1/upscale?{query}", content=picture_bytes())
     assert sentence in refused(answer, 422, "invalid_option")
+
+
+@pytest.mark.parametrize("name", [*FIELDS, "x" * 900])
+def test_long_values_are_cut_in_messages(serving: Any, name: str) -> None:
+    answer = serving().post(f"/v1/upscale?{name}={'9' * 5000}", content=picture_bytes())
+    message = refused(answer, 422, "invalid_option")
+    assert "9" * 61 not in message
+    assert "x" * 61 not in message
 
 
 @pytest.mark.parametrize(
@@ -220,3 +231,17 @@ def test_invalid_requests_are_not_logged(listening: Any, capfd: pytest.CaptureFi
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert httpx.post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
     assert capfd.readouterr().err == ""
+
+
+def test_results_of_failed_jobs_are_documented_problems(serving: Any, gated_workers: Any) -> None:
+    client = serving(max_pixels=400)
+    job = client.post("/v1/jobs", content=picture_bytes(21, 20)).json()["id"]
+    until(lambda: client.get(f"/v1/jobs/{job}").json()["status"] == "failed")
+    refused(client.get(f"/v1/jobs/{job}/result"), 413, "too_large")
+    gated_workers.gate.clear()
+    job = client.post("/v1/jobs", content=picture_bytes(20, 20)).json()["id"]
+    client.portal.call(client.app.state.queue.stop)
+    refused(client.get(f"/v1/jobs/{job}/result"), 503, "shutting_down")
+    health = client.get("/healthz")
+    assert (health.status_code, health.json()) == (503, {"status": "shutting_down"})
+    assert health.headers["content-type"] == "application/json"

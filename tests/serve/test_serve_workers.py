@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +154,95 @@ def test_the_command_serves_and_shuts_down_on_sigterm(tmp_path: Path) -> None:
 
     own = upscale(data, 2, model="rlfn-xs", engine="onnxruntime")
     assert np.array_equal(read_picture(own).pixels, expected)
+
+
+@pytest.fixture
+def serving_process(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
+    """Start the command with a slow model's work; return the process and its address."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> tuple[subprocess.Popen[str], str]:
+        command = [sys.executable, "-m", "rlfn", "serve", "--port", "0", "--engine", "onnxruntime", "--threads", "1"]
+        server = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        started.append(server)
+        assert server.stderr is not None
+        address = server.stderr.readline().split()[2]
+        until(lambda: answers(address), 30)
+        return server, address
+
+    yield start
+    for server in started:
+        children = workers_of(server.pid)
+        server.kill()
+        server.communicate()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+
+def long_job(address: str) -> str:
+    """Start a job that takes many seconds; return its URL once it runs."""
+    picture = picture_bytes(1500, 1500)
+    sent = httpx.post(f"{address}v1/jobs?model=rlfn-s&scale=4&restore=1&self_ensemble=true", content=picture)
+    job = f"{address}v1/jobs/{sent.json()['id']}"
+    until(lambda: httpx.get(job).json()["status"] == "running", 30)
+    return job
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_when_the_grace_period_is_over_clients_are_told_and_the_server_ends(serving_process: Any) -> None:
+    server, address = serving_process("--grace", "1", "--workers", "2", "--cache", "0")
+    job = long_job(address)
+    found: dict[str, Any] = {}
+
+    def wait() -> None:
+        query = "model=rlfn-s&scale=4&restore=1&self_ensemble=true"
+        found["upscale"] = httpx.post(f"{address}v1/upscale?{query}", content=picture_bytes(1400, 1400), timeout=60)
+
+    def listen() -> None:
+        found["events"] = httpx.get(job, headers={"Accept": "text/event-stream"}, timeout=60).text
+
+    def upload() -> None:
+        def slow() -> Iterator[bytes]:
+            yield b"x"
+            time.sleep(3)
+            yield b"y"
+
+        with contextlib.suppress(httpx.TransportError):  # the server may close the connection before it is read
+            found["upload"] = httpx.post(f"{address}v1/upscale", content=slow(), timeout=60)
+
+    threads = [threading.Thread(target=one) for one in (wait, listen, upload)]
+    for thread in threads:
+        thread.start()
+    until(lambda: httpx.get(f"{address}healthz").json()["running"] == 2, 30)
+    children = workers_of(server.pid)
+    server.terminate()
+    for thread in threads:
+        thread.join(30)
+    assert server.wait(30) == 0
+    assert server.stderr.read() == ""
+    assert (found["upscale"].status_code, found["upscale"].json()["code"]) == (503, "shutting_down")
+    assert found["upscale"].headers["content-type"] == "application/problem+json"
+    assert found["upscale"].headers["retry-after"] == "5"
+    assert "event: failed\n" in found["events"]
+    assert '"code": "shutting_down"' in found["events"]
+    if "upload" in found:
+        assert (found["upload"].status_code, found["upload"].json()["code"]) == (503, "shutting_down")
+    until(lambda: not any(alive(child) for child in children))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_stops_the_server_at_once(serving_process: Any, sent: signal.Signals) -> None:
+    server, address = serving_process("--grace", "600")
+    long_job(address)
+    children = workers_of(server.pid)
+    server.send_signal(sent)
+    until(lambda: httpx.get(f"{address}healthz").status_code == 503)
+    server.send_signal(sent)
+    assert server.wait(30) == 0
+    assert server.stderr.read() == ""
+    until(lambda: not any(alive(child) for child in children))
 
 
 def answers(address: str) -> bool:

@@ -138,7 +138,7 @@ def _print(row: PictureRow, as_json: bool) -> None:
 
 
 def _status_line(state: BulkProgress, seconds: float) -> str:
-    """Return a line on the progress of the run."""
+    """Return a status line."""
     finished = state.done + state.failed
     over = finished + state.skipped
     rate = finished / max(seconds, 1e-9)

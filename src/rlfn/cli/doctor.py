@@ -1,4 +1,4 @@
-"""``rlfn doctor``: what is installed here, and how fast it is."""
+"""``rlfn doctor``: installed versions, engines and their speed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _SECONDS_EACH = 2.0
 
 
 @command("doctor", section="Use", examples=("rlfn doctor", "rlfn doctor --quick", "rlfn doctor --speed"))
-@options.flag("--quick", help="Leave out the speed test.")
-@options.flag("--speed", help="Time the engines at several sizes of picture, and say which one to use.")
+@options.flag("--quick", help="Skip the speed test.")
+@options.flag("--speed", help="Time the engines at several picture sizes, and recommend one.")
 def doctor(quick: bool, speed: bool) -> None:
     """Print versions, engines and cores, and time the engines.
 
@@ -72,7 +72,7 @@ def _installed() -> list[str]:
 
 
 def _engines(model: str) -> None:
-    """Print the engines with the precisions that each has on this processor, and which one 'auto' takes."""
+    """Print the engines with their precisions on this processor, and the one that 'auto' chooses."""
     from rlfn.inference.engines import ENGINES, choose_engine, choose_precision
     from rlfn.models.source import ModelSource
 
@@ -88,7 +88,7 @@ def _engines(model: str) -> None:
 
 
 def _gpus() -> None:
-    """Print the Vulkan devices, and which one 'gpu' is or why it is none."""
+    """Print the Vulkan devices, and the one that 'gpu' means or why there is none."""
     from rlfn.inference.devices import GPU
     from rlfn.inference.vulkan.gpus import NoGpuError, find_gpus, pick_gpu
 
@@ -103,7 +103,7 @@ def _gpus() -> None:
 
 
 def _check_files() -> bool:
-    """Check every packaged file's hash; print what is wrong."""
+    """Check the hash of every packaged file; print the errors."""
     from rlfn.models import catalog
 
     damaged = False
@@ -118,14 +118,14 @@ def _check_files() -> bool:
 
 
 def _speed(model: str) -> None:
-    """Run every installed engine in turn on one tile for ten seconds in all."""
+    """Time the installed engines one after another on one tile, for ten seconds in total."""
     import numpy as np
 
     from rlfn.inference.upscaler import Upscaler
 
     image = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8)
     engines = _installed()
-    say(f"speed of {model} on {_SIDE}x{_SIDE} px, each engine by itself:")
+    say(f"speed of {model} on {_SIDE}x{_SIDE} px, each engine separately:")
     lines = []
     with progress("Timing", still=True) as show:
         for number, engine in enumerate(engines):
@@ -149,7 +149,7 @@ def _speed(model: str) -> None:
 
 
 def _compare(name: str) -> None:
-    """Time the installed engines interleaved at several sizes; say which is the fastest, and which one 'auto' takes."""
+    """Time the installed engines interleaved at several sizes; print the fastest, and the one that 'auto' chooses."""
     from functools import partial
 
     import numpy as np
@@ -166,7 +166,7 @@ def _compare(name: str) -> None:
                 upscalers[engine] = Upscaler(name, engine)
         except RlfnError as error:
             say(f"  {engine}: {explain(error)}")
-    lines = [f"seconds a picture with {name}, medians:"]
+    lines = [f"seconds per picture with {name}, medians:"]
     with progress("Timing") as show:
         for number, (width, height) in enumerate(_SIZES):
             show(number, len(_SIZES), f"{width}x{height}")
@@ -181,5 +181,5 @@ def _compare(name: str) -> None:
 def _advice(times: dict[str, float], taken: str) -> str:
     best = min(times, key=lambda engine: times[engine])
     if best == taken or taken not in times:
-        return f"'auto' takes {taken}"
-    return f"'auto' takes {taken}; --engine {best} is {times[taken] / times[best]:.2f} times as fast"
+        return f"'auto' chooses {taken}"
+    return f"'auto' chooses {taken}; --engine {best} is {times[taken] / times[best]:.2f} times as fast"

@@ -1,7 +1,7 @@
-"""Every option that several commands share, declared once, and the types of values.
+"""Options shared by several commands, and parameter types.
 
-Names of models, engines, formats and the like come from the package's tables, which are read when a shell completes a
-word or help lists them. A wrong name is refused by the table's own check, with the valid names.
+Names of models, engines, formats and so on come from the package's tables, which are read for shell completion and for
+help. An invalid name is refused by the table's own check, which lists the valid names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ else:  # generic for type checkers since click 8.5 alone
 
 
 class Number(ParamType):
-    """A number, or a whole one; ``least`` is the smallest that is allowed."""
+    """A number, or a whole number; ``least`` is the minimum."""
 
     def __init__(self, whole: bool = False, least: float | None = None) -> None:
         self.kind: type[int] | type[float] = int if whole else float
@@ -41,18 +41,18 @@ class Number(ParamType):
 
 
 class Place(ParamType):
-    """A path that a shell completes: a file, or a folder. Whether it is there is for the work to find out."""
+    """A path with shell completion: a file or a folder. Its existence is not checked here."""
 
     def __init__(self, kind: str) -> None:
         self.name = {"file": "file", "dir": "folder"}[kind]
         self.completes = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Make it a path."""
+        """Convert to a path."""
         return Path(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Leave it to the shell."""
+        """Use the shell's own completion."""
         return [CompletionItem(incomplete, type=self.completes)]
 
 
@@ -62,7 +62,7 @@ class TileSize(ParamType):
     name = "pixels"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """Read the number, if it is one."""
+        """Convert to a number if possible."""
         text = str(value)
         return int(text) if text.isdecimal() else text
 
@@ -71,10 +71,10 @@ class Names(ParamType):
     """A name from a table.
 
     Args:
-        name: what it is called in help.
+        name: its metavar in help.
         names: reads the table.
-        listed: whether help lists the names; not where the table is slow to read, or too long.
-        files: whether a file will do as well.
+        listed: whether help lists the names; false if the table is slow to read or too long.
+        files: whether a file is accepted too.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class Names(ParamType):
         self.files = files
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the names for the help, or what they are names of."""
+        """Return the names for help, or the metavar."""
         return f"[{'|'.join(self.names())}]" if self.listed else self.name.upper()
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the names that begin as the word does, and leave the rest to the shell where files will do."""
+        """Return the names that start with the word; if files are accepted, also use the shell's completion."""
         try:
             found = [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
         except ImportError:  # the table belongs to an extra that is not installed
@@ -222,7 +222,7 @@ def flag(*names: str, help: str) -> Decorator:
 
 
 def option(*names: str, type: ParamType, help: str, **attributes: Any) -> Decorator:
-    """Declare an option. Help shows its default, or the text ``show_default`` in its place."""
+    """Declare an option. Help shows its default, or the text ``show_default`` instead."""
     shown = attributes.pop("show_default", True)
     if isinstance(shown, str):
         help, shown = f"{help}  [default: {shown}]", False
@@ -230,26 +230,26 @@ def option(*names: str, type: ParamType, help: str, **attributes: Any) -> Decora
 
 
 def output(help: str, type: ParamType = FILE, **attributes: Any) -> Decorator:
-    """Declare where a command's result goes."""
+    """Declare the option for a command's output."""
     return option("-o", "--output", type=type, help=help, **attributes)
 
 
 def seed(help: str) -> Decorator:
-    """Declare the start of random choices."""
+    """Declare the option for the random seed."""
     return option("--seed", type=Number(whole=True, least=0), default=0, help=help)
 
 
 def format(shown: str) -> Decorator:
-    """Declare the format of outputs; ``shown`` says what it is where it is not given."""
+    """Declare the option for the output format; ``shown`` describes the default."""
     return option("--format", type=FORMAT, help="Format; 'rlfn doctor' lists them.", show_default=shown)
 
 
 scale = option("--scale", "-s", type=NUMBER, help="Factor, also fractional.", show_default="the model's")
 width = option("--width", type=WHOLE, help="Width wanted, in px.")
 height = option("--height", type=WHOLE, help="Height wanted, in px.")
-quality = option("--quality", type=WHOLE, help="1 to 100, of lossy formats.", show_default="the format's")
+quality = option("--quality", type=WHOLE, help="Quality of lossy formats, 1 to 100.", show_default="the format's")
 wrap = flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
-keep_hidden = flag("--keep-hidden", help="Enlarge the colours under transparent pixels as they are.")
+keep_hidden = flag("--keep-hidden", help="Keep the colours under transparent pixels.")
 keep_suffix = flag("--keep-suffix", help="Keep the inputs' suffixes in the names: a.jpg.png.")
 max_pixels = option("--max-pixels", type=WHOLE, help="Largest input in px.", show_default="64 million")
 model = option(
@@ -263,17 +263,17 @@ precision = option(
     "--precision",
     type=PRECISION,
     default="auto",
-    help="How the model is computed; auto: the fastest here that loses next to nothing.",
+    help="Precision; auto: the fastest here with almost no loss of quality.",
 )
 measured_precision = option(
-    "--precision", type=PRECISION, default="fp32", help="How the models are computed; fp32, as scores are compared."
+    "--precision", type=PRECISION, default="fp32", help="Precision; fp32 by default, so that scores are comparable."
 )
 engine = option("--engine", type=ENGINE, default="auto", help="What runs the model; 'rlfn doctor' lists them.")
 device = option(
     "--device",
     type=DEVICE,
     default="cpu",
-    help="cpu; gpu: the first GPU that Vulkan has; gpu:1: that one; 'rlfn doctor' lists them.",
+    help="cpu; gpu: the first Vulkan GPU; gpu:1: a specific GPU; 'rlfn doctor' lists them.",
 )
 threads = option("--threads", type=WHOLE, help="CPU threads.", show_default="all cores")
 tile = option(
@@ -289,9 +289,9 @@ restore = option(
     type=click.STRING,
     default="auto",
     metavar="STRENGTH",
-    help="How strongly noise and traces of lossy coding are removed: off, 0 to 1, or auto: by the picture.",
+    help="Strength of removing noise and compression artifacts: off, 0 to 1, or auto: chosen for each picture.",
 )
-overwrite = flag("--overwrite", help="Replace files that exist.")
+overwrite = flag("--overwrite", help="Replace existing files.")
 as_json = flag("--json", "as_json", help="Print JSON.")
 data = option("--data", type=FOLDER, metavar="PACK", help="The pack to train on, made by 'rlfn data pack'.")
 sets = option(
@@ -306,9 +306,9 @@ sets_dir = option(
     type=FOLDER,
     envvar=SETS_DIR_VARIABLE,
     show_envvar=True,
-    help="The folder that holds the standard sets.",
+    help="The folder with the standard sets.",
     show_default="current directory",
 )
 workers = option("--workers", type=COUNT, help="Threads.", show_default="one a core")
 processes = option("--workers", type=COUNT, help="Worker processes.", show_default="as many as the cores hold")
-worker_threads = option("--threads", type=WHOLE, default=1, help="CPU threads of each worker, with cores of their own.")
+worker_threads = option("--threads", type=WHOLE, default=1, help="CPU threads per worker; each reserves a core.")

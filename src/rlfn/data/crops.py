@@ -1,7 +1,7 @@
 """Random aligned crops from a pack, each a pure function of (seed, iteration, number in the batch).
 
-The random stream is counter-based (Philox), so the same samples come whatever the number of workers or devices, and
-after a resume: nothing is stored and nothing has to be replayed.
+The random generator is counter-based (Philox), so the samples do not depend on the number of workers or devices, and a
+resumed run draws the same ones: no state is stored and nothing is replayed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _Drawn = TypeVar("_Drawn")
 
 SampleBatch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
-FLAT = 4.0  # mean step between neighbours, in levels of 255, below which a crop counts as flat
-REDRAWS = 4  # how often at most one sample is drawn again
+FLAT = 4.0  # mean difference between neighbours, in levels of 255, below which a crop counts as flat
+REDRAWS = 4  # maximum number of redraws per sample
 _BICUBIC = Bicubic()
 
 
 @dataclass(frozen=True)
 class SampleCrop:
-    """Where a crop lies, in low-resolution pixels, and how it is turned: mirrored first, then transposed."""
+    """The position of a crop in low-resolution pixels, and its orientation: mirrored first, then transposed."""
 
     picture: int
     top: int
@@ -48,7 +48,7 @@ class SampleCrop:
 
 
 def sample_stream(seed: int, iteration: int, sample: int) -> np.random.Generator:
-    """Return the random stream of one sample: Philox with (seed, iteration) as its key, the sample in its counter.
+    """Return the random generator of one sample: Philox with (seed, iteration) as key and the sample as counter.
 
     Args:
         seed, iteration, sample: whole numbers, 0 <= n < 2^64.
@@ -70,21 +70,21 @@ def sample_batch(
     degradation: Degradation,
     skip_flat: float = 0.0,
 ) -> SampleBatch:
-    """Draw a batch of aligned crops, randomly mirrored and turned by quarters.
+    """Draw a batch of aligned crops, randomly mirrored and rotated by multiples of 90 degrees.
 
-    Every picture is equally likely, as in the paper, then every position in it. Sample k depends on ``seed``,
-    ``iteration`` and ``first + k`` alone.
+    Every picture is equally likely, as in the paper, then every position in it. Sample k depends only on ``seed``,
+    ``iteration`` and ``first + k``.
 
     Args:
-        pack: where the pictures are.
-        seed, iteration: which batch.
-        first: the number of the first sample within the whole batch; above 0 on all devices but the first.
-        count: how many samples to draw.
-        scale: the reduction, one of the pack's if the degradation is a packed one.
-        patch: the low-resolution crop's side in pixels.
+        pack: the pictures.
+        seed, iteration: identify the batch.
+        first: index of the first sample within the whole batch; above 0 on all devices but the first.
+        count: number of samples to draw.
+        scale: the downscaling factor, one of the pack's if the degradation is a packed one.
+        patch: side of the low-resolution crop in pixels.
         pictures: the indices to draw from, see :meth:`PictureStore.split`.
-        degradation: what makes the low-resolution crop, a row of ``DEGRADATIONS``.
-        skip_flat: the probability, 0 to 1, with which a crop that shows next to nothing is drawn again.
+        degradation: creates the low-resolution crop, a row of ``DEGRADATIONS``.
+        skip_flat: probability, 0 to 1, of drawing again when a crop is nearly flat.
 
     Returns:
         lr (count, 3, patch, patch) and hr (count, 3, patch * scale, patch * scale), RGB uint8 0..255, contiguous.
@@ -120,7 +120,7 @@ def sample_batch(
 def draw_crop(
     pack: PictureStore, random: np.random.Generator, pictures: Indices, patch: int, scale: int, skip_flat: float = 0.0
 ) -> SampleCrop:
-    """Draw one crop from its stream, see :func:`sample_batch` for the arguments; the pictures must be large enough."""
+    """Draw one crop; see :func:`sample_batch` for the arguments. The pictures must be large enough."""
     for _ in range(REDRAWS + 1):
         picture = pack.pick(random, pictures)
         planes = pack.planes(picture)
@@ -138,16 +138,16 @@ def draw_crop(
 def batches(
     draw: Callable[[_Wanted], _Drawn], wanted: Iterable[_Wanted], *, ahead: int = 2, workers: int = 1
 ) -> Iterator[tuple[_Wanted, _Drawn]]:
-    """Draw batches in background threads, so that loading never stalls a step.
+    """Draw batches in background threads, so that loading does not stall training.
 
     Args:
-        draw: makes a batch; it runs in another thread and should see nothing that changes.
-        wanted: what ``draw`` is given, in order; read in the caller's thread; may be endless.
-        ahead: how many batches may wait.
-        workers: threads.
+        draw: creates a batch; it runs in another thread and must not depend on mutable state.
+        wanted: the arguments of ``draw``, in order; read in the caller's thread; may be infinite.
+        ahead: number of batches to prefetch.
+        workers: number of threads.
 
     Yields:
-        (wanted, batch) in order; an error of ``draw`` is raised in its own batch's place.
+        (wanted, batch) in order; an exception of ``draw`` is raised in place of its batch.
     """
     if ahead < 1 or workers < 1:
         raise OptionError(f"Cannot prefetch {ahead} batches with {workers} threads. Both must be at least 1.")
@@ -170,7 +170,7 @@ def batches(
 
 
 def is_flat(hr: NDArray[np.uint8], scale: int) -> bool:
-    """Say whether a (3, H, W) crop shows next to nothing: its green plane, seen at low resolution, hardly changes."""
+    """Return whether a (3, H, W) crop is nearly flat: its green plane hardly changes at low resolution."""
     green = hr[1, ::scale, ::scale].astype(np.int16)
     steps = np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean()
     return bool(steps < 2.0 * FLAT)
@@ -184,10 +184,10 @@ def _degrade(
     degradation: Degradation,
     random: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Make the low-resolution crop with as much context around it as the picture has."""
+    """Create the low-resolution crop, using context around it as far as the picture has it."""
     spans = []
     for start, length in zip((crop.top, crop.left), planes.shape[1:], strict=True):
-        # up to 7 more pixels before the crop: the 8-pixel grid of JPEG begins anywhere, as in a crop of a photograph
+        # up to 7 more pixels before the crop: the 8-pixel grid of JPEG starts anywhere, as in a crop of a photograph
         low = max(0, start - degradation.margin - int(random.integers(8)))
         high = min(length // scale, start + patch + degradation.margin)
         spans.append((low, high))

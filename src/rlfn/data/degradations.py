@@ -1,4 +1,4 @@
-"""How training makes low-resolution pictures from high-resolution ones: one class and one table row each."""
+"""Degradations, which create low-resolution training pictures from high-resolution ones: one class and one row each."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rlfn.images.resize import resize
 
 
 class Degradation(Protocol):
-    """Makes a low-resolution picture."""
+    """Creates a low-resolution picture."""
 
     @property
     def packed(self) -> bool:
-        """Whether the low-resolution pictures of the pack are used as they are."""
+        """Whether the low-resolution pictures of the pack are used unchanged."""
         ...
 
     @property
     def clean(self) -> float:
-        """The share of samples, in [0, 1], that are exactly the bicubic reduction, as the pack holds it."""
+        """The fraction of samples, 0 to 1, that are exactly the bicubic reduction stored in the pack."""
         ...
 
     @property
     def margin(self) -> int:
-        """The context, in low-resolution pixels, that a crop needs on each side for its borders to be right."""
+        """The context, in low-resolution pixels, that a crop needs on each side for correct borders."""
         ...
 
     def apply(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -39,8 +39,8 @@ class Degradation(Protocol):
 
         Args:
             hr: (H, W, 3) uint8, both sides multiples of ``scale``.
-            scale: a whole number from 2 up.
-            random: where every random choice comes from.
+            scale: a whole number of at least 2.
+            random: the source of all random choices.
 
         Returns:
             (H // scale, W // scale, 3) uint8.
@@ -48,13 +48,13 @@ class Degradation(Protocol):
         ...
 
     def degrade(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Do what :meth:`apply` does with a sample that does not stay clean, whatever ``clean`` is."""
+        """Like :meth:`apply`, but never return a clean sample, regardless of ``clean``."""
         ...
 
 
 @dataclass(frozen=True)
 class Bicubic:
-    """The paper's: MATLAB's bicubic reduction with antialiasing; in training, the pictures that the pack holds."""
+    """The paper's degradation: MATLAB's bicubic with antialiasing; training uses the pictures stored in the pack."""
 
     packed: ClassVar[bool] = True
     clean: ClassVar[float] = 1.0
@@ -65,7 +65,7 @@ class Bicubic:
         return resize(hr, scale=1 / scale)
 
     def degrade(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Do the same, see :meth:`Degradation.degrade`."""
+        """Same as :meth:`apply`, see :meth:`Degradation.degrade`."""
         return self.apply(hr, scale, random)
 
 
@@ -78,10 +78,10 @@ DEGRADATIONS: dict[str, Callable[..., Degradation]] = {
 
 
 def make_degradation(name: str, settings: Mapping[str, Any] | None = None) -> Degradation:
-    """Return the degradation of a row of ``DEGRADATIONS``, with ``settings`` for its fields (lists serve as tuples).
+    """Create the degradation of a row of ``DEGRADATIONS`` with ``settings`` for its fields (lists become tuples).
 
     Raises:
-        OptionError: an unknown name or field, a value out of range.
+        OptionError: an unknown name or field, or a value out of range.
     """
     if name not in DEGRADATIONS:
         raise unknown("degradation", name, DEGRADATIONS)

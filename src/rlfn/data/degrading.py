@@ -1,4 +1,4 @@
-"""Low-resolution pictures as files, made from a folder of high-resolution ones: what training sees, to look at."""
+"""Writing degraded pictures of a folder to files, to inspect or reuse what training sees."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def degrade_folder(
 ) -> list[str]:
     """Write the low-resolution picture of every picture in ``folder`` as ``out/<sub-folders>/<name>x<scale>.png``.
 
-    What is random depends on ``seed`` and the picture's name alone.
+    Random choices depend only on ``seed`` and the picture's name.
 
     Args:
         folder: pictures, also in sub-folders; each is cropped at the right and bottom to a multiple of ``scale``.
         out: the folder to write to; files of an earlier run are replaced.
-        scale: the reduction, from 2 up.
+        scale: the downscaling factor, at least 2.
         degradation: a row of ``DEGRADATIONS``, with its settings.
         seed: the random seed.
-        workers: threads; by default one a core.
+        workers: number of threads; by default one per core.
         progress: called after each picture.
 
     Returns:
-        A sentence on each picture that could not be read or is smaller than ``scale``; the others are written.
+        A message for each picture that could not be read or is smaller than ``scale``; the others are written.
 
     Raises:
         OptionError: a scale below 2.
@@ -46,9 +46,9 @@ def degrade_folder(
         OutputError: ``out`` cannot be written.
     """
     if scale < 2:
-        raise OptionError(f"Pictures cannot be reduced by {scale}. Give a whole number from 2 up.")
+        raise OptionError(f"Pictures cannot be reduced by {scale}. Give a whole number of at least 2.")
     if folder.resolve() == out.resolve():
-        raise DataError(f"{out} is where the pictures are. Choose another folder for {setting('output')}.")
+        raise DataError(f"{out} is the folder of the input pictures. Choose another folder for {setting('output')}.")
     sources = find_pictures([folder])
     targets: dict[Path, TrainingPicture] = {}
     for source in sources:

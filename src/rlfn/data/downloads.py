@@ -1,8 +1,8 @@
-"""Public data sets and weights: where they are, their hashes where somebody has published one, and how to get them.
+"""Public data sets and weights: their URLs, their published hashes, and how to download them.
 
 Sources of the hashes: ``sha256`` of DIV2K from TensorFlow Datasets (``url_checksums/div2k.txt``); ``md5`` from
-torchSR (``datasets/div2k.py``, ``flickr2k.py``, ``benchmarks.py``); of the weights computed
-here on the official files. MD5 shows a damaged download, not a forged one.
+torchSR (``datasets/div2k.py``, ``flickr2k.py``, ``benchmarks.py``); the hashes of the weights were computed for this
+project from the official files. MD5 detects a damaged download, but not a forged one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class File:
 
 @dataclass(frozen=True)
 class Download:
-    """A named set of files; ``request`` says, in place of files, where to ask for a set that may not be passed on."""
+    """A named set of files. A set that may not be redistributed has no files; ``request`` says how to obtain it."""
 
     title: str
     licence: str
@@ -119,14 +119,14 @@ DOWNLOADS: dict[str, Download] = {
 
 
 def get(name: str, out: Path, report: DownloadProgress | None = None) -> list[Path]:
-    """Download a set into ``out`` and unpack its archives there; what is already there and whole is not fetched again.
+    """Download a set into ``out`` and unpack its archives; files that are complete already are not downloaded again.
 
-    An interrupted download is taken up where it stopped, if the server can do that.
+    An interrupted download is resumed if the server supports it.
 
     Args:
         name: a key of ``DOWNLOADS``.
         out: the folder to write to.
-        report: called as bytes arrive.
+        report: called with the progress in bytes.
 
     Returns:
         The downloaded files.
@@ -141,7 +141,7 @@ def get(name: str, out: Path, report: DownloadProgress | None = None) -> list[Pa
         raise unknown("data set", name, DOWNLOADS)
     download = DOWNLOADS[name]
     if download.request:
-        raise DataError(f"{download.title} cannot be fetched freely; ask its owners for it: {download.request}")
+        raise DataError(f"{download.title} is not freely available; request it from its owners: {download.request}")
     try:
         return [fetch(file, out, report) for file in download.files]
     except OSError as error:
@@ -152,7 +152,7 @@ def fetch(file: File, out: Path, report: DownloadProgress | None = None) -> Path
     """Download one file into ``out``, check it, and unpack it there if it is a zip or tar archive.
 
     Raises:
-        DataError: the file cannot be reached, differs from its hash or is no whole archive.
+        DataError: the file cannot be downloaded, differs from its hash or is not a complete archive.
         OSError: ``out`` cannot be written.
         MissingExtraError: pooch is not installed.
     """
@@ -171,10 +171,10 @@ def fetch(file: File, out: Path, report: DownloadProgress | None = None) -> Path
         )
     except RequestException as error:
         raise DataError(f"{file.url} cannot be fetched: {error}. Run again to continue.") from error
-    except ValueError as error:  # pooch's word for a wrong hash
+    except ValueError as error:  # raised by pooch for a wrong hash
         (out / f"{file.name}.part").unlink(missing_ok=True)
         raise DataError(
-            f"{file.url} is not the file that is expected: its hash is not {file.hash}. Run again; if that does not "
+            f"{file.url} is not the expected file: its hash is not {file.hash}. Run again; if that does not "
             "help, the file was changed by its owners."
         ) from error
     _unpack(Path(fetched), out)
@@ -182,7 +182,7 @@ def fetch(file: File, out: Path, report: DownloadProgress | None = None) -> Path
 
 
 class _Resuming:
-    """Pooch's downloader with a memory: the bytes go to ``NAME.part``, and the next run asks for the rest of them."""
+    """A resumable downloader for pooch: the bytes go to ``NAME.part``, and the next run requests the rest."""
 
     def __init__(self, file: File, out: Path, report: DownloadProgress | None) -> None:
         self._hash = file.hash
@@ -194,14 +194,14 @@ class _Resuming:
 
         import requests
 
-        if self._hash is None:  # without a hash nobody would notice that the file has changed in between
+        if self._hash is None:  # without a hash a change of the file in the meantime would go unnoticed
             self._part.unlink(missing_ok=True)
         have = self._part.stat().st_size if self._part.exists() else 0
         headers = (
             {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {"Accept-Encoding": "identity"}
         )
         with requests.get(url, headers=headers, stream=True, timeout=60) as answer:
-            if answer.status_code != 416:  # 416: nothing is missing any more
+            if answer.status_code != 416:  # 416: nothing is missing
                 answer.raise_for_status()
                 have = have if answer.status_code == 206 else 0
                 total = have + int(answer.headers.get("Content-Length", 0))
@@ -217,7 +217,7 @@ class _Resuming:
 
 
 def _unpack(archive: Path, out: Path) -> None:
-    """Unpack a zip or tar file; leave other files, and members that are already there, alone."""
+    """Unpack a zip or tar file; other files are ignored, and existing members are kept."""
     import tarfile
     import zipfile
 
@@ -237,13 +237,13 @@ def _unpack(archive: Path, out: Path) -> None:
 
 
 def _write_member(out: Path, name: str, size: int, open_member: Callable[[], Any]) -> None:
-    """Write one member of an archive, whole or not at all, and never outside ``out``."""
+    """Write one member of an archive atomically, and never outside ``out``."""
     import os
     import shutil
 
     target = out / name
     if not target.resolve().is_relative_to(out.resolve()):
-        raise DataError(f"The archive has a file outside its own folder: {name}. It is not to be trusted; delete it.")
+        raise DataError(f"The archive has a file outside its own folder: {name}. It cannot be trusted; delete it.")
     if target.is_file() and target.stat().st_size == size:
         return
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """A pack: a folder of pictures, decoded once, from which a random crop costs microseconds.
 
 A pack is a folder with one file of raw uint8 samples for the high-resolution pictures (``hr.u8``), one for each scale
-(``x4.u8``, ...) and ``index.json``, which names the pictures and says where each begins. A picture is stored as three
-planes, (3, H, W), because that is how networks take it. ``rlfn data pack`` writes packs (:mod:`rlfn.data.packing`).
+(``x4.u8``, ...) and ``index.json`` with the names and offsets of the pictures. A picture is stored as three planes,
+(3, H, W), the layout that networks expect. ``rlfn data pack`` writes packs (:mod:`rlfn.data.packing`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AGAIN = "Delete the folder and run `rlfn data pack` again."
 
 
 def layer_file(scale: int) -> str:
-    """Return the file of the pictures reduced by ``scale``; 1 stands for the high-resolution ones."""
+    """Return the name of the file for ``scale``; 1 is the high-resolution pictures."""
     return "hr.u8" if scale == 1 else f"x{scale}.u8"
 
 
@@ -43,14 +43,14 @@ class PackEntry:
     width: int
     offsets: dict[int, int]
     checksums: dict[int, int]  # CRC-32 of the samples
-    stamp: list[int] = field(default_factory=list)  # size in bytes and time of change (ns) of each source file
+    stamp: list[int] = field(default_factory=list)  # size in bytes and modification time (ns) of each source file
 
     def shape(self, scale: int) -> tuple[int, int, int]:
         """Return (3, height, width) of the picture reduced by ``scale``."""
         return 3, self.height // scale, self.width // scale
 
     def count(self, scale: int) -> int:
-        """Return the number of samples, which is also the number of bytes, of the picture reduced by ``scale``."""
+        """Return the number of samples of the picture reduced by ``scale``; also its size in bytes."""
         _, height, width = self.shape(scale)
         return 3 * height * width
 
@@ -59,7 +59,7 @@ class PackEntry:
         """Rebuild an entry of a pack with ``scales`` from its JSON form, whose keys are strings.
 
         Raises:
-            ValueError, KeyError, TypeError, AttributeError, OverflowError: it is not the form of an entry.
+            ValueError, KeyError, TypeError, AttributeError, OverflowError: the row is not a valid entry.
         """
         offsets = {int(scale): int(offset) for scale, offset in row["offsets"].items()}
         checksums = {int(scale): int(checksum) for scale, checksum in row["checksums"].items()}
@@ -73,20 +73,20 @@ class PackEntry:
 
 
 def seal(index: dict[str, Any]) -> dict[str, Any]:
-    """Return the index with the SHA-256 of its own content."""
+    """Return the index with the SHA-256 of its content added."""
     text = json.dumps({key: value for key, value in index.items() if key != "sha256"}, sort_keys=True)
     return {**index, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 class Pack(PictureStore):
-    """A finished pack, memory-mapped and read-only; share it between threads, pickle it to processes.
+    """A finished pack, memory-mapped and read-only; it can be shared between threads and pickled.
 
     Attributes:
         path: the pack's folder.
-        scales: the reductions that the pack has low-resolution pictures for, ascending.
+        scales: the downscaling factors of the low-resolution pictures, ascending.
         names: the pictures' names, sorted.
-        stamps: size in bytes and time of change (ns) of each picture's files when they were packed.
-        settings: what the pack was made with.
+        stamps: size in bytes and modification time (ns) of each picture's files at the time of packing.
+        settings: the settings that the pack was made with.
     """
 
     def __init__(self, path: Path, entries: list[PackEntry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ class Pack(PictureStore):
         """Open the pack in the folder ``path``.
 
         Raises:
-            DataError: the folder is missing, is no pack, is not finished, or its files do not fit its index.
+            DataError: the folder is missing, is not a pack, is not finished, or its files do not match its index.
         """
         path = Path(path)
         index = _read_index(path)
@@ -135,7 +135,7 @@ class Pack(PictureStore):
         """Return a view of the picture at index ``picture``, reduced by ``scale``: (3, H // scale, W // scale) uint8.
 
         Raises:
-            DataError: the pack has nothing for that scale.
+            DataError: the pack does not have that scale.
         """
         self.check_scale(scale)
         entry = self._entries[picture]
@@ -161,7 +161,7 @@ class Pack(PictureStore):
         """Compare every picture with its checksum; this reads the whole pack.
 
         Raises:
-            DataError: some pictures differ; names them.
+            DataError: some pictures differ; the message names them.
         """
         wrong = [entry.name for entry in self._entries if not intact(entry, self._layers)]
         if wrong:
@@ -169,7 +169,7 @@ class Pack(PictureStore):
 
 
 def intact(entry: PackEntry, layers: dict[int, NDArray[np.uint8]]) -> bool:
-    """Say whether the samples of a picture have the checksums of its entry."""
+    """Return whether the samples of a picture match the checksums of its entry."""
     for scale, layer in layers.items():
         start = entry.offsets[scale]
         samples = layer[start : start + entry.count(scale)]
@@ -179,7 +179,7 @@ def intact(entry: PackEntry, layers: dict[int, NDArray[np.uint8]]) -> bool:
 
 
 def write_index(path: Path, entries: list[PackEntry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
-    """Write the index of a pack, whole or not at all; ``path`` is the pack's folder."""
+    """Write the index of a pack atomically; ``path`` is the pack's folder."""
     import os
 
     rows = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
@@ -224,7 +224,7 @@ def _sealed_again(index: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _content(index: dict[str, Any]) -> tuple[list[PackEntry], tuple[int, ...], dict[str, Any]]:
-    """Return an index's entries, scales and settings; one that was sealed over nonsense raises what it likes."""
+    """Return an index's entries, scales and settings; raises arbitrary exceptions for invalid content."""
     scales = tuple(int(scale) for scale in index["scales"])
     if sorted(set(scales)) != list(scales) or any(scale < 2 for scale in scales):
         raise ValueError(f"scales {scales}")
@@ -235,5 +235,5 @@ def _content(index: dict[str, Any]) -> tuple[list[PackEntry], tuple[int, ...], d
 
 
 def _map(file: Path) -> NDArray[np.uint8]:
-    """Map a file of samples into memory; a plain array, which slices faster than ``numpy.memmap``."""
+    """Memory-map a file of samples as a plain array, which is faster to slice than ``numpy.memmap``."""
     return np.asarray(np.memmap(file, np.uint8, mode="r"))

@@ -1,7 +1,7 @@
-"""Making packs: decode every picture once, reduce it, and append it to the pack's files.
+"""Making packs: decode every picture once, downscale it, and append it to the pack's files.
 
-Each picture's samples are written before its line in the journal, and the index comes last, in one rename; so a run
-that ends at any moment, by ``kill -9`` too, is taken up again where it was, and nothing half-written is ever opened.
+Each picture's samples are written before its line in the journal, and the index is written last, atomically; so a run
+that is interrupted at any moment, even by ``kill -9``, can be resumed, and an incomplete pack is never opened.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution p
 
 @dataclass(frozen=True)
 class Packed:
-    """What :func:`make_pack` did: the pack, how many pictures were made now, and what was left out and why."""
+    """The result of :func:`make_pack`: the pack, the number of pictures added, and messages on skipped ones."""
 
     pack: Pack
     made: int
@@ -54,28 +54,28 @@ def make_pack(
 ) -> Packed:
     """Pack the pictures of ``folders`` into the folder ``out``, or resume an interrupted pack.
 
-    The low-resolution picture of a scale is made by MATLAB's bicubic from the high-resolution one, cropped at the right
-    and bottom to a multiple of that scale; or it is read from ``lr_folder``.
+    The low-resolution picture of a scale is computed with MATLAB's bicubic from the high-resolution one, cropped at the
+    right and bottom to a multiple of that scale; or it is read from ``lr_folder``.
 
     Args:
         folders: folders of pictures, searched with their sub-folders.
         out: the pack's folder.
-        scales: the reductions to make, each at least 2.
-        lr_folder: ready-made low-resolution pictures, see :func:`rlfn.data.pairs.find_lr`.
-        min_side: the shortest side allowed, in high-resolution pixels: the largest crop that training will ask for.
-        skip: leave out pictures that are too small, unreadable or lack their pair, instead of stopping.
-        workers: threads; by default one a core.
+        scales: the downscaling factors, each at least 2.
+        lr_folder: existing low-resolution pictures, see :func:`rlfn.data.pairs.find_lr`.
+        min_side: the shortest side allowed, in high-resolution pixels: the largest crop used in training.
+        skip: skip pictures that are too small, unreadable or without a pair, instead of stopping.
+        workers: number of threads; by default one per core.
         progress: called after each picture.
 
     Raises:
         OptionError: no scale, or one below 2.
-        DataError: missing or empty folders; pictures that are too small, unreadable or do not fit their pair;
-            ``out`` holds something else.
+        DataError: missing or empty folders; pictures that are too small, unreadable or do not match their pair;
+            ``out`` contains something else.
         OutputError: the disk is full or ``out`` cannot be written.
     """
     scales = tuple(sorted(set(scales)))
     if not scales or scales[0] < 2:
-        raise OptionError(f"Cannot pack at scales {scales or 'none'}. Give whole numbers from 2 up, such as 2 3 4.")
+        raise OptionError(f"Cannot pack at scales {scales or 'none'}. Give whole numbers of at least 2, such as 2 3 4.")
     jobs, problems = plan_packing(find_pictures(folders), scales, lr_folder, min_side)
     if problems and not skip:
         raise DataError(f"{_reasons(problems)} Remove or replace them, or leave them out with {setting('skip')}.")
@@ -107,7 +107,7 @@ def _reasons(problems: list[str]) -> str:
 
 
 def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any]) -> Pack:
-    """Return the pack that already lies in ``out`` if it is the one wanted."""
+    """Return the existing pack in ``out`` if it matches the request."""
     pack = Pack.open(out)
     if pack.settings != settings or pack.names != tuple(job.name for job in jobs):
         raise DataError(
@@ -153,7 +153,7 @@ class _Writer:
         self._journal.flush()
 
     def resume(self, jobs: list[PackingJob]) -> list[PackingJob]:
-        """Return the pictures that are still to be made; forget those that have changed or are no longer wanted."""
+        """Return the pictures that are still missing; discard those that have changed or are no longer requested."""
         stamps = {job.name: job.stamp() for job in jobs}
         self.entries = {name: entry for name, entry in self.entries.items() if stamps.get(name) == entry.stamp}
         return [job for job in jobs if job.name not in self.entries]
@@ -174,13 +174,13 @@ class _Writer:
         self._journal.flush()
 
     def sync(self) -> None:
-        """Make sure that the samples are on the disk before an index speaks of them."""
+        """Flush the samples to disk before an index refers to them."""
         for stream in self._layers.values():
             os.fsync(stream.fileno())
 
 
 def _read_journal(out: Path, settings: dict[str, Any]) -> list[PackEntry]:
-    """Return what an interrupted run has written; refuse a folder with anything else in it."""
+    """Return the entries that an interrupted run has written; refuse a folder with other content."""
     file = out / JOURNAL
     if not file.is_file():
         if any(out.iterdir()):
@@ -203,7 +203,7 @@ def _read_journal(out: Path, settings: dict[str, Any]) -> list[PackEntry]:
 
 
 def _check_space(out: Path, jobs: list[PackingJob], scales: tuple[int, ...]) -> None:
-    """Refuse to begin what the disk cannot hold."""
+    """Raise OutputError if the disk has too little space."""
     needed = sum(3 * (job.height // scale) * (job.width // scale) for job in jobs for scale in (1, *scales))
     free = shutil.disk_usage(out).free
     if needed > free:
@@ -221,7 +221,7 @@ def _run(
     total: int,
     progress: PictureProgress | None,
 ) -> list[str]:
-    """Make and write the pictures; return a sentence on each that could not be decoded."""
+    """Create and write the pictures; return a message for each that could not be decoded."""
     failures = []
     for number, (job, future) in enumerate(_in_threads(jobs, scales, workers), total - len(jobs) + 1):
         try:
@@ -236,7 +236,7 @@ def _run(
 def _in_threads(
     jobs: list[PackingJob], scales: tuple[int, ...], workers: int
 ) -> Iterator[tuple[PackingJob, Future[Planes]]]:
-    """Make the pictures in threads, in order, a few ahead of what is taken, so that memory stays bounded."""
+    """Create the pictures in threads, in order, prefetching only a few, so that memory is bounded."""
     pool = ThreadPoolExecutor(workers, "pack")
     waiting = iter(jobs)
     flying: deque[tuple[PackingJob, Future[Planes]]] = deque()
@@ -252,7 +252,7 @@ def _in_threads(
 
 
 def _make(job: PackingJob, scales: tuple[int, ...]) -> Planes:
-    """Decode and reduce one picture; the result is planar, (3, H, W)."""
+    """Decode and downscale one picture; the result is planar, (3, H, W)."""
     hr = read_rgb(job.files[1])
     made: Planes = {1: hr}
     for scale in scales:

@@ -1,4 +1,4 @@
-"""Which files belong together: every high-resolution picture with its low-resolution ones, checked by their headers."""
+"""Pairing of high-resolution pictures with low-resolution ones, with sizes checked by their headers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PackingJob:
     width: int
 
     def stamp(self) -> list[int]:
-        """Return size and time of change of each file, by which a changed file is noticed."""
+        """Return size and modification time of each file, to detect changed files."""
         states = [self.files[scale].stat() for scale in sorted(self.files)]
         return [number for state in states for number in (state.st_size, state.st_mtime_ns)]
 
@@ -27,7 +27,7 @@ class PackingJob:
 def plan_packing(
     sources: list[TrainingPicture], scales: tuple[int, ...], lr_folder: Path | None, min_side: int
 ) -> tuple[list[PackingJob], list[str]]:
-    """Read the headers of all pictures; return those to pack and a sentence on each one that cannot be.
+    """Read the headers of all pictures; return those to pack, and a message for each of the others.
 
     Raises:
         DataError: ``lr_folder`` is not a folder.
@@ -53,12 +53,12 @@ def plan_packing(
 def find_lr(source: TrainingPicture, scale: int, lr_folder: Path, only: bool = True) -> Path:
     """Return the low-resolution picture of ``source``.
 
-    For ``a/0001.png`` and scale 4 these are tried, in ``X4/``, ``x4/`` and then ``lr_folder`` itself, each with and
-    without the sub-folder ``a``, with every picture suffix: ``0001x4`` and ``0001`` (directly in ``lr_folder`` only if
-    it serves one scale, ``only``).
+    For ``a/0001.png`` and scale 4 the names ``0001x4`` and ``0001`` are tried with every picture suffix, in ``X4/``,
+    ``x4/`` and then ``lr_folder`` itself, each with and without the sub-folder ``a`` (``0001`` directly in
+    ``lr_folder`` only if it is used for a single scale, ``only``).
 
     Raises:
-        DataError: there is none.
+        DataError: there is no such picture.
     """
     name = Path(source.name)
     for folder in (f"X{scale}", f"x{scale}", "."):

@@ -1,4 +1,4 @@
-"""What happens to real pictures on their way from the scene to the file: lens, sensor, camera and web."""
+"""The degradation of real photographs from the scene to the file: lens, sensor, camera and web."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _JPEG_BLOCK = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """What happens to real pictures: blur, reduction, noise of light and sensor, JPEG or WebP, perhaps JPEG again.
+    """Degradation of real photographs: blur, downscaling, photon and sensor noise, JPEG or WebP, optionally JPEG again.
 
-    Each comes by chance, in this order; a share of the samples stays clean. Ranges are drawn from uniformly, those of
-    noise and light uniformly in their logarithm.
+    Each step is applied with a probability, in this order; a fraction of the samples stays clean. Values are drawn
+    uniformly from ranges; those of noise and photons uniformly in the logarithm.
 
     Attributes:
-        clean: the share of samples that are exactly the bicubic reduction, so that clean pictures stay good.
+        clean: fraction of samples that are exactly the bicubic reduction, to keep the quality on clean pictures.
         blur: probability of a Gaussian blur before the reduction.
         blur_sigma: its standard deviation in **low-resolution** pixels, 0 < low <= high <= 3.
-        blur_uneven: probability that a blur has two deviations, each drawn from ``blur_sigma``, along two
-            perpendicular directions at any angle: a lens, or a hand that moved.
-        kernels: the reductions to choose from: ``bicubic``, ``area``, ``bilinear``, all antialiased; one that is named
-            twice comes twice as often.
-        poisson: probability of photon noise; the normal distribution with its variance stands for Poisson's.
-        poisson_photons: photons that make white; fewer are noisier.
+        blur_uneven: probability of an anisotropic blur with two deviations, each drawn from ``blur_sigma``, along two
+            perpendicular directions at any angle, as from a lens or camera shake.
+        kernels: the downscaling kernels to choose from: ``bicubic``, ``area``, ``bilinear``, all antialiased; one that
+            is listed twice is twice as likely.
+        poisson: probability of photon noise, drawn from a normal distribution with the variance of a Poisson's.
+        poisson_photons: number of photons for white; fewer give more noise.
         gaussian: probability of Gaussian noise, independent in each sample.
         gaussian_sigma: its standard deviation in levels of 255.
-        smoothed: probability that noise, where there is any, was smoothed, as cameras do with it.
-        smoothed_sigma: the deviation of the Gaussian that smoothed it, in low-resolution pixels, at most 3. The noise
-            becomes weaker by it.
+        smoothed: probability that noise, if there is any, is smoothed, as by a camera's denoising.
+        smoothed_sigma: standard deviation of the smoothing Gaussian, in low-resolution pixels, at most 3. It also makes
+            the noise weaker.
         jpeg: probability of JPEG compression.
         jpeg_quality: libjpeg's quality, whole numbers within 1..100.
-        jpeg_halved: probability, when compressed, that colour is stored at half the size (4:2:0 in place of 4:4:4).
-        jpeg_again: probability, when compressed, that the picture was cropped and compressed again: with a quality of
-            its own, and another position of the grid of 8 px.
-        webp: probability that a compressed picture is WebP, with ``jpeg_quality``, in place of JPEG; its first
-            compression, where there are two.
+        jpeg_halved: probability, when compressed, of chroma subsampling (4:2:0 instead of 4:4:4).
+        jpeg_again: probability, when compressed, that the picture is cropped and compressed again, with a separately
+            drawn quality and another position of the 8 px grid.
+        webp: probability that a picture is compressed as WebP, with ``jpeg_quality``, instead of JPEG; applies to the
+            first of two compressions.
     """
 
     clean: float = 0.25
@@ -85,7 +85,7 @@ class Photo:
 
     @property
     def margin(self) -> int:
-        """What the blur, the widest kernel and a block of JPEG reach, in low-resolution pixels."""
+        """The reach of the blur, the widest kernel and a JPEG block, in low-resolution pixels."""
         return math.ceil(3 * self.blur_sigma[1] * (self.blur > 0)) + 2 + (_JPEG_BLOCK if self.jpeg > 0 else 0)
 
     def apply(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -118,7 +118,7 @@ class Photo:
         return along, random.uniform(*self.blur_sigma) * scale, random.uniform(0.0, math.pi)
 
     def _add_noise(self, lr: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-        """Add the noise of light, whose variance is proportional to the light, and that of the sensor."""
+        """Add photon noise, whose variance is proportional to the intensity, and sensor noise."""
         light = 255.0 / _log_uniform(random, self.poisson_photons) if random.random() < self.poisson else 0.0
         sensor = _log_uniform(random, self.gaussian_sigma) if random.random() < self.gaussian else 0.0
         if not (light or sensor):
@@ -131,7 +131,7 @@ class Photo:
         return lr + noise
 
     def _compress(self, picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-        """Compress once, or, cropped in between, twice; the few rows and columns cropped off stay as they are."""
+        """Compress once, or twice with a crop in between; the few rows and columns cropped off stay unchanged."""
         webp, again = random.random() < self.webp, random.random() < self.jpeg_again
         quality = int(random.integers(self.jpeg_quality[0], self.jpeg_quality[1] + 1))
         halved = random.random() < self.jpeg_halved
@@ -168,16 +168,16 @@ _LIMITS = {
 def reduce(
     hr: NDArray[np.uint8], scale: int, kernel: str, sigma: float = 0.0, across: float | None = None, angle: float = 0.0
 ) -> NDArray[np.float32]:
-    """Blur and reduce a picture, with symmetric borders.
+    """Blur and downscale a picture, with symmetric borders.
 
-    Both are convolutions, and every output sees the same phase of them, so that one row of weights an axis does both.
-    A blur with two deviations at an angle is a sum of a few such pairs of rows: those of its singular values that are
-    above 0.1% of the largest.
+    Both are convolutions with the same phase for every output, so they are combined into one row of weights per axis.
+    An anisotropic blur at an angle is a sum of a few such pairs of rows, one for each singular value above 0.1% of the
+    largest.
 
     Args:
         hr: (H, W, 3) uint8, both sides multiples of ``scale``.
-        scale: a whole number from 2 up.
-        kernel: ``bicubic`` (a = -0.5), ``area`` (mean of scale x scale pixels) or ``bilinear`` (a triangle, widened).
+        scale: a whole number of at least 2.
+        kernel: ``bicubic`` (a = -0.5), ``area`` (mean of scale x scale pixels) or ``bilinear`` (a widened triangle).
         sigma: the standard deviation of a Gaussian blur before it, in high-resolution pixels; cut off at 3 sigma.
         across: its deviation at right angles to ``angle``, by default ``sigma``.
         angle: the direction of ``sigma``, in radians from the rows' direction towards the columns'.
@@ -225,7 +225,7 @@ def compress(picture: NDArray[np.uint8], quality: int, *, halved: bool) -> NDArr
 
 
 def compress_webp(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Return the (H, W, 3) picture after lossy WebP of a ``quality`` from 0 to 100, which always halves colour."""
+    """Return the (H, W, 3) picture after lossy WebP of a ``quality`` from 0 to 100, which always uses 4:2:0."""
     import pyvips
 
     height, width = picture.shape[:2]
@@ -236,7 +236,7 @@ def compress_webp(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]
 
 
 def _taps(scale: int, kernel: str) -> tuple[int, NDArray[np.float64]]:
-    """Return where, relative to the first pixel of an output's own ``scale`` pixels, its weights begin, and them."""
+    """Return the offset of the weights from the first of an output's own ``scale`` pixels, and the weights."""
     first = -2 * scale
     distance = np.abs(np.arange(first, 3 * scale) - (scale - 1) / 2) / scale
     if kernel == "bicubic":
@@ -249,14 +249,14 @@ def _taps(scale: int, kernel: str) -> tuple[int, NDArray[np.float64]]:
 
 
 def _gaussian(sigma: float) -> NDArray[np.float64]:
-    """Return the weights of a Gaussian, an odd number of them, cut off at 3 sigma; their sum is 1."""
+    """Return the normalised weights of a Gaussian, an odd number, cut off at 3 sigma."""
     radius = math.ceil(3 * sigma)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return np.asarray(weights / weights.sum())
 
 
 def _gaussian_at(sigma: float, across: float, angle: float) -> NDArray[np.float64]:
-    """Return the square of weights of a Gaussian with two deviations at an angle, cut off at 3 of the larger one."""
+    """Return the square kernel of an anisotropic Gaussian at an angle, cut off at 3 times the larger deviation."""
     radius = math.ceil(3 * max(sigma, across))
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
@@ -266,14 +266,14 @@ def _gaussian_at(sigma: float, across: float, angle: float) -> NDArray[np.float6
 def _reduce_axis(
     planes: NDArray[np.float32], axis: int, scale: int, first: int, weights: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Convolve (3, H, W) planes along ``axis``, with symmetric borders, and keep one sample of ``scale``.
+    """Convolve (3, H, W) planes along ``axis``, with symmetric borders, and keep every ``scale``-th sample.
 
     Args:
-        planes: what to reduce; the side along ``axis`` is a multiple of ``scale``.
+        planes: the planes to downscale; the side along ``axis`` is a multiple of ``scale``.
         axis: 1 or 2.
-        scale: the reduction.
-        first: where, relative to the first sample of an output's own ``scale`` samples, the weights begin, <= 0.
-        weights: (taps,), which reach to the output's last own sample at least.
+        scale: the downscaling factor.
+        first: offset of the weights from the first of an output's own ``scale`` samples, <= 0.
+        weights: (taps,), which reach at least to the output's last own sample.
     """
     length = planes.shape[axis]
     pads = [(0, 0)] * 3

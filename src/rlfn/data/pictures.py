@@ -1,4 +1,4 @@
-"""The pictures that training data is made of: which files of a folder they are, and their pixels as 8-bit RGB."""
+"""Source pictures of training data: finding files in folders, and reading them as 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIXES = tuple(sorted(files.READABLE_SUFFIXES))
 
 @dataclass(frozen=True)
 class TrainingPicture:
-    """A picture file and the name it goes by: its path below the folder it was found in, with forward slashes."""
+    """A picture file and its name: the path relative to the folder that was searched, with forward slashes."""
 
     name: str
     path: Path
@@ -27,10 +27,10 @@ class TrainingPicture:
 def find_pictures(folders: list[Path]) -> list[TrainingPicture]:
     """Return the pictures in ``folders`` and their sub-folders, sorted by name.
 
-    Hidden files and folders are left out. With several folders a name starts with its folder's own name.
+    Hidden files and folders are ignored. With several folders, names start with the name of their folder.
 
     Raises:
-        DataError: a folder is missing, is a file or has no picture, or two pictures would go by one name.
+        DataError: a folder is missing, is a file or has no picture, or two pictures would have the same name.
     """
     found: dict[str, TrainingPicture] = {}
     for folder in folders:
@@ -45,7 +45,7 @@ def find_pictures(folders: list[Path]) -> list[TrainingPicture]:
         for path in here:
             name = prefix + path.relative_to(folder).as_posix()
             if name in found:
-                raise DataError(f"{found[name].path} and {path} would both go by the name {name}. Rename one folder.")
+                raise DataError(f"{found[name].path} and {path} would both have the name {name}. Rename one folder.")
             found[name] = TrainingPicture(name, path)
     return [found[name] for name in sorted(found)]
 
@@ -63,11 +63,11 @@ def picture_size(path: Path) -> tuple[int, int]:
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Read a picture as RGB, (H, W, 3) uint8, upright.
 
-    Gray is repeated in the three channels, 16 bits are rounded to 8, transparent parts are laid over white, other
-    colour spaces become sRGB.
+    Gray is repeated in the three channels, 16 bits are rounded to 8, transparency is composited over white, and other
+    colour spaces are converted to sRGB.
 
     Raises:
-        PictureError: the file is not a picture, is cut short or damaged.
+        PictureError: the file is not a picture, is truncated or damaged.
     """
     pixels: NDArray[Any] = files.read_picture(path, max_pixels=None).pixels
     if pixels.ndim == 3 and pixels.shape[2] == 4:
@@ -78,7 +78,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def write_rgb(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a (H, W, 3) uint8 picture as PNG, whole or not at all.
+    """Write a (H, W, 3) uint8 picture as PNG, atomically.
 
     Raises:
         OutputError: the file cannot be written.

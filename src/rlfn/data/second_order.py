@@ -1,8 +1,8 @@
-"""Real-ESRGAN's second-order degradation: blur, resizing, noise and JPEG, twice, and a sinc filter at the end.
+"""Real-ESRGAN's second-order degradation: blur, resizing, noise and JPEG twice, and a final sinc filter.
 
 Wang et al., 2021 (arXiv 2107.10833), sections 3.1 to 3.3, with the parameters of the authors' recipe for their x4
-model. Their sharpening of the high-resolution pictures is no part of it, and their JPEG, which can be differentiated,
-is libjpeg's here.
+model. Their sharpening of the high-resolution pictures is not included, and libjpeg is used instead of their
+differentiable JPEG.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _TORCH_CUBIC = -0.75  # the cubic that deep-learning frameworks interpolate with
 
 @dataclass(frozen=True, kw_only=True)
 class SecondOrder:
-    """Two rounds of blur, resizing, noise and JPEG; a setting of the second round has ``_2`` at its end.
+    """Two rounds of blur, resizing, noise and JPEG; settings of the second round end with ``_2``.
 
     Attributes:
         blur_sigma: the standard deviations of the blur, in px of the image it is applied to.
-        sinc: probability that a blur is a sinc filter, which rings.
+        sinc: probability that a blur is a sinc filter, which causes ringing.
         resize_shares: probabilities to enlarge, to reduce, and to keep the size.
-        resize: the smallest and the largest factor, the second round's on the final size.
-        gaussian: probability that noise is Gaussian; else it is Poisson's.
-        noise: its standard deviation, in levels of 255.
-        poisson: the factor on Poisson noise.
+        resize: the smallest and the largest factor; in the second round relative to the final size.
+        gaussian: probability that noise is Gaussian; otherwise it is Poisson noise.
+        noise: standard deviation of Gaussian noise, in levels of 255.
+        poisson: scale of Poisson noise.
         gray: probability that noise is the same in all channels.
-        jpeg_quality: of JPEG, with 4:2:0.
-        blur_2: probability that the second round blurs.
-        final_sinc: probability of a sinc filter beside the last JPEG, before or after it.
+        jpeg_quality: quality of JPEG, with 4:2:0.
+        blur_2: probability of a blur in the second round.
+        final_sinc: probability of a sinc filter before or after the last JPEG.
     """
 
     blur_sigma: tuple[float, float] = (0.2, 3.0)
@@ -119,7 +119,7 @@ class SecondOrder:
         return np.asarray(np.clip(np.floor(x * 255.0 + 0.5), 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
     def degrade(self, hr: NDArray[np.uint8], scale: int, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Do the same: no sample stays clean."""
+        """Same as :meth:`apply`: no sample stays clean."""
         return self.apply(hr, scale, random)
 
     def _kernel(self, sigma: tuple[float, float], random: np.random.Generator) -> NDArray[np.float64]:
@@ -153,9 +153,9 @@ class SecondOrder:
 def blur_kernel(
     size: int, along: float, across: float, angle: float, beta: float, *, plateau: bool
 ) -> NDArray[np.float64]:
-    """Return a blur of (size, size) weights whose sum is 1: exp(-q^beta / 2), or 1 / (1 + q^beta) for a plateau.
+    """Return a normalised blur kernel (size, size): exp(-q^beta / 2), or 1 / (1 + q^beta) for a plateau.
 
-    q is the squared distance from the centre, divided by the deviations ``along`` and ``across`` the ``angle``.
+    q is the squared distance from the centre, scaled by the deviations ``along`` and ``across`` the ``angle``.
     """
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
@@ -165,7 +165,7 @@ def blur_kernel(
 
 
 def sinc_kernel(cutoff: float, size: int) -> NDArray[np.float64]:
-    """Return the circular low-pass filter of a ``cutoff`` in radians, (size, size), whose sum is 1."""
+    """Return the normalised circular low-pass filter (size, size) with a ``cutoff`` in radians."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     radius = np.hypot(x, y)
     radius[size // 2, size // 2] = 1.0
@@ -177,7 +177,7 @@ def sinc_kernel(cutoff: float, size: int) -> NDArray[np.float64]:
 
 
 def convolve(x: UnitPlanes, kernel: NDArray[np.float64]) -> UnitPlanes:
-    """Filter (3, H, W) with a square kernel of odd size, the borders mirrored."""
+    """Filter (3, H, W) with a square kernel of odd size, with mirrored borders."""
     reach = kernel.shape[0] // 2
     padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach)), mode="symmetric")
     shape = padded.shape[1:]

@@ -1,4 +1,4 @@
-"""Where training pictures come from: packs, folders that nobody packed, and mixtures of them, behind one interface."""
+"""Sources of training pictures: packs, folders, and mixtures of them, behind one interface."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _CACHE_BYTES = 1 << 30
 
 
 class PictureStore(ABC):
-    """Pictures by index, as planes at full size and reduced.
+    """Pictures by index, as planes at full size and downscaled.
 
     Attributes:
-        label: what it is called in messages.
-        published: the names of its folders without their places.
+        label: its name in messages.
+        published: the names of its folders without their paths.
         names: the pictures' names.
         sides: (N, 2), height and width of each.
-        slow: whether pictures are decoded when they are drawn.
+        slow: whether pictures are decoded on every draw.
     """
 
     label: str
@@ -47,7 +47,7 @@ class PictureStore(ABC):
         """Return the picture at index ``picture``, reduced by ``scale``: (3, H // scale, W // scale) uint8.
 
         Raises:
-            DataError: there is nothing for that scale.
+            DataError: there are no pictures for that scale.
         """
 
     @abstractmethod
@@ -59,7 +59,7 @@ class PictureStore(ABC):
         """Refuse a scale for which there are no reduced pictures.
 
         Raises:
-            DataError: there are none; the message says how to make them.
+            DataError: there are no such pictures; the message says how to create them.
         """
 
     def fingerprint(self, scale: int) -> str:
@@ -88,26 +88,26 @@ class PictureStore(ABC):
         return self.planes(picture, scale).transpose(1, 2, 0)
 
     def pixels(self, pictures: Indices) -> int:
-        """Return how many HR px the given pictures have."""
+        """Return the total number of HR px of the given pictures."""
         return int(self.sides[pictures].prod(axis=1).sum())
 
     def pick(self, random: np.random.Generator, pictures: Indices) -> int:
-        """Draw one of ``pictures``, every one equally likely."""
+        """Draw one of ``pictures`` uniformly."""
         return int(pictures[random.integers(len(pictures))])
 
     def split(self, held_out: float, part: PackPart) -> Indices:
         """Return the indices of a part of the pictures: ``train``, ``held-out`` or ``all``.
 
-        A picture's part follows from a hash of its name, so it stays where it is when others are added. A share above
-        0 holds out one picture at least.
+        A picture's part is determined by a hash of its name, so it does not change when others are added. A fraction
+        above 0 holds out at least one picture.
 
         Args:
-            held_out: the share of the pictures to hold out, 0 <= held_out < 1.
-            part: which part to return.
+            held_out: the fraction of the pictures to hold out, 0 <= held_out < 1.
+            part: the part to return.
 
         Raises:
-            OptionError: a share outside [0, 1), an unknown part.
-            DataError: nothing would be left to train on.
+            OptionError: a fraction outside [0, 1), or an unknown part.
+            DataError: no pictures would be left for training.
         """
         if not 0.0 <= held_out < 1.0:
             raise OptionError(f"A share of {held_out} cannot be held out. Allowed: from 0 to below 1.")
@@ -126,14 +126,14 @@ class PictureStore(ABC):
         return np.flatnonzero(kept)
 
     def check_patch(self, side: int, pictures: Indices) -> None:
-        """Refuse a crop that some picture is too small for.
+        """Refuse a crop size that exceeds some picture.
 
         Args:
             side: the crop's side in high-resolution pixels.
             pictures: indices of the pictures to draw from.
 
         Raises:
-            DataError: there are no pictures, or some are smaller; names them.
+            DataError: there are no pictures, or some are smaller; the message names them.
         """
         if len(pictures) == 0:
             raise DataError(f"No pictures of {self.label} were chosen to draw from.")
@@ -148,10 +148,10 @@ class PictureStore(ABC):
 
 
 class FolderPictures(PictureStore):
-    """A folder of pictures that nobody packed: each is decoded when it is drawn, and up to 1 GiB are kept.
+    """A folder of pictures without a pack: each is decoded when drawn, with a cache of up to 1 GiB.
 
-    Reduced pictures are made by MATLAB's bicubic, as packs are. A crop costs up to the decoding of a whole picture, so
-    a pack is much faster; for a few pictures, or a first try, a folder will do.
+    Downscaled pictures are computed with MATLAB's bicubic, as in packs. A crop may cost the decoding of a whole
+    picture, so a pack is much faster; a folder is sufficient for a few pictures or a first try.
 
     Raises:
         DataError: the folder is missing or has no picture.
@@ -190,7 +190,7 @@ class FolderPictures(PictureStore):
         return [picture.path.stat().st_size for picture in self._found]
 
     def offers(self, scale: int) -> bool:
-        """See :meth:`PictureStore.offers`: any scale will do."""
+        """See :meth:`PictureStore.offers`: any scale is available."""
         return True
 
     def check_scale(self, scale: int) -> None:
@@ -198,11 +198,11 @@ class FolderPictures(PictureStore):
 
 
 class MixedPictures(PictureStore):
-    """Several stores as one: a store is drawn by its weight, then a picture of it.
+    """Several stores combined: a store is drawn with probability proportional to its weight, then one of its pictures.
 
     Args:
-        stores: two or more.
-        weights: one for each, above 0; only their ratios matter.
+        stores: two or more stores.
+        weights: one per store, above 0; only their ratios matter.
     """
 
     def __init__(self, stores: Sequence[PictureStore], weights: Sequence[float]) -> None:
@@ -243,7 +243,7 @@ class MixedPictures(PictureStore):
 
 @dataclass(frozen=True)
 class DataSource:
-    """A pack or a folder of pictures, and how often it is drawn from beside others."""
+    """A pack or a folder of pictures, and its weight among several sources."""
 
     path: Path
     weight: float = 1.0
@@ -253,7 +253,7 @@ def open_pictures(sources: Iterable[DataSource]) -> PictureStore:
     """Open packs and folders as one store.
 
     Raises:
-        DataError: one does not exist, or is neither a pack nor a folder of pictures.
+        DataError: a source does not exist, or is neither a pack nor a folder of pictures.
     """
     from rlfn.data.pack import INDEX, JOURNAL, Pack
 
@@ -265,18 +265,18 @@ def open_pictures(sources: Iterable[DataSource]) -> PictureStore:
         stores.append(Pack.open(path) if packed else FolderPictures(path))
         weights.append(source.weight)
     if not stores:
-        raise DataError("There is nothing to train on. Name a pack or a folder of pictures.")
+        raise DataError("There is no training data. Name a pack or a folder of pictures.")
     return stores[0] if len(stores) == 1 else MixedPictures(stores, weights)
 
 
 def reduce_bicubic(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Reduce a (H, W, 3) picture as the field does: crop it to a multiple of ``scale``, then MATLAB's bicubic."""
+    """Downscale a (H, W, 3) picture in the standard way: crop it to a multiple of ``scale``, then MATLAB's bicubic."""
     height, width = hr.shape[0] // scale, hr.shape[1] // scale
     return resize(hr[: height * scale, : width * scale], scale=1 / scale)
 
 
 def shorten(names: Iterable[object], most: int = 8) -> str:
-    """Join names for a message, the first few of them."""
+    """Join the first few names for a message."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return listing(names[:most]) + more

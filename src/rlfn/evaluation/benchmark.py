@@ -1,8 +1,8 @@
-"""Scores of models on test sets: the numbers that papers print, and what decides them.
+"""Scores of models on test sets: the numbers reported in papers, and the settings that determine them.
 
-PSNR and SSIM on Y with a border of ``scale`` px cropped, PSNR on RGB with the same border as the NTIRE challenges rank;
-results are 8-bit pictures before they are measured; a set's score is the mean of its pictures' scores. Sets can be
-spoiled first, as real pictures are.
+PSNR and SSIM on Y with a border of ``scale`` px cropped; PSNR on RGB with the same border, as in the NTIRE challenges.
+Results are rounded to 8 bit before they are measured; a set's score is the mean over its pictures. Sets can be
+spoiled first, to resemble real pictures.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Upscale = Callable[[NDArray[np.uint8]], NDArray[Any]]
 ScoringProgress = Callable[[str, str, int, int], None]
 """Called with set, picture, number of pictures done and number of pictures."""
 
-_BACKLOG = 8  # results that may wait for their scores
+_BACKLOG = 8  # maximum number of results that wait to be scored
 
 BICUBIC = "bicubic"
-"""The name of the row that every table has."""
+"""The name of the baseline row in every table."""
 
 RULES = (
     ("value range", "RGB in [0, 255], 8 bit in and out"),
@@ -48,7 +48,7 @@ RULES = (
     ("SSIM", "Gaussian window of 11 px, sigma 1.5, valid region, K 0.01 and 0.03, data range 255"),
     ("mean", "of the pictures' own values"),
 )
-"""What decides a number, as the header of every report prints it."""
+"""The settings that determine the scores, printed in the header of every report."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One picture's scores: dB on Y, SSIM on Y, dB on RGB; the seconds that upscaling took beside the scoring.
+    """One picture's scores: dB on Y, SSIM on Y, dB on RGB; the seconds of upscaling, while scoring runs in parallel.
 
-    ``extra_metrics`` has those of :data:`rlfn.evaluation.similarity.METRICS` that were asked for.
+    ``extra_metrics`` has the requested metrics of :data:`rlfn.evaluation.similarity.METRICS`.
     """
 
     name: str
@@ -79,7 +79,7 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class Result:
-    """One candidate on one set, its low-resolution pictures spoiled in one way; the properties are means over them."""
+    """One candidate on one set with one kind of spoiling; the properties are means over the pictures."""
 
     set: str
     scale: int
@@ -106,12 +106,12 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """Seconds that upscaling the whole set took, beside the scoring; :mod:`rlfn.evaluation.profile` times alone."""
+        """Seconds of upscaling the whole set while scoring runs; use :mod:`rlfn.evaluation.profile` for timing."""
         return sum(image.seconds for image in self.images)
 
     @property
     def extra_metrics(self) -> dict[str, float]:
-        """Means of the further measures."""
+        """Means of the additional metrics."""
         return {
             name: _mean(image.extra_metrics[name] for image in self.images) for name in self.images[0].extra_metrics
         }
@@ -119,7 +119,7 @@ class Result:
 
 @dataclass(frozen=True)
 class SetFacts:
-    """What was measured on: the folder, where LR came from, the fingerprints of its pixels, a warning or None."""
+    """The measured set: folder, source of the LR pictures, fingerprints of the pixels, and a warning or None."""
 
     name: str
     scale: int
@@ -133,7 +133,7 @@ class SetFacts:
 
 @dataclass(frozen=True)
 class Failure:
-    """What could not be measured, and why: ``message``, whose settings a face words (:func:`rlfn.errors.worded`)."""
+    """Something that could not be measured; ``message`` is a template for :func:`rlfn.errors.worded`."""
 
     set: str
     scale: int
@@ -143,7 +143,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """Everything that an evaluation found."""
+    """The results of an evaluation."""
 
     sets: tuple[SetFacts, ...]
     results: tuple[Result, ...]
@@ -165,7 +165,7 @@ def evaluate(
     spoils: Sequence[Spoil] = (Spoil(CLEAN),),
     metrics: Sequence[str] = (),
 ) -> BenchmarkReport:
-    """Score candidates on sets; bicubic is added for every scale that occurs.
+    """Score candidates on sets; bicubic is added for every scale.
 
     A set or a candidate that fails is listed in the report and does not stop the others.
 
@@ -174,12 +174,12 @@ def evaluate(
         sets: names or folders, see :func:`rlfn.evaluation.sets.find_set`.
         sets_dir: the folder that holds the sets.
         save: write every result to ``save/SET_xS/MODEL/PICTURE.png``.
-        progress: told of each picture done.
-        spoils: how the low-resolution pictures are spoiled first; each way gives results of its own.
-        metrics: further measures, names of :data:`rlfn.evaluation.similarity.METRICS`.
+        progress: called after each picture.
+        spoils: how the low-resolution pictures are spoiled first; each gives separate results.
+        metrics: additional metrics, names of :data:`rlfn.evaluation.similarity.METRICS`.
 
     Raises:
-        OptionError: there is no such measure; two candidates have the same name and scale, or there is none.
+        OptionError: there is no such metric, there are no candidates, or two have the same name and scale.
     """
     names = [(candidate.name, candidate.scale) for candidate in candidates]
     if not names or len(set(names)) < len(names):
@@ -212,14 +212,14 @@ class _How(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What names carry of the way of spoiling."""
+        """Suffix of names for the kind of spoiling."""
         return "" if self.spoil.name == CLEAN else f"_{self.spoil.name}"
 
 
 class _SetRun:
-    """One set at one scale under measurement.
+    """The measurement of one set at one scale.
 
-    This thread keeps the engines busy; another one reads, scores and writes beside it.
+    The calling thread runs the engines; another thread reads, scores and writes at the same time.
     """
 
     def __init__(self, found: PictureSet, candidates: list[Candidate], warmed: set[str], how: _How) -> None:
@@ -285,7 +285,7 @@ class _SetRun:
             self._drop(candidate, picture, error)
 
     def _drop(self, candidate: Candidate, picture: str, error: RlfnError) -> None:
-        """Leave a candidate out of this set: the mean over some of the pictures would be another number."""
+        """Exclude a candidate from this set: a mean over only some pictures would not be comparable."""
         if self.candidates.pop(candidate.name, None):
             message = f"{picture}{self._how.label}: {error.template}"
             self.failures.append(Failure(self.found.name, self.found.scale, candidate.name, message))
@@ -319,15 +319,15 @@ class _SetRun:
 
 
 def save_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write a picture (H, W) or (H, W, 3) as PNG, making the folders above it.
+    """Write a picture (H, W) or (H, W, 3) as PNG, creating parent folders.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"The folder {path.parent} cannot be made: {error.strerror}. Choose another one.") from error
+        raise OutputError(f"The folder {path.parent} cannot be created: {error.strerror}. Choose another.") from error
     write_picture(Picture(image), path)
 
 

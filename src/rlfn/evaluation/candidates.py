@@ -17,15 +17,14 @@ def load_candidates(
     self_ensemble: bool = False,
     precision: str = "fp32",
 ) -> list[Candidate]:
-    """Load models into engines; pictures run whole, as the papers' do.
+    """Load models into engines; pictures run whole, as in the papers.
 
     Args:
-        models: packaged names and files; one that is named twice counts once.
+        models: packaged names and files; duplicates are ignored.
         engine: a name or ``"auto"``.
         threads: CPU threads; None for all.
         self_ensemble: average eight flips and rotations, and add a ``+`` to the name.
-        precision: how to compute, see :class:`rlfn.inference.upscaler.Upscaler`; in fp32 unless told otherwise, as
-            scores are compared.
+        precision: see :class:`rlfn.inference.upscaler.Upscaler`; fp32 by default, so that scores are comparable.
 
     Raises:
         OptionError, ModelError, MissingExtraError: a model cannot be loaded.
@@ -44,7 +43,7 @@ def load_candidates(
 def distinct_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the names, with duplicates replaced by the shortest parts of their paths that are distinct.
 
-    Slashes become ``_``, so that a name can be a folder's.
+    Slashes become ``_``, so that a name can be used as a folder.
 
     >>> distinct_names(["a/run-1/model.pth", "a/run-2/model.pth", "x/other.pth"], ["model", "model", "other"])
     ['run-1', 'run-2', 'other']
@@ -60,10 +59,10 @@ def distinct_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _differing(paths: list[tuple[str, ...]]) -> list[str]:
-    """Return for each path the shortest run of its parts that no other path has at that place, counted from the end."""
+    """Return for each path the shortest run of its parts that differs from all other paths, counted from the end."""
     longest = max(len(parts) for parts in paths)
     ended = [("",) * (longest - len(parts)) + parts for parts in paths]
-    # a single part that differs everywhere reads best; the file itself is the last one
+    # a single part that differs in all paths is the most readable; the file name is the last part
     for place in range(longest - 1, -1, -1):
         column = [parts[place] for parts in ended]
         if len(set(column)) == len(column) and "" not in column:

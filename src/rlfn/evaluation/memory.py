@@ -1,4 +1,4 @@
-"""The peak memory of one inference, measured in this process, which should be fresh: see ``profile.peak_memory``."""
+"""The peak memory of one inference, measured in this process; started in a new process by ``profile.peak_memory``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESET = Path("/proc/self/clear_refs")
 def measure(
     model: str, engine: str, threads: int | None, height: int, width: int, precision: str = "fp32"
 ) -> int | None:
-    """Load a model, run it twice, and return the bytes above the loaded model at the high-water mark."""
+    """Load a model, run it twice, and return the peak memory in bytes above the loaded model."""
     from rlfn.evaluation.profile import runner
     from rlfn.inference.engines import load_engine
     from rlfn.models.source import ModelSource
@@ -29,10 +29,10 @@ def measure(
 
 
 def _mark(field: str) -> int | None:
-    """Return this process's memory in bytes, now (``VmRSS``) or at its highest (``VmHWM``).
+    """Return this process's memory in bytes, current (``VmRSS``) or peak (``VmHWM``).
 
-    On Linux asking for the present sets the high-water mark back to it, so that a peak while loading does not count;
-    elsewhere both are the highest so far.
+    On Linux reading the current value resets the peak to it, so that a peak during loading does not count; on other
+    systems both are the peak so far.
     """
     if _STATUS.exists():
         if field == "VmRSS":

@@ -1,7 +1,7 @@
-"""PSNR and SSIM as the super-resolution field prints them: on Y of BT.601, borders cropped, mean over pictures.
+"""PSNR and SSIM as reported in super-resolution papers: on Y of BT.601, borders cropped, mean over pictures.
 
 Every function takes one picture and its reference; a set's score is the mean of its pictures' scores, never the score
-of all their pixels together.
+of all pixels pooled.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def ssim(image: NDArray[Any], reference: NDArray[Any], data_range: float = 255.0
     _same_shape(image, reference)
     if image.ndim != 2 or min(image.shape) < SSIM_WINDOW:
         raise OptionError(
-            f"SSIM was asked for an array of shape {image.shape}. "
+            f"SSIM cannot be computed for an array of shape {image.shape}. "
             f"It needs one channel of at least {SSIM_WINDOW} px a side."
         )
     rows, columns = (side - SSIM_WINDOW + 1 for side in image.shape)
@@ -84,9 +84,9 @@ def score_y(image: NDArray[Any], reference: NDArray[Any], border: int) -> Score:
     """Score a uint8 picture against its reference on Y, with ``border`` px cropped from each side.
 
     Args:
-        image: (H, W) or (H, W, 3), uint8: rounded before it is measured, as a file would hold it.
+        image: (H, W) or (H, W, 3), uint8: rounded before it is measured, as in a file.
         reference: the same height and width; gray counts as RGB with equal channels.
-        border: px cropped from each side; the field crops as many as the scale.
+        border: px cropped from each side; by convention the scale.
 
     Raises:
         OptionError: the sizes differ, or nothing is left to measure.
@@ -97,13 +97,13 @@ def score_y(image: NDArray[Any], reference: NDArray[Any], border: int) -> Score:
 
 
 def score_rgb(image: NDArray[Any], reference: NDArray[Any], border: int) -> float:
-    """Return the PSNR in dB over all three channels, as the NTIRE challenges rank: arguments as :func:`score_y`'s."""
+    """Return the PSNR in dB over all three channels, as in the NTIRE challenges; arguments as for :func:`score_y`."""
     inner = _inside(image, reference, border)
     return psnr(to_rgb(image[inner]), to_rgb(reference[inner]))
 
 
 def _inside(image: NDArray[Any], reference: NDArray[Any], border: int) -> tuple[slice, slice]:
-    """Return the area that is measured, after checking that there is one."""
+    """Return the area to measure, after checking that it is not empty."""
     if image.shape[:2] != reference.shape[:2]:
         raise _different(image.shape, reference.shape)
     for array in (image, reference):
@@ -123,8 +123,8 @@ def _inside(image: NDArray[Any], reference: NDArray[Any], border: int) -> tuple[
 def _ssim_sum(image: NDArray[Any], reference: NDArray[Any], data_range: float) -> float:
     """Return the sum of SSIM over the valid region of a band of at most 26 rows.
 
-    The band is cut into blocks of 16 filtered columns. Small matrix products and maps that stay in the cache make this
-    several times as fast as sums of shifted pictures.
+    The band is cut into blocks of 16 filtered columns. With small matrix products and maps that fit into the cache this
+    is several times as fast as sums of shifted pictures.
     """
     height, width = image.shape
     columns = width - SSIM_WINDOW + 1
@@ -132,7 +132,7 @@ def _ssim_sum(image: NDArray[Any], reference: NDArray[Any], data_range: float) -
     maps = np.zeros((4, height, blocks * _BLOCK + SSIM_WINDOW - 1))
     x, y = maps[0, :, :width], maps[1, :, :width]
     x[...], y[...] = image, reference
-    # the two variances are only ever added, so four filtered maps are enough
+    # only the sum of the two variances is needed, so four filtered maps are enough
     maps[2, :, :width] = x * y
     maps[3, :, :width] = x * x + y * y
     plane, row, sample = maps.strides
@@ -151,7 +151,7 @@ def _ssim_sum(image: NDArray[Any], reference: NDArray[Any], data_range: float) -
 
 @lru_cache(maxsize=1)
 def _window_matrix() -> NDArray[np.float64]:
-    """Return the matrix (16, 26) that makes 16 filtered samples from 26."""
+    """Return the matrix (16, 26) that computes 16 filtered samples from 26."""
     x = np.arange(SSIM_WINDOW) - (SSIM_WINDOW - 1) / 2.0
     window = np.exp(-(x * x) / (2.0 * _SSIM_SIGMA**2))
     window /= window.sum()

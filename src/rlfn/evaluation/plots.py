@@ -1,4 +1,4 @@
-"""Pictures of evaluations: models side by side as papers print them, and quality against speed."""
+"""Plots of evaluations: models side by side as in papers, and quality against speed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Crop:
         """Read ``x,y,w,h``.
 
         Raises:
-            OptionError: it is not four whole numbers, or the rectangle is empty.
+            OptionError: the text is not four whole numbers, or the rectangle is empty.
 
         >>> Crop.parse("10,20,64,48")
         Crop(x=10, y=20, width=64, height=48)
@@ -47,7 +47,7 @@ class Crop:
         except ValueError:
             raise OptionError(f"'{text}' is not a crop. Write x,y,w,h in whole px of the HR picture.") from None
         if x < 0 or y < 0 or width < 1 or height < 1:
-            raise OptionError(f"The crop {text} is empty or begins outside of the picture. Write x,y,w,h in px.")
+            raise OptionError(f"The crop {text} is empty or starts outside the picture. Write x,y,w,h in px.")
         return cls(x, y, width, height)
 
 
@@ -61,15 +61,15 @@ class Panel:
 
 
 def compare(hr: NDArray[np.uint8], candidates: Sequence[Candidate], crop: Crop | None = None) -> list[Panel]:
-    """Reduce an HR picture by bicubic, upscale it with every candidate, and cut out the same place of each.
+    """Downscale an HR picture with bicubic, upscale it with every candidate, and crop the same area of each.
 
     Args:
-        hr: (H, W, 3) uint8 RGB; cropped at the right and below to a multiple of the scale.
-        candidates: models of one scale; bicubic is put before them.
-        crop: the place to show; None for the whole picture. Scores are always of the whole picture, on Y.
+        hr: (H, W, 3) uint8 RGB; cropped at the right and bottom to a multiple of the scale.
+        candidates: models of one scale; bicubic is inserted before them.
+        crop: the area to show; None for the whole picture. Scores are always of the whole picture, on Y.
 
     Raises:
-        OptionError: models of several scales or none, or a crop outside of the picture.
+        OptionError: no models, models of several scales, or a crop outside the picture.
     """
     scales = {candidate.scale for candidate in candidates}
     if len(scales) != 1:
@@ -80,7 +80,7 @@ def compare(hr: NDArray[np.uint8], candidates: Sequence[Candidate], crop: Crop |
     crop = crop or Crop(0, 0, width, height)
     if crop.x + crop.width > width or crop.y + crop.height > height:
         raise OptionError(
-            f"The crop {crop.width}x{crop.height} at {crop.x},{crop.y} leaves the picture of {width}x{height}."
+            f"The crop {crop.width}x{crop.height} at {crop.x},{crop.y} is outside the picture of {width}x{height}."
         )
     place = np.s_[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
     lr = resize(hr, scale=1 / scale)
@@ -120,7 +120,7 @@ def draw_scatter(report: BenchmarkReport, milliseconds: Mapping[str, float], tas
     Args:
         report: the scores.
         milliseconds: each model's latency, measured separately from the scoring.
-        task: what was timed, for the axis, such as ``"320x180 on 2 threads"``.
+        task: description of what was timed, for the axis, such as ``"320x180 on 2 threads"``.
         path: the file to write.
 
     Raises:
@@ -145,8 +145,8 @@ def draw_points(rows: Sequence[Mapping[str, Mapping[str, tuple[float, float]]]],
     """Write charts of PSNR on Y against latency as PNG; the charts of a row share a legend, so that no names overlap.
 
     Args:
-        rows: by row of charts, chart and model: milliseconds and dB.
-        task: what was timed, for the axis.
+        rows: for each row of charts, chart -> model -> (milliseconds, dB).
+        task: description of what was timed, for the axis.
         path: the file to write.
 
     Raises:
@@ -181,7 +181,7 @@ def draw_points(rows: Sequence[Mapping[str, Mapping[str, tuple[float, float]]]],
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of ``width`` x ``height`` inches that needs no screen.
+    """Return an empty figure of ``width`` x ``height`` inches that needs no display.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -197,10 +197,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def write_figure(figure: Any, path: Path) -> None:
-    """Write a figure as PNG, making the folders above it.
+    """Write a figure as PNG, creating parent folders.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

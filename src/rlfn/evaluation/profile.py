@@ -1,9 +1,8 @@
-"""What a model costs on this machine: counts, latency, memory, and the share of the machine's peak.
+"""The cost of a model on this machine: counts, latency, memory, and the fraction of the machine's peak.
 
-The known faults of published profiles are avoided: the first call is reported separately from the warm ones, the
-center is a median with its quartiles, memory is that of a fresh process, multiply-adds are counted from every
-convolution that runs, and models that are compared are timed in turn, in one run, so that a busy machine affects them
-equally.
+Known faults of published profiles are avoided: the first call is reported separately from the warm ones, latency is
+given as the median and quartiles, memory is that of a new process, multiply-adds are counted for every convolution that
+runs, and models to be compared are timed alternately in one run, so that load on the machine affects them equally.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     from rlfn.networks.counting import Counts
 
 WARM_UP = 2
-"""Calls after the first that are not timed."""
+"""Number of warm-up calls after the first that are not timed."""
 
 LEAST_RUNS = 10
-"""Timed calls of each model, at least."""
+"""Minimum number of timed calls of each model."""
 
 _PEAK_CODE = """
 import time, numpy
@@ -48,7 +47,7 @@ print(2 * 1536**3 / best)
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds a call: the first one, and the quartiles of ``runs`` calls after the warm-up."""
+    """Seconds per call: the first one, and the quartiles of ``runs`` calls after the warm-up."""
 
     first: float
     quartile_1: float
@@ -63,8 +62,8 @@ class Profile:
 
     Attributes:
         counts: parameters, multiply-adds and activations; None without torch or for a network outside the table.
-        memory: the most memory in bytes that inference took beyond the loaded model; None where it cannot be measured.
-        peak: floating-point operations a second of the machine's matrix product with the same threads.
+        memory: peak memory in bytes of inference above the loaded model; None if it cannot be measured.
+        peak: floating-point operations per second of a matrix product on this machine with the same threads.
     """
 
     model: str
@@ -81,7 +80,7 @@ class Profile:
 
     @property
     def share(self) -> float | None:
-        """The share of the machine's fp32 peak that the network's multiply-adds reach; Winograd may pass 1."""
+        """The fraction of the machine's fp32 peak that the multiply-adds reach; above 1 is possible with Winograd."""
         return None if self.counts is None else 2 * self.counts.multiply_adds / self.latency.median / self.peak
 
 
@@ -89,7 +88,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """Read ``WIDTHxHEIGHT`` and return (height, width).
 
     Raises:
-        OptionError: it is not two whole numbers of at least 1.
+        OptionError: the text is not two whole numbers of at least 1.
 
     >>> parse_size("1280x720")
     (720, 1280)
@@ -115,16 +114,16 @@ def profile(
 ) -> list[Profile]:
     """Measure models on whole pictures, the network alone: float input, no decoding, no rounding.
 
-    All models run on one engine: what differs between engines is no property of a model.
+    All models run on the same engine, since differences between engines are not properties of a model.
 
     Args:
         models: packaged names or files.
         size: (height, width) of the LR picture, or with ``of_output`` of the result, rounded down to whole LR px.
-        of_output: ``size`` is that of the result, so that models of different scales make the same picture.
+        of_output: ``size`` is that of the result, so that models of different scales produce the same size.
         engine: a name or ``"auto"``, see :func:`common_engine`.
         threads: CPU threads; None for all.
         seconds: time to spend on the timed calls of each model, more if :data:`LEAST_RUNS` calls take longer.
-        precision: how to compute, see :class:`rlfn.inference.upscaler.Upscaler`.
+        precision: see :class:`rlfn.inference.upscaler.Upscaler`.
 
     Raises:
         OptionError, ModelError, MissingExtraError: a model cannot be loaded, or the picture is too small for it.
@@ -141,7 +140,7 @@ def profile(
     sizes = [_lr_size(loaded, size, of_output) for loaded in engines]
     peak = machine_peak(used)
     latencies = time_in_turn([runner(loaded, *at) for loaded, at in zip(engines, sizes, strict=True)], seconds)
-    peak = max(peak, machine_peak(used))  # before and after, since others may use the machine
+    peak = max(peak, machine_peak(used))  # before and after, since other processes may use the machine
     names = distinct_names(models, [source.name for source in sources])
     return [
         Profile(
@@ -164,13 +163,13 @@ def profile(
 
 
 def common_engine(models: Sequence[ModelSource], precision: str = "fp32") -> str:
-    """Return the engine that ``"auto"`` stands for where several models are compared.
+    """Return the engine that ``"auto"`` means when several models are compared.
 
-    It is the one that all of them would run on, else the first that can run them all, for which weights are exported.
+    It is the one that all of them would use, otherwise the first that can run them all, for which weights are exported.
 
     Args:
-        models: what is compared, at least one.
-        precision: one that the engine has to have here, or ``"auto"``.
+        models: the models to compare, at least one.
+        precision: a precision that the engine must support here, or ``"auto"``.
     """
     from rlfn.inference import engines
 
@@ -181,7 +180,7 @@ def common_engine(models: Sequence[ModelSource], precision: str = "fp32") -> str
 
 
 def runner(engine: Engine, height: int, width: int) -> Callable[[], object]:
-    """Return a call that runs ``engine`` once on a whole random picture."""
+    """Return a function that runs ``engine`` once on a whole random picture."""
     from rlfn.models.grid import axis_grid
 
     lr = np.random.default_rng(0).uniform(0.0, 255.0, (1, 3, height, width)).astype(np.float32)
@@ -190,7 +189,7 @@ def runner(engine: Engine, height: int, width: int) -> Callable[[], object]:
 
 
 def time_in_turn(runners: Sequence[Callable[[], object]], seconds: float = 5.0) -> list[Latency]:
-    """Time callables in turn, one call of each a round, until each had ``seconds`` and :data:`LEAST_RUNS` calls."""
+    """Time callables alternately, one call of each per round, for ``seconds`` and :data:`LEAST_RUNS` calls each."""
     first = [_timed(run) for run in runners]
     for _ in range(WARM_UP):
         for run in runners:
@@ -209,7 +208,7 @@ def _latency(first: float, times: list[float]) -> Latency:
 
 
 def machine_peak(threads: int) -> float:
-    """Return the fp32 operations a second of the best of many matrix products, in a fresh process on ``threads``."""
+    """Return the fp32 operations per second of the best of many matrix products, in a new process on ``threads``."""
     limits = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     return float(_fresh(["-c", _PEAK_CODE], limits))
 
@@ -217,10 +216,10 @@ def machine_peak(threads: int) -> float:
 def peak_memory(
     model: str, engine: str, threads: int | None, height: int, width: int, precision: str = "fp32"
 ) -> int | None:
-    """Return the bytes that inference takes at most beyond the loaded model, in a fresh process.
+    """Return the peak memory in bytes of inference above the loaded model, in a new process.
 
-    The process loads the model, notes its memory, runs twice, and reads its high-water mark. None where the system
-    does not tell (Windows).
+    The process loads the model, reads its memory, runs twice, and reads its peak. None if the system does not provide
+    them (Windows).
     """
     text = json.dumps([model, engine, threads, height, width, precision])
     found = json.loads(_fresh(["-m", "rlfn.evaluation.memory", text], {}).splitlines()[-1])
@@ -228,7 +227,7 @@ def peak_memory(
 
 
 def count_costs(source: ModelSource, engine: Engine, height: int, width: int) -> Counts | None:
-    """Count a network's costs by its weights, or for an ONNX file by the variant that it names."""
+    """Count a network's costs from its weights, or for an ONNX file from the variant in its metadata."""
     from rlfn.models.variants import VARIANTS
 
     try:
@@ -241,7 +240,7 @@ def count_costs(source: ModelSource, engine: Engine, height: int, width: int) ->
         return count(build(VARIANTS[engine.traits.variant], engine.traits.scale), height, width)
     try:
         return count(checkpoint_of(source).network, height, width)
-    except OptionError:  # an ONNX file of sizes outside the table
+    except OptionError:  # an ONNX file with sizes outside the table
         return None
 
 
@@ -263,11 +262,11 @@ def _timed(run: Callable[[], object]) -> float:
 
 
 def _fresh(arguments: list[str], environment: dict[str, str]) -> str:
-    """Run this Python on ``arguments`` in a fresh process and return what it printed."""
+    """Run this Python with ``arguments`` in a new process and return its output."""
     done = subprocess.run(
         [sys.executable, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RlfnError(f"A measurement in a fresh process failed: {last}. Run the model with 'rlfn eval' to see why.")
+        raise RlfnError(f"A measurement in a new process failed: {last}. Run the model with 'rlfn eval' to see why.")
     return done.stdout

@@ -1,4 +1,4 @@
-"""An evaluation as text for people and as plain data for programs."""
+"""Reports of an evaluation: Markdown tables, and plain data for JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlfn.evaluation.spoil import CLEAN, parse_spoils
 
 
 def header(report: BenchmarkReport) -> list[str]:
-    """Return the lines that say what decides the numbers."""
+    """Return the header lines with the settings that determine the scores."""
     precisions = {result.model: f"{result.model} in {result.precision}" for result in report.results}
     computed = [text for text in precisions.values() if not text.endswith(" in fp32")]
     rules = [*RULES, *([("computed", ", ".join([*computed, "else fp32"]))] if computed else [])]
@@ -36,7 +36,7 @@ def header(report: BenchmarkReport) -> list[str]:
 
 
 def table(report: BenchmarkReport) -> list[str]:
-    """Return the scores as the lines of a Markdown table, a row for each model and scale, a column for each set."""
+    """Return the scores as the lines of a Markdown table, one row per model and scale, one column per set."""
     sets = list(dict.fromkeys(result.set for result in report.results))
     rows: dict[tuple[int, str], dict[str, Result]] = {}
     for result in report.results:
@@ -50,7 +50,7 @@ def table(report: BenchmarkReport) -> list[str]:
 def tables(report: BenchmarkReport) -> list[str]:
     """Return all scores as the lines of Markdown tables.
 
-    Sets that were spoiled have a table for each measure, a column for each way; further measures have tables too.
+    Spoiled sets have one table per metric with one column per kind of spoiling; additional metrics have tables too.
     """
     parts: list[list[str]] = []
     if all(result.spoil == CLEAN for result in report.results):
@@ -68,7 +68,7 @@ def _further(name: str, result: Result) -> str:
 
 
 def _measure_table(report: BenchmarkReport, title: str, cell: Callable[[Result], str]) -> list[str]:
-    """Return one measure: a row for each set, scale and model, a column for each way of spoiling."""
+    """Return one metric: one row per set, scale and model, one column per kind of spoiling."""
     ways = list(dict.fromkeys(result.spoil for result in report.results))
     rows: dict[tuple[str, int, str], dict[str, Result]] = {}
     for result in report.results:
@@ -101,7 +101,7 @@ def image_table(report: BenchmarkReport) -> list[str]:
 
 
 def aligned(cells: list[list[str]]) -> list[str]:
-    """Lay rows of cells out as a Markdown table, the first row being its head.
+    """Format rows of cells as a Markdown table; the first row is the header.
 
     >>> print(*aligned([["a", "long"], ["bc", "d"]]), sep="\\n")
     | a  | long |
@@ -116,7 +116,7 @@ def aligned(cells: list[list[str]]) -> list[str]:
 
 
 def to_data(report: BenchmarkReport, wording: Wording = as_argument) -> dict[str, Any]:
-    """Return the report as data for JSON; an infinite PSNR, of equal pictures, becomes None."""
+    """Return the report as data for JSON; an infinite PSNR (equal pictures) becomes None."""
     return {
         "rules": dict(RULES),
         "sets": [vars(facts) for facts in report.sets],

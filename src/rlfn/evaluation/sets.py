@@ -1,6 +1,6 @@
-"""Test sets: where their pictures lie, how LR and HR belong together, and whether they are the field's own pixels.
+"""Test sets: locating pictures, pairing LR with HR, and checking that the pixels are the standard ones.
 
-Layouts that are understood, ``S`` being the scale:
+Supported layouts, where ``S`` is the scale:
 
 ===============================================  =====================================================
 ``HR/NAME.png`` + ``LR_bicubic/XS/NAME[xS].png``  the usual one; DIV2K's ``..._HR`` + ``..._LR_bicubic`` too
@@ -8,8 +8,8 @@ Layouts that are understood, ``S`` being the scale:
 ``HR/NAME.png`` or ``NAME.png``                   LR is made here by :func:`rlfn.images.resize.resize`
 ===============================================  =====================================================
 
-An HR picture is cropped at its right and lower edge to a multiple of the scale, which is what the LR pictures of all
-packs are made from. Gray pictures are repeated in three channels.
+An HR picture is cropped at the right and bottom to a multiple of the scale, as for the LR pictures of all packs. Gray
+pictures are repeated in three channels.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from rlfn.images.files import READABLE_SUFFIXES, read_picture
 from rlfn.images.resize import resize
 
 STANDARD = ("Set5", "Set14", "B100", "Urban100", "Manga109")
-"""The sets on which the field reports, by the names of their folders."""
+"""The standard sets of the field, by the names of their folders."""
 
-# where sets lie below the folder that holds them
+# sub-folders of the sets folder that are searched
 _PLACES = ("", "bench", "benchmark", "data", "data/bench", "data/benchmark")
 
-# (HR, LR) fingerprints of the field's own pixels, measured on the sets as they are shared by the papers' authors;
-# an LR that is MATLAB's bicubic of the HR has the same fingerprint whoever made it
+# (HR, LR) fingerprints of the standard pixels, measured on the sets as shared by the papers' authors;
+# any LR picture made from the HR with MATLAB's bicubic has the same fingerprint
 KNOWN: dict[tuple[str, int], tuple[str, str]] = {
     ("Set5", 2): ("4df8c56a37ffd7cf", "06fe5096611e4f78"),
     ("Set5", 3): ("e0ed2fd8ab94e6cc", "51ef4abc94193ca4"),
@@ -52,7 +52,7 @@ KNOWN: dict[tuple[str, int], tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class PicturePair:
-    """One picture of a set: its name, its HR file, and its LR file (None: made from the HR)."""
+    """One picture of a set: its name, its HR file, and its LR file (None: computed from the HR)."""
 
     name: str
     hr: Path
@@ -70,14 +70,14 @@ class PictureSet:
 
     @property
     def lr_source(self) -> str:
-        """Say where the LR pictures come from."""
+        """The source of the LR pictures, in words."""
         first = self.pairs[0].lr
         return "made here, MATLAB bicubic" if first is None else f"files of {first.parent.relative_to(self.root)}"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture as the networks see it: ``lr`` (h, w, 3) and ``hr`` (s h, s w, 3), both uint8 RGB."""
+    """A pair of images: ``lr`` (h, w, 3) and ``hr`` (s h, s w, 3), both uint8 RGB."""
 
     name: str
     lr: NDArray[np.uint8]
@@ -85,13 +85,13 @@ class Sample:
 
 
 class Fingerprint:
-    """A hash of a set's pixels that neither file names nor formats nor the order of the pictures change."""
+    """A hash of a set's pixels, independent of file names, formats and the order of the pictures."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
     def add(self, image: NDArray[np.uint8]) -> None:
-        """Count one picture (H, W, 3) in."""
+        """Add one picture (H, W, 3)."""
         head = "x".join(map(str, image.shape)).encode()
         self._parts.append(hashlib.sha256(head + np.ascontiguousarray(image).tobytes()).digest())
 
@@ -103,12 +103,12 @@ def find_set(which: str, scale: int, sets_dir: str | os.PathLike[str] | None = N
     """Find a set and its pictures; nothing is decoded yet.
 
     Args:
-        which: a set's name, looked for under ``sets_dir``, or the path of any folder of pictures.
+        which: a set's name, searched in ``sets_dir``, or the path of any folder of pictures.
         scale: the upscaling factor.
-        sets_dir: the folder that holds the sets; None for :func:`sets_folder`'s.
+        sets_dir: the folder that contains the sets; None for that of :func:`sets_folder`.
 
     Raises:
-        DataError: there is no such folder, it has no pictures, or an LR folder lacks one of them.
+        DataError: there is no such folder, it has no pictures, or its LR folder is incomplete.
     """
     root = _find_root(which, sets_folder(sets_dir))
     name = next((known for known in STANDARD if known.lower() == root.name.lower()), root.name or str(root))
@@ -134,10 +134,10 @@ def sets_present(scale: int, sets_dir: str | os.PathLike[str] | None = None) -> 
 
 
 def read_pair(pair: PicturePair, scale: int) -> Sample:
-    """Decode one picture of a set and check that its sizes belong together.
+    """Decode one picture of a set and check that the sizes of LR and HR match.
 
     Raises:
-        DataError: the LR picture is not the ``scale``-th part of the HR picture.
+        DataError: the size of the LR picture is not that of the HR picture divided by ``scale``.
         PictureError: a file is damaged, or holds something other than 8-bit gray or RGB.
     """
     hr = read_rgb(pair.hr)
@@ -170,7 +170,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def warning(name: str, scale: int, hr: Fingerprint, lr: Fingerprint) -> str | None:
-    """Return a sentence when a standard set has other pixels than the standard ones, else None."""
+    """Return a warning if the pixels of a standard set differ from the standard ones, otherwise None."""
     wanted = KNOWN.get((name, scale))
     if wanted is None or wanted == (str(hr), str(lr)):
         return None
@@ -216,17 +216,17 @@ def _srf_pairs(root: Path, scale: int) -> list[PicturePair]:
             name = hr.stem.removesuffix("_HR").removesuffix(f"_SRF_{scale}")
             pairs.append(PicturePair(name, hr, _require(folder, [hr.stem.removesuffix("_HR") + "_LR"], hr)))
     if not pairs:
-        raise DataError(f"{folder} has no pictures named ..._HR. Its layout is not one that is known here.")
+        raise DataError(f"{folder} has no pictures named ..._HR. Its layout is not supported.")
     return pairs
 
 
 def _folder_pairs(root: Path, scale: int) -> list[PicturePair]:
-    """Read a folder with ``HR`` and perhaps ``LR_bicubic``, or a plain folder of pictures."""
+    """Read a folder with ``HR`` and optionally ``LR_bicubic``, or a plain folder of pictures."""
     folder = _hr_folder(root) or root
     pictures = _pictures(folder)
     if not pictures:
         raise DataError(
-            f"{root} holds no pictures in a layout that is known here: HR with or without LR_bicubic/X{scale}, "
+            f"{root} has no pictures in a supported layout: HR with or without LR_bicubic/X{scale}, "
             f"image_SRF_{scale}, or the pictures themselves. Suffixes read: {listing(sorted(READABLE_SUFFIXES))}."
         )
     lr = _lr_folder(root, folder, scale)

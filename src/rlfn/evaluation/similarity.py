@@ -1,4 +1,4 @@
-"""Further similarity measures, by others' packages (the extra ``metrics``): nearer to what people see than PSNR."""
+"""Perceptual similarity metrics from third-party packages (the extra ``metrics``), closer to human vision than PSNR."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ EXTRA = "metrics"
 
 @dataclass(frozen=True)
 class Metric:
-    """A similarity measure; more is better.
+    """A similarity metric; more is better.
 
     Attributes:
-        title: its name as people write it.
-        digits: after the point, in tables.
-        equal: what equal pictures get.
+        title: its name in tables.
+        digits: decimal places in tables.
+        equal: the score of equal pictures.
         apply: takes a picture and its reference, (H, W, 3) uint8 RGB.
     """
 
@@ -57,14 +57,14 @@ METRICS: dict[str, Metric] = {
     "ssimulacra2": Metric("SSIMULACRA2", 1, 100.0, _ssimulacra2),
     "ms-ssim": Metric("MS-SSIM", 4, 1.0, _ms_ssim),
 }
-"""Every further measure by its name."""
+"""Every additional metric by its name."""
 
 
 def check_metrics(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names, each once.
 
     Raises:
-        OptionError: there is no such measure.
+        OptionError: there is no such metric.
     """
     chosen = tuple(dict.fromkeys(names))
     for name in chosen:
@@ -80,11 +80,11 @@ def similarity_score(metric: str, image: NDArray[np.uint8], reference: NDArray[n
         metric: a name of :data:`METRICS`.
         image: (H, W, 3) uint8 RGB.
         reference: the same shape.
-        border: as many px as the scale, as for PSNR.
+        border: px cropped from each side; by convention the scale, as for PSNR.
 
     Raises:
-        MissingExtraError: the measure's package is not installed.
-        OptionError: the pictures are too small for it.
+        MissingExtraError: the metric's package is not installed.
+        OptionError: the pictures are too small for the metric.
     """
     inner = np.s_[border : image.shape[0] - border, border : image.shape[1] - border]
     return METRICS[metric].apply(np.ascontiguousarray(image[inner]), np.ascontiguousarray(reference[inner]))

@@ -1,4 +1,4 @@
-"""Low-resolution pictures degraded like real ones, reproducibly: JPEG and noise."""
+"""Reproducible degradation of low-resolution pictures with JPEG and noise, to resemble real ones."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rlfn.errors import MissingExtraError, OptionError, listing
 Image = NDArray[np.uint8]
 
 CLEAN = "clean"
-"""The name of what spoils nothing."""
+"""The name for pictures that are not spoiled."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A way of spoiling, named by a letter and a number.
+    """A kind of spoiling, named by a letter and a number.
 
     Attributes:
-        least, most: the numbers allowed.
-        means: what the number is, for messages and headers.
-        apply: takes (H, W, 3) uint8, the number, and a seed that belongs to the picture; returns the same kind.
+        least, most: range of the number.
+        means: meaning of the number, for messages and headers.
+        apply: takes (H, W, 3) uint8, the number, and a seed specific to the picture; returns the same shape and type.
     """
 
     least: int
@@ -49,10 +49,10 @@ KINDS: dict[str, Kind] = {
     "q": Kind(1, 100, "JPEG of that quality, 4:2:0 chroma", _jpeg),
     "n": Kind(1, 100, "Gaussian noise of that standard deviation in levels of 255, independent in R, G and B", _noise),
 }
-"""Every way of spoiling by its letter."""
+"""Every kind of spoiling by its letter."""
 
 USUAL = (CLEAN, "q90", "q75", "q50", "q30", "n5", "n10")
-"""A choice that shows what lossy files and noise do to a model."""
+"""A selection that shows the effect of lossy files and noise on a model."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class Spoil:
 
         Args:
             image: (H, W, 3) uint8.
-            picture: its name, from which chance begins: a picture gets the same noise in every run.
+            picture: its name, which seeds the noise: a picture gets the same noise in every run.
 
         Raises:
-            MissingExtraError: JPEG, and simplejpeg is not installed.
+            MissingExtraError: the kind is JPEG, and simplejpeg is not installed.
         """
         if self.kind is None:
             return image
@@ -80,13 +80,13 @@ class Spoil:
 
 
 def parse_spoils(names: Iterable[str]) -> tuple[Spoil, ...]:
-    """Return the columns that names stand for, in their order, each once.
+    """Parse names of columns, in order and without duplicates.
 
     Args:
         names: such as ``("clean", "q75", "n5")``.
 
     Raises:
-        OptionError: a name of another form, or a number out of range.
+        OptionError: an invalid name, or a number out of range.
 
     >>> [spoil.name for spoil in parse_spoils(["clean", "q75", "q75"])]
     ['clean', 'q75']
@@ -98,7 +98,7 @@ _FORM = re.compile(r"([a-z])(\d{1,3})")
 
 
 def is_spoil(name: str) -> bool:
-    """Tell whether a name has the form of a way of spoiling."""
+    """Return whether a name has the form of a kind of spoiling."""
     found = _FORM.fullmatch(name)
     return name == CLEAN or (found is not None and found[1] in KINDS)
 
@@ -110,7 +110,7 @@ def _parse(name: str) -> Spoil:
     kind = KINDS.get(found[1]) if found else None
     if found is None or kind is None or not kind.least <= int(found[2]) <= kind.most:
         have = listing(f"{letter}{row.least} to {letter}{row.most} ({row.means})" for letter, row in KINDS.items())
-        raise OptionError(f"Nothing is spoiled by '{name}'. Allowed: {CLEAN}, {have}.")
+        raise OptionError(f"There is no kind of spoiling '{name}'. Allowed: {CLEAN}, {have}.")
     return Spoil(name, kind, int(found[2]))
 
 
@@ -125,7 +125,7 @@ def encode_jpeg(image: Image, quality: int) -> bytes:
 
 
 def decode(data: bytes) -> Image:
-    """Return the pixels (H, W, 3) of a JPEG, by the exact transform and smooth colour.
+    """Return the pixels (H, W, 3) of a JPEG, decoded with the accurate DCT and smooth chroma upsampling.
 
     Raises:
         MissingExtraError: simplejpeg is not installed.

@@ -1,4 +1,4 @@
-"""ExecuTorch for phones and embedded devices: one .pte file of a fixed shape, whose kernels are XNNPACK's."""
+"""ExecuTorch for phones and embedded devices: one .pte file of a fixed shape, with XNNPACK's kernels."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rlfn.networks.agreement import LoadedExport
 from rlfn.networks.quiet import quiet
 
 FACTS_METHOD = "rlfn"
-"""The program's second method, which returns what the ONNX metadata hold, as JSON."""
+"""The program's second method, which returns the metadata of the ONNX files as JSON."""
 
 
 def write_executorch(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
-    """Write a .pte file of the shape that ``request`` fixes: ExecuTorch plans all memory for it beforehand.
+    """Write a .pte file of the fixed shape of ``request``: ExecuTorch plans all memory for it in advance.
 
     Raises:
         MissingExtraError: executorch is not installed.
@@ -52,12 +52,12 @@ def load_executorch(path: Path) -> LoadedExport:
             from executorch.runtime import Runtime
     except ImportError:
         raise MissingExtraError("Checking an export to executorch", "executorch") from None
-    with quiet():  # its remarks on the processor come through Python's streams
+    with quiet():  # its messages about the processor are printed through Python's streams
         program = Runtime.get().load_program(path.read_bytes())
 
     def run(pictures: NDArray[Any]) -> NDArray[Any]:
         with quiet():
-            # through the program, because a method does not keep the file's bytes alive on which it works
+            # called through the program, because a method does not keep the bytes of its file alive
             method = program.load_method("forward")
             found: NDArray[Any] = method.execute([torch.from_numpy(pictures)])[0].numpy().copy()
         return found

@@ -1,6 +1,6 @@
-"""The table of export formats, and the one way through which every export goes: write aside, compare, then appear.
+"""The table of export formats, and the steps of every export: write a temporary file, compare it with torch, rename it.
 
-A new format is a function that writes, a function that loads, and one row in :data:`FORMATS`.
+A new format needs a function that writes, a function that loads, and one row in :data:`FORMATS`.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class ExportFormat:
     """One row of the table.
 
     Attributes:
-        about: what it is for, in a few words.
-        suffixes: of its files; the first one is the main file's, which the user names.
-        precisions: those it can be written in.
-        write: writes the main file at a path, and the others beside it.
+        about: its purpose, in a few words.
+        suffixes: suffixes of its files; the first one is that of the main file, which the user names.
+        precisions: supported precisions.
+        write: writes the main file at a path, and the others next to it.
         load: loads the main file into the target's own runtime.
-        notes: what a user should know of how runtimes treat the file, if there is anything.
-        grows: whether a picture that is smaller than the network takes is grown inside the file.
-        least: the smallest side in px that its files of any size take, where that is more.
-        batch: whether it takes several pictures at once.
-        any_size: whether one file can take pictures of any size.
-        one_size: whether a file can be of one fixed shape.
-        image_io: whether it can take and return 8-bit pictures.
+        notes: returns notes for the user on how runtimes treat the file.
+        grows: whether pictures below the network's smallest size are padded inside the file.
+        least: the smallest side in px that files without a fixed size support, if it exceeds the network's.
+        batch: whether it supports several pictures at once.
+        any_size: whether files can be written without a fixed size.
+        one_size: whether files can have a fixed shape.
+        image_io: whether 8-bit input and output are supported.
     """
 
     about: str
@@ -62,12 +62,12 @@ class ExportFormat:
     image_io: bool = True
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """Return the paths of all files whose main one is ``path``."""
+        """Return the paths of all files of an export whose main file is ``path``."""
         stem = path.name.removesuffix(self.suffixes[0])
         return tuple(path.with_name(stem + suffix) for suffix in self.suffixes)
 
     def least_side(self, checkpoint: Checkpoint) -> int:
-        """Return the smallest side in px that the files of any size of a network take."""
+        """Return the smallest side in px that a network's files without a fixed size support."""
         return max(self.least, 1 if self.grows else least_side(checkpoint))
 
 
@@ -113,7 +113,7 @@ FORMATS: dict[str, ExportFormat] = {
         write_executorch,
         load_executorch,
         any_size=False,
-        image_io=False,  # its runtime refuses the order of dimensions that the permutation to 8-bit pictures makes
+        image_io=False,  # its runtime rejects the dim order that the permutation to 8-bit pictures produces
     ),
     "torchscript": ExportFormat("libtorch in C++", (".pt",), ("fp32",), write_torchscript, load_torchscript),
     "torch-export": ExportFormat(
@@ -149,7 +149,7 @@ def check_request(checkpoint: Checkpoint, to: str, path: Path, request: ExportRe
         raise OptionError(f"A file for {to} takes pictures of any size. These formats have a fixed shape: {have}.")
     if request.image_io and not row.image_io:
         have = listing(name for name, other in FORMATS.items() if other.image_io)
-        raise OptionError(f"{to} has no 8-bit pictures in and out. These formats have: {have}.")
+        raise OptionError(f"{to} does not support 8-bit input and output. Formats that do: {have}.")
     if request.shape is not None and request.shape[0] > 1 and not row.batch:
         raise OptionError(f"{to} takes one picture at a time. Give a shape such as {example}.")
     if request.calibration is not None and request.precision != "int8":
@@ -165,12 +165,12 @@ def export(
     Args:
         checkpoint: the network.
         to: the format's name.
-        path: the main file; it and those beside it are replaced.
+        path: the main file; it and its companion files are replaced.
         request: precision, shape and input; None for fp32 of any size.
-        seconds: time to spend on measuring the latency beside onnxruntime; 0 leaves that out.
+        seconds: time to spend on measuring the latency compared with onnxruntime; 0 skips it.
 
     Raises:
-        OptionError: the format does not support what was asked for.
+        OptionError: the format does not support the request.
         MissingExtraError: the format's packages are not installed.
         ModelError: the network cannot be converted, or the export differs from torch by more than
             :data:`rlfn.networks.agreement.TOLERANCES` allow. Nothing is written.
@@ -202,17 +202,17 @@ def export(
     except OSError as error:
         if isinstance(error, RlfnError):
             raise
-        raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place or free some.") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place or free space.") from error
     return ExportReport(row.files(path), total, agreement, milliseconds, size, notes)
 
 
 def _convert(row: ExportFormat, checkpoint: Checkpoint, to: str, request: ExportRequest, path: Path) -> None:
-    """Write the export; whatever a converter raises becomes one sentence."""
+    """Write the export; any exception of the converter becomes a ModelError with one sentence."""
     try:
         row.write(checkpoint, request, path)
     except (RlfnError, OSError):
         raise
-    except Exception as error:  # converters raise anything
+    except Exception as error:  # converters raise arbitrary exceptions
         text = " ".join(str(error).split())[:200]
         raise ModelError(
             f"{checkpoint.variant.name} x{checkpoint.scale} cannot be converted to {to} {request.precision}: "
@@ -220,7 +220,7 @@ def _convert(row: ExportFormat, checkpoint: Checkpoint, to: str, request: Export
         ) from error
     missing = [file.name for file in row.files(path) if not file.is_file()]
     if missing:
-        raise ModelError(f"The converter to {to} wrote no {listing(missing)}, and did not say why.")
+        raise ModelError(f"The converter to {to} wrote no {listing(missing)} and reported no error.")
 
 
 def _time(

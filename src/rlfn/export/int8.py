@@ -1,11 +1,11 @@
 """int8 by post-training quantisation: ranges are measured on pictures, no training is needed.
 
-For ONNX the graph gets QDQ nodes (ONNX Runtime and OpenVINO both run them as integers); for OpenVINO's own IR, NNCF
-quantises. Weights are per channel. In both, what measurement shows to be sensitive stays float: the first and the last
-convolution, and the inside of ESA, whose small map steers whole regions. Everything of full width between the two is
-int8, the sums and the attention's product too: an int8 graph loses its time where it changes between int8 and float.
-What float layers hand to each other is not rounded: in an RLFN the long skip from the first layer to the sum before the
-last one, which carries the picture's colours.
+For ONNX the graph gets QDQ nodes (ONNX Runtime and OpenVINO both run them as integers); OpenVINO's own IR is quantised
+by NNCF. Weights are quantised per channel. In both, layers that proved sensitive in measurements stay float: the first
+and the last convolution, and the inside of ESA, whose small map affects whole regions. Everything of full width between
+them is int8, including the sums and the attention's product, because conversions between int8 and float cost the most
+time. Values passed between float layers are not rounded: in an RLFN that is the long skip from the first layer to the
+sum before the last one, which carries the picture's colours.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ _SLOPE_SIDE = 48
 _COLOURS = ((0.75, 0.9, 1.0), (1.0, 0.95, 0.85), (0.5, 0.8, 1.0))
 
 _KINDS = ("Conv", "LeakyRelu", "Relu", "Sigmoid", "Add", "Mul")
-"""The kinds of nodes that are quantised, but for :func:`float_layers`."""
+"""The types of nodes that are quantised, except those of :func:`float_layers`."""
 
 
 def calibration_pictures(folder: Path | None, least: int) -> list[NDArray[Any]]:
-    """Return low-resolution pictures (H, W, 3) uint8 on which ranges are measured, white and bright slopes among them.
+    """Return low-resolution pictures (H, W, 3) uint8 for measuring ranges, including white and bright gradients.
 
-    What a network answers to the step from bright pixels to the black beyond a border, photographs seldom show: ranges
-    that leave it out are up to 19 levels off there.
+    Photographs rarely have bright pixels next to the zero padding at the border: ranges measured without that step
+    cause errors of up to 19 levels there.
 
     Args:
         folder: pictures, of which up to 32 are used; None for crops of the packaged photograph.
         least: the smallest side in px.
 
     Raises:
-        OptionError: the folder is none, or has no picture of that size.
+        OptionError: the folder does not exist, or has no picture of that size.
     """
     if folder is None:
         from rlfn.images.resize import resize
@@ -72,7 +72,7 @@ def calibration_pictures(folder: Path | None, least: int) -> list[NDArray[Any]]:
 
 
 def _bright() -> list[NDArray[Any]]:
-    """Return four white pictures and two of each coloured slope: ranges are means, so their number is their weight."""
+    """Return four white pictures and two of each coloured gradient: ranges are means, so the count is a weight."""
     white = np.full((_SLOPE_SIDE, _SLOPE_SIDE, 3), 255, np.uint8)
     down = np.linspace(90.0, 250.0, _SLOPE_SIDE)[:, None, None]
     slopes = [np.broadcast_to(down * colour + 0.5, white.shape).astype(np.uint8) for colour in _COLOURS]
@@ -80,7 +80,7 @@ def _bright() -> list[NDArray[Any]]:
 
 
 def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
-    """Return an fp32 ONNX file of rlfn's with the convolutions that stand it in int8, metadata kept.
+    """Return one of rlfn's fp32 ONNX files with its insensitive layers quantised to int8, metadata kept.
 
     Activations are unsigned 8 bit in the ranges of :mod:`rlfn.export.ranges`. Weights use 7 of 8 bits: CPUs with AVX2
     and without VNNI add pairs of products in 16 bits, which full weights overflow (0.07 dB on Set5).
@@ -105,7 +105,7 @@ def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
         quantize_static(
             str(source),
             str(target),
-            _Reader(feeds(inputs, pictures[:1])),  # asked for, though every range is given
+            _Reader(feeds(inputs, pictures[:1])),  # a required argument, though all ranges are given
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[*_KINDS],
             nodes_to_exclude=stay,
@@ -125,17 +125,17 @@ def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
 
 
 def _values(model: Any, nodes: list[Any]) -> list[str]:
-    """Return the names of what the nodes read and write, without the constants."""
+    """Return the names of the nodes' inputs and outputs without the constants."""
     computed = {item.name for item in model.graph.input} | {name for node in model.graph.node for name in node.output}
     named = dict.fromkeys(name for node in nodes for name in (*node.input, *node.output))
     return [name for name in named if name in computed]
 
 
 def _keep_between_floats(made: Any, rounded: set[str]) -> None:
-    """Let the float nodes of a quantised model read unrounded what a float node made.
+    """Let the float nodes of a quantised model read the unrounded outputs of float nodes.
 
-    ONNX Runtime's tool rounds a value for all of its readers as soon as one of them is int8. On the long skip that cost
-    up to 6 levels on saturated colours and 0.01 dB on Set5.
+    ONNX Runtime's tool rounds a value for all of its readers if one of them is int8. On the long skip that cost up to
+    6 levels on saturated colours and 0.01 dB on Set5.
     """
     makers = {name: node for node in made.graph.node for name in node.output}
 
@@ -156,8 +156,8 @@ def _keep_between_floats(made: Any, rounded: set[str]) -> None:
 def float_layers(model: Any) -> list[str]:
     """Return the names of an ONNX model's nodes of :data:`_KINDS` that stay float.
 
-    They are the first and the last convolution, those inside ESA, and every sum and product but two: a sum
-    with what an activation returns (a block's residual), and a product with a sigmoid's (ESA's attention).
+    They are the first and the last convolution, those inside ESA, and every sum and product with two exceptions: a sum
+    with the output of an activation (a block's residual), and a product with that of a sigmoid (ESA's attention).
     """
     made_by = {name: node.op_type for node in model.graph.node for name in node.output}
     partners = {"Add": ("LeakyRelu", "Relu"), "Mul": ("Sigmoid",), "Sigmoid": ("Conv",)}
@@ -172,7 +172,7 @@ def float_layers(model: Any) -> list[str]:
 
 
 def _last_convolutions(model: Any) -> list[str]:
-    """Return the convolutions after which there is no other: the last one, and an anchor that is added to it."""
+    """Return the convolutions without a convolution after them: the last one, and an anchor that is added to it."""
     makers = {name: node for node in model.graph.node for name in node.output}
     waiting, found = [output.name for output in model.graph.output], []
     while waiting:
@@ -187,9 +187,9 @@ def _last_convolutions(model: Any) -> list[str]:
 
 
 def feeds(inputs: Mapping[str, list[int]], pictures: list[NDArray[Any]]) -> Iterator[Feed]:
-    """Yield what a graph is calibrated with: whole pictures, cut to its shape where that is fixed.
+    """Yield a graph's calibration inputs: whole pictures, cropped to its shape if that is fixed.
 
-    ``inputs`` maps the graph's inputs to their sizes, 0 where any size goes.
+    ``inputs`` maps the graph's inputs to their sizes; 0 is a dynamic size.
     """
     name, sides = next(iter(inputs.items()))
     channels_last = sides[-1] == 3
@@ -207,7 +207,7 @@ def feeds(inputs: Mapping[str, list[int]], pictures: list[NDArray[Any]]) -> Iter
 
 
 class _Reader:
-    """What ONNX Runtime's calibration reads from: one feed a call, then None."""
+    """A data reader for ONNX Runtime's calibration: returns one feed per call, then None."""
 
     def __init__(self, given: Iterator[Feed]) -> None:
         self._given = given
@@ -244,7 +244,7 @@ def quantize_openvino(graph: Any, pictures: list[NDArray[Any]]) -> Any:
 
 
 def _float_nodes(graph: Any) -> list[str]:
-    """Return the names of an OpenVINO model's convolutions that :func:`float_layers` leaves alone in ONNX."""
+    """Return the names of an OpenVINO model's convolutions that :func:`float_layers` keeps float in ONNX."""
     kinds = ("Convolution", "GroupConvolution")
     nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() in kinds]
     sensitive = [

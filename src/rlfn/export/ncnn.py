@@ -1,6 +1,6 @@
 """ncnn, for phones: a graph (.ncnn.param) and its weights (.ncnn.bin), converted by pnnx from TorchScript.
 
-The network's input and output are called ``in0`` and ``out0``: RGB in [0, 255], as everywhere here.
+The network's input and output are called ``in0`` and ``out0``: RGB in [0, 255], as in all of rlfn's files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rlfn.networks import Checkpoint
 from rlfn.networks.agreement import LoadedExport, distance
 
 _EXAMPLES = ((1, 3, 37, 41), (1, 3, 64, 97))
-"""From two shapes pnnx sees which sizes are free."""
+"""pnnx infers the dynamic sizes from two example shapes."""
 
 
 def write_ncnn(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
@@ -30,7 +30,7 @@ def write_ncnn(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> No
 
     Raises:
         MissingExtraError: pnnx is not installed.
-        ModelError: pnnx fails; the message ends with what it said last.
+        ModelError: pnnx fails; the message ends with the last line of its output.
     """
     try:
         import pnnx
@@ -56,10 +56,10 @@ def write_ncnn(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> No
 
 
 def grown_param(text: str, least: int, scale: int) -> str:
-    """Return a .ncnn.param whose network grows pictures of fewer than ``least`` px a side, and cuts the result back.
+    """Return a .ncnn.param whose network pads pictures of fewer than ``least`` px per side, and crops the result.
 
-    ncnn overwrites memory that is not its own where a pool gets less than its kernel. So the last row and column are
-    repeated ``least`` - 1 times, and what is more than the picture and more than ``least`` is cut off again. The
+    ncnn writes out of bounds if the input of a pooling layer is smaller than its kernel. So the last row and column are
+    repeated ``least`` - 1 times, and the excess over the larger of the picture and ``least`` is cropped again. The
     expressions are ncnn's: 1w is the second blob's width.
     """
     magic, counts, given, *layers = text.splitlines()
@@ -94,12 +94,12 @@ def load_ncnn(path: Path) -> LoadedExport:
 
 
 def ncnn_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> tuple[str, ...]:
-    """Return how far the files are from torch as ncnn runs them by itself: in fp16 where the processor has it."""
+    """Return the difference from torch with ncnn's default options: fp16 if the processor supports it."""
     found = distance(_loaded(path, fp32=False), checkpoint, shape=request.shape)
     return (
         "ncnn turns fp16 on when it loads a network, unless use_fp16_packed, use_fp16_storage and use_fp16_arithmetic "
-        f"of its options are false. As it comes, on this processor: up to {found.worst:.2g} levels of 255 from torch, "
-        f"PSNR {found.psnr:.1f} dB, on {found.on}.",
+        f"of its options are false. With its defaults, on this processor: up to {found.worst:.2g} levels of 255 from "
+        f"torch, PSNR {found.psnr:.1f} dB, on {found.on}.",
     )
 
 
@@ -114,10 +114,10 @@ def _loaded(path: Path, *, fp32: bool) -> LoadedExport:
         net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
         net.opt.use_bf16_storage = False
     if net.load_param(os.fspath(path)) != 0 or net.load_model(os.fspath(_binary(path))) != 0:
-        raise ModelError(f"ncnn cannot load {path.name}. The versions of pnnx and ncnn may not fit each other.")
+        raise ModelError(f"ncnn cannot load {path.name}. The versions of pnnx and ncnn may be incompatible.")
 
     def run(pictures: NDArray[Any]) -> NDArray[Any]:
-        picture = np.ascontiguousarray(pictures[0])  # held: a Mat of it does not copy it
+        picture = np.ascontiguousarray(pictures[0])  # keep a reference: the Mat does not copy it
         extractor = net.create_extractor()
         extractor.input("in0", ncnn.Mat(picture).clone())
         failed, found = extractor.extract("out0")

@@ -14,19 +14,19 @@ from rlfn.networks.graph import PLAIN_AXES, load_graph, runtime_graph, trace, tr
 
 
 def write_rlfn(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
-    """Write the runtime's graph, any size, the tiles' grid included; int8 is quantised from the fp32 one."""
+    """Write the runtime's graph for any size, with the grid inputs for tiles; int8 is quantised from fp32."""
     write_bytes(path, _quantized(runtime_graph(checkpoint), checkpoint, request))
 
 
 def write_onnx(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
-    """Write the single-input file; int8 is quantised from the fp32 one (:mod:`rlfn.export.int8`)."""
+    """Write the single-input file; int8 is quantised from fp32 (:mod:`rlfn.export.int8`)."""
     write_bytes(path, _quantized(onnx_graph(checkpoint, request), checkpoint, request))
 
 
 def onnx_graph(checkpoint: Checkpoint, request: ExportRequest) -> bytes:
-    """Return the single-input ONNX file that ``request`` asks for (fp32 for int8), not compared with torch yet.
+    """Return the single-input ONNX file for ``request`` (fp32 for int8), before the comparison with torch.
 
-    Its metadata are :func:`rlfn.export.prepare.facts`.
+    Its metadata come from :func:`rlfn.export.prepare.facts`.
     """
     network, example = prepare(checkpoint, request)
     name, output = ("image", "upscaled") if request.image_io else ("lr", "sr")
@@ -40,13 +40,13 @@ def load_onnx(path: Path) -> LoadedExport:
 
 
 def onnx_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> tuple[str, ...]:
-    """Return what is worth knowing of a single-input file: whether rlfn's own tiles are exact with it."""
+    """Return notes on a single-input file: whether tiles are exact with it."""
     if request.image_io or request.shape is not None or traits_of(checkpoint, grid=False).exact:
         return ()
     if not traits_of(checkpoint, grid=True).exact:
-        return ("Tiles of this network differ from the whole picture, with any tiling.",)
+        return ("Tiles of this network always differ from the whole picture.",)
     return (
-        "This file is for other tools: tiles cut from a large picture differ from the whole. "
+        "This file is for other tools: tiles of a large picture differ from the whole picture. "
         f"For rlfn itself export with {setting('to', 'rlfn')}, whose tiles do not.",
     )
 

@@ -19,7 +19,7 @@ from rlfn.telemetry import import_silent
 
 
 def write_openvino(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
-    """Write ``path`` (.xml) and its .bin; fp16 stores the weights as fp16, the device decides how it computes.
+    """Write ``path`` (.xml) and its .bin; fp16 applies to the stored weights, the device chooses its precision.
 
     Raises:
         MissingExtraError: openvino is not installed.
@@ -43,10 +43,10 @@ def load_openvino(path: Path) -> LoadedExport:
 
 
 def openvino_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> tuple[str, ...]:
-    """Return how far the file is from torch as OpenVINO runs it by itself: in bf16 on processors that have it.
+    """Return the difference from torch with OpenVINO's defaults: bf16 on processors that support it.
 
-    The file cannot change that: of an IR's ``runtime_options`` OpenVINO's CPU plugin reads those of language models
-    alone. Where this processor has no bf16, torch's own bf16 says about how much it is.
+    The file cannot change that: OpenVINO's CPU plugin reads an IR's ``runtime_options`` for language models only. If
+    this processor has no bf16, the difference is estimated with torch's bf16.
     """
     openvino = _import()
     compiled = openvino.Core().compile_model(str(path), "CPU")
@@ -58,8 +58,8 @@ def openvino_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -
         found = distance(_loaded(path, {}), checkpoint, shape=request.shape, image_io=request.image_io)
         how = f"measured in OpenVINO's {used}"
     return (
-        "OpenVINO computes in bf16 on processors that have it, unless it is told INFERENCE_PRECISION_HINT f32 when it "
-        f"compiles the model. In bf16: up to {found.worst:.2g} levels of 255 from torch, PSNR {found.psnr:.1f} dB, on "
+        "OpenVINO computes in bf16 on processors that support it, unless INFERENCE_PRECISION_HINT is f32 when the "
+        f"model is compiled. In bf16: up to {found.worst:.2g} levels of 255 from torch, PSNR {found.psnr:.1f} dB, on "
         f"{found.on}; {how}.",
     )
 

@@ -1,4 +1,4 @@
-"""From a network and what is asked for to the module that a converter takes."""
+"""Preparation of a network for a converter."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rlfn.networks.wrappers import HalfInside, ImageIo, grown
 def prepare(checkpoint: Checkpoint, request: ExportRequest, *, grow: bool = True) -> tuple[nn.Module, torch.Tensor]:
     """Return the module to convert and an example of its input.
 
-    The module grows pictures that are smaller than the network takes (unless ``grow`` is false), computes in fp16 and
-    takes 8-bit pictures if ``request`` says so.
+    The module pads pictures below the network's smallest size (unless ``grow`` is false), and computes in fp16 or takes
+    8-bit pictures as ``request`` says.
     """
     network = HalfInside(checkpoint.network) if request.precision == "fp16" else checkpoint.network
     if grow and needs_growing(checkpoint, request):
@@ -29,20 +29,20 @@ def prepare(checkpoint: Checkpoint, request: ExportRequest, *, grow: bool = True
 
 
 def least_side(checkpoint: Checkpoint) -> int:
-    """Return the smallest side in px that a checkpoint's network takes."""
+    """Return the smallest side in px that a checkpoint's network supports."""
     return ARCHITECTURES[checkpoint.variant.architecture].min_side
 
 
 def needs_growing(checkpoint: Checkpoint, request: ExportRequest) -> bool:
-    """Tell whether the pictures that ``request`` allows may be smaller than the network takes."""
+    """Return whether ``request`` allows pictures below the network's smallest size."""
     return request.shape is None or min(request.shape[2:]) < least_side(checkpoint)
 
 
 def facts(checkpoint: Checkpoint, request: ExportRequest) -> dict[str, str]:
-    """Return what a single-input file says of its network: the traits and the SHA-256 of its weights.
+    """Return the metadata of a single-input file: the network's traits and the SHA-256 of its weights.
 
-    It takes pictures of any size from 1 px. A file of one fixed shape or with 8-bit pictures leaves the margin and the
-    stride out: rlfn's own tiles cannot run it.
+    The smallest size is 1 px. A file with a fixed shape or 8-bit pictures has no margin and stride: rlfn cannot run it
+    in tiles.
     """
     found = {**metadata(checkpoint, grid=False), "min_side": "1"}
     if request.image_io or request.shape is not None:

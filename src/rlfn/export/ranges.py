@@ -1,4 +1,4 @@
-"""The ranges of an int8 graph's tensors: as narrow as possible, but wide enough for rare values and flat colours."""
+"""Quantisation ranges of an int8 graph's tensors: narrow, but wide enough for rare values and flat colours."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rlfn.telemetry import import_silent
 
 _OUTWARDS = 0.25
-"""Where an end lies between the mean over the pictures of their extremes (0) and the furthest of them (1)."""
+"""Position of a range's end between the mean of the pictures' extremes (0) and the most extreme of them (1)."""
 
 _OF_FLAT = 0.85
-"""The least share of what flat colours reach that a range covers."""
+"""Fraction of the extremes on flat colours that a range covers at least."""
 
 _FLAT_SIDE = 32
 _GRAYS = (64, 128, 192)
@@ -30,24 +30,24 @@ Range = tuple[float, float]
 def flat_colours() -> list[NDArray[np.uint8]]:
     """Return flat pictures (H, W, 3) of black, white, the six pure colours and three grays.
 
-    A screenshot or a drawing is full of such areas, photographs never are: on a saturated colour the first layers
-    answer with several times what they answer to photographs.
+    Such areas are common in screenshots and drawings but not in photographs: on saturated colours the outputs of the
+    first layers are several times as large as on photographs.
     """
     colours = [*product((0, 255), repeat=3), *((gray,) * 3 for gray in _GRAYS)]
     return [np.full((_FLAT_SIDE, _FLAT_SIDE, 3), colour, np.uint8) for colour in colours]
 
 
 def ranges(model: Any, tensors: Iterable[str], pictures: Iterable[Feed], flats: Iterable[Feed]) -> dict[str, Range]:
-    """Return the quantization range of each tensor.
+    """Return the quantisation range of each tensor.
 
-    Means of the pictures' extremes alone cut what few pictures have, which loses 0.05 dB; the furthest extremes alone
-    make the steps coarse. What flat colours reach would count too little in a mean, so it is a bound of its own.
+    The mean of the pictures' extremes alone clips values that few pictures have, which loses 0.05 dB; the most extreme
+    values alone make the steps coarse. Flat colours would count too little in a mean, so they are a separate bound.
 
     Args:
         model: an ONNX model.
         tensors: names of its values.
-        pictures: inputs with what the model will see.
-        flats: inputs with flat colours.
+        pictures: inputs made of typical pictures.
+        flats: inputs made of flat colours.
     """
     names = list(tensors)
     seen = _extremes(model, names, pictures)
@@ -61,7 +61,7 @@ def ranges(model: Any, tensors: Iterable[str], pictures: Iterable[Feed], flats: 
 
 
 def _extremes(model: Any, names: list[str], feeds: Iterable[Feed]) -> NDArray[np.float64]:
-    """Return the lowest and highest value, 0 being among them, of each input and tensor (inputs, tensors, 2)."""
+    """Return the lowest and highest value, with 0 included, of each tensor for each input: (inputs, tensors, 2)."""
     import onnx
 
     onnxruntime = import_silent("onnxruntime")

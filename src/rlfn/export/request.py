@@ -1,4 +1,4 @@
-"""What is asked of an export, and what became of it."""
+"""The request and the report of an export."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ExportRequest:
     """Export options of a network.
 
     Attributes:
-        precision: ``fp32``, ``fp16`` or ``int8``; a format's row says which it has.
+        precision: ``fp32``, ``fp16`` or ``int8``; a format's row lists those it supports.
         shape: a fixed (N, 3, H, W), or None for any size.
-        image_io: uint8 NHWC RGB in and out, value range and rounding inside.
+        image_io: uint8 NHWC RGB in and out; value range and rounding are handled inside the file.
         calibration: a folder of low-resolution pictures for int8; None for the packaged ones.
     """
 
@@ -31,12 +31,12 @@ class ExportReport:
     """A written export.
 
     Attributes:
-        files: what was written, the main file first.
-        size: bytes of all files.
-        agreement: how far it is from torch.
-        milliseconds: median latencies in ms, of the export and of fp32 in onnxruntime, interleaved; None: not measured.
-        timed_size: (height, width) of the picture they were measured on.
-        notes: what the user should know of how runtimes treat the file, a sentence or two each; settings are marked as
+        files: the files written, the main file first.
+        size: total size in bytes.
+        agreement: the difference from torch.
+        milliseconds: median latencies in ms of the export and of fp32 in onnxruntime, interleaved; None: not measured.
+        timed_size: (height, width) of the picture used for timing.
+        notes: notes for the user on how runtimes treat the file, one or two sentences each; settings are marked as
             in :func:`rlfn.errors.setting`.
     """
 
@@ -52,7 +52,7 @@ def parse_shape(text: str) -> Shape:
     """Read ``1x3xHxW``.
 
     Raises:
-        OptionError: it is something else.
+        OptionError: the text has another form.
 
     >>> parse_shape("1x3x180x320")
     (1, 3, 180, 320)

@@ -16,7 +16,7 @@ from rlfn.networks.quiet import quiet
 
 
 def write_tflite(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
-    """Write a .tflite file of the shape that ``request`` fixes.
+    """Write a .tflite file of the fixed shape of ``request``.
 
     Raises:
         MissingExtraError: litert-torch is not installed.

@@ -1,4 +1,4 @@
-"""Files of torch itself: TorchScript for libtorch in C++, and torch.export programs for what compiles them further."""
+"""torch's own formats: TorchScript for libtorch in C++, and torch.export programs for compilers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rlfn.networks.agreement import LoadedExport
 from rlfn.networks.quiet import quiet
 
 METADATA_FILE = "rlfn.json"
-"""The file inside the archive that holds what the ONNX metadata hold."""
+"""The file inside the archive with the metadata of the ONNX files."""
 
 
 def write_torchscript(checkpoint: Checkpoint, request: ExportRequest, path: Path, *, grow: bool = True) -> None:
-    """Write a traced TorchScript file. Sizes stay free unless ``request`` fixes one.
+    """Write a traced TorchScript file. Sizes are dynamic unless ``request`` has a fixed shape.
 
-    Pictures that are smaller than the network takes are grown inside, unless ``grow`` is false.
+    Pictures below the network's smallest size are padded inside, unless ``grow`` is false.
     """
     network, example = prepare(checkpoint, request, grow=grow)
     with quiet(), torch.inference_mode():
@@ -37,7 +37,7 @@ def load_torchscript(path: Path) -> LoadedExport:
 
 
 def write_torch_export(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
-    """Write a ``torch.export`` program. Sizes stay free unless ``request`` fixes one."""
+    """Write a ``torch.export`` program. Sizes are dynamic unless ``request`` has a fixed shape."""
     network, example = prepare(checkpoint, request)
     shapes = None
     if request.shape is None:

@@ -1,1 +1,1 @@
-"""RLFN inside other people's tools."""
+"""Integrations of RLFN with third-party tools."""

@@ -62,11 +62,11 @@ Or download `{weights}` and run `rlfn upscale photo.jpg -m {weights}`.
 
 
 def save_pretrained(model: str | os.PathLike[str], folder: str | os.PathLike[str], *, repo: str | None = None) -> Path:
-    """Write a model as a folder: weights, config, and a model card with what is known of it.
+    """Write a model as a folder: weights, config, and a model card.
 
     Args:
         model: a packaged model's name, or a .safetensors or .pth file.
-        folder: made if it is missing; files of the same names are replaced.
+        folder: created if it is missing; files of the same names are replaced.
         repo: ``owner/name`` on the hub, for the card; None for the folder's name.
 
     Raises:
@@ -101,15 +101,15 @@ def save_pretrained(model: str | os.PathLike[str], folder: str | os.PathLike[str
 
 
 def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None) -> Checkpoint:
-    """Load a model from a folder, or from the hub where no such folder exists.
+    """Load a model from a folder, or from the hub if no such folder exists.
 
     Args:
         name: a folder that :func:`save_pretrained` wrote, or ``owner/name`` on the hub.
         revision: a branch, tag or commit on the hub.
 
     Raises:
-        MissingExtraError: torch is not installed, or huggingface_hub, which the hub needs.
-        ModelError: the folder holds no model, or the hub cannot be reached or has none of that name.
+        MissingExtraError: torch is not installed, or huggingface_hub, which is needed for the hub.
+        ModelError: the folder contains no model, or the hub cannot be reached or has no model of that name.
     """
     path = Path(name) / WEIGHTS_FILE
     if not Path(name).is_dir():
@@ -120,7 +120,7 @@ def from_pretrained(name: str | os.PathLike[str], *, revision: str | None = None
 
 
 def push_to_hub(model: str | os.PathLike[str], repo: str, *, private: bool = False, token: str | None = None) -> str:
-    """Upload a model to ``repo`` (``owner/name``), made if it is missing, and return the commit's address.
+    """Upload a model to ``repo`` (``owner/name``), created if it is missing, and return the commit's URL.
 
     Raises:
         MissingExtraError: huggingface_hub or torch is not installed.
@@ -164,7 +164,7 @@ def _download(name: str, revision: str | None) -> Path:
     except Exception as error:  # the hub's errors come from several libraries
         text = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{name} is no folder here and cannot be had from the Hugging Face hub: {text}. "
+            f"{name} is not a local folder and cannot be downloaded from the Hugging Face hub: {text}. "
             "Check the name and the connection."
         ) from error
 

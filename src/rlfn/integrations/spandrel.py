@@ -1,11 +1,11 @@
-"""Networks of rlfn for spandrel, and so for the tools that load upscaling models through it, such as ComfyUI.
+"""Support for rlfn's networks in spandrel, and in tools that load upscaling models through it, such as ComfyUI.
 
     import rlfn.integrations.spandrel
     rlfn.integrations.spandrel.register()
 
-From then on ``spandrel.ModelLoader()`` takes every file of weights that rlfn takes: the official ``.pth`` files of
+From then on ``spandrel.ModelLoader()`` loads every weights file that rlfn supports: the official ``.pth`` files of
 RLFN, the packaged ``.safetensors``, and every other architecture of :data:`rlfn.networks.ARCHITECTURES`, of any size
-and scale. spandrel's own architectures keep their files.
+and scale. Files of spandrel's own architectures are unaffected.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 from rlfn.errors import MissingExtraError, ModelError
 
-INSTALL = "pip install spandrel torchvision, both for the build of torch that is there (docs/guide/deploy.md)"
-"""No extra brings spandrel: it needs torchvision, which pip would take in a build that may not fit torch's."""
+INSTALL = "pip install spandrel torchvision, both for the installed build of torch (docs/guide/deploy.md)"
+"""No extra installs spandrel: it needs torchvision, and pip might choose a build that does not match torch's."""
 
 
 def architecture_id(name: str) -> str:
-    """Return the name under which spandrel knows an architecture: ``RLFN`` and, for others, ``rlfn-`` and the name.
+    """Return the id of an architecture in spandrel: ``RLFN``, or ``rlfn-`` and the name for all others.
 
     >>> architecture_id("rlfn"), architecture_id("edsr")
     ('RLFN', 'rlfn-edsr')
@@ -29,7 +29,7 @@ def architecture_id(name: str) -> str:
 
 
 def register(registry: Any = None) -> None:
-    """Add rlfn's architectures to a spandrel registry, once; further calls change nothing.
+    """Add rlfn's architectures to a spandrel registry; further calls have no effect.
 
     Args:
         registry: a ``spandrel.ArchRegistry``; None for the main one, which every ``ModelLoader`` uses by default.
@@ -51,8 +51,8 @@ def register(registry: Any = None) -> None:
 def _architecture(name: str) -> Any:
     """Return one of rlfn's architectures as a ``spandrel.Architecture``.
 
-    spandrel hands pictures of [0, 1] to a model, and networks here take [0, 255]. Tiles cut by other software never
-    equal the whole picture where there is ESA, whose resize depends on the size of what it is given: hence the advice.
+    spandrel passes pictures in [0, 1] to a model, and networks here take [0, 255]. With ESA, whose resize depends on
+    the input size, tiles cut by other software never equal the whole picture: hence the tiling advice.
     """
     import spandrel
     from torch import Tensor, nn
@@ -92,10 +92,10 @@ def _architecture(name: str) -> Any:
 
 
 def _is(name: str, state: Any) -> bool:
-    """Tell whether a state dict is a network of an architecture.
+    """Return whether a state dict is a network of an architecture.
 
-    An RLFN is known by ESA's convolution of that name, so that a damaged one is told what it lacks; all others must fit
-    to the last tensor, so that no file of spandrel's own architectures is taken away from it.
+    An RLFN is recognised by the name of ESA's convolution, so that the error for a damaged file says what is missing;
+    all others must match in every tensor, so that no file of spandrel's own architectures is claimed.
     """
     from torch import Tensor
 

@@ -1,7 +1,7 @@
-"""Many pictures, one after another: decoding, inference and encoding overlap, failures are collected.
+"""Batches of pictures: decoding, inference and encoding overlap, and failures are collected.
 
-Threads read ahead, the caller's thread runs the network, others encode. Results that wait for their encoder
-are bounded in number and in bytes, so memory does not grow with the number of pictures.
+Reader threads prefetch, the caller's thread runs the network, and other threads encode. Results that wait for an
+encoder are bounded in number and in bytes, so memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rlfn.jobs.record import Record, Settings
 __all__ = ["Batch", "Record", "Settings"]
 
 _WAITING_BYTES = 256 << 20
-"""So many bytes of results may wait for their encoders while the next picture is upscaled, or else one result."""
+"""Upper bound of the bytes of results that wait for an encoder; a single larger result may wait too."""
 
 _READER_PATIENCE = 2.0
-"""Seconds for which a batch that was stopped waits for its reader, which may hang in a pipe or on a network."""
+"""Seconds that a stopped batch waits for its reader, which may be blocked on a pipe or a network."""
 
 _Loaded = tuple[float, Picture | None]
-"""The seconds that reading took, and the picture; None where the output exists."""
+"""Seconds spent reading, and the picture, or None if the output exists."""
 
 
 class Batch:
@@ -38,13 +38,15 @@ class Batch:
 
     Args:
         settings: see :class:`Settings`.
-        progress: called with the running job and its finished share.
-        pool: where loaded models are kept; one of its own by default.
-        files: where the pictures lie; on this machine by default.
-        ahead, writers: so many pictures are read ahead, and so many written at once.
+        progress: called with the running job and the fraction of it that is done.
+        pool: keeps loaded models; by default the batch has its own.
+        files: reads and writes the pictures; by default on the local machine.
+        ahead: number of pictures to prefetch.
+        writers: number of threads that encode.
 
     Raises:
-        OptionError, ModelError, MissingExtraError: the model or the engine cannot be had, or reaches no such scale.
+        OptionError, ModelError, MissingExtraError: the model or the engine is not available, or does not support the
+            scale.
     """
 
     def __init__(
@@ -65,14 +67,14 @@ class Batch:
 
     @property
     def model_scale(self) -> int:
-        """The scale of the model that is used where no size is asked for."""
+        """The scale of the model that is used if no size is given."""
         return self.enlarger.scale
 
     def run(self, jobs: list[Job]) -> Generator[Record, None, None]:
-        """Yield one record a job, in order. What goes wrong with a picture is a record, never an exception.
+        """Yield one record per job, in order. A picture that fails gives a record, never an exception.
 
         Raises:
-            OptionError, ModelError, MissingExtraError: the model cannot be loaded, so that there is nothing to do.
+            OptionError, ModelError, MissingExtraError: the model cannot be loaded.
         """
         enlarger = self.enlarger.with_auto_engine(self._pixels(jobs))
         reads: deque[Future[_Loaded]] = deque()
@@ -85,8 +87,8 @@ class Batch:
                 for job in jobs:
                     while todo and len(reads) < self._ahead:
                         reads.append(self._begin_reading(todo.popleft()))
-                    if not loaded and not all(self._is_done(one) for one in jobs):
-                        enlarger.load()  # while the first picture is read
+                    if not loaded and not all(self._is_done(other) for other in jobs):
+                        enlarger.load()  # while the first picture is being read
                     loaded = True
                     picture = _settled(reads[0])
                     room = _WAITING_BYTES - self._result_bytes(picture)
@@ -104,19 +106,19 @@ class Batch:
                 wait(reads, timeout=_READER_PATIENCE)
 
     def _pixels(self, jobs: list[Job]) -> int | None:
-        """Return the pixels of a single picture's input; None where there is more work, or its size is not known."""
+        """Return the pixels of the input if there is only one; None if there are more or its size is unknown."""
         return self._files.pixels(jobs[0]) if len(jobs) == 1 and not self._is_done(jobs[0]) else None
 
     def _is_done(self, job: Job) -> bool:
-        """Tell whether a job's output exists and shall stay."""
+        """Return whether a job's output exists and must not be overwritten."""
         return not (self.settings.overwrite or job.overwrite) and self._files.exists(job)
 
     def _begin_reading(self, job: Job) -> Future[_Loaded]:
-        """Read in the background; standard input here, where Ctrl-C can end the waiting for it."""
+        """Read in the background, except standard input: Ctrl-C interrupts only the caller's thread."""
         return _here(self._read, job) if job.source is None else _in_background(self._read, job)
 
     def _read(self, job: Job) -> _Loaded:
-        """Return the seconds that it took and the picture; None where the output exists already."""
+        """Return the seconds spent and the picture, or None if the output exists."""
         if self._is_done(job):
             return 0.0, None
         self._files.check(job)
@@ -132,7 +134,7 @@ class Batch:
         return "png" if job.target is None else format_for(job.target).name
 
     def _result_bytes(self, loaded: _Loaded | None) -> int:
-        """Return how large the result of a picture will be."""
+        """Return the size in bytes of a picture's result."""
         if loaded is None or loaded[1] is None:
             return 0
         return int(loaded[1].pixels.nbytes) * self.model_scale**2
@@ -144,7 +146,7 @@ class Batch:
         enlarger: Enlarger,
         writers: ThreadPoolExecutor,
     ) -> tuple[int, Future[Record]]:
-        """Upscale one picture here and hand it to an encoder; return the result's bytes and the record to come."""
+        """Upscale one picture in this thread and queue its encoding; return the result's bytes and a future record."""
         record = Record(_name(job.source), _name(job.target), "failed")
         try:
             reading, picture = loaded.result()
@@ -162,13 +164,13 @@ class Batch:
                 engine_seconds=took,
             )
             return int(result.pixels.nbytes), writers.submit(self._write, job, result, record)
-        except Exception as error:  # engines raise what they like; one picture must not stop the rest
+        except Exception as error:  # engines raise arbitrary exceptions; one picture must not stop the rest
             return 0, _finished(record.failed(error))
 
     def _write(self, job: Job, picture: Picture, record: Record) -> Record:
         began = time.perf_counter()
         try:
-            if self._is_done(job):  # by another program, meanwhile
+            if self._is_done(job):  # written by another program in the meantime
                 return replace(record, status="skipped", output_size=None)
             name, quality = self._format(job), self.settings.quality
 
@@ -198,7 +200,7 @@ def _here(work: Callable[[Job], _Loaded], job: Job) -> Future[_Loaded]:
 
 
 def _in_background(work: Callable[[Job], _Loaded], job: Job) -> Future[_Loaded]:
-    """Run ``work`` in a thread that does not keep the program alive, as those of an executor would."""
+    """Run ``work`` in a daemon thread: unlike an executor's threads, it does not keep the program alive."""
     future: Future[_Loaded] = Future()
 
     def run() -> None:
@@ -212,7 +214,7 @@ def _in_background(work: Callable[[Job], _Loaded], job: Job) -> Future[_Loaded]:
 
 
 def _settled(read: Future[_Loaded]) -> _Loaded | None:
-    """Wait for a picture; return it, or None where reading failed."""
+    """Wait for a picture; return it, or None if reading failed."""
     return None if read.exception() is not None else read.result()
 
 

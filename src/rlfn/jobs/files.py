@@ -1,4 +1,4 @@
-"""Where the files of jobs lie: on this machine, as far as this module goes."""
+"""The files of jobs: the interface, and its implementation for local files."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ Encode = Callable[[Any], tuple[str, ...]]
 
 
 class JobFiles(Protocol):
-    """Reads what jobs begin with and keeps what they end with. Several threads use it."""
+    """Reads the inputs of jobs and writes their outputs. Must be thread-safe."""
 
     def begin(self) -> None:
         """Begin a run of jobs."""
         ...
 
     def exists(self, job: Job) -> bool:
-        """Tell whether a job's output is there."""
+        """Return whether a job's output exists."""
         ...
 
     def pixels(self, job: Job) -> int | None:
-        """Return the pixels of a job's picture, None where that is not known before it is read."""
+        """Return the pixels of a job's picture; None if they are unknown before it is read."""
         ...
 
     def check(self, job: Job) -> None:
-        """Refuse, before any work, an output that cannot be written."""
+        """Raise OutputError if the output cannot be written; called before any work."""
         ...
 
     def source(self, job: Job) -> PictureSource:
-        """Return the path of a job's picture, or its bytes."""
+        """Return the path or the bytes of a job's picture."""
         ...
 
     def write(self, job: Job, encode: Encode, *, keep_dates: bool) -> tuple[str, ...]:
-        """Have the output written whole or not at all, and return the warnings."""
+        """Write the output atomically with ``encode`` and return the warnings."""
         ...
 
 
 class LocalFiles:
-    """Files of this machine, and the standard streams.
+    """Local files and the standard streams.
 
-    It makes the folders of a run's outputs once: one that vanishes later took results with it.
+    Each output folder of a run is created once. One that disappears later is an error, since its results are lost.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class LocalFiles:
         try:
             width, height = picture_size(job.source)
         except RlfnError:
-            return None  # reading the picture will say what is wrong with it
+            return None  # reading the picture reports the error
         return width * height
 
     def check(self, job: Job) -> None:
@@ -103,7 +103,7 @@ class LocalFiles:
 
 
 def _standard_input() -> bytes:
-    """Return all of standard input; what is no picture is refused by its first bytes, as it may be endless."""
+    """Return all of standard input; it may be endless, so the first bytes are checked for a picture before."""
     head = sys.stdin.buffer.read(HEAD_BYTES)
     sniff(head, "Standard input")
     return head + sys.stdin.buffer.read()

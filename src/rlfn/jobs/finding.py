@@ -1,4 +1,4 @@
-"""Which files an input stands for: files, folders with what lies in them, and patterns."""
+"""Expansion of inputs: files, the content of folders, and glob patterns."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _GLOB = set("*?[")
 
 @dataclass
 class FolderContent:
-    """What lies in a folder, sorted.
+    """The content of a folder, sorted.
 
     Attributes:
-        pictures: files with a suffix of a format that is read, and videos where they are wanted.
-        others: files with a suffix of pictures that are not read.
-        unreadable: (sub-folder or link, sentence) for those that cannot be listed, and that lead to nothing.
+        pictures: files with the suffix of a readable format, and videos if requested.
+        others: pictures in unsupported formats.
+        unreadable: (path, error message) of sub-folders that cannot be listed and of broken links.
     """
 
     pictures: list[Path] = field(default_factory=list)
@@ -33,7 +33,7 @@ class FolderContent:
 
 
 def collect(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
-    """Return the files and the folders among ``inputs``, patterns expanded, each once, in order.
+    """Return the files and the folders among ``inputs`` in order, without duplicates, with patterns expanded.
 
     Raises:
         PictureError: an input is missing, or matches nothing.
@@ -54,12 +54,12 @@ def collect(inputs: Iterable[str]) -> tuple[list[Path], list[Path]]:
 
 
 def folder_content(folder: Path, *, recursive: bool, videos: bool = False) -> FolderContent:
-    """Return what lies in a folder; hidden files and folders are left alone.
+    """Return the content of a folder without hidden files and folders.
 
     Args:
-        folder: where to look.
-        recursive: look into sub-folders too.
-        videos: take files that are videos by suffix and content too.
+        folder: the folder to list.
+        recursive: include sub-folders.
+        videos: include files that are videos by suffix and content.
 
     Raises:
         PictureError: the folder itself cannot be read.
@@ -88,7 +88,7 @@ def folder_content(folder: Path, *, recursive: bool, videos: bool = False) -> Fo
                 continue
             if not os.path.isfile(path):
                 if os.path.islink(path) and not os.path.exists(path):
-                    found.unreadable.append((path, f"The link {path} leads to nothing. Remove it, or mend it."))
+                    found.unreadable.append((path, f"The link {path} is broken. Remove it or fix it."))
                 continue
             (found.pictures if known else found.others).append(path)
     found.pictures.sort()
@@ -101,7 +101,7 @@ def _is_video(path: Path) -> bool:
 
 
 def _matches(pattern: str) -> list[str]:
-    """Expand a pattern; leading folders that exist by that very name are taken literally, brackets and all."""
+    """Expand a pattern; leading folders that exist under exactly that name are taken literally, brackets included."""
     if not _GLOB & set(pattern):
         return []
     parts = Path(pattern).parts

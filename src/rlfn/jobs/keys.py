@@ -1,4 +1,4 @@
-"""When two paths are one."""
+"""Keys that tell whether two paths are the same file or name."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 
 
 def file_key(path: str | os.PathLike[str]) -> str:
-    """Return a name that all paths of one file share, through links too, and where case does not count."""
+    """Return a key shared by all paths of one file, with links resolved and case folded where it does not matter."""
     return _cased(os.path.realpath(path))
 
 
 def name_key(path: str | os.PathLike[str]) -> str:
-    """Return a name that all spellings of one path share; a link is not what it points to."""
+    """Return a key shared by all spellings of one path; links are not resolved."""
     return _cased(os.path.abspath(path))
 
 
 def output_key(path: str | os.PathLike[str]) -> str:
-    """Return a name that all paths share that would write one file: a link of that name is replaced, not followed."""
+    """Return a key shared by all paths that write one file: links are resolved in the folder, not in the file name."""
     folder, name = os.path.split(os.path.abspath(path))
     return _cased(os.path.join(os.path.realpath(folder), name))
 

@@ -1,4 +1,4 @@
-"""Pictures and videos together: each goes to those that know it, and the records come in the order of the inputs."""
+"""Batches of pictures and videos; the records come in the order of the inputs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class MixedBatch:
     """Runs jobs of both kinds.
 
     Args:
-        pictures: runs those of pictures.
-        videos: makes what runs those of videos, where there are any: its modules take time to load.
+        pictures: runs the jobs of pictures.
+        videos: creates the batch for videos; called only if there are any, because its modules are slow to import.
     """
 
     def __init__(self, pictures: Batch, videos: Callable[[], VideoBatch]) -> None:
         self._pictures, self._videos = pictures, videos
 
     def run(self, jobs: list[Job]) -> Generator[Record, None, None]:
-        """Yield one record a job, in order.
+        """Yield one record per job, in order.
 
         Raises:
-            OptionError, ModelError, MissingExtraError: there is nothing to do it with.
+            OptionError, ModelError, MissingExtraError: the model cannot be loaded, or a package is not installed.
         """
         for video, group in groupby(jobs, lambda job: job.video):
             if video:

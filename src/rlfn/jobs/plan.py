@@ -1,4 +1,4 @@
-"""Which files become which: inputs collected, outputs named, and every conflict found before any work starts."""
+"""Plans of batches: collect the inputs, name the outputs, and detect every conflict before any work starts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SEPARATORS = tuple({"/", os.sep})
 
 @dataclass(frozen=True)
 class Job:
-    """One picture's way: where it comes from and where it goes. ``None`` is standard input or output.
+    """The source and the target of one picture or video. ``None`` is standard input or output.
 
-    ``video`` says that it moves, and shall; ``overwrite`` that it replaces an output that exists.
+    ``video`` is true if the source is enlarged as a video, ``overwrite`` if an existing output is replaced.
     """
 
     source: Path | None
@@ -35,14 +35,14 @@ class Job:
 
 @dataclass
 class Plan:
-    """The jobs of a call, and what is no job.
+    """The jobs of a call, and the inputs that were left out.
 
     Attributes:
-        jobs: one for each picture.
-        left_out: inputs that are outputs of others.
-        others: pictures in folders of kinds that are not read.
-        unreadable: (sub-folder or link, sentence) for those that cannot be listed, and that lead to nothing.
-        elsewhere: folders of outputs that a link leads out of the output's own folder.
+        jobs: one per picture.
+        left_out: inputs that are outputs of other inputs.
+        others: pictures in unsupported formats, found in folders.
+        unreadable: (path, error message) of sub-folders that cannot be listed and of broken links.
+        elsewhere: output folders that lie outside the output root because of a symbolic link.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -57,12 +57,12 @@ class Naming:
     """How outputs are named.
 
     Attributes:
-        label: what names carry, e.g. ``x4``.
-        format: the format asked for; None for what the output's name says, else PNG.
-        recursive: take folders' sub-folders too, mirrored in the output.
+        label: appended to the names, e.g. ``x4``.
+        format: the output format; None to take it from the output's name, or PNG if that has no suffix.
+        recursive: include sub-folders and mirror them in the output.
         keep_suffix: keep the input's suffix in the name (``a.jpg.png``), so that ``a.jpg`` and ``a.png`` can be in one
             folder.
-        video_label: what names of videos carry; None where videos are not taken.
+        video_label: appended to the names of videos; None if videos are not accepted.
     """
 
     label: str
@@ -73,15 +73,15 @@ class Naming:
 
     @property
     def suffix(self) -> str:
-        """The suffix of outputs that are not named by the user."""
+        """The suffix of outputs whose name the user did not give."""
         return self.format or "png"
 
     def stem(self, path: Path) -> str:
-        """Return the part of an input's name that its output's keeps."""
+        """Return the part of an input's name that its output keeps."""
         return path.name if self.keep_suffix else path.stem
 
     def moves(self, path: Path) -> bool:
-        """Tell whether an input is enlarged as a video; an animation is not where a picture's format is asked for."""
+        """Return whether an input is enlarged as a video; an animation is not if a picture format was requested."""
         if self.video_label is None or not is_video(path):
             return False
         return self.format is None or not is_animation(path)
@@ -99,8 +99,8 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
 
     Args:
         inputs: files, folders, patterns, or ``-``.
-        output: a file, a folder, ``-``, or None for names beside the inputs: ``photo_x4.png``, ``folder_x4/``. One
-            picture goes to a file where ``output`` is one or has a suffix; everything else goes to a folder.
+        output: a file, a folder, ``-``, or None for names next to the inputs: ``photo_x4.png``, ``folder_x4/``. A
+            single picture is written to a file if ``output`` is a file or has a suffix; otherwise to a folder.
         naming: see :class:`Naming`.
 
     Raises:
@@ -130,7 +130,7 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
 
 
 def _name_outputs(plan: Plan, files: list[Path], folders: list[Path], output: str | None, naming: Naming) -> None:
-    """Fill ``plan`` with outputs named after their inputs, in ``output`` or beside them."""
+    """Fill ``plan`` with outputs named after their inputs, in ``output`` or next to the inputs."""
     target = Path(output) if output is not None else None
     for file in files:
         home = target if target is not None else file.parent
@@ -167,7 +167,7 @@ def _stream_plan(inputs: Sequence[str], output: str | None, format: str | None) 
         return Plan([Job(source, None)])
     if not _is_file_name(str(output)):
         raise OptionError(
-            f"Standard input has no name that its output in the folder {output} could have. "
+            f"Standard input has no name, so its output in the folder {output} cannot be named after it. "
             f"Name a file with {_OUTPUT}, for instance {setting('output', 'out.png')}."
         )
     _check_file_name(str(output), format)
@@ -175,14 +175,14 @@ def _stream_plan(inputs: Sequence[str], output: str | None, format: str | None) 
 
 
 def _is_file_name(output: str) -> bool:
-    """Tell whether ``output`` names a file: one that exists, or a name with a suffix."""
+    """Return whether ``output`` names a file: an existing one, or a name with a suffix."""
     if os.path.isdir(output) or output.endswith(_SEPARATORS):
         return False
     return os.path.lexists(output) or Path(output).suffix != ""
 
 
 def _check_file_name(output: str, format: str | None) -> None:
-    """Refuse a name whose format is unknown or contradicts ``format``, and what is no ordinary file."""
+    """Refuse a name whose format is unknown or contradicts ``format``, and anything but a regular file."""
     if os.path.exists(output) and not os.path.isfile(output):
         raise OutputError(
             f"{output} is not an ordinary file. Name a file, or pipe the result with {setting('output', '-')}."
@@ -194,7 +194,7 @@ def _check_file_name(output: str, format: str | None) -> None:
         except OptionError:
             suffixes = listing(FORMATS[name].suffixes[0] for name in WRITABLE)
             raise OptionError(
-                f"The name {output} does not say a format that can be written. End it with {suffixes}, "
+                f"The name {output} has no suffix of a writable format. End it with {suffixes}, "
                 f"give {setting('format')}, or name a folder as {output}/."
             ) from None
     elif suffix in READABLE_SUFFIXES and suffix not in FORMATS[format].suffixes:
@@ -204,12 +204,12 @@ def _check_file_name(output: str, format: str | None) -> None:
 
 
 def _is_still(source: Path, output: str) -> bool:
-    """Tell whether an animation's output is named as a picture that cannot move."""
+    """Return whether an animation's output has the name of a still picture."""
     return is_animation(source) and Path(output).suffix.lower() not in CONTAINERS
 
 
 def _check_video_name(source: Path, output: str) -> None:
-    """Refuse a name that says no container, or an animation for a video, and what is no ordinary file."""
+    """Refuse a name without a container's suffix, an animation as a video's output, and anything but a regular file."""
     if os.path.exists(output) and not os.path.isfile(output):
         raise OutputError(f"{output} is not an ordinary file. Name a file.")
     if Path(output).suffix.lower() in ANIMATED and not is_animation(source):
@@ -217,28 +217,28 @@ def _check_video_name(source: Path, output: str) -> None:
         raise OptionError(f"{refusal}, or write the frames as pictures with {setting('to_frames')}.")
     if Path(output).suffix.lower() not in CONTAINERS:
         raise OptionError(
-            f"The name {output} does not say a kind of video that can be written. End it with {listing(CONTAINERS)}, "
+            f"The name {output} has no suffix of a writable video format. End it with {listing(CONTAINERS)}, "
             f"or name a folder as {output}/."
         )
 
 
 def _check_folder_name(output: str | None) -> None:
-    """Refuse a file, or the name of one, where several pictures are to be written."""
+    """Refuse a file, or the name of one, as the output of several pictures."""
     if output is None or os.path.isdir(output):
         return
     if os.path.lexists(output.rstrip("".join(_SEPARATORS))):
-        raise OptionError(f"{output} is a file, but pictures are to be written into it. Give a folder with {_OUTPUT}.")
+        raise OptionError(f"{output} is a file, but several pictures need a folder. Give a folder with {_OUTPUT}.")
     if not output.endswith(_SEPARATORS) and Path(output).suffix.lower() in READABLE_SUFFIXES:
         raise OptionError(
-            f"{output} is the name of one picture, but several are to be written. Give a folder with {_OUTPUT}; "
-            f"{output}/ would make one of that name."
+            f"{output} is the name of a single picture, but there are several outputs. Give a folder with {_OUTPUT}; "
+            f"{output}/ creates a folder of that name."
         )
 
 
 def _add_folder(plan: Plan, folder: Path, root: Path, output: Path, naming: Naming) -> None:
-    """Mirror the pictures of ``folder`` in ``root``; what lies in an ``output`` inside of it is no input."""
+    """Mirror the pictures of ``folder`` in ``root``; if ``output`` lies inside ``folder``, its content is no input."""
     if root.is_file():
-        raise OptionError(f"{root} is a file, but a folder's pictures are to be written. Give a folder with {_OUTPUT}.")
+        raise OptionError(f"{root} is a file, but the pictures of a folder need a folder. Give one with {_OUTPUT}.")
     if file_key(output) == file_key(folder):
         raise OutputError(f"{folder} would be its own output. Give another folder with {_OUTPUT}, or leave it out.")
     excluded = Path(file_key(output))
@@ -247,33 +247,33 @@ def _add_folder(plan: Plan, folder: Path, root: Path, output: Path, naming: Nami
     taken = {name_key(job.source) for job in plan.jobs if job.source is not None}
     jobs, twice = [], False
     for path in found.pictures:
-        if name_key(path) in taken:  # named by itself, or in a folder before
+        if name_key(path) in taken:  # given as a file too, or found in an earlier folder
             twice = True
         elif not (inside and Path(file_key(path)).is_relative_to(excluded)):
             jobs.append(naming.job(path, root / path.relative_to(folder).parent, labelled=False))
     if not jobs and not twice:
         deeper = "" if naming.recursive else f" Its sub-folders are searched with {setting('recursive')}."
-        others = f" There are {len(found.others)} pictures of other kinds in it." if found.others else ""
+        others = f" It holds {len(found.others)} pictures in unsupported formats." if found.others else ""
         unreadable = f" {found.unreadable[0][1]}" if found.unreadable else ""
         raise PictureError(f"There are no pictures in {folder}.{others}{unreadable}{deeper}")
     home = Path(file_key(root))
     folders = dict.fromkeys(job.target.parent for job in jobs if job.target is not None)
-    plan.elsewhere += [one for one in folders if not Path(file_key(one)).is_relative_to(home)]
+    plan.elsewhere += [parent for parent in folders if not Path(file_key(parent)).is_relative_to(home)]
     plan.jobs += jobs
     plan.others += found.others
     plan.unreadable += found.unreadable
 
 
 def _sibling(folder: Path, label: str) -> Path:
-    """Return the folder beside ``folder`` that takes its outputs."""
+    """Return the folder next to ``folder`` that receives its outputs."""
     named = folder if folder.name not in ("", "..") else Path(os.path.realpath(folder))
     if not named.name:
-        raise OptionError(f"{folder} has no folder beside it. Name the output with {_OUTPUT}.")
+        raise OptionError(f"{folder} has no folder next to it. Name the output with {_OUTPUT}.")
     return named.with_name(f"{named.name}_{label}")
 
 
 def _drop_outputs(plan: Plan) -> None:
-    """Leave out inputs that are the output of another input, so that a second run does not upscale the first's work."""
+    """Leave out inputs that are outputs of other inputs, so a second run does not upscale the results of the first."""
     targets = {name_key(job.target): job for job in plan.jobs if job.target is not None}
     kept = []
     for job in plan.jobs:
@@ -294,7 +294,7 @@ def _check_conflicts(plan: Plan, naming: Naming) -> None:
         key = file_key(job.target)
         replaced = sources.get(key)
         if replaced is None and os.path.exists(key) and os.path.exists(job.source):
-            replaced = job.source if os.path.samefile(key, job.source) else None  # a hard link, or another case
+            replaced = job.source if os.path.samefile(key, job.source) else None  # a hard link, or a difference in case
         if replaced is not None:
             raise OutputError(
                 f"{replaced} would be replaced by the result {job.target}. Inputs are never overwritten: "
@@ -303,8 +303,8 @@ def _check_conflicts(plan: Plan, naming: Naming) -> None:
         taken.setdefault(output_key(job.target), []).append(job)
     clashes = [jobs for jobs in taken.values() if len(jobs) > 1]
     if clashes:
-        told = [f"{' and '.join(str(job.source) for job in jobs)} ({jobs[0].target})" for jobs in clashes]
-        more = f", and {len(told) - 20} more" if len(told) > 20 else ""
+        rows = [f"{' and '.join(str(job.source) for job in jobs)} ({jobs[0].target})" for jobs in clashes]
+        more = f", and {len(rows) - 20} more" if len(rows) > 20 else ""
         by_suffix = all(len({Path(str(job.source)).name for job in jobs}) == len(jobs) for jobs in clashes)
         help = (
             f": {setting('keep_suffix')} keeps the inputs' suffixes in the names, or rename one."
@@ -312,6 +312,6 @@ def _check_conflicts(plan: Plan, naming: Naming) -> None:
             else ". Rename one, or run the command for each folder."
         )
         raise OutputError(
-            f"Several pictures would be written to one file: {listing(told[:20])}{more}. Every picture needs a name of "
-            f"its own{help}"
+            f"Several pictures would be written to one file: {listing(rows[:20])}{more}. Every picture needs a unique "
+            f"name{help}"
         )

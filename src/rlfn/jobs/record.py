@@ -1,4 +1,4 @@
-"""What a batch is told, and what it tells of each picture."""
+"""Settings of a batch and the record of each picture."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from rlfn.inference.enlarge import Enlarged, EnlargeOptions, EnlargePlan
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one picture.
+    """The outcome of one picture.
 
     Attributes:
         status: ``"done"``, ``"skipped"`` (the output exists) or ``"failed"``.
-        input_size, output_size: (width, height), None where unknown.
-        seconds: the work on it: reading, inference and writing, without the time for which it waited for others.
-        engine_seconds: of these, inference alone.
-        precision: how the model was computed.
-        restore, restore_reason: how strongly the picture was restored, 0 to 1, and why; None where it was not upscaled.
-        warnings, error: what was lost, and why it failed, in sentences whose settings a face words
-            (:func:`rlfn.errors.worded`).
+        input_size, output_size: (width, height); None if unknown.
+        seconds: time for reading, inference and writing, without the time spent waiting for other pictures.
+        engine_seconds: the part of ``seconds`` that is inference.
+        precision: the precision of the computation.
+        restore, restore_reason: strength of the restoration, 0 to 1, and the reason for it; None if not upscaled.
+        warnings, error: what was lost and why it failed, as templates for :func:`rlfn.errors.worded`.
         cause: the exception behind ``error``.
     """
 
@@ -46,18 +45,18 @@ class Record:
 
     @property
     def note(self) -> str:
-        """What a line says besides; nothing of a picture."""
+        """Additional text for a status line; empty for a picture."""
         return ""
 
     def as_dict(self, wording: Wording = as_argument) -> dict[str, Any]:
-        """Return everything but ``cause``, ready for JSON; times are rounded to a tenth of a millisecond."""
+        """Return all fields but ``cause`` as data for JSON; times are rounded to 0.1 ms."""
         facts = {row.name: getattr(self, row.name) for row in fields(self) if row.name != "cause"}
         facts["warnings"] = [worded(text, wording) for text in self.warnings]
         facts["error"] = None if self.error is None else worded(self.error, wording)
         return {name: round(fact, 4) if isinstance(fact, float) else fact for name, fact in facts.items()}
 
     def made_by(self, made: Enlarged | EnlargePlan) -> Self:
-        """Return the record with what computed the picture, and what that says."""
+        """Return the record with the model, engine, restoration and warnings of a result or plan."""
         return replace(
             self,
             model=made.model,
@@ -75,11 +74,11 @@ class Record:
 
 
 def explain(error: BaseException) -> str:
-    """Say in a sentence why a picture failed."""
+    """Return one sentence on why a picture failed."""
     if isinstance(error, RlfnError):
         return error.template
     if isinstance(error, MemoryError):
-        return f"The memory of this machine is not enough. Try {setting('tile', 128)}, or a smaller picture."
+        return f"This machine does not have enough memory. Try {setting('tile', 128)}, or a smaller picture."
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]
     what = f"{type(error).__name__}: {first}".rstrip(": .")
     return f"The picture could not be upscaled ({what}). Run again with {setting('debug')} for the details."
@@ -87,15 +86,15 @@ def explain(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """How every picture of a batch is treated.
+    """Settings for every picture of a batch.
 
     Attributes:
-        enlarge: how its pixels are enlarged.
-        format: of the outputs, a key of :data:`rlfn.images.files.FORMATS`; None for what their names say.
-        quality: 1 to 100, of lossy formats; None for the format's own.
-        overwrite: replace outputs that exist.
-        keep_dates: give outputs the inputs' time of change.
-        max_pixels: the largest input accepted.
+        enlarge: options of the enlargement.
+        format: output format, a key of :data:`rlfn.images.files.FORMATS`; None to take it from the output's name.
+        quality: quality of lossy formats, 1 to 100; None for the format's default.
+        overwrite: replace existing outputs.
+        keep_dates: copy the modification time from input to output.
+        max_pixels: largest accepted input in px; None for no limit.
 
     Raises:
         OptionError: a value that is not allowed.
@@ -109,7 +108,7 @@ class Settings:
     max_pixels: int | None = DEFAULT_MAX_PIXELS
 
     def __post_init__(self) -> None:
-        """Refuse what no picture could be upscaled with."""
+        """Check the values."""
         check_quality(self.quality)
         if self.format is not None:
             format_for(self.format)

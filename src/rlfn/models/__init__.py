@@ -1,1 +1,1 @@
-"""What a model is: networks by name, packaged weights, and what the runtime must know. No torch."""
+"""Models: the table of networks, packaged weights, and the traits that the runtime needs. No torch."""

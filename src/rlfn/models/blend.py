@@ -1,6 +1,6 @@
-"""Between two models: weights blended at run time, without torch (deep network interpolation, arXiv 1811.10515).
+"""Weights blended at run time, without torch (deep network interpolation, arXiv 1811.10515).
 
-Two models can be blended where one was trained on from the other: one variant, one scale, one lineage.
+Two models can be blended if one was trained from the weights of the other: same variant, scale and lineage.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class Blend(ModelSource):
-    """A model whose weights lie between those of two models.
+    """A model whose weights are interpolated between those of two models.
 
     Args:
-        clean: what ``share`` 0 is.
-        photo: what ``share`` 1 is.
+        clean: the model at ``share`` 0.
+        photo: the model at ``share`` 1.
         share: above 0 and below 1.
     """
 
@@ -38,17 +38,17 @@ class Blend(ModelSource):
 
     @property
     def has_graph(self) -> bool:
-        """Whether there is an ONNX graph without exporting one."""
+        """Whether an ONNX graph exists without an export."""
         return all(end.has_graph for end in self.ends)
 
     @property
     def stamp(self) -> tuple[str, int, int]:
-        """What tells this model from every other."""
+        """A key that identifies this model."""
         parts = [end.stamp for end in self.ends]
         return f"{self.share:g} of {parts[1]} in {parts[0]}", 0, 0
 
     def loss(self, precision: str) -> float | None:
-        """Return how many dB less than fp32 the worse of both ends has on Set5; None where nobody measured it."""
+        """Return the larger loss in dB of the two models compared with fp32, on Set5; None if not measured."""
         if precision == "int8":
             return None
         losses = [end.loss(precision) for end in self.ends]
@@ -58,11 +58,11 @@ class Blend(ModelSource):
         """Refuse int8: rounded weights cannot be blended.
 
         Raises:
-            OptionError: int8 was asked for.
+            OptionError: the precision is int8.
         """
         if precision == "int8":
             raise OptionError(
-                f"int8 was asked for, but weights in int8 cannot be blended. Give {setting('restore', 'off')} or "
+                f"Weights in int8 cannot be blended. Give {setting('restore', 'off')} or "
                 f"{setting('restore', 1)}, or {setting('precision', 'fp32')}."
             )
 
@@ -70,8 +70,8 @@ class Blend(ModelSource):
         """Return the ONNX graph of the blended weights.
 
         Raises:
-            OptionError: int8 was asked for.
-            ModelError: a file cannot be read or is damaged, or the two are not of one network.
+            OptionError: the precision is int8.
+            ModelError: a file cannot be read or is damaged, or the two graphs are different networks.
         """
         self.check_precision(precision)
         clean, photo = (end.graph(precision) for end in self.ends)
@@ -79,7 +79,7 @@ class Blend(ModelSource):
 
 
 class _Tensor(NamedTuple):
-    """A float tensor of a graph: its name, and where its numbers lie in the file."""
+    """A float tensor of a graph: its name and the position of its data in the file."""
 
     name: bytes
     start: int
@@ -87,23 +87,23 @@ class _Tensor(NamedTuple):
 
 
 def blend_graphs(clean: bytes, photo: bytes, share: float) -> bytes:
-    """Return the graph ``clean`` with every float weight moved by ``share`` towards that of ``photo``.
+    """Return the graph ``clean`` with every float weight interpolated towards that of ``photo``.
 
     Args:
-        clean, photo: ONNX files of one network, as one exporter writes them.
+        clean, photo: ONNX files of the same network from the same exporter.
         share: 0 gives ``clean``, 1 the weights of ``photo``.
 
     Raises:
-        ModelError: the two are not of one network.
+        ModelError: the two are different networks.
     """
     try:
         ends = _tensors(clean), _tensors(photo)
     except (IndexError, ValueError):
-        raise _not_alike() from None
+        raise _different_networks() from None
     if [(one.name, one.end - one.start) for one in ends[0]] != [(one.name, one.end - one.start) for one in ends[1]]:
-        raise _not_alike()
+        raise _different_networks()
     if not ends[0] or _nodes(clean) != _nodes(photo):
-        raise _not_alike()
+        raise _different_networks()
     blended = bytearray(clean)
     for here, there in zip(*ends, strict=True):
         low, high = (
@@ -114,18 +114,18 @@ def blend_graphs(clean: bytes, photo: bytes, share: float) -> bytes:
     return bytes(blended)
 
 
-def _not_alike() -> ModelError:
-    return ModelError("The two graphs are not of one network, so their weights cannot be blended. Export both again.")
+def _different_networks() -> ModelError:
+    return ModelError("The two graphs are different networks, so their weights cannot be blended. Export both again.")
 
 
 def _nodes(data: bytes) -> list[bytes]:
-    """Return the operations of a graph, each as its bytes."""
+    """Return the serialised nodes of a graph."""
     (start, end), *_ = [(a, b) for number, a, b in _fields(data, 0, len(data)) if number == _GRAPH]
     return [data[a:b] for number, a, b in _fields(data, start, end) if number == 1]
 
 
 def _tensors(data: bytes) -> list[_Tensor]:
-    """Find the float weights in the bytes of an ONNX file."""
+    """Locate the float weights in the bytes of an ONNX file."""
     found = []
     for number, start, end in _fields(data, 0, len(data)):
         if number != _GRAPH:
@@ -137,7 +137,7 @@ def _tensors(data: bytes) -> list[_Tensor]:
 
 
 def _tensor(data: bytes, start: int, end: int) -> _Tensor | None:
-    """Read one initializer; None for one of another type than float32."""
+    """Read one initializer; None if its type is not float32."""
     name, kind, raw = b"", 0, None
     for number, a, b in _fields(data, start, end):
         if number == _NAME:
@@ -154,10 +154,10 @@ def _tensor(data: bytes, start: int, end: int) -> _Tensor | None:
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Go through the fields of a protobuf message: number, and where the content starts and ends.
+    """Iterate over the fields of a protobuf message: number, start and end of the content.
 
     Raises:
-        ValueError, IndexError: it is damaged.
+        ValueError, IndexError: the message is damaged.
     """
     while at < end:
         tag, at = _varint(data, at)
@@ -178,7 +178,7 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return a number and where it ends."""
+    """Return a varint and the position after it."""
     value = shift = 0
     while shift < 64:
         byte = data[at]

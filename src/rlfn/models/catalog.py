@@ -1,6 +1,6 @@
-"""The models inside the package: ``weights/manifest.json`` as plain data; files are opened with their hashes checked.
+"""The packaged models: ``weights/manifest.json`` as plain data; the hashes of files are checked when they are read.
 
-A further model is files and a manifest entry; nothing here changes.
+A new model needs files and a manifest entry, but no change here.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ TENSORS = "safetensors"
 """The format of the weights themselves."""
 
 PRECISIONS = ("fp32", "bf16", "int8")
-"""How a model can be computed. int8 has a file of its own; bf16 computes with the fp32 one."""
+"""Precisions of the computation. int8 has its own file; bf16 uses the fp32 file."""
 
 _AGAIN = "Install rlfn again."
 
 SCORED_SET = "Set5"
-"""The set by which a precision's loss is judged."""
+"""The set on which the loss of a precision is measured."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One file of a model. ``scores`` are its own where its precision changes them, else empty."""
+    """One file of a model. ``scores`` are given if its precision changes them, otherwise empty."""
 
     path: Path
     format: str
@@ -43,7 +43,7 @@ class ModelFile:
         """Return the file's bytes.
 
         Raises:
-            ModelError: it is missing, or its SHA-256 is not the manifest's.
+            ModelError: it is missing, or its SHA-256 differs from the manifest's.
         """
         import hashlib
 
@@ -55,7 +55,7 @@ class ModelFile:
             ) from error
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ModelError(
-                f"The packaged model file {self.path.name} is damaged: its SHA-256 is not the manifest's. "
+                f"The packaged model file {self.path.name} is damaged: its SHA-256 differs from the manifest's. "
                 "Install rlfn again."
             )
         return data
@@ -63,16 +63,16 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Model:
-    """One packaged model: a variant at a scale with weights for one purpose, which the family names.
+    """One packaged model: a variant at a scale with weights for one purpose, named by the family.
 
     Attributes:
-        family: the weights' purpose; the model's name is the family's and the scale.
+        family: the weights' purpose; the model's name consists of the family and the scale.
         variant: the network, a row of :data:`rlfn.models.variants.VARIANTS`.
         scores: set -> {"psnr": dB, "ssim": 0..1} on Y, border = scale, of its fp32 weights.
         training: how it was trained, in a sentence.
-        bf16: scores like ``scores`` of a computation in bf16, where they were measured.
-        clean: the model for clean pictures whose weights its own were trained on from, so that both can be blended;
-            None where there is none.
+        bf16: like ``scores`` but computed in bf16, if measured.
+        clean: the model for clean pictures from whose weights this one was trained, so that both can be blended;
+            None if there is none.
         chain: the stages that made it, in order: ``stage`` (from 1), ``recipe`` and ``settings`` of ``rlfn train``,
             ``iterations``, ``lr_pixels``, ``seconds`` of steps, ``start``, ``teacher``, ``data`` and ``note``.
     """
@@ -92,12 +92,12 @@ class Model:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """The precisions that the model can be computed in."""
+        """The supported precisions."""
         have = {file.precision for file in self.files}
         return tuple(name for name in PRECISIONS if name == "bf16" or name in have)
 
     def scores_in(self, precision: str) -> dict[str, dict[str, float]]:
-        """Return the scores in a precision, set -> {"psnr": dB, "ssim": 0..1}; empty where nobody measured them."""
+        """Return the scores in a precision, set -> {"psnr": dB, "ssim": 0..1}; empty if not measured."""
         if precision == "fp32":
             return self.scores
         if precision == "bf16":
@@ -105,7 +105,7 @@ class Model:
         return next((file.scores for file in self.files if file.precision == precision), {})
 
     def loss(self, precision: str) -> float | None:
-        """Return how many dB less than fp32 the model has on Set5 in ``precision``; None where nobody measured it."""
+        """Return the loss in dB of ``precision`` compared with fp32 on Set5; None if not measured."""
         found = self.scores_in(precision).get(SCORED_SET)
         return None if found is None else self.scores[SCORED_SET]["psnr"] - found["psnr"]
 
@@ -113,7 +113,7 @@ class Model:
         """Return the file of the given format and precision.
 
         Raises:
-            OptionError: there is none; the message lists those that exist.
+            OptionError: there is no such file; the message lists those that exist.
         """
         for file in self.files:
             if (file.format, file.precision) == (format, precision):
@@ -153,7 +153,7 @@ def get_model(name: str) -> Model:
     """Return the packaged model called ``name``.
 
     Raises:
-        OptionError: there is none; the message lists families and models.
+        OptionError: there is no such model; the message lists families and models.
     """
     if name not in models():
         raise unknown("packaged model or family", name, (*families(), *models()))
@@ -166,7 +166,7 @@ def families() -> tuple[str, ...]:
 
 
 def photo_families() -> dict[str, str]:
-    """Return the families for photographs, each under the family for clean pictures of the same lineage."""
+    """Return family for clean pictures -> family for photographs of the same lineage."""
     rows = _manifest().get("families", {})
     return {family: row["photo"] for family, row in rows.items() if row.get("photo") in families()}
 
@@ -175,7 +175,7 @@ def model_for_scale(scale: int, family: str | None = None) -> Model:
     """Return the default model of a scale, or a family's model at that scale.
 
     Raises:
-        OptionError: no packaged model serves it; the message says which scales are served.
+        OptionError: no packaged model has this scale; the message lists the scales.
     """
     for model in models().values():
         if model.scale == scale and family in (None, model.family):

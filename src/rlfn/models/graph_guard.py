@@ -1,11 +1,11 @@
-"""Refuses a ``.onnx`` file from elsewhere that does more than compute, before any engine sees it.
+"""Refuses a third-party ``.onnx`` file that does more than compute, before any engine loads it.
 
 Engines trust their files: OpenVINO takes an address in this process's memory from a tensor's "external data", and both
-engines read other files, run loops without end and load operators of others. So the bytes are walked here, strictly: a
-field that :data:`_MESSAGES` does not name, or an operator that :data:`OPERATORS` does not, is refused.
+engines read other files, run infinite loops and load custom operators. So the bytes are parsed strictly here: a field
+that is not in :data:`_MESSAGES`, or an operator that is not in :data:`OPERATORS`, is refused.
 
 The format is protobuf (https://protobuf.dev/programming-guides/encoding/), the messages are those of onnx.proto
-(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). The base install has no package that reads it.
+(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). The base install has no package that parses it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ OPERATORS = frozenset(
     )
     for name in line.split()
 )
-"""The operators of ONNX's own domain that a network for pictures is made of: each works on what it is given, once."""
+"""The allowed operators of ONNX's own domain: each computes its outputs from its inputs, without control flow."""
 
 _MOST_BYTES = 1 << 30
 _MOST_FIELDS = 1_000_000
 _MOST_RANK = 8
 _MOST_NUMBER = 1 << 16
-"""Of an attribute: a larger padding or stride only asks for memory."""
+"""Largest number in an attribute: a larger padding or stride only consumes memory."""
 
 _MOST_TEXT = 4096
 _MOST_FACTS = 64
@@ -50,7 +50,7 @@ _WIRES = {
     _NUMBERS: (_VARINT, _BYTES),
     _FLOATS: (_FIXED32, _FIXED64, _BYTES),
 }
-"""How each kind of field is written; all others are bytes."""
+"""Wire type of each kind of field; all others are bytes."""
 
 _MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
     "model": {
@@ -118,7 +118,7 @@ _MESSAGES: dict[str, dict[int, tuple[str, str]]] = {
     "shape": {1: ("dim", "side")},
     "side": {1: ("dim_value", _NUMBER), 2: ("dim_param", _TEXT), 3: ("denotation", _TEXT)},
 }
-"""Of each message, the fields that are allowed by number: their names and kinds."""
+"""The allowed fields of each message: number -> (name, kind)."""
 
 _REFUSED = {
     ("model", 20): "training information",
@@ -133,20 +133,20 @@ _REFUSED = {
     ("tensor", 6): "tensors of text",
     ("tensor", 13): "external data, which would be read from other files or from memory",
 }
-"""Fields that onnx.proto has and that are refused by name."""
+"""Fields of onnx.proto that are refused with a message of their own."""
 
 _REPEATED = {
     *("opset_import", "metadata_props", "node", "initializer", "input", "output", "value_info", "attribute"),
     *("floats", "ints", "strings", "dims", "float_data", "int32_data", "int64_data", "double_data", "dim"),
 }
-"""Fields that come more than once. Of others protobuf takes the last, or joins them: nothing checked would hold."""
+"""Repeated fields. For others protobuf uses the last occurrence or merges them, so the checks here would not hold."""
 
 _SAMPLE_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 16: 2}
 """Bytes of a sample by data type: float, uint8, int8, int32, int64, bool, float16, double, bfloat16."""
 
 
 _STORES = {"float_data": (1,), "int32_data": (2, 3, 6, 9, 10, 16), "int64_data": (7,), "double_data": (11,)}
-"""The data types whose samples can lie in each of a tensor's fields, beside "raw_data", which takes all."""
+"""The data types that each of a tensor's fields can hold, other than "raw_data", which can hold all."""
 
 
 class _Field(NamedTuple):
@@ -157,18 +157,18 @@ class _Field(NamedTuple):
 
 
 class _Refused(Exception):  # noqa: N818
-    """What is wrong with a graph, as the end of a sentence that begins with "it"."""
+    """A problem with a graph; the message continues a sentence that begins with "it"."""
 
 
 def check_graph(data: bytes, label: str) -> None:
-    """Refuse an ONNX file that holds anything but a plain graph of :data:`OPERATORS` with its weights inside.
+    """Refuse an ONNX file that is not a plain graph of :data:`OPERATORS` with its weights inside.
 
     Args:
         data: the whole file.
-        label: what to call it in messages.
+        label: its name in messages.
 
     Raises:
-        ModelError: the file is damaged, of another kind, too large, or holds what is not allowed.
+        ModelError: the file is damaged, of another kind, too large, or has content that is not allowed.
     """
     try:
         if len(data) > _MOST_BYTES:
@@ -176,13 +176,13 @@ def check_graph(data: bytes, label: str) -> None:
         _Walk().message("model", memoryview(data))
     except _Refused as error:
         raise ModelError(
-            f"{label} is not a model that can be trusted as an ONNX graph: it {error}. Allowed is a single graph of "
-            "usual operators with its weights inside; get the file again, or export the weights with 'rlfn export'."
+            f"{label} is not an ONNX graph that can be trusted: it {error}. Allowed is a single graph of "
+            "common operators with its weights inside; get the file again, or export the weights with 'rlfn export'."
         ) from None
 
 
 class _Walk:
-    """One walk over a file, with a limit on the fields that it meets."""
+    """One traversal of a file, with a limit on the number of fields."""
 
     def __init__(self) -> None:
         self._left = _MOST_FIELDS
@@ -202,7 +202,7 @@ class _Walk:
             check[kind](found)
 
     def _fields(self, message: str, data: memoryview) -> Iterator[_Field]:
-        """Yield a message's fields; refuse those that it does not have, or that are written as another kind."""
+        """Yield a message's fields; refuse unknown ones and those with the wrong wire type."""
         allowed, at = _MESSAGES[message], 0
         while at < len(data):
             self._left -= 1
@@ -257,7 +257,7 @@ def _check_attribute(fields: list[_Field]) -> None:
 
 
 def _check_tensor(fields: list[_Field]) -> None:
-    """Check that a tensor's samples lie inside the file, and are as many as its shape says."""
+    """Check that a tensor's data is inside the file, and that its size matches the shape."""
     kind = next((field.number for field in fields if field.name == "data_type"), 0)
     if kind not in _SAMPLE_BYTES:
         raise _Refused(f"has a tensor of the data type {kind}, which is not allowed")
@@ -287,14 +287,14 @@ def _shown(field: _Field) -> str:
 
 
 def _count(field: _Field) -> int:
-    """Return how many numbers a field holds, which come one by one or many together."""
+    """Return the number of values in a field, which holds one or is packed."""
     if field.kind == _FLOATS:
         return len(field.content) // (8 if field.name == "double_data" else 4)
     return int(np.count_nonzero(np.frombuffer(field.content, np.uint8) < 128))  # the last byte of each
 
 
 def _numbers(field: _Field) -> list[int]:
-    """Return the few numbers of a field; negative ones are written in two's complement."""
+    """Return the values of a short field; negative ones are in two's complement."""
     if len(field.content) > _MOST_TEXT:
         raise _Refused(f"has {len(field.content):,} bytes of {field.name}; allowed are {_MOST_TEXT:,}")
     found, at = [], 0
@@ -305,7 +305,7 @@ def _numbers(field: _Field) -> list[int]:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Read a number of base 128, lowest digits first; return it and where it ends."""
+    """Read a varint (base 128, least significant group first); return it and the position after it."""
     value = shift = 0
     while at < len(data) and shift < 70:
         byte = data[at]

@@ -1,7 +1,7 @@
-"""ESA's matrices: what tells a tile where it lies in its picture.
+"""ESA's matrices, which encode the position of a tile in its picture.
 
 ESA pools on a grid of 6 px and stretches the pooled map over the picture by a ratio that depends on the picture's size.
-Two matrices an axis, made from the **whole** picture's coordinates, make a tile compute its part of that.
+With two matrices per axis, computed from the **whole** picture's coordinates, a tile computes its part of that.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def grid_matrices(grid: Grid) -> tuple[NDArray[np.float32], ...]:
 
 
 def pooled_length(length: int) -> int:
-    """Return how many samples ESA's pooled map has for ``length`` px (at least 15)."""
+    """Return the length of ESA's pooled map for ``length`` px (at least 15)."""
     return ((length - 3) // 2 + 1 - 7) // 3 + 1
 
 
@@ -42,7 +42,7 @@ def pooled_length(length: int) -> int:
 def axis_grid(start: int, stop: int, length: int) -> AxisGrid:
     """Return ESA's matrices for the pixels [start, stop) of an axis of ``length`` px.
 
-    ``start`` is a multiple of :data:`GRID_STRIDE`; ``stop`` is anything, or ``length`` for the last tile.
+    ``start`` must be a multiple of :data:`GRID_STRIDE`; ``stop`` is arbitrary, and ``length`` for the last tile.
     For start = 0 and stop = length they are the network's own bilinear resize (align_corners=False) and zero padding.
     """
     whole, here, offset = pooled_length(length), pooled_length(stop - start), start // GRID_STRIDE

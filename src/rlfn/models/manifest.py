@@ -1,4 +1,4 @@
-"""The manifest of packaged models as it is written: entries, rows of files, and the stages of a chain."""
+"""Writing the manifest of packaged models: entries, file rows, and the stages of a chain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MANIFEST = WEIGHTS / "manifest.json"
 
 
 def entries(path: Path = MANIFEST) -> dict[str, dict[str, Any]]:
-    """Return the manifest's entries by model, in its order; none where there is no manifest yet."""
+    """Return the manifest's entries by model, in its order; empty if there is no manifest yet."""
     if not path.exists():
         return {}
     found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["models"]
@@ -23,7 +23,7 @@ def entries(path: Path = MANIFEST) -> dict[str, dict[str, Any]]:
 
 
 def put(name: str, entry: dict[str, Any], *, first: bool = False, path: Path = MANIFEST) -> None:
-    """Write a model's entry, in the place of an older one of that name, else last, or ``first``.
+    """Write a model's entry: replace an existing one of that name, otherwise append it, or insert it ``first``.
 
     Raises:
         OutputError: the manifest cannot be written.
@@ -39,7 +39,7 @@ def put(name: str, entry: dict[str, Any], *, first: bool = False, path: Path = M
 def file_row(
     path: Path, format: str, precision: str, scores: Mapping[str, Mapping[str, float]] | None = None
 ) -> dict[str, Any]:
-    """Return the row of a model's file, with its own scores where its precision changes them."""
+    """Return the row of a model's file, with scores if its precision changes them."""
     row: dict[str, Any] = {
         "file": path.name,
         "format": format,
@@ -50,7 +50,7 @@ def file_row(
 
 
 def stage_of(metadata: Mapping[str, str], number: int = 1) -> dict[str, Any] | None:
-    """Return what a trained model's file says of its run, as stage ``number`` of a chain; None where that is nothing.
+    """Return stage ``number`` of a chain from the metadata of a trained model's file; None if it has none.
 
     The keys are those of :class:`rlfn.models.catalog.Model`'s ``chain``.
 

@@ -14,13 +14,13 @@ TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 class ModelSource:
-    """Where a model comes from. Nothing is read before an engine asks for it.
+    """A model by name or path. Nothing is read until an engine needs it.
 
     Args:
         model: a packaged model's name, or the path of a .onnx, .safetensors or .pth file.
 
     Raises:
-        OptionError: neither a packaged name nor a path of a known kind.
+        OptionError: neither a packaged name nor a path with a known suffix.
         ModelError: the file does not exist.
     """
 
@@ -49,17 +49,17 @@ class ModelSource:
 
     @property
     def packaged(self) -> catalog.Model | None:
-        """The packaged model, None for a file."""
+        """The packaged model; None for a file."""
         return self._model
 
     @property
     def has_graph(self) -> bool:
-        """Whether there is an ONNX graph without exporting one."""
+        """Whether an ONNX graph exists without an export."""
         return self._model is not None or self._path.suffix.lower() in GRAPH_SUFFIXES
 
     @property
     def stamp(self) -> tuple[str, int, int]:
-        """What tells this model from every other, and from the same file after a change."""
+        """A key that identifies this model, and changes when its file does."""
         if self._model is not None:
             return self.name, 0, 0
         try:
@@ -69,30 +69,30 @@ class ModelSource:
         return os.path.realpath(self._path), facts.st_mtime_ns, facts.st_size
 
     def loss(self, precision: str) -> float | None:
-        """Return how many dB less than fp32 the model has on Set5 in ``precision``; None where nobody measured it."""
+        """Return the loss in dB of ``precision`` compared with fp32 on Set5; None if not measured."""
         return None if self._model is None else self._model.loss(precision)
 
     def check_precision(self, precision: str) -> None:
-        """Refuse a precision that this model cannot be computed in.
+        """Refuse a precision that this model does not support.
 
         Raises:
-            OptionError: int8 was asked for, and there is no such file.
+            OptionError: the precision is int8, and there is no such file.
         """
         if precision != "int8":
             return
         if self._model is None:
             raise OptionError(
-                f"int8 was asked for, but {self.label} is not a packaged model. Export the weights in int8 and give "
+                f"{self.label} is not a packaged model, so it has no int8 file. Export the weights in int8 and give "
                 f"that file as the model, or use {setting('precision', 'fp32')}."
             )
         self._model.file(catalog.GRAPH, precision)
 
     def graph(self, precision: str = "fp32") -> bytes:
-        """Return the ONNX graph of a packaged model or a .onnx file, for a computation in ``precision``.
+        """Return the ONNX graph of a packaged model or a .onnx file, to be computed in ``precision``.
 
         Raises:
             OptionError: there is no file of that precision.
-            ModelError: the file cannot be read, is damaged, or does more than compute
+            ModelError: the file cannot be read, is damaged, or is not a plain graph
                 (:func:`rlfn.models.graph_guard.check_graph`).
         """
         self.check_precision(precision)
@@ -106,7 +106,7 @@ class ModelSource:
         return data
 
     def weights(self) -> Path:
-        """Return the file of the weights themselves.
+        """Return the path of the weights file.
 
         Raises:
             OptionError: the model is an ONNX file.

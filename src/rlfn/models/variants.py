@@ -1,6 +1,7 @@
-"""The table of networks: a name, an architecture, and that architecture's own fields.
+"""The table of networks: a name, an architecture, and the architecture's sizes.
 
-A new width or depth is one row here. Plain data, standard library only; the torch modules are in :mod:`rlfn.networks`.
+A new width or depth needs one row here. Plain data, standard library only; the torch modules are in
+:mod:`rlfn.networks`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from rlfn.errors import OptionError, listing, unknown
 
 SCALES = range(1, 9)
-"""Upscaling factors for which a network can be built."""
+"""Supported upscaling factors."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class PlainFields:
 
 
 GRID_STRIDE = 6
-"""ESA's pooled map has one sample for every 6 px: a stride-2 convolution and a pool of stride 3."""
+"""ESA's pooled map has one sample per 6 px: a stride-2 convolution and a pool of stride 3."""
 
 SIZES: dict[str, type] = {
     "rlfn": RLFNFields,
@@ -91,20 +92,20 @@ SIZES: dict[str, type] = {
 """The fields of every architecture."""
 
 _CHOICES: dict[str, tuple[object, ...]] = {"body": ("rfdb", "srb", "plain"), "esa_convs": (3, 1)}
-"""What a field that is no size may be."""
+"""Allowed values of fields that are not sizes."""
 
 Fields = RLFNFields | RFDNFields | EDSRFields | IMDNFields | SPANFields | PlainFields
 
 
 @dataclass(frozen=True)
 class TileNeeds:
-    """What the tiles of an architecture's networks need.
+    """Requirements on the tiles of an architecture's networks.
 
     Attributes:
-        margin: returns, for an architecture's fields, how many px around a tile's core make the tile agree with the
-            whole picture.
+        margin: returns, for an architecture's fields, the number of px around a tile's core with which the tile agrees
+            with the whole picture.
         min_side: the smallest height and width in px.
-        stride: tile origins are multiples of it (:mod:`rlfn.models.grid`).
+        stride: tile origins must be multiples of it (:mod:`rlfn.models.grid`).
     """
 
     margin: Callable[[Any], int]
@@ -117,13 +118,13 @@ TILE_NEEDS: dict[str, TileNeeds] = {
     "rlfn": TileNeeds(lambda fields: 36, 15, GRID_STRIDE),
     # RFDN's ESA has no grid, so its tiles are never exact, however wide the margin
     "rfdn": TileNeeds(lambda fields: 60, 15, GRID_STRIDE),
-    # the others' margin is what one output pixel sees
+    # the margin of the others is the receptive field of one output pixel
     "edsr": TileNeeds(lambda fields: 2 * fields.blocks + 4),  # 2 around the blocks, 2 in each, 2 px to upsample
     "imdn": TileNeeds(lambda fields: 4 * fields.blocks + 3),  # 3 around the blocks, 4 in each
     "span": TileNeeds(lambda fields: 3 * fields.blocks + 3),  # 3 around the blocks, 3 in each
     "plain": TileNeeds(lambda fields: fields.layers + 2),  # one for each 3x3 convolution
 }
-"""What tiles need, by architecture."""
+"""Tile requirements by architecture."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Variant:
 
 
 def _plain(name: str, fields: PlainFields, about: str) -> tuple[Variant, Variant]:
-    """Return the row of a chain and, named with the suffix ``-train``, that of its training form."""
+    """Return the row of a chain and that of its training form, whose name has the suffix ``-train``."""
     wide = replace(fields, expand=2)
     return Variant(name, "plain", fields, about), Variant(f"{name}-train", "plain", wide, f"{name} with branches")
 
@@ -153,7 +154,7 @@ _ROWS = (
     ),
     *_plain("rlfn-xs", PlainFields(layers=8, channels=32), "the fast tier: plain convolutions, exact tiles"),
     *_plain("rlfn-xxs", PlainFields(layers=8, channels=16), "the real-time tier, for video and browsers"),
-    Variant("rlfn-ntire-48", "rlfn", RLFNFields(blocks=4, channels=48, mid=48), "rlfn-ntire before it is pruned"),
+    Variant("rlfn-ntire-48", "rlfn", RLFNFields(blocks=4, channels=48, mid=48), "rlfn-ntire before pruning"),
     Variant("rfdn", "rfdn", RFDNFields(6, 50, 12), "RFDN with ESA, from which RLFN was made"),
     Variant("rfdn-48", "rfdn", RFDNFields(6, 48, 12), "the same, 48 channels: the ablation's first row"),
     Variant("rfdn-aim", "rfdn", RFDNFields(4, 50, 12), "RFDN as it won the AIM 2020 challenge"),
@@ -164,7 +165,7 @@ _ROWS = (
         "rfdn-rlfb-esa1", "rfdn", RFDNFields(6, 52, 16, "plain", 1), "the same with one convolution in ESA's group"
     ),
     Variant("edsr-baseline", "edsr", EDSRFields(16, 64), "the plain residual network, small"),
-    # miniatures keep the form and the ratios of widths: for studies, not for pictures
+    # miniatures keep the structure and the ratios of widths: for studies, not for real use
     Variant("rlfn-mini", "rlfn", RLFNFields(2, 8, 8, 4), "a miniature of rlfn-s, for studies"),
     Variant("rfdb-mini", "rfdn", RFDNFields(2, 12, 3), "a miniature of rfdn-48"),
     Variant("rfdbr48-mini", "rfdn", RFDNFields(2, 12, 3, "srb"), "a miniature of rfdn-r48"),
@@ -194,9 +195,9 @@ def get_variant(name: str) -> Variant:
 
 
 def variant_of(architecture: str, fields: Fields) -> Variant:
-    """Return the row with these fields, or a variant named after its architecture where the table has none."""
+    """Return the row with these fields, or a variant named after its architecture if there is none."""
     rows = (row for row in VARIANTS.values() if (row.architecture, row.fields) == (architecture, fields))
-    return next(rows, Variant(f"{architecture}-custom", architecture, fields, "a network of its own sizes"))
+    return next(rows, Variant(f"{architecture}-custom", architecture, fields, "a network of custom sizes"))
 
 
 def variant_from_sizes(architecture: object, sizes: Mapping[str, Any]) -> Variant:
@@ -206,7 +207,7 @@ def variant_from_sizes(architecture: object, sizes: Mapping[str, Any]) -> Varian
     RLFNFields(blocks=6, channels=44, mid=48, esa_channels=16)
 
     Raises:
-        OptionError: there is no such architecture or field, a field is missing or has a wrong value.
+        OptionError: there is no such architecture or field, or a field is missing or has an invalid value.
     """
     if architecture not in SIZES:
         raise unknown("architecture", architecture, SIZES)
@@ -229,7 +230,7 @@ def variant_from_sizes(architecture: object, sizes: Mapping[str, Any]) -> Varian
 
 
 def in_recipes(variant: Variant) -> str:
-    """Return what a recipe says for a variant: its name, or the table of its sizes.
+    """Return the form of a variant in a recipe: its name, or the table of its sizes.
 
     >>> in_recipes(variant_from_sizes("edsr", {"blocks": 4, "channels": 8}))
     '{ architecture = "edsr", blocks = 4, channels = 8 }'

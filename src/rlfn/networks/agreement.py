@@ -1,4 +1,4 @@
-"""The check that every file made of a network must pass: it answers as torch does, in the runtime that will run it."""
+"""The check that every exported file must pass: in its target runtime its output agrees with torch's."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The largest difference in levels of 255 that is allowed, the lowest PSNR in dB, and the kinds of picture checked.
+    """The largest allowed difference in levels of 255, the lowest allowed PSNR in dB, and the kinds of picture checked.
 
-    Results of 8 bit may differ by one level more and need ``psnr_8bit`` dB only: where torch lies between two levels,
-    the smallest difference decides the rounding.
+    8-bit results may differ by one more level and need only ``psnr_8bit`` dB: if torch's value lies between two
+    levels, the smallest difference decides the rounding.
     """
 
     worst: float
@@ -42,29 +42,29 @@ class Tolerance:
 TOLERANCES = {
     "fp32": Tolerance(0.05, 90.0, 70.0),
     "fp16": Tolerance(2.0, 60.0, 54.0),
-    # noise is nothing that the ranges were measured for: whatever lies outside is clipped
+    # the ranges were not measured on noise, so values outside of them are clipped
     "int8": Tolerance(32.0, 40.0, 40.0, ("photograph",)),
 }
 """By precision."""
 
 CHECKED_SIZES = ((1, 1), (8, 10), (15, 15), (16, 16), (17, 17), (64, 97))
-"""Heights and widths at which a file of any size is compared with torch, as far as it takes them."""
+"""Heights and widths at which a file without a fixed size is compared with torch, if it supports them."""
 
 _ROUNDINGS = 4.0
-"""How many times torch's own rounding a file may differ from it: two ways of adding in fp32 differ by their sum."""
+"""Allowed difference as a multiple of torch's own rounding error: two summation orders in fp32 differ by their sum."""
 
 _MOST_ROUNDING = 0.5
-"""The most levels that are put down to rounding."""
+"""Largest difference in levels that is attributed to rounding."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a file is from torch.
+    """The difference between a file's output and torch's.
 
     Attributes:
         worst: the largest difference in levels of 255.
         psnr: the lowest PSNR between the two, over the pictures, in dB.
-        on: what was compared, in words.
+        on: description of the pictures compared.
     """
 
     worst: float
@@ -84,16 +84,16 @@ def compare(
 ) -> Agreement:
     """Compare a loaded file with torch in fp32 on noise and on a photograph.
 
-    Pictures smaller than the network takes are grown for torch as :class:`rlfn.networks.wrappers.AnySize` does it.
+    Pictures below the network's smallest size are padded for torch as in :class:`rlfn.networks.wrappers.AnySize`.
 
     Args:
         run: the file in its runtime.
-        checkpoint: the network of which it was made.
+        checkpoint: the network that was exported.
         precision: a key of :data:`TOLERANCES`.
-        shape: the only shape that the file takes, or None for any: :data:`CHECKED_SIZES`.
+        shape: the fixed input shape of the file, or None for any: :data:`CHECKED_SIZES`.
         image_io: whether it takes and returns 8-bit pictures.
-        least: the smallest side in px that it takes.
-        batches: the numbers of pictures given at once where no shape is fixed.
+        least: the smallest side in px that it supports.
+        batches: the batch sizes to check if no shape is fixed.
 
     Raises:
         ModelError: they differ by more than the precision's row allows, and by more than rounding explains
@@ -108,7 +108,7 @@ def compare(
         farthest = float(np.abs(difference).max())
         if not farthest <= most:
             most = allowed_by_rounding(network, lr, allowed.worst) + image_io
-        worst = float(np.maximum(worst, farthest))  # of NaN it makes NaN
+        worst = float(np.maximum(worst, farthest))  # propagates NaN
         lowest = min(lowest, psnr(difference))
     needed = allowed.psnr_8bit if image_io else allowed.psnr
     if not (worst <= most and lowest >= needed):
@@ -123,12 +123,12 @@ def compare(
 def distance(
     run: LoadedExport, checkpoint: Checkpoint, *, shape: Shape | None = None, image_io: bool = False
 ) -> Agreement:
-    """Return how far a loaded file is from torch in fp32 on a part of the photograph, whatever it is.
+    """Return the difference between a loaded file and torch in fp32 on a crop of the photograph, without a limit.
 
     Args:
         run: the file in its runtime.
-        checkpoint: the network of which it was made.
-        shape: the only shape that the file takes; None for one picture of the last of :data:`CHECKED_SIZES`.
+        checkpoint: the network that was exported.
+        shape: the fixed input shape of the file; None for one picture of the last of :data:`CHECKED_SIZES`.
         image_io: whether it takes and returns 8-bit pictures.
     """
     given = shape or (1, 3, *CHECKED_SIZES[-1])
@@ -142,7 +142,7 @@ def _grown(checkpoint: Checkpoint) -> nn.Module:
 
 
 def _difference(run: LoadedExport, network: nn.Module, lr: NDArray[np.float32], image_io: bool) -> NDArray[np.float64]:
-    """Return what a file's answer to ``lr`` (N, 3, H, W) is above torch's, in levels of 255."""
+    """Return a file's output for ``lr`` (N, 3, H, W) minus torch's, in levels of 255."""
     with torch.inference_mode():
         sr = network(torch.from_numpy(lr))
         wanted = (to_bytes(sr) if image_io else sr).numpy()
@@ -159,8 +159,8 @@ def _difference(run: LoadedExport, network: nn.Module, lr: NDArray[np.float32], 
 def allowed_by_rounding(network: nn.Module, lr: NDArray[np.float32], worst: float) -> float:
     """Return how many levels of 255 an fp32 file may differ from torch on ``lr`` (N, 3, H, W): at least ``worst``.
 
-    A network that answers some pictures with values far outside [0, 255], as a SPAN does noise, rounds more in fp32
-    than others. What torch in fp32 differs from torch in float64 says how much that is.
+    A network whose output is far outside [0, 255] for some pictures, such as a SPAN's for noise, has larger rounding
+    errors in fp32. They are estimated by the difference between torch in fp32 and torch in float64.
 
     >>> allowed_by_rounding(nn.Identity(), np.zeros((1, 3, 4, 4), np.float32), 0.05)
     0.05
@@ -173,13 +173,13 @@ def allowed_by_rounding(network: nn.Module, lr: NDArray[np.float32], worst: floa
 
 
 def psnr(difference: NDArray[np.float64]) -> float:
-    """Return the PSNR in dB of a difference in levels of 255; infinity where there is none."""
+    """Return the PSNR in dB of a difference in levels of 255; infinity if it is zero."""
     error = float(np.mean(np.square(difference)))
     return float("inf") if error == 0.0 else 10.0 * float(np.log10(255.0**2 / error))
 
 
 def _shapes(shape: Shape | None, least: int, batches: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """Return the (batch, height, width) that are compared."""
+    """Return the (batch, height, width) triples to compare."""
     if shape is not None:
         return [(shape[0], *shape[2:])]
     found = [(batch, max(height, least), max(width, least)) for height, width in CHECKED_SIZES for batch in batches]
@@ -200,7 +200,7 @@ def _pictures(
 
 
 def _crop(height: int, width: int, start: int) -> NDArray[np.float32]:
-    """Return a part of the photograph (3, height, width), mirrored where it is too small."""
+    """Return a crop of the photograph (3, height, width), mirrored if the photograph is too small."""
     pixels = photograph()[start:, start:]
     more = [(0, max(0, side - have)) for side, have in zip((height, width), pixels.shape[:2], strict=True)]
     pixels = np.pad(pixels, (*more, (0, 0)), mode="symmetric")[:height, :width]

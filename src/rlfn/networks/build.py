@@ -1,6 +1,7 @@
-"""The table of architectures: how a variant's fields become a torch module, and how a state dict is recognised.
+"""The table of architectures: how to build a torch module from a variant's fields, and how to recognise a state dict.
 
-A new architecture is its module's file, its fields and tile needs in :mod:`rlfn.models.variants`, and one row here.
+A new architecture needs a file with its module, its fields and tile needs in :mod:`rlfn.models.variants`, and one row
+here.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from rlfn.networks import edsr, imdn, plain, rfdn, rlfn, span
 
 
 def undeduced(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Read nothing off a state dict."""
+    """Deduce nothing from a state dict."""
     return
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """``build(fields, scale)`` makes the module; ``deduce(shapes)`` reads (fields, scale) off a state dict, or None;
-    it is :func:`undeduced` where only a file's metadata tells them.
+    """``build(fields, scale)`` creates the module. ``deduce(shapes)`` returns the (fields, scale) of a state dict, or
+    None; it is :func:`undeduced` if they can be read from a file's metadata only.
 
     ``min_side`` is the smallest side in px. ``takes_grid`` says that the module's forward has a second argument, the
-    :class:`~rlfn.networks.rlfn.GridTensors` of a tile. ``margin(fields)`` is how many px around a tile's core make it
-    agree with the whole picture, and ``stride`` what a tile's origin must be a multiple of (see
+    :class:`~rlfn.networks.rlfn.GridTensors` of a tile. ``margin(fields)`` is the number of px around a tile's core
+    with which it agrees with the whole picture; tile origins must be multiples of ``stride`` (see
     :mod:`rlfn.models.grid`).
     """
 
@@ -41,7 +42,7 @@ class Architecture:
 
 
 def _row(name: str, network: Callable[[Any, int], nn.Module], deduce: Any, *, takes_grid: bool = False) -> Architecture:
-    """Return an architecture whose tiles need what :data:`rlfn.models.variants.TILE_NEEDS` says."""
+    """Return an architecture with the tile needs of :data:`rlfn.models.variants.TILE_NEEDS`."""
     needs = TILE_NEEDS[name]
     return Architecture(network, deduce, needs.min_side, takes_grid, needs.margin, needs.stride)
 
@@ -58,7 +59,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def build(variant: Variant, scale: int) -> nn.Module:
-    """Make the network of ``variant`` at ``scale``, with random initial weights (torch's, unless its file says else).
+    """Build the network of ``variant`` at ``scale``, randomly initialised (torch's default unless its module differs).
 
     Raises:
         OptionError: the scale is not one of :data:`rlfn.models.variants.SCALES`.

@@ -1,8 +1,8 @@
 """Reading and writing weights: our safetensors and the official ``.pth`` files.
 
-Every RLFN state dict that is written takes [0, 255], as the official ones do; weights trained in another range are
-folded into the first and the last convolution by :func:`fold_range`, which is exact because scaling is linear.
-Files from others are untrusted: only tensors are ever loaded.
+Every RLFN state dict that is written uses [0, 255], like the official ones. For weights trained in another range,
+:func:`fold_range` folds the scaling into the first and the last convolution, which is exact because it is linear.
+Third-party files are untrusted: only tensors are ever loaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network with its weights, in evaluation mode on the CPU, and what its file says of it."""
+    """A network with its weights, in evaluation mode on the CPU, and the metadata of its file."""
 
     network: nn.Module
     variant: Variant
@@ -42,10 +42,10 @@ class Checkpoint:
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a ``.safetensors`` or ``.pth`` file of any network in the table.
 
-    The variant and the scale are deduced from the tensors' names and shapes; metadata that contradicts them is refused.
+    The variant and the scale are deduced from the tensors' names and shapes; contradicting metadata is an error.
 
     Raises:
-        ModelError: the file is missing, damaged, unsafe, or not a network that is known here.
+        ModelError: the file is missing, damaged, unsafe, or not a known network.
     """
     path = Path(path)
     state, metadata = read_state(path)
@@ -73,9 +73,9 @@ def save_checkpoint(
     scale: int,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights that take [0, 255] as ``.safetensors`` (with metadata) or ``.pth`` (the official layout).
+    """Write weights for [0, 255] as ``.safetensors`` (with metadata) or ``.pth`` (the official layout).
 
-    The file appears whole or not at all.
+    The file is written atomically.
 
     Raises:
         OptionError: the suffix is neither of the two.
@@ -113,14 +113,13 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if path.suffix.lower() == ".safetensors":
         return _read_safetensors(path)
     try:
-        with warnings.catch_warnings():  # its remarks on other people's pickles say nothing that the error does not
+        with warnings.catch_warnings():  # torch's warnings about foreign pickles repeat the error below
             warnings.simplefilter("ignore", UserWarning)
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises pickle, zip, runtime and end-of-file errors
         if _is_torchscript(path):
             raise ModelError(
-                f"{path} is a TorchScript file: a program, and not weights. Give the .safetensors or .pth file that it "
-                "was made of."
+                f"{path} is a TorchScript program, not weights. Give the .safetensors or .pth file that it was made of."
             ) from error
         raise ModelError(
             f"{path} cannot be read as PyTorch weights: it is damaged, or holds objects other than tensors. "
@@ -137,7 +136,7 @@ def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Tell whether a file is an archive of code and constants, as ``torch.jit.save`` writes it."""
+    """Return whether a file is an archive of code and constants as written by ``torch.jit.save``."""
     import zipfile
 
     try:
@@ -162,10 +161,10 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Variant, int]:
     """Find the variant and scale whose tensors have exactly the names and shapes of ``state``.
 
-    Sizes that no row of the table has make a variant named after their architecture with the suffix ``-custom``.
+    For sizes outside the table, the variant is named after its architecture with the suffix ``-custom``.
 
     Raises:
-        ModelError: no network fits; the message says what was found.
+        ModelError: no network matches; the message says what was found.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     for name, architecture in ARCHITECTURES.items():
@@ -183,7 +182,7 @@ def identify(state: Mapping[str, Tensor], path: Path) -> tuple[Variant, int]:
 
 
 def _named(state: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> tuple[Variant, int] | None:
-    """Return the variant and the scale of an architecture that only its file's metadata tells, None for the others."""
+    """Return variant and scale from the metadata, for architectures that need it; None for the others."""
     architecture = metadata.get("architecture")
     if architecture is None or (architecture in ARCHITECTURES and ARCHITECTURES[architecture].deduce is not undeduced):
         return None
@@ -200,7 +199,7 @@ def _named(state: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path)
         variant = variant_from_sizes(architecture, json.loads(metadata["sizes"]))
         scale = int(metadata["scale"])
     except (KeyError, ValueError) as error:
-        raise ModelError(f"{path} does not say the sizes of its network: {error}. Get it again.") from None
+        raise ModelError(f"{path} does not state the sizes of its network: {error}. Get it again.") from None
     _check_shapes(state, variant, scale, path)
     return variant, scale
 
@@ -226,13 +225,13 @@ def fold_range(network: nn.Module, trained: float, wanted: float = 255.0) -> Non
     f'(x) = (wanted / trained) f(x trained / wanted), folded exactly into the first and the last convolution.
 
     Raises:
-        OptionError: the network does not begin and end with a convolution; it takes [0, 255] as it is.
+        OptionError: the network does not begin and end with a convolution; its range is always [0, 255].
     """
     ends = getattr(network, "range_ends", None)
     if ends is None:
         raise OptionError(
             f"The value range of {type(network).__name__} cannot be folded into its weights. "
-            "It takes [0, 255] as it is: feed it that range in training too."
+            "Its range is always [0, 255]: use that range in training too."
         )
     first, last = (network.get_submodule(name) for name in ends)
     assert isinstance(first, nn.Conv2d)

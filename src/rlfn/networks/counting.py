@@ -1,8 +1,8 @@
 """Parameters, multiply-adds and activations of a network, layer by layer, as the efficient-SR challenges count them.
 
-A convolution costs one multiply-add for each weight that each output sample sees; biases, activations, pooling and
-resizing are not counted. "FLOPs" in this field means these multiply-adds. Activations are the elements of all
-convolutions' outputs. Nothing is computed: the network runs on torch's meta device.
+A convolution costs one multiply-add per weight and output sample; biases, activations, pooling and resizing are not
+counted. "FLOPs" in this field means these multiply-adds. Activations are the elements of the outputs of all
+convolutions. Nothing is computed: the network runs on torch's meta device.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def count(network: nn.Module, height: int, width: int) -> Counts:
 
 
 class _Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operation; writes down the convolutions, named after the module that is running."""
+    """Intercepts every operation and records the convolutions under the name of the running module."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

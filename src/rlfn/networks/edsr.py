@@ -1,10 +1,10 @@
-"""EDSR-baseline (Lim et al., 2017, arXiv 1707.02921): the plain residual network on which others test their ideas.
+"""EDSR-baseline (Lim et al., 2017, arXiv 1707.02921), the plain residual network that serves as a common baseline.
 
     mean shift  ->  conv3x3  ->  N x (conv3x3, ReLU, conv3x3, + input)  ->  conv3x3  + first conv
                 ->  [conv3x3, pixel shuffle] for each prime factor of the scale  ->  conv3x3  ->  mean shift back
 
 The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); any size; nothing is clamped.
-The names of the parameters are the official ones.
+Parameter names are the official ones.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rlfn.models.variants import EDSRFields
 from rlfn.networks.interpolation import bilinear_tail, set_before_skip, set_carrying
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
-"""Mean colour of DIV2K's training pictures in [0, 1], which the network takes off and puts back."""
+"""Mean colour of DIV2K's training pictures in [0, 1], which the network subtracts and adds back."""
 
 
 class MeanShift(nn.Module):
-    """Add ``sign`` times the mean colour; fixed numbers, kept as a 1x1 convolution because the official files do so."""
+    """Add ``sign`` times the mean colour; constant, but a 1x1 convolution because the official files store it so."""
 
     weight: Tensor
     bias: Tensor
@@ -81,7 +81,7 @@ class EDSR(nn.Module):
     def start_as_interpolation(self) -> None:
         """Set the weights so that the network equals bilinear upsampling, a step for each prime factor of the scale.
 
-        As in :mod:`rlfn.networks.interpolation`; within 1 px of the border it differs, because zeros are seen there.
+        As in :mod:`rlfn.networks.interpolation`; it differs within 1 px of the border because of zero padding.
         """
         set_carrying(self.head[0])
         set_before_skip(self.body[-1])
@@ -108,7 +108,7 @@ class EDSR(nn.Module):
 
 
 def _prime_factors(scale: int) -> list[int]:
-    """Split ``scale`` into primes, smallest first: one upsampling step each.
+    """Return the prime factors of ``scale``, smallest first: one upsampling step each.
 
     >>> _prime_factors(6), _prime_factors(8), _prime_factors(1)
     ([2, 3], [2, 2, 2], [])
@@ -122,7 +122,7 @@ def _prime_factors(scale: int) -> list[int]:
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[EDSRFields, int] | None:
-    """Read the sizes and the scale off a state dict's shapes; None where they are not an EDSR's."""
+    """Deduce the sizes and the scale from a state dict's shapes; None if it is not an EDSR."""
     if "sub_mean.weight" not in shapes or "head.0.weight" not in shapes or "body.0.body.0.weight" not in shapes:
         return None
     channels = shapes["head.0.weight"][0]

@@ -1,13 +1,13 @@
-"""Networks from outside the package: modules that users write, loaded from a file or found as installed entry points.
+"""Extensions: user-written modules, loaded from a file or found through entry points of installed packages.
 
-An extension is a Python module with any of these tables, whose rows are like those of the package's own:
+An extension is a Python module with any of these tables, whose rows have the format of the package's own tables:
 
 ``NETWORKS``      name -> (a frozen dataclass of the sizes, :class:`rlfn.networks.build.Architecture`)
 ``LOSSES``        name -> a function of (sr, hr), see :mod:`rlfn.training.losses`
 ``DEGRADATIONS``  name -> a dataclass, see :class:`rlfn.data.degradations.Degradation`
 
-An installed package names its module as an entry point of the group ``rlfn.extensions``. Loading an extension runs it:
-only files that the user names, and packages that the user installed, are ever loaded.
+An installed package declares its module as an entry point of the group ``rlfn.extensions``. Loading an extension runs
+it: only files named by the user, and packages installed by the user, are ever loaded.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from rlfn.networks.build import ARCHITECTURES, Architecture
 GROUP = "rlfn.extensions"
 
 _loaded: dict[Path, tuple[str, ModuleType]] = {}
-_owners: dict[tuple[int, str], str] = {}  # of a table and a name: the extension that it came from
+_owners: dict[tuple[int, str], str] = {}  # (id of a table, name) -> the extension that added it
 
 
 def load_module(path: Path) -> ModuleType:
-    """Run a Python file as a module, once for each content that it has.
+    """Import a Python file as a module; a file with the same content is imported only once.
 
     Raises:
         OptionError: there is no such file, or running it failed.
@@ -48,7 +48,7 @@ def load_module(path: Path) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # whatever the user's code raises
+        except Exception as error:  # user code raises arbitrary exceptions
             raise OptionError(f"The extension {path} cannot be loaded: {type(error).__name__}: {error}.") from error
         _loaded[path] = (digest, module)
     return _loaded[path][1]
@@ -60,10 +60,10 @@ def installed() -> list[ModuleType]:
 
 
 def add_rows(table: MutableMapping[str, Any], rows: Mapping[str, Any], kind: str, module: ModuleType) -> None:
-    """Put an extension's rows into one of the package's tables.
+    """Add an extension's rows to one of the package's tables.
 
     Raises:
-        OptionError: a name is taken by the package or by another extension.
+        OptionError: a name exists already in the package or another extension.
     """
     place = module.__file__ or module.__name__
     for name, row in rows.items():
@@ -77,7 +77,7 @@ def register_networks(module: ModuleType) -> None:
     """Add a module's ``NETWORKS`` to the tables of architectures and sizes.
 
     Raises:
-        OptionError: a row is not of the two parts it should have, or its name is taken.
+        OptionError: a row is not a pair of sizes and architecture, or its name exists already.
     """
     rows = getattr(module, "NETWORKS", {})
     for name, row in rows.items():

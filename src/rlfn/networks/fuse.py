@@ -1,7 +1,7 @@
-"""Fusing the training form of a plain network into the plain network, and opening it again for another run.
+"""Fusing the training form of a plain network into the plain network, and converting it back for another run.
 
 The branches of a :class:`~rlfn.networks.plain.BranchedConv` are linear, so their kernels are summed, in double
-precision; both forms give the same output everywhere, borders included.
+precision; both forms compute the same output everywhere, borders included.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def has_branches(variant: Variant) -> bool:
 
 
 def fused_variant(variant: Variant) -> Variant:
-    """Return the variant into which ``variant`` fuses: itself where it has no branches."""
+    """Return the variant into which ``variant`` fuses, or itself if it has no branches."""
     if not isinstance(variant.fields, PlainFields) or not variant.fields.expand:
         return variant
     fields = replace(variant.fields, expand=0)
@@ -31,9 +31,9 @@ def fused_variant(variant: Variant) -> Variant:
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """Return the plain network that answers as ``network`` does; one without branches is returned as it is.
+    """Return the plain network equivalent to ``network``; a network without branches is returned unchanged.
 
-    The value range and the mode (training or not) stay; the parameters are new and need no gradient.
+    The value range and the mode (training or evaluation) are kept; the parameters are new and require no gradient.
     """
     if not isinstance(network, Plain) or not network.fields.expand:
         return network
@@ -45,7 +45,7 @@ def fuse(network: nn.Module) -> nn.Module:
 
 
 def fuse_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
-    """Return a checkpoint in the form in which it ships: fused if it is a training form, else as it is."""
+    """Return a checkpoint in its deployed form: fused if it is a training form, otherwise unchanged."""
     if not has_branches(checkpoint.variant):
         return checkpoint
     variant = fused_variant(checkpoint.variant)
@@ -53,9 +53,9 @@ def fuse_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def reform(checkpoint: Checkpoint, variant: Variant) -> Checkpoint | None:
-    """Return ``checkpoint`` as the network of ``variant``, of which it may be the other form; else None.
+    """Return ``checkpoint`` converted to ``variant`` if the two are forms of one network; otherwise None.
 
-    A fused kernel goes into the 3x3 branch less what the others hold; those that learn start at zero.
+    The 3x3 branch receives the fused kernel minus the other branches; the trainable ones start at zero.
     """
     if checkpoint.variant == variant:
         return checkpoint

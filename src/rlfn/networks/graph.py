@@ -1,7 +1,7 @@
 """The graph that rlfn's own runtime runs: a network as ONNX bytes, checked against torch.
 
-The graph of a network with ESA takes four matrices beside ``lr``, with which a tile is treated as a part of its picture
-(:mod:`rlfn.models.grid`). Single-input graphs for other tools are made in ``rlfn.export.onnx``.
+The graph of a network with ESA takes four matrices in addition to ``lr``, with which a tile is treated as part of its
+picture (:mod:`rlfn.models.grid`). Single-input graphs for other tools are made in ``rlfn.export.onnx``.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from rlfn.networks.wrappers import WithGrid
 from rlfn.telemetry import import_silent
 
 EXAMPLE_SIZE = (37, 41)
-"""Height and width of the picture that a network is traced with."""
+"""Height and width of the example picture for tracing."""
 
 PLAIN_AXES: dict[int, Any] = {0: "batch", 2: "height", 3: "width"}
-"""The axes of a picture that a graph of any size leaves open."""
+"""The dynamic axes of a graph without a fixed size."""
 
 _OPSET = 18
 
 
 def traits_of(checkpoint: Checkpoint, *, grid: bool) -> Traits:
-    """Return what the runtime must know of a checkpoint's network, run with or without the grid."""
+    """Return the traits of a checkpoint's network, run with or without the grid."""
     architecture = ARCHITECTURES[checkpoint.variant.architecture]
     with_grid = grid and architecture.takes_grid
     local = architecture.stride == 1
@@ -50,7 +50,7 @@ def traits_of(checkpoint: Checkpoint, *, grid: bool) -> Traits:
 
 
 def onnx_bytes(checkpoint: Checkpoint) -> bytes:
-    """Return the runtime's ONNX graph of ``checkpoint``, with dynamic batch, height and width, compared with torch.
+    """Return the runtime's ONNX graph of ``checkpoint``, with dynamic batch, height and width, checked against torch.
 
     A network in its training form is fused first.
 
@@ -64,7 +64,7 @@ def onnx_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def runtime_graph(checkpoint: Checkpoint) -> bytes:
-    """Return the runtime's ONNX graph of a fused ``checkpoint``, not compared with torch yet."""
+    """Return the runtime's ONNX graph of a fused ``checkpoint``, without the check against torch."""
     height, width = EXAMPLE_SIZE
     if not ARCHITECTURES[checkpoint.variant.architecture].takes_grid:
         facts, plain = metadata(checkpoint, grid=False), checkpoint.network.eval()
@@ -77,9 +77,9 @@ def runtime_graph(checkpoint: Checkpoint) -> bytes:
 
 
 def load_graph(model: bytes | str) -> LoadedExport:
-    """Load an ONNX graph, its bytes or its path, into ONNX Runtime; one that takes a grid is given the whole picture's.
+    """Load an ONNX graph (bytes or path) into ONNX Runtime; a graph with a grid gets that of the whole picture.
 
-    Sides are at least the network's smallest.
+    Pictures must have at least the network's smallest size.
     """
     onnxruntime = import_silent("onnxruntime")
 
@@ -108,7 +108,7 @@ def source_hash(checkpoint: Checkpoint) -> str:
 
 
 def metadata(checkpoint: Checkpoint, *, grid: bool) -> dict[str, str]:
-    """Return what a file says of its network: the traits, and the SHA-256 of the weights."""
+    """Return the metadata of an exported file: the traits and the SHA-256 of the weights."""
     return {**traits_of(checkpoint, grid=grid).to_metadata(), "source_sha256": source_hash(checkpoint)}
 
 
@@ -120,7 +120,7 @@ def trace(
     axes: list[dict[int, Any]] | None,
     facts: dict[str, str],
 ) -> bytes:
-    """Return the graph of ``network``, whose sizes are those of ``example`` where ``axes`` is None."""
+    """Return the graph of ``network``; its sizes are fixed to those of ``example`` if ``axes`` is None."""
     with quiet():
         program = torch.onnx.export(
             network,
@@ -138,11 +138,11 @@ def trace(
 
 
 def _finish(proto: Any, facts: dict[str, str]) -> bytes:
-    """Drop the tracer's notes (a tenth of the file) and add what the runtime must know.
+    """Remove the exporter's annotations (a tenth of the file) and add the metadata that the runtime needs.
 
-    The shapes of what flows through the graph stay. ONNX Runtime cannot tell by itself that a padded convolution keeps
-    height and width, and where it does not know that two shapes are equal, it adds and multiplies in another layout
-    than it convolves in and converts between the two.
+    The shapes of intermediate values are kept. ONNX Runtime does not infer that a padded convolution preserves height
+    and width, and if it does not know that two shapes are equal, it adds and multiplies in another layout than it
+    convolves in and converts between the two.
     """
     import onnx
 

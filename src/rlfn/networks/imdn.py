@@ -7,8 +7,8 @@ a 1x1 convolution and the block's input is added. Unlike the paper's network, th
 and no contrast-aware channel attention.
 
 The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); any size; nothing is clamped.
-The reference weights were trained in [0, 1], so forward divides by 255 and multiplies back. The names of the parameters
-are those of the reference file.
+The reference weights were trained in [0, 1], so forward divides by 255 and multiplies the result by 255. Parameter
+names are those of the reference file.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class IMDN(nn.Module):
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[IMDNFields, int] | None:
-    """Read the sizes and the scale off a state dict's shapes; None where they are not an IMDN's."""
+    """Deduce the sizes and the scale from a state dict's shapes; None if it is not an IMDN."""
     if "model.1.sub.0.conv1x1.weight" not in shapes or "model.2.weight" not in shapes:
         return None
     blocks = sum(1 for name in shapes if name.endswith(".conv1x1.weight"))

@@ -1,4 +1,4 @@
-"""Which convolutions of a network int8 may compute, the same for the export and for training against its rounding."""
+"""The convolutions of a network that int8 computes, shared by the export and by quantisation-aware training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from rlfn.errors import OptionError
 from rlfn.networks.plain import BranchedConv
 
 _ESA_ENDS = (".esa.conv1.", ".esa.conv4.")
-"""What occurs in the names of ESA's first and last weights, which work on all channels; its others stay float."""
+"""Parts of the names of ESA's first and last weights, which see all channels; the other weights of ESA stay float."""
 
 
 def is_sensitive(weight: str) -> bool:
-    """Tell by a weight's name whether its convolution stays float: those inside ESA, whose small map steers regions."""
+    """Return whether the convolution of a weight of this name stays float: those inside ESA affect whole regions."""
     return ".esa." in weight and not any(part in weight for part in _ESA_ENDS)
 
 
@@ -20,12 +20,12 @@ def integer_convolutions(network: nn.Module) -> dict[str, nn.Conv2d]:
     """Return the convolutions that int8 computes, by name: all but the first, the last, and those inside ESA.
 
     Raises:
-        OptionError: the network does not tell its first and last convolution, or is in a form of branches.
+        OptionError: the network does not declare its first and last convolution, or it has branches.
     """
     ends = getattr(network, "range_ends", None)
     found = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     if not ends or not set(ends) <= set(found):
         raise OptionError(f"{type(network).__name__} cannot be trained for int8. Allowed: RLFN, RFDN, plain chains.")
     if any(isinstance(module, BranchedConv) for module in network.modules()):
-        raise OptionError("A network in branches cannot be trained for int8. Name the variant into which it is fused.")
+        raise OptionError("A network with branches cannot be trained for int8. Name the variant into which it fuses.")
     return {name: conv for name, conv in found.items() if name not in ends and not is_sensitive(f"{name}.weight")}

@@ -1,11 +1,12 @@
-"""A start in which a network already equals bilinear upsampling, for networks with a long skip and a pixel shuffle.
+"""Initialisation as bilinear upsampling, for networks with a long skip and a pixel shuffle.
 
     RGB --first conv--> 3 of C channels ----------- long skip -----------> last conv --pixel shuffle--> bilinear
                         the other channels --> body --> conv before skip ---^
 
 The first three channels carry RGB: the first convolution copies the picture into them, the convolution before the skip
-adds nothing to them, and the last convolution interpolates them. The other channels keep torch's default start, the
-body's part at a tenth; the last convolution ignores them at first, but its gradient does not: they join in two steps.
+adds nothing to them, and the last convolution interpolates them. The other channels keep torch's default
+initialisation, with the body's contribution scaled by 0.1; the last convolution ignores them at first, but its gradient
+does not, so they take part after two steps.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def set_interpolating(first: nn.Module, before_skip: nn.Module, last: nn.Module,
     The equality holds except within 1 LR px of the border, where the convolutions see zeros.
 
     Args:
-        first: 3 to C channels, C at least 3; its output is what the long skip carries.
+        first: 3 to C channels, C at least 3; its output feeds the long skip.
         before_skip: C to C channels, to whose output the skip is added.
         last: C to 3 scale^2 channels, before the pixel shuffle.
         scale: the upscaling factor.
@@ -58,7 +59,7 @@ def set_carrying(first: nn.Module) -> None:
 
 @torch.no_grad()
 def set_before_skip(convolution: nn.Module) -> None:
-    """Set a convolution so that it adds nothing to the first three channels, and a tenth as much to the others."""
+    """Set a convolution so that it adds nothing to the first three channels, and scale the others by 0.1."""
     assert isinstance(convolution, nn.Conv2d)
     assert convolution.bias is not None
     convolution.weight.mul_(0.1)

@@ -1,21 +1,21 @@
-"""The fast tier: a chain of 3x3 convolutions, and the form of branches in which it is trained.
+"""The fast tier: a chain of 3x3 convolutions, and the branched form in which it is trained.
 
     conv3x3 (3 -> C), ReLU  ->  N x [conv3x3 (C -> C), ReLU]  ->  conv3x3 (C -> 3 s^2)
                             +  the RGB of each LR px, s^2 times  ->  pixel shuffle (s)
 
-Nothing here has a global view, so an output depends on N + 2 px around it and a tile with that margin equals the whole
+All operations are local, so an output depends on N + 2 px around it and a tile with that margin equals the whole
 picture. ReLU is the activation that every runtime fuses into a convolution, in int8 too, where it is the clamp at the
-zero point; a leaky one would be a layer of its own there.
+zero point; a leaky ReLU would be a separate layer there.
 
 The picture that the convolutions correct is the nearest-neighbour upsampling: RGB through a fixed 1x1 convolution of
-zeros and ones, added before the pixel shuffle (the "anchor" of Du et al., 2021, arXiv 2105.09750). Both operations are
-everywhere, runtimes fuse the addition into the last convolution, zeros and ones are exact in int8, and the residual
-gets a step size of its own. Carrying RGB through the chain instead would round it once a layer.
+zeros and ones, added before the pixel shuffle (the "anchor" of Du et al., 2021, arXiv 2105.09750). Every runtime
+supports both operations and fuses the addition into the last convolution, zeros and ones are exact in int8, and the
+residual gets its own step size. Carrying RGB through the chain instead would round it once per layer.
 
 In the training form each inner convolution is a sum of branches (:class:`BranchedConv`), after Ding et al., 2021, arXiv
 2101.03697, and Zhang et al., 2021 (ECBSR). All of them are linear, so :mod:`rlfn.networks.fuse` sums their kernels. The
-two outer convolutions stay as they are: the value range folds into them, and the last one is exchanged when a network
-of another scale is the start.
+two outer convolutions have no branches: the value range folds into them, and the last one is replaced when training
+starts from a network of another scale.
 
 The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); any size; nothing is clamped.
 """
@@ -35,10 +35,10 @@ from rlfn.networks.interpolation import bilinear_tail
 class BranchedConv(nn.Module):
     """A 3x3 convolution C -> C as a sum of branches: 3x3, 1x1, the identity, and 3x3 to C ``expand`` then 1x1 back.
 
-    The branches are summed as kernels and the picture is convolved once, so that a step costs about what it costs with
-    the plain convolution; summing the branches' outputs would give the same numbers and gradients at ``expand`` + 1
-    times the cost. The spatial kernel of the wide branch comes before its 1x1 one, and the layer has a single bias:
-    therefore the zeros around a picture mean the same to every branch, and to their sum.
+    The kernels of the branches are summed and the picture is convolved once, so a step costs about as much as with the
+    plain convolution; summing the branches' outputs would give the same numbers and gradients at ``expand`` + 1 times
+    the cost. The spatial kernel of the wide branch precedes its 1x1 kernel, and the layer has a single bias: therefore
+    zero padding has the same effect on every branch and on their sum.
     """
 
     def __init__(self, channels: int, expand: int) -> None:
@@ -50,10 +50,10 @@ class BranchedConv(nn.Module):
 
     def kernel(self, kind: torch.dtype) -> Tensor:
         """Return the sum of the branches, (C, C, 3, 3), computed in ``kind``."""
-        return self.conv3.weight.to(kind) + self.beside(kind)
+        return self.conv3.weight.to(kind) + self.without_conv3(kind)
 
-    def beside(self, kind: torch.dtype) -> Tensor:
-        """Return the sum of the branches but the 3x3 one, (C, C, 3, 3), computed in ``kind``."""
+    def without_conv3(self, kind: torch.dtype) -> Tensor:
+        """Return the sum of all branches except the 3x3 one, (C, C, 3, 3), computed in ``kind``."""
         spread = self.expand.weight.to(kind).flatten(1)
         wide = (self.squeeze.weight.to(kind).flatten(1) @ spread).view_as(self.conv3.weight)
         identity = torch.eye(wide.shape[0], dtype=kind, device=wide.device)[:, :, None, None]
@@ -64,7 +64,7 @@ class BranchedConv(nn.Module):
         """Become the convolution with ``weight`` (C, C, 3, 3) and ``bias`` (C,): the other branches start at zero."""
         self.conv1.weight.zero_()
         self.squeeze.weight.zero_()
-        self.conv3.weight.copy_(weight.double() - self.beside(torch.float64))
+        self.conv3.weight.copy_(weight.double() - self.without_conv3(torch.float64))
         self.conv3.bias.copy_(bias)  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,14 +73,14 @@ class BranchedConv(nn.Module):
 
     @torch.no_grad()
     def carry(self, count: int) -> None:
-        """Let the first ``count`` channels pass: of their branches only the identity is left."""
+        """Pass the first ``count`` channels through: of their branches only the identity remains."""
         for branch in (self.conv3, self.conv1, self.squeeze):
             branch.weight[:count] = 0.0
         self.conv3.bias[:count] = 0.0  # type: ignore[index]
 
 
 class Anchor(nn.Module):
-    """Repeat each LR px s x s times, before a pixel shuffle: a convolution of zeros and ones that is not learned."""
+    """Repeat each LR px s x s times for a pixel shuffle: a fixed convolution of zeros and ones, not trained."""
 
     kernel: Tensor
 
@@ -96,11 +96,11 @@ class Anchor(nn.Module):
 class Plain(nn.Module):
     """The network of the given sizes at one scale.
 
-    A chain without skips would lose the signal under torch's default start, whose layers each shrink it; the inner
-    convolutions start as He et al., 2015, propose.
+    With torch's default initialisation each layer shrinks the signal, which a chain without skips would lose, so the
+    inner convolutions are initialised as proposed by He et al., 2015.
 
     Args:
-        fields: sizes, a row's of :data:`rlfn.models.variants.VARIANTS` or one's own.
+        fields: sizes, from a row of :data:`rlfn.models.variants.VARIANTS` or custom.
         scale: the upscaling factor, 1 to 8.
 
     >>> from rlfn.models.variants import PlainFields
@@ -125,9 +125,9 @@ class Plain(nn.Module):
     def start_as_interpolation(self) -> None:
         """Set the weights so that the network equals bilinear upsampling, except within 1 LR px of the border.
 
-        Three channels carry RGB from layer to layer, which ReLU lets through, and the last convolution adds what
-        bilinear upsampling has more than the anchor. The other channels keep their start; the last convolution ignores
-        them at first, its gradient does not.
+        Three channels carry RGB from layer to layer, unchanged by ReLU, and the last convolution adds the difference
+        between bilinear upsampling and the anchor. The other channels keep their initial weights; the last convolution
+        ignores them at first, but its gradient does not.
         """
         *chain, last = self.convs
         assert isinstance(last, nn.Conv2d)
@@ -167,7 +167,7 @@ def nearest_kernel(scale: int) -> Tensor:
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[PlainFields, int] | None:
-    """Read the sizes and the scale off a state dict's shapes; None where they are not a chain's."""
+    """Deduce the sizes and the scale from a state dict's shapes; None if it is not a chain."""
     layers = len({name.split(".")[1] for name in shapes if name.startswith("convs.")}) - 2
     if layers < 0 or "convs.0.weight" not in shapes or f"convs.{layers + 1}.weight" not in shapes:
         return None

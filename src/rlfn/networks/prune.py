@@ -1,8 +1,9 @@
-"""Making an RLFN narrower: channels of small norm are removed, as the NTIRE 2022 entry went from 48 channels to 46.
+"""Pruning an RLFN: channels of small norm are removed, as in the NTIRE 2022 entry, which went from 48 channels to 46.
 
-A channel is a filter's output, together with every other filter's that is added to it and every weight that reads it.
-Within one block they are tied by the residual; the 1x1 convolution at a block's end starts new ones, so each block
-chooses its own. A channel whose makers are zero is zero itself: :func:`masked` and :func:`prune` compute the same.
+A channel is the output of a filter together with the outputs of all filters that are added to it and all weights that
+read it. Within one block the residual ties channels together; the 1x1 convolution at a block's end starts new ones, so
+each block chooses its own. A channel whose producing filters are zero is zero itself: :func:`masked` and :func:`prune`
+compute the same.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from rlfn.networks.rlfn import RLFN
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Channels that exist together.
+    """Channels that are removed together.
 
     Attributes:
         width: the field that counts them, ``channels`` or ``mid``.
-        makers: convolutions whose outputs they are; their filters' norms decide.
+        makers: convolutions that produce them; the norms of their filters decide.
         gates: convolutions whose outputs only multiply them.
-        takers: convolutions whose inputs they are.
+        takers: convolutions that read them.
     """
 
     width: str
@@ -39,7 +40,7 @@ class ChannelGroup:
 
 
 def groups(fields: RLFNFields) -> list[ChannelGroup]:
-    """Return every group of an RLFN of these sizes."""
+    """Return all channel groups of an RLFN of these sizes."""
     found = [
         ChannelGroup(
             "channels", ("conv_1", "block_1.c3_r", "conv_2"), (), ("block_1.c1_r", "block_1.c5", "upsampler.0")
@@ -57,7 +58,7 @@ def groups(fields: RLFNFields) -> list[ChannelGroup]:
 
 
 def masked(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | None = None) -> Checkpoint:
-    """Return a copy of the same width in which the channels that :func:`prune` removes are zero.
+    """Return a copy of the same width in which the channels that :func:`prune` would remove are zero.
 
     Raises:
         OptionError: see :func:`prune`.
@@ -69,7 +70,7 @@ def masked(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | No
 
 @torch.no_grad()
 def zero_weakest(network: nn.Module, *, channels: int | None = None, mid: int | None = None) -> None:
-    """Set the channels that :func:`prune` would remove to zero, in place; training may let them grow again.
+    """Set the channels that :func:`prune` would remove to zero, in place; further training may change them again.
 
     Raises:
         OptionError: see :func:`prune`.
@@ -114,7 +115,7 @@ def prune(checkpoint: Checkpoint, *, channels: int | None = None, mid: int | Non
 
 def _network(network: nn.Module, name: str) -> RLFN:
     if not isinstance(network, RLFN):
-        raise OptionError(f"{name} is no RLFN. Only RLFNs can be pruned.")
+        raise OptionError(f"{name} is not an RLFN. Only RLFNs can be pruned.")
     return network
 
 
@@ -131,7 +132,7 @@ def _narrower(fields: RLFNFields, channels: int | None, mid: int | None) -> RLFN
 
 
 def _choices(network: RLFN, fields: RLFNFields) -> Iterator[tuple[ChannelGroup, Tensor]]:
-    """Yield every group that shrinks, and the channels of it that stay, in order."""
+    """Yield every group that shrinks with the indices of the channels to keep, in order."""
     for group in groups(network.fields):
         count = getattr(fields, group.width)
         if count < getattr(network.fields, group.width):

@@ -1,4 +1,4 @@
-"""Converters print much that is no news to a user."""
+"""Suppression of the output of model converters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep an exporter's chatter (missing torchvision, deprecations of its own calls) from the user."""
+    """Suppress an exporter's messages (missing torchvision, deprecations of its own calls)."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -3,18 +3,18 @@
     conv3x3 (3 -> C)  ->  N x block  ->  all blocks' outputs concatenated, conv1x1, LeakyReLU  ->  conv3x3 + first conv
                       ->  conv3x3 (C -> 3 s^2)  ->  pixel shuffle (s)
 
-One frame, three bodies (``RFDNFields.body``), each simpler than the one before, as in the ablation of RLFN's paper:
+One outer structure, three bodies (``RFDNFields.body``), each simpler than the one before, as in the ablation of RLFN's
+paper:
 
-- ``rfdb``: RFDN's own block, distillation branches beside shallow residual blocks (SRB);
+- ``rfdb``: RFDN's own block, distillation branches in parallel with shallow residual blocks (SRB);
 - ``srb``: the distillation branches removed, the SRBs kept;
 - ``plain``: the SRBs' own additions removed too, which leaves RLFN's block.
 
 ESA has one or three convolutions in its group (``RFDNFields.esa_convs``): RFDN's three, or the one that RLFN kept.
 
 The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); at least 15 px a
-side; nothing is clamped. The names of the parameters are those of the reference file, which takes [0, 255] as well;
-``srb`` and ``plain``, for which there is none, name their convolutions differently from each other, so that a file
-tells which it is.
+side; nothing is clamped. Parameter names are those of the reference file, which uses [0, 255] as well. There is none
+for ``srb`` and ``plain``; their convolutions have different names, so that a file can be recognised.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class SRBBody(nn.Module):
 
 
 class PlainBody(SRBBody):
-    """The same without the additions inside the SRBs: RLFN's block."""
+    """:class:`SRBBody` without the additions inside the SRBs: RLFN's block."""
 
     letter = "r"
 
@@ -121,7 +121,7 @@ BODIES: dict[str, type[RFDB] | type[SRBBody]] = {"rfdb": RFDB, "srb": SRBBody, "
 
 
 class RFDN(nn.Module):
-    """The frame with one of the bodies, at one scale.
+    """An RFDN with one of the bodies, at one scale.
 
     >>> from rlfn.models.variants import RFDNFields
     >>> RFDN(RFDNFields(blocks=2, channels=8, esa_channels=2), scale=2)(torch.zeros(1, 3, 15, 20)).shape
@@ -160,7 +160,7 @@ class RFDN(nn.Module):
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[RFDNFields, int] | None:
-    """Read the sizes and the scale off a state dict's shapes; None where they are not an RFDN's."""
+    """Deduce the sizes and the scale from a state dict's shapes; None if it is not an RFDN."""
     try:
         channels = shapes["fea_conv.weight"][0]
         esa_channels = shapes["B1.esa.conv1.weight"][0]

@@ -3,7 +3,7 @@
     conv3x3 (3 -> C)  ->  N x RLFB  ->  conv3x3 (C -> C)  + first conv  ->  conv3x3 (C -> 3 s^2)  ->  pixel shuffle (s)
 
 The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); at least 15 px a
-side; nothing is clamped. The names of the parameters are the official ones, so weights move both ways.
+side; nothing is clamped. Parameter names are the official ones, so weights can be exchanged in both directions.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SLOPE = 0.05
 
 
 class GridTensors(NamedTuple):
-    """What ESA must know to treat a tile as a part of its picture (see :mod:`rlfn.models.grid`).
+    """The matrices with which ESA treats a tile as part of its picture (see :mod:`rlfn.models.grid`).
 
     ``rows`` (H, h) and ``columns`` (W, w) interpolate the pooled map of h x w to H x W; ``pad_rows`` (h + 2, h) and
-    ``pad_columns`` (w + 2, w) pad it by one on each side: with zeros where the picture ends, with the nearest value
-    where it goes on.
+    ``pad_columns`` (w + 2, w) pad it by one on each side: with zeros at the border of the picture, with the nearest
+    value elsewhere.
     """
 
     rows: Tensor
@@ -36,7 +36,7 @@ class GridTensors(NamedTuple):
 
 
 class ESA(nn.Module):
-    """Enhanced spatial attention with one convolution left of the original's group (paper, section 3.2)."""
+    """Enhanced spatial attention with a single convolution in the convolution group (paper, section 3.2)."""
 
     def __init__(self, channels: int, esa_channels: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class RLFN(nn.Module):
     """The network of the given sizes at one scale.
 
     Args:
-        fields: sizes, a row's of :data:`rlfn.models.variants.VARIANTS` or one's own.
+        fields: sizes, from a row of :data:`rlfn.models.variants.VARIANTS` or custom.
         scale: the upscaling factor, 1 to 8.
 
     >>> from rlfn.models.variants import RLFNFields
@@ -122,7 +122,7 @@ class RLFN(nn.Module):
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[RLFNFields, int] | None:
-    """Read the sizes and the scale off a state dict's shapes; None where they are not an RLFN's."""
+    """Deduce the sizes and the scale from a state dict's shapes; None if it is not an RLFN."""
     try:
         channels = shapes["conv_1.weight"][0]
         mid = shapes["block_1.c1_r.weight"][0]

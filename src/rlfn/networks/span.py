@@ -1,16 +1,16 @@
 """SPAN, the Swift Parameter-free Attention Network (Wan et al., 2024, arXiv 2311.12770), in its deployed form.
 
-    mean taken off  ->  conv3x3 (3 -> C)  ->  N x SPAB  ->  conv3x3
+    subtract mean   ->  conv3x3 (3 -> C)  ->  N x SPAB  ->  conv3x3
                     ->  first conv, that, first block, last block's inner map: concatenated, conv1x1
                     ->  conv3x3 (C -> 3 s^2)  ->  pixel shuffle (s)
 
-A SPAB is three convolutions with SiLU between; its last map f weighs the sum of f and the block's input by
-sigmoid(f) - 1/2, an attention without parameters. In training each convolution may be widened and folded back;
-reference files hold the folded one, ``eval_conv``, which is all that is defined here.
+A SPAB is three convolutions with SiLU in between; its last map f weights the sum of f and the block's input by
+sigmoid(f) - 1/2, an attention without parameters. In training each convolution may be expanded and folded back;
+reference files contain the folded one, ``eval_conv``, and only that is defined here.
 
 The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3, sH, sW); any size; nothing is clamped.
-The reference weights want the mean colour taken off and answer in [0, 1]: forward does both changes of range. The names
-of the parameters are those of the reference file.
+The reference weights expect the mean colour to be subtracted and return [0, 1]: forward converts both ranges. Parameter
+names are those of the reference file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RANGE = 255.0
 
 
 class FoldedConv(nn.Module):
-    """One 3x3 convolution under the name that a folded one has in the reference file."""
+    """A 3x3 convolution under the name of a folded one in the reference file."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class SPAN(nn.Module):
 
 
 def deduce(shapes: Mapping[str, tuple[int, ...]]) -> tuple[SPANFields, int] | None:
-    """Read the sizes and the scale off a state dict's shapes; None where they are not a SPAN's."""
+    """Deduce the sizes and the scale from a state dict's shapes; None if it is not a SPAN."""
     if "conv_1.eval_conv.weight" not in shapes or "upsampler.0.weight" not in shapes:
         return None
     blocks = sum(1 for name in shapes if name.startswith("block_") and name.endswith(".c1_r.eval_conv.weight"))

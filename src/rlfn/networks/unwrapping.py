@@ -1,4 +1,4 @@
-"""Finding a network's tensors in what other programs save around them: tables in tables, and prefixes of names."""
+"""Extraction of a network's tensors from checkpoints of other programs: nested dictionaries and name prefixes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ _TABLES = (
     *("params_ema", "params-ema", "model_ema", "ema", "params", "state_dict", "model_state_dict", "model", "net"),
     *("net_g_ema", "net_g", "netG", "generator", "network", "weights"),
 )
-"""Keys under which the tensors lie, the averaged ones first."""
+"""Keys of the tensors, averaged weights first."""
 
 _WHOLE = ("module.", "_orig_mod.", "model.", "net.", "network.")
-"""Prefixes that every name has, where a network lay in another: in DataParallel, a compiled one, a Lightning module."""
+"""Prefixes of all names in a wrapped network: DataParallel, a compiled network, a Lightning module."""
 
 _GENERATORS = ("net_g_ema.", "net_g.", "netG.", "generator.")
-"""Prefixes of the network that makes pictures, where those that judge it are saved beside it."""
+"""Prefixes of the generator in checkpoints that contain its discriminators too."""
 
 _DEEPEST = 8
 
 
 class NoTensors(Exception):  # noqa: N818
-    """Why a file's content is no network's tensors, as the end of a sentence that begins with the file's name."""
+    """The content of a file is not a state dict; the message continues a sentence that begins with the file's name."""
 
 
 def tensors_in(content: object) -> dict[str, Tensor]:
-    """Return the tensors of the network in a checkpoint's content, by the network's own names, in float32.
+    """Return the tensors of the network in a checkpoint's content, under the network's own names, in float32.
 
-    Tables are opened by the keys that training programs use, and prefixes that wrappers put before names are taken
-    off. What is found still has to be exactly a known network: :func:`rlfn.networks.checkpoints.identify`.
+    Dictionaries are searched under the keys that training programs use, and the prefixes of wrappers are removed.
+    Whether the result is a known network is checked by :func:`rlfn.networks.checkpoints.identify`.
 
     Raises:
-        NoTensors: there are none, or some that are not plain tensors.
+        NoTensors: there are no tensors, or some are not plain tensors.
     """
     table = content
     for _ in range(_DEEPEST):
@@ -65,12 +65,12 @@ def _unprefixed(table: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _is_wrapped(name: str, prefix: str) -> bool:
-    """Tell whether a name is that of a part of a wrapped network; a number after the prefix is the network's own."""
+    """Return whether a name belongs to a wrapped network; with a number after the prefix it is the network's own."""
     return name.startswith(prefix) and not name.removeprefix(prefix)[:1].isdigit()
 
 
 def _is_plain(name: str, value: object) -> bool:
-    """Refuse what is no tensor, or one that claims more numbers than the file stores."""
+    """Refuse non-tensors, and tensors that claim more elements than the file stores."""
     if not isinstance(value, Tensor):
         raise NoTensors(f"holds a {type(value).__name__} as '{name[:60]}', not a tensor")
     strided = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized

@@ -1,4 +1,4 @@
-"""Modules around a network that give its graph another face: grid inputs, any size, half precision, 8-bit pictures."""
+"""Wrapper modules for export: grid inputs, any size, half precision, 8-bit pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlfn.networks.rlfn import GridTensors
 
 
 class WithGrid(nn.Module):
-    """A network whose grid is four plain inputs, as a graph needs them."""
+    """A network whose grid is passed as four separate inputs, as required by a graph."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -25,10 +25,10 @@ class WithGrid(nn.Module):
 
 
 class AnySize(nn.Module):
-    """A network that takes pictures of any size: its last row and column are repeated up to ``least`` px a side.
+    """A network for pictures of any size: the last row and column are repeated up to ``least`` px per side.
 
-    The result is cut back to the picture's own. Without it runtimes do what they like with pictures that are too small
-    for ESA's pool: ONNX Runtime divides by zero and takes the whole process with it.
+    The result is cropped accordingly. Without it the behaviour of runtimes for pictures smaller than ESA's pooling
+    window is undefined: ONNX Runtime divides by zero and crashes the process.
     """
 
     def __init__(self, network: nn.Module, least: int) -> None:
@@ -47,7 +47,7 @@ class AnySize(nn.Module):
 
 
 def grown(network: nn.Module, least: int) -> nn.Module:
-    """Return ``network`` as one that takes any size, itself where it does; ``least`` is its smallest side in px."""
+    """Return ``network`` wrapped to take any size, or itself if it does; ``least`` is its smallest side in px."""
     return network if least == 1 else AnySize(network, least)
 
 
@@ -70,7 +70,7 @@ class HalfInside(nn.Module):
 
 
 class ImageIo(nn.Module):
-    """A network with its contract inside: RGB (N, H, W, 3) uint8 in, (N, sH, sW, 3) uint8 out, rounded half up."""
+    """A network with 8-bit input and output: RGB (N, H, W, 3) uint8 to (N, sH, sW, 3) uint8, rounded half up."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -83,5 +83,5 @@ class ImageIo(nn.Module):
 
 
 def to_bytes(sr: Tensor) -> Tensor:
-    """Turn levels of 255 (N, 3, H, W) into pictures (N, H, W, 3) uint8, rounded half up."""
+    """Convert (N, 3, H, W) in [0, 255] to pictures (N, H, W, 3) uint8, rounded half up."""
     return (sr + 0.5).floor().clamp(0.0, 255.0).byte().permute(0, 2, 3, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +17,28 @@ from rlfn.serve.settings import ServeSettings
 PICTURE = "picture"
 """Name of the form field that holds the picture."""
 
+_MAX_CHARACTERS = 60
+"""Longest text of a field's name or value."""
+
 
 def _model_names() -> tuple[str, ...]:
     return (*catalog.families(), *catalog.models())
 
 
 def _number(text: str) -> float:
-    return float(text)
+    return float(_without_underscore(text))
+
+
+def _without_underscore(text: str) -> str:
+    if "_" in text:  # Python reads 1_0 as 10
+        raise ValueError
+    return text
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise ValueError
+    return int(text)
 
 
 def _flag(text: str) -> bool:
@@ -53,7 +69,7 @@ _ROWS = (
     ),
     RequestField(
         "width",
-        int,
+        _whole,
         {"type": "integer", "minimum": 1},
         "Width wanted in px, in place of scale; alone it keeps the proportions.",
         1920,
@@ -61,7 +77,7 @@ _ROWS = (
     ),
     RequestField(
         "height",
-        int,
+        _whole,
         {"type": "integer", "minimum": 1},
         "Height wanted in px, in place of scale; alone it keeps the proportions.",
         1080,
@@ -85,10 +101,11 @@ _ROWS = (
     ),
     RequestField(
         "restore",
-        str,
+        _without_underscore,
         {"type": "string"},
         "How strongly noise and traces of lossy coding are removed: off, 0 to 1, or auto, by the picture.",
         "auto",
+        "auto, off, or a number from 0 (off) to 1 (full)",
     ),
     RequestField(
         "self_ensemble",
@@ -124,7 +141,7 @@ _ROWS = (
     ),
     RequestField(
         "quality",
-        int,
+        _whole,
         {"type": "integer", "minimum": 1, "maximum": 100},
         "1 to 100, of lossy formats.",
         90,
@@ -158,7 +175,7 @@ def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> Re
     found: dict[str, Any] = {}
     for name, text in given:
         if name not in FIELDS:
-            raise unknown("field", name, (PICTURE, *FIELDS))
+            raise unknown("field", name[:_MAX_CHARACTERS], (PICTURE, *FIELDS))
         if name in found:
             raise OptionError(f"The field '{name}' was given twice. Give it once.")
         found[name] = _value(FIELDS[name], text)
@@ -172,12 +189,17 @@ def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> Re
 
 def _value(row: RequestField, text: str) -> Any:
     text = text.strip()
+    if len(text) > _MAX_CHARACTERS:
+        raise OptionError(
+            f"The field '{row.name}' has {len(text):,} characters ({text[:_MAX_CHARACTERS]!r}...). Allowed: "
+            f"{row.kind or f'at most {_MAX_CHARACTERS} characters'}."
+        )
     if row.name == "model" and text not in _model_names():  # clients must not name files of the server
         raise unknown("packaged model or family", text, _model_names())
     try:
         return row.read(text)
     except (ValueError, KeyError):
-        raise OptionError(f"The field '{row.name}' was given as {text[:60]!r}. Allowed: {row.kind}.") from None
+        raise OptionError(f"The field '{row.name}' was given as {text!r}. Allowed: {row.kind}.") from None
 
 
 def as_field(name: str, value: str | None) -> str:

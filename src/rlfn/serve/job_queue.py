@@ -70,6 +70,7 @@ class JobQueue:
         self._on_finished = on_finished
         self._average_seconds = _INITIAL_SECONDS
         self._tasks: set[asyncio.Task[None]] = set()
+        self.upload_timers: set[asyncio.Timeout] = set()
 
     async def start(self) -> None:
         """Start the workers."""
@@ -78,23 +79,42 @@ class JobQueue:
 
     async def close(self) -> None:
         """Stop the workers and fail all unfinished jobs."""
-        self.draining = True
-        for job in [*self.waiting, *self.running]:
-            self._stop(job, JobState.FAILED, shutting_down())
-        for worker in self._workers:
-            worker.close()
+        self.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def drain(self) -> None:
-        """Refuse new jobs, fail waiting ones, and let running ones finish and be fetched within the grace period."""
-        self.draining = True
-        for job in list(self.waiting):
-            self._stop(job, JobState.FAILED, shutting_down())
+        """Refuse new jobs, fail waiting ones, and let running ones finish and be fetched within the grace period.
+
+        Then all is stopped.
+        """
+        self._refuse()
         deadline = time.monotonic() + self.settings.grace
         while time.monotonic() < deadline and (self.running or self.result_bytes):
             await asyncio.sleep(0.05)
+        self.stop()
+
+    def stop(self) -> None:
+        """Kill the workers and fail all unfinished jobs."""
+        self._refuse()
+        for job in list(self.running):
+            self._stop(job, JobState.FAILED, shutting_down())
+        self.kill_workers()
+
+    def kill_workers(self) -> None:
+        """Kill the workers."""
+        for worker in self._workers:
+            worker.close()
+
+    def _refuse(self) -> None:
+        """Refuse uploads, also those being received, and fail waiting jobs."""
+        self.draining = True
+        for timer in self.upload_timers:
+            if not timer.expired():
+                timer.reschedule(asyncio.get_running_loop().time())
+        for job in list(self.waiting):
+            self._stop(job, JobState.FAILED, shutting_down())
 
     def retry_after(self) -> int:
         """Estimate the seconds until there is room in the queue, from recent processing times."""

@@ -27,6 +27,31 @@ _EXAMPLE_DETAILS = {
     "seconds": 0.1234,
     "cached": False,
 }
+_UPLOAD = (
+    "bad_request",
+    "not_acceptable",
+    "request_timeout",
+    "too_large",
+    "unsupported_media_type",
+    "invalid_option",
+    "queue_full",
+    "overloaded",
+    "shutting_down",
+)
+"""Problems of sending a picture."""
+
+_OUTCOME = (
+    "cancelled",
+    "too_large",
+    "invalid_option",
+    "invalid_picture",
+    "invalid_output",
+    "processing_timeout",
+    "worker_lost",
+    "shutting_down",
+)
+"""Problems of a job, sent instead of its result."""
+
 _EXAMPLE_JOB = {"id": "s3cr3t-and-unguessable", "status": "running", "progress": 0.25}
 
 
@@ -43,7 +68,7 @@ def document(settings: ServeSettings) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": ".."}],
-        "paths": _paths(),
+        "paths": _paths(bool(settings.keys)),
         "components": {"schemas": _schemas()},
     }
     if settings.keys:
@@ -56,25 +81,21 @@ def document(settings: ServeSettings) -> dict[str, Any]:
 
 
 @cache
-def _paths() -> dict[str, Any]:
+def _paths(keyed: bool) -> dict[str, Any]:
     job = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     state = {"application/json": {"schema": _ref("Job"), "example": _EXAMPLE_JOB}}
     event = f"event: running\ndata: {json.dumps(_EXAMPLE_JOB)}\n\n"
     stream = {"text/event-stream": {"schema": {"type": "string"}, "example": event}}
-    upload_problems = (
-        "bad_request",
-        "request_timeout",
-        "too_large",
-        "unsupported_media_type",
-        "invalid_option",
-        "queue_full",
-        "overloaded",
-        "worker_lost",
-    )
-    return {
+    closing = {"application/json": {"schema": {"type": "object"}, "example": {"status": "shutting_down"}}}
+    closed = {"503": {"description": "It is shutting down.", "content": closing}}
+    found: dict[str, dict[str, Any]] = {
         "/v1/upscale": {
             "post": _operation(
-                "Enlarge a picture and wait for the result", "upscale", {"200": _picture()}, upload_problems, body=True
+                "Enlarge a picture and wait for the result",
+                "upscale",
+                {"200": _picture()},
+                (*_UPLOAD, *_OUTCOME),
+                body=True,
             )
         },
         "/v1/jobs": {
@@ -88,7 +109,7 @@ def _paths() -> dict[str, Any]:
                         "content": state,
                     }
                 },
-                upload_problems,
+                _UPLOAD,
                 body=True,
             )
         },
@@ -110,7 +131,7 @@ def _paths() -> dict[str, Any]:
                 "Get the result of a job, which is then deleted",
                 "getResult",
                 {"200": _picture()},
-                ("not_found", "not_ready", "cancelled", "invalid_picture"),
+                ("not_found", "not_ready", *_OUTCOME),
             ),
         },
         "/v1/models": {
@@ -118,7 +139,7 @@ def _paths() -> dict[str, Any]:
         },
         "/healthz": {
             "get": _operation(
-                "Whether the server accepts pictures", "health", _json("It does."), ("shutting_down",), open_to_all=True
+                "Whether the server accepts pictures", "health", _json("It does.") | closed, open_to_all=True
             )
         },
         "/metrics": {
@@ -127,6 +148,24 @@ def _paths() -> dict[str, Any]:
             )
         },
     }
+    for path in found.values():
+        for method, operation in path.items():
+            if method != "parameters":
+                protected = keyed and "security" not in operation
+                _add_problems(operation, ("forbidden", "internal_error", *(("unauthorized",) if protected else ())))
+    return found
+
+
+def _add_problems(operation: dict[str, Any], codes: tuple[str, ...]) -> None:
+    """Add the responses of problems, those with the same status as one response."""
+    for code in dict.fromkeys(codes):
+        status = CODES[code]
+        row = operation["responses"].setdefault(
+            str(status), {"description": "", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+        )
+        row["description"] = f"{row['description']}, {code}" if row["description"] else f"{TITLES[status]}: {code}"
+        if status in (409, 429, 503):
+            row["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
 
 
 def _operation(
@@ -139,15 +178,7 @@ def _operation(
     open_to_all: bool = False,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"summary": summary, "operationId": name, "responses": dict(responses)}
-    for code in problems:
-        status = CODES[code]
-        row = found["responses"].setdefault(
-            str(status), {"description": "", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
-        )
-        codes = f"{row['description']}, {code}" if row["description"] else f"{TITLES[status]}: {code}"
-        row["description"] = codes
-        if status in (429, 503):
-            row["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    _add_problems(found, problems)
     if open_to_all:
         found["security"] = []
     if body:

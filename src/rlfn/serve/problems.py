@@ -124,10 +124,12 @@ def overloaded(seconds: int) -> Problem:
     )
 
 
-def shutting_down() -> Problem:
+def shutting_down(headers: Mapping[str, str] | None = None) -> Problem:
     """Make the problem of a server that is shutting down."""
     return problem(
-        "shutting_down", "The server is shutting down. Send the picture again in a few seconds.", {"Retry-After": "5"}
+        "shutting_down",
+        "The server is shutting down. Send the picture again in a few seconds.",
+        {"Retry-After": "5", **(headers or {})},
     )
 
 

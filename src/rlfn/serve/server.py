@@ -16,10 +16,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rlfn.errors import OptionError, setting
 from rlfn.serve.app import make_app
+from rlfn.serve.job_queue import JobQueue
 from rlfn.serve.settings import ServeSettings
 
 _HEAD_SECONDS = 15.0
 """Seconds in which a new connection has to send the head of its first request."""
+
+
+_LAST_SECONDS = 1.0
+"""Seconds that clients have to receive what is left when the grace period is over."""
 
 
 class TimeoutProtocol(H11Protocol):
@@ -45,25 +50,41 @@ class DrainingServer(uvicorn.Server):
 
     _draining: asyncio.Task[None] | None = None
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and keep the loop for signal handlers."""
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; keep the loop for signal handlers."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
+        await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Schedule the shutdown."""
         self._loop.call_soon_threadsafe(self._begin_shutdown)
 
     def _begin_shutdown(self) -> None:
-        if self._draining is not None or not self.started:
-            self.should_exit = self.force_exit = True
-            return
-        self._draining = asyncio.ensure_future(self._drain())
+        if not self.started:
+            self.should_exit = True
+        elif self._draining is None:
+            self._draining = asyncio.ensure_future(self._drain())
+        else:
+            self.queue.stop()
+            self._disconnect()
+            self.should_exit = True
 
     async def _drain(self) -> None:
-        app: Any = self.config.app
-        await app.state.queue.drain()
+        await self.queue.drain()
         self.should_exit = True
+        asyncio.get_running_loop().call_later(_LAST_SECONDS, self._disconnect)
+
+    def _disconnect(self) -> None:
+        """Close all connections; the requests notice and end."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    @property
+    def queue(self) -> JobQueue:
+        """The application's queue."""
+        app: Any = self.config.app
+        queue: JobQueue = app.state.queue
+        return queue
 
 
 def run(settings: ServeSettings, host: str, port: int, on_listening: Callable[[str], None]) -> None:
@@ -82,7 +103,11 @@ def run(settings: ServeSettings, host: str, port: int, on_listening: Callable[[s
     config = configuration(make_app(settings), settings)
     with contextlib.closing(listener):
         on_listening(f"http://{name}:{listener.getsockname()[1]}/")
-        DrainingServer(config).run([listener])
+        server = DrainingServer(config)
+        try:
+            server.run([listener])
+        finally:
+            server.queue.kill_workers()
 
 
 def configuration(app: Starlette, settings: ServeSettings, **more: Any) -> uvicorn.Config:
@@ -99,7 +124,7 @@ def configuration(app: Starlette, settings: ServeSettings, **more: Any) -> uvico
         proxy_headers=False,
         limit_concurrency=settings.connections,
         timeout_keep_alive=10,
-        timeout_graceful_shutdown=max(int(settings.patience), 1),
+        timeout_graceful_shutdown=5,  # never reached: connections are closed before
         **more,
     )
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from rlfn.serve.fields import FIELDS, PICTURE, RequestOptions, read_fields
 from rlfn.serve.job_queue import JobQueue
 from rlfn.serve.media import accepted_format
-from rlfn.serve.problems import Problem, problem
+from rlfn.serve.problems import Problem, problem, shutting_down
 from rlfn.serve.settings import MEGABYTE
 
 _FORM = "multipart/form-data"
@@ -136,12 +136,17 @@ async def _chunks(request: Request, queue: JobQueue) -> AsyncGenerator[bytes, No
     size = 0
     while True:
         try:
-            async with asyncio.timeout_at(min(loop.time() + settings.patience, deadline)):
+            async with asyncio.timeout_at(min(loop.time() + settings.patience, deadline)) as timer:
+                queue.upload_timers.add(timer)
                 chunk = await anext(stream, None)
         except TimeoutError:
+            if queue.draining:
+                raise shutting_down({"Connection": "close"}) from None
             raise problem(
                 "request_timeout", "The upload was too slow. Send the picture again.", {"Connection": "close"}
             ) from None
+        finally:
+            queue.upload_timers.discard(timer)
         if chunk is None:
             return
         size += len(chunk)

@@ -120,17 +120,21 @@ class ProcessWorker:
     def close(self) -> None:
         """Kill the process and with it the running job."""
         self._closed = True
-        if self._process is not None:
-            self._process.kill()
+        process = self._process
+        if process is not None:
+            process.kill()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _start_process(self) -> None:
         self._pipe, theirs = self._context.Pipe()
         cancelled, self._cancel_pipe = self._context.Pipe(duplex=False)
-        self._process = self._context.Process(
+        process = self._context.Process(
             target=worker_main, args=(theirs, cancelled, self._settings), name="rlfn-worker", daemon=True
         )
-        self._process.start()
+        process.start()
+        self._process = process
+        if self._closed:  # in the meantime
+            process.kill()
         theirs.close()
         cancelled.close()
 

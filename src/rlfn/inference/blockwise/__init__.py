@@ -1,1 +1,1 @@
-"""Running an RLFN block by block over small tiles, so that no pixel is computed twice; on ncnn."""
+"""Running an RLFN block by block over small tiles with ncnn, without computing any pixel twice."""

@@ -1,8 +1,8 @@
-"""A graph of ncnn layers as ncnn's own two files: the layers as text, the weights as bytes.
+"""A graph of ncnn layers in ncnn's two file formats: the layers as text, the weights as bytes.
 
-They are made from arrays whose shapes are known, so no file of anybody else's reaches ncnn, which checks little. The
-format is ncnn's (docs/developer-guide/param-and-model-file-structure.md there): a line for each layer with its kind,
-its name, its inputs, its outputs and its numbered parameters. A blob has one reader, so what several read is split into
+They are created from arrays of known shape, so no third-party file reaches ncnn, which validates little. The format is
+documented by ncnn (docs/developer-guide/param-and-model-file-structure.md): one line per layer with its type, name,
+inputs, outputs and numbered parameters. A blob can have only one reader, so blobs with several readers are split into
 ``name.0``, ``name.1`` and so on.
 """
 
@@ -18,21 +18,21 @@ Tensor = NDArray[np.float32]
 
 _MAGIC = 7767517
 _FP32 = b"\0\0\0\0"
-"""What stands before a convolution's weights: they follow as they are."""
+"""Tag before a convolution's weights: raw fp32 follows."""
 
 ACTIVATIONS = {"relu": "9=1", "leaky": "9=2 -23310=1,0.05", "sigmoid": "9=4"}
-"""What a convolution may end with."""
+"""Activations that can be fused into a convolution."""
 
 _OPERATIONS = {"add": 0, "mul": 2}
 
 
 @dataclass
 class Graph:
-    """A graph that grows layer by layer. Every method adds one and returns the name of its output.
+    """A graph that is built layer by layer. Every method adds one and returns the name of its output.
 
     Attributes:
-        inputs: what it is given.
-        outputs: what it is asked for.
+        inputs: names of the inputs.
+        outputs: names of the outputs.
     """
 
     inputs: tuple[str, ...]
@@ -54,28 +54,28 @@ class Graph:
         return self._add("Convolution", name, (source,), f"{parameters} {ACTIVATIONS.get(end, '')}".rstrip())
 
     def combine(self, name: str, operation: str, first: str, second: str) -> str:
-        """Add or multiply (``add``, ``mul``) two blobs, the second of as many channels or of one."""
+        """Add or multiply (``add``, ``mul``) two blobs; the second has the same number of channels or one."""
         return self._add("BinaryOp", name, (first, second), f"0={_OPERATIONS[operation]}")
 
     def crop(self, name: str, source: str, border: int) -> str:
-        """Cut ``border`` px off on each side."""
+        """Crop ``border`` px from each side."""
         return self._add(
             "Crop", name, (source,), f"-23309=2,{border},{border} -23310=2,-{border},-{border} -23311=2,1,2"
         )
 
     def max_pool(self, name: str, source: str, size: int, stride: int) -> str:
-        """Take the largest value of each window, no window reaching over the border."""
+        """Max-pool without padding."""
         return self._add("Pooling", name, (source,), f"0=0 1={size} 2={stride} 5=1")
 
     def repeat_border(self, name: str, source: str) -> str:
-        """Grow by one px on each side, with the nearest value."""
+        """Pad by one px on each side with the nearest value."""
         return self._add("Padding", name, (source,), "0=1 1=1 2=1 3=1 4=1")
 
     def stretch(self, name: str, source: str, rows: str, columns: str, channels: int) -> str:
         """Return ``rows`` (H, h) times each of ``channels`` planes (h, w) times the transpose of ``columns`` (W, w).
 
-        ncnn multiplies two matrices, not many: the planes stand below one another, are multiplied along one axis, and
-        turned, twice.
+        ncnn multiplies only two matrices at a time, so the planes are stacked, multiplied along one axis and
+        transposed, twice.
         """
         for axis, matrix in (("columns", columns), ("rows", rows)):
             flat = self._add("Reshape", f"{name}_{axis}_flat", (source,), "0=0 1=-1")
@@ -85,11 +85,11 @@ class Graph:
         return source
 
     def pixel_shuffle(self, name: str, source: str, scale: int) -> str:
-        """Turn (C s s, h, w) into (C, s h, s w)."""
+        """Rearrange (C s s, h, w) to (C, s h, s w)."""
         return self._add("PixelShuffle", name, (source,), f"0={scale}")
 
     def text(self) -> str:
-        """Return the layers as ncnn reads them."""
+        """Return the layers in ncnn's text format."""
         readers = Counter(source for _, _, sources, _, _ in self._layers for source in sources)
         handed: Counter[str] = Counter()
         lines, blobs = [], 0

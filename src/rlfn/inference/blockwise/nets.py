@@ -1,12 +1,12 @@
-"""ncnn behind a wall: what of it can crash or give garbage is kept from happening here.
+"""A safe wrapper of ncnn that avoids its crashes and undefined behaviour.
 
-- An ``ncnn.Mat`` made from an array does not copy it: :class:`Call` holds the arrays for as long as ncnn reads them.
-- ncnn reads eight channels at once from addresses that are multiples of 32 bytes, and dies elsewhere: :func:`aligned`.
-- An unknown blob is a crash: names are compared with the graph's.
-- A result lies in memory of the net's own and dies with it: callers copy what they keep.
-- Threads of OpenMP spin: a net computes on the thread that calls it, and no other.
+- An ``ncnn.Mat`` made from an array does not copy it: :class:`Call` keeps the arrays alive while ncnn reads them.
+- ncnn loads eight channels at once and crashes at addresses that are not multiples of 32 bytes: :func:`aligned`.
+- An unknown blob name crashes: names are checked against the graph's.
+- A result lives in the net's memory and is freed with it: callers copy what they keep.
+- OpenMP threads spin: a net computes on the calling thread only.
 
-The interpreter lock is free while a net computes, and threads may share a net.
+The GIL is released while a net computes, and threads can share a net.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rlfn.errors import MissingExtraError, RlfnError
 from rlfn.inference.blockwise.layers import Graph
 
 INSTALL_NCNN = "pip install ncnn"
-"""ncnn is in the base install; the extra of that name is for exports."""
+"""ncnn is part of the base install; the extra ``ncnn`` is for exports."""
 
 _ALIGNMENT = 64
 
@@ -35,14 +35,14 @@ _OFF = (
     "use_bf16_packed",
     "use_bf16_storage",
 )
-"""Options that would make fp32 something else."""
+"""Options that reduce the precision below fp32; all are turned off."""
 
 
 def import_ncnn() -> Any:
-    """Return the module ncnn.
+    """Import and return ncnn.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: ncnn is not installed.
     """
     try:
         import ncnn
@@ -52,15 +52,15 @@ def import_ncnn() -> Any:
 
 
 def pack_of(channels: int) -> int:
-    """Return how many channels lie side by side: a plane is (C / pack, H, W, pack).
+    """Return the number of interleaved channels: a plane is (C / pack, H, W, pack).
 
-    It is ncnn's own layout on AVX2; on other processors ncnn converts.
+    This is ncnn's native layout on AVX2; on other processors ncnn converts it.
     """
     return next(pack for pack in (8, 4, 1) if channels % pack == 0)
 
 
 def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return an array of zeros that begins at a multiple of 64 bytes."""
+    """Return an array of zeros aligned to 64 bytes."""
     size = int(np.prod(shape))
     room = np.zeros(size + _ALIGNMENT // 4, np.float32)
     start = -room.ctypes.data % _ALIGNMENT // 4
@@ -68,7 +68,7 @@ def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 class Memory:
-    """Where nets have their results and their scratch: stores of their own would each keep a tile's worth."""
+    """Allocators for results and scratch memory, shared by nets: separate ones would each keep a tile's memory."""
 
     def __init__(self) -> None:
         ncnn = import_ncnn()
@@ -76,7 +76,7 @@ class Memory:
 
 
 def new_net(threads: int) -> Any:
-    """Return an empty net of ncnn's that computes in fp32 on so many threads of the processor."""
+    """Return an empty ncnn net that computes in fp32 on ``threads`` CPU threads."""
     net = import_ncnn().Net()
     net.opt.num_threads = threads
     for option in _OFF:
@@ -86,22 +86,22 @@ def new_net(threads: int) -> Any:
 
 
 def fill_net(net: Any, graph: Graph) -> None:
-    """Load a graph into an empty net, whose options are settled.
+    """Load a graph into an empty net whose options are set already.
 
     Raises:
         RlfnError: ncnn cannot load it.
     """
     failed = net.load_param_mem(graph.text())
     with tempfile.TemporaryDirectory(prefix="rlfn-") as folder:
-        path = Path(folder) / "weights.bin"  # the binding reads weights from files alone
+        path = Path(folder) / "weights.bin"  # the binding reads weights only from files
         path.write_bytes(graph.weights())
         failed = failed or net.load_model(os.fspath(path))
     if failed:
-        raise RlfnError("ncnn cannot load a graph of rlfn's own. Please report this with its version.")
+        raise RlfnError("ncnn cannot load a graph built by rlfn. Please report this with its version.")
 
 
 class Net:
-    """A graph that ncnn has loaded, computing in fp32 on the thread that runs it."""
+    """A graph loaded by ncnn, computing in fp32 on the calling thread."""
 
     def __init__(self, graph: Graph, memory: Memory) -> None:
         self._ncnn, self._memory = import_ncnn(), memory
@@ -111,13 +111,13 @@ class Net:
         fill_net(self._net, graph)
 
     def __call__(self, **given: NDArray[np.float32]) -> Call:
-        """Begin a computation on arrays (C, H, W) or packed ones, both as :func:`aligned` makes them."""
+        """Start a computation on arrays (C, H, W) or packed ones, all allocated by :func:`aligned`."""
         assert given.keys() == self._inputs, (sorted(given), sorted(self._inputs))
         return Call(self._ncnn, self._net.create_extractor(), given, self._outputs)
 
 
 class Call:
-    """A computation: asked for one output after the other, it computes what that needs."""
+    """A lazy computation: each requested output computes only the layers that it needs."""
 
     def __init__(
         self, ncnn: Any, extractor: Any, given: dict[str, NDArray[np.float32]], outputs: frozenset[str]
@@ -130,7 +130,7 @@ class Call:
             extractor.input(name, _to_mat(ncnn, array))
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        """Return the output ``name``, packed; a view that lives as long as this call and its net."""
+        """Return the output ``name``, packed; a view that is valid as long as this call and its net exist."""
         assert name in self._outputs, name
         failed, mat = self._extractor.extract(name, 1)
         if failed:
@@ -148,7 +148,7 @@ def _to_mat(ncnn: Any, array: NDArray[np.float32]) -> Any:
 
 
 def _to_array(mat: Any) -> NDArray[np.float32]:
-    """Return a view of a result, packed as :func:`pack_of` says whatever ncnn's layout on this processor is."""
+    """Return a view of a result, packed according to :func:`pack_of` regardless of ncnn's native layout."""
     width, pack = mat.w, mat.elempack
     mat.w, mat.cstep, mat.elempack, mat.elemsize = width * pack, mat.cstep * pack, 1, 4
     flat: NDArray[np.float32] = np.array(mat, copy=False)

@@ -1,10 +1,10 @@
-"""A picture through the stages of an RLFN: tiles over worker threads, strip by strip, no pixel twice.
+"""Running a picture through the stages of an RLFN: tiles on worker threads, strip by strip, no pixel computed twice.
 
-Every stage's plane is cut into strips of about a tile's height. A stage's strip can be computed when the stage before
-has done the strip below it too: halo and pooled map reach that far, and no farther. So the stages follow each other
-down the picture, and of each plane about two strips exist: memory grows with the width alone, and wide pictures are cut
-into columns. What a tile computes depends on the picture's size and on nothing else, so results are bit-identical
-for every number of threads.
+Every stage's plane is cut into strips of about a tile's height. A strip can be computed once the previous stage has
+finished the strip below it, because halo and pooled map reach no farther. So the stages follow each other down the
+picture, and only about two strips of each plane exist: memory grows only with the width, and wide pictures are cut into
+columns. The computation of a tile depends only on the picture's size, so results are bit-identical for any number of
+threads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rlfn.models.grid import axis_grid
 from rlfn.models.variants import RLFNFields
 
 TILE = (38, 118)
-"""Height and width of a tile in px: of a size that caches like, and low, because memory grows with the height."""
+"""Height and width of a tile in px: it fits into the cache, and it is low because memory grows with the height."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Area:
 
 
 def cuts(length: int, side: int) -> list[int]:
-    """Return where parts of about ``side`` px begin, and ``length``; all but the last are equal, and 4 n + 2 px long.
+    """Return the start of parts of about ``side`` px, and ``length``; all but the last are equal, and 4 n + 2 px long.
 
-    A convolution by Winograd's algorithm makes 4x4 px at once. With the halo of 5, 3 and 1 px that the three of a block
-    leave, such a length wastes the least, and it is even, as ESA's stride of 2 wants it.
+    A Winograd convolution computes 4x4 px at once. With the remaining halo of 5, 3 and 1 px of a block's three
+    convolutions, such a length wastes the least, and it is even, as required by ESA's stride of 2.
 
     >>> cuts(200, 66)
     [0, 70, 140, 200]
@@ -56,13 +56,13 @@ def cuts(length: int, side: int) -> list[int]:
 
 
 class Blockwise:
-    """An RLFN that is run block by block.
+    """An RLFN that runs block by block.
 
     Args:
         tensors: its weights by their official names.
         fields: its sizes.
-        scale: its factor.
-        tile: about the height (27 at least) and the width of a tile in px.
+        scale: the upscaling factor.
+        tile: approximate height (at least 27) and width of a tile in px.
     """
 
     def __init__(self, tensors: Tensors, fields: RLFNFields, scale: int, tile: tuple[int, int] = TILE) -> None:
@@ -76,7 +76,7 @@ class Blockwise:
         self.buffers = Buffers()
 
     def net(self, stage: int, border: bool) -> Net:
-        """Return the net of a stage; it is loaded when it is first asked for."""
+        """Return the net of a stage, loaded on first use."""
         with self._lock:
             if (stage, border) not in self._nets:
                 row = self.stages[stage]
@@ -90,20 +90,20 @@ class Blockwise:
         )
 
     def run(self, picture: WholeImage, threads: int) -> Iterator[tuple[Area, NDArray[np.float32]]]:
-        """Yield each tile's place and result (3, s h, s w) in levels of 255, as they are ready."""
+        """Yield each tile's area and result (3, s h, s w) in levels of 255 as it becomes ready."""
         with Workers(threads) as workers:
             yield from _ImageRun(self, picture, workers).results()
 
 
 @dataclass(frozen=True)
 class WholeImage:
-    """What is upscaled: columns of an image.
+    """The columns of an image to upscale.
 
     Attributes:
-        image: (H, w, 3), the columns alone, any numbers.
-        levels: with which they are multiplied to be levels of 255.
-        start: where the columns begin in the image: a multiple of ESA's grid.
-        width: of the image.
+        image: (H, w, 3), only these columns, of any numeric type.
+        levels: factor that converts the values to levels of 255.
+        start: first column within the whole image; a multiple of ESA's grid.
+        width: width of the whole image.
     """
 
     image: NDArray[Any]
@@ -117,7 +117,7 @@ class WholeImage:
         return self.image.shape[0], self.image.shape[1]
 
     def read(self, into: NDArray[np.float32], top: int, left: int) -> None:
-        """Copy a rectangle as (3, h, w) levels of 255: zeros outside."""
+        """Copy a rectangle as (3, h, w) in levels of 255, with zeros outside the image."""
         into.fill(0.0)
         height, width = self.size
         bottom, right = min(top + into.shape[1], height), min(left + into.shape[2], width)
@@ -127,7 +127,7 @@ class WholeImage:
 
 
 class _ImageRun:
-    """One picture on its way: the planes and maps that exist at the moment."""
+    """The state of one picture in progress: the planes and maps that exist at the moment."""
 
     def __init__(self, network: Blockwise, picture: WholeImage, workers: Workers) -> None:
         self._network, self._picture, self._workers = network, picture, workers
@@ -147,9 +147,9 @@ class _ImageRun:
         self._next = [0] * len(network.stages)
 
     def results(self) -> Iterator[tuple[Area, NDArray[np.float32]]]:
-        """Give the strips to the workers as soon as what they need is there; yield what the last stage makes."""
+        """Submit strips to the workers as soon as their inputs are ready; yield the results of the last stage."""
         strips, stages = len(self._rows) - 1, len(self._network.stages)
-        # a strip two steps behind the stage before, so that there is other work while that finishes the one below
+        # stay two strips behind the previous stage, so that there is other work while it finishes the one below
         order = sorted(
             ((stage, strip) for stage in range(stages) for strip in range(strips)),
             key=lambda group: (group[1] + 2 * group[0], -group[0]),
@@ -179,7 +179,7 @@ class _ImageRun:
             self._workers.submit((stage, strip), self._tile, stage, strip, Area(top, bottom, left, right))
 
     def _collect(self) -> Iterator[tuple[Area, NDArray[np.float32]]]:
-        """Wait for a tile; yield it if the last stage made it."""
+        """Wait for a tile; yield it if it belongs to the last stage."""
         (stage, strip), made = self._workers.next()
         if made is not None:
             yield made
@@ -187,7 +187,7 @@ class _ImageRun:
         if self._left[stage, strip]:
             return
         self._filled.add((stage, strip))
-        # a strip may be filled before the one above it; it counts as done after it
+        # a strip may be filled before the one above it, but is marked as done after it
         while (stage, self._next[stage]) in self._filled:
             self._finish(stage, self._next[stage])
             self._next[stage] += 1
@@ -201,7 +201,7 @@ class _ImageRun:
         self._done.add((stage, strip))
 
     def _tile(self, stage: int, strip: int, area: Area) -> tuple[Area, NDArray[np.float32]] | None:
-        """Compute a tile of a stage: what the last one makes is returned, the others' goes into their planes."""
+        """Compute a tile of a stage: the last stage's result is returned, the others' is written to their planes."""
         row = self._network.stages[stage]
         given, border = self._given(stage, strip, row, area)
         call = self._network.net(stage, border)(**given)
@@ -217,7 +217,7 @@ class _ImageRun:
     def _given(
         self, stage: int, strip: int, row: BlockStage, area: Area
     ) -> tuple[dict[str, NDArray[np.float32]], bool]:
-        """Return what a stage's net takes for a tile, and whether its halo reaches over the border."""
+        """Return the inputs of a stage's net for a tile, and whether its halo crosses the border."""
         top, left = area.top - row.before, area.left - row.before
         bottom, right = area.bottom + row.after, area.right + row.after
         size, buffers = (bottom - top, right - left), self._network.buffers

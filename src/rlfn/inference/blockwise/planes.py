@@ -1,4 +1,4 @@
-"""What is kept between the stages: feature planes in strips, and ESA's pooled maps, which grow from above."""
+"""Data kept between the stages: feature planes in strips, and ESA's pooled maps, which are filled from the top."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ def plane_shape(channels: int, height: int, width: int) -> tuple[int, int, int, 
 
 
 class Buffers(local):
-    """Arrays that each thread uses again and again."""
+    """Arrays reused by each thread."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, tuple[int, ...]], NDArray[np.float32]] = {}
 
     def get(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the thread's array of that name and shape, with whatever it holds."""
+        """Return the thread's array of that name and shape; its content is undefined."""
         if (name, shape) not in self._kept:
             self._kept[name, shape] = aligned(shape)
         return self._kept[name, shape]
 
 
 class Strips:
-    """A plane as strips over rows, of which only those that are needed exist.
+    """A plane in strips of rows, of which only those that are needed exist.
 
     A strip is opened, filled, closed, read by the tiles of the strip above, its own and the one below, and dropped when
-    the tiles of its own are done: those below read a copy of its last rows.
+    its own tiles are done: those below read a copy of its last rows.
 
     Args:
-        channels: how many.
-        rows: where the strips begin, and where the last one ends.
-        width: of all strips.
-        spare: strips that are not in use, of all planes of this kind: memory that was used before is faster.
+        channels: number of channels.
+        rows: the start of each strip, and the end of the last one.
+        width: width of the plane.
+        spare: unused strips, shared by all planes of this kind: reused memory is faster.
     """
 
     def __init__(self, channels: int, rows: list[int], width: int, spare: list[Plane]) -> None:
@@ -61,20 +61,20 @@ class Strips:
         self._tails: dict[int, Plane] = {}
 
     def open(self, number: int) -> Plane:
-        """Make strip ``number``, to be filled, and return it."""
+        """Create strip ``number`` for filling, and return it."""
         top, bottom = self._rows[number : number + 2]
         self._whole[number] = self._spare.pop() if self._spare else np.empty(self._shape, np.float32)
         self.strips[number] = self._whole[number][:, : bottom - top]
         return self.strips[number]
 
     def close(self, number: int) -> None:
-        """Say that strip ``number`` is filled."""
+        """Mark strip ``number`` as filled."""
         self._tails[number] = self.strips[number][:, -TAIL:].copy()
 
     def read(self, number: int, into: Plane, top: int, left: int) -> None:
         """Copy the rectangle of ``into``'s size at (``top``, ``left``) for a tile of strip ``number``.
 
-        Outside the picture it is zeros.
+        Values outside the picture are zero.
         """
         height, width = into.shape[1:3]
         first, right = max(left, 0), min(left + width, self._width)
@@ -93,18 +93,18 @@ class Strips:
                 target[...] = rows[:, begin - start : end - start, first:right]
 
     def drop(self, number: int) -> None:
-        """Say that the tiles of strip ``number`` are done, as are those above."""
+        """Mark the tiles of strip ``number`` and those above as done."""
         del self.strips[number]
         self._spare.append(self._whole.pop(number))
         self._tails.pop(number - 1, None)
 
 
 class PooledMap:
-    """ESA's map of one block: pooled and convolved as the rows that it is made from come, stretched when it is read.
+    """ESA's map of one block: pooled and convolved as its input rows arrive, stretched when it is read.
 
     Args:
         pool, narrow: the nets of :func:`~rlfn.inference.blockwise.stages.pool_graph` and ``narrow_graph``.
-        channels: of ESA.
+        channels: number of ESA's channels.
         rows, columns: the matrices of both axes.
     """
 
@@ -120,11 +120,11 @@ class PooledMap:
 
     @property
     def half_size(self) -> tuple[int, int]:
-        """Height and width of what is pooled."""
+        """Height and width of the pooling input."""
         return self._half_height, self._half_width
 
     def add(self, half: Plane) -> None:
-        """Take the next rows of what is pooled, packed, and go as far as they reach."""
+        """Add the next rows of the pooling input, packed, and compute as far as they allow."""
         self._half = np.concatenate([self._half, half], axis=1)
         self._taken += half.shape[1]
         self._pool_rows()
@@ -134,7 +134,7 @@ class PooledMap:
         self._convolve(self._height if done else max(0, self._pooled_rows - 1))
 
     def stretched(self, top: int, bottom: int, left: int, right: int, into: NDArray[np.float32]) -> None:
-        """Write the map of the rectangle, which may reach over the picture's border, as (C, H, W)."""
+        """Write the map of a rectangle, which may extend beyond the picture's border, as (C, H, W)."""
         height, width = len(self._rows.interpolate), len(self._columns.interpolate)
         rows = self._rows.interpolate[max(top, 0) : min(bottom, height)]
         columns = self._columns.interpolate[max(left, 0) : min(right, width)]
@@ -180,6 +180,6 @@ class PooledMap:
 
 
 def _reach(matrix: NDArray[np.float32]) -> tuple[int, int]:
-    """Return the columns [first, last) in which ``matrix`` is not zero."""
+    """Return the range [first, last) of columns in which ``matrix`` is not zero."""
     used = np.flatnonzero(matrix.any(axis=0))
     return int(used[0]), int(used[-1]) + 1

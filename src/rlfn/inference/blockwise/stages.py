@@ -1,16 +1,16 @@
-"""The stages of an RLFN as graphs, from its tensors.
+"""The stages of an RLFN as graphs, built from its tensors.
 
-A stage is what lies between two of ESA's pooled maps, because such a map is known only when the plane that it pools is:
+A stage is the part between two of ESA's pooled maps, since such a map requires the whole plane that it pools:
 
     first       conv_1, block 1 up to its 1x1 convolution
     inner       ESA's gate of the block before, the next block up to its 1x1 convolution
-    last        ESA's gate of the last block, conv_2, the long skip (conv_1 again, cheaper than to keep it), upsampler
+    last        ESA's gate of the last block, conv_2, the long skip (conv_1 again, cheaper than keeping it), upsampler
 
-All but the last also make what ESA pools, and two small graphs pool it and convolve the pooled map.
+All but the last also compute the input of ESA's pooling, and two small graphs pool it and convolve the pooled map.
 
-Nothing is padded: a stage reads a halo and makes what it has all neighbours of. Where the halo reaches over the border
-the network itself would have zeros before each convolution, so there a second form of the graph multiplies by a mask of
-ones inside the picture and zeros outside.
+Convolutions are not padded: a stage reads a halo, and its output shrinks accordingly. Where the halo crosses the
+border, the network has zeros before each convolution, so there a second form of the graph multiplies by a mask of ones
+inside the picture and zeros outside.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class BlockStage:
 
     Attributes:
         inside: its graph for tiles whose halo lies inside the picture.
-        border: its graph for the others; it takes ``mask`` too.
-        before, after: the halo in px that it reads above and left, and below and right of a tile.
-        mask: px that the mask has less than the halo, on each side.
+        border: its graph for the others, with the additional input ``mask``.
+        before, after: the halo in px above and left, and below and right of a tile.
+        mask: px by which the mask is smaller than the halo, on each side.
         takes_lr: whether it takes ``lr``, the picture in levels of 255.
-        takes_plane: whether it takes ``plane``, the stage before's ``z``, and ``wide``, its pooled map stretched.
-        pooled: the block whose ESA pools this stage's result; 0 after the last stage.
+        takes_plane: whether it takes ``plane``, the previous stage's ``z``, and ``wide``, its stretched pooled map.
+        pooled: the block whose ESA pools this stage's result; 0 for the last stage.
     """
 
     inside: Graph
@@ -53,9 +53,9 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 
 def rlfn_stages(tensors: Tensors, fields: RLFNFields) -> list[BlockStage]:
-    """Return the stages of an RLFN in their order."""
+    """Return the stages of an RLFN in order."""
     stages = [
-        # one px more below and right than above and left: ESA's convolution of stride 2 reaches there
+        # one px more below and right than above and left, because of ESA's stride-2 convolution
         BlockStage(_first(tensors, False), _first(tensors, True), 4, 5, 1, True, False, 1)
     ]
     for number in range(1, fields.blocks):
@@ -74,7 +74,7 @@ def pool_graph() -> Graph:
 
 
 def narrow_graph(tensors: Tensors, block: int) -> Graph:
-    """Return the graph of ESA's convolution of a block's pooled map, which is padded already."""
+    """Return the graph of ESA's convolution of a block's pooled map, which is already padded."""
     graph = Graph(("pooled",), ("narrow",))
     graph.conv("narrow", "pooled", *_named(tensors, f"block_{block}.esa.conv3"))
     return graph
@@ -110,9 +110,9 @@ def _last(tensors: Tensors, before: int, masked: bool) -> Graph:
 
 
 def _gate(graph: Graph, tensors: Tensors, block: int) -> None:
-    """Add ESA's product ``x`` of ``plane`` and the sigmoid of what its narrow branch and ``wide`` give."""
+    """Add ESA's product ``x`` of ``plane`` and the sigmoid computed from its narrow branch and ``wide``."""
     esa = f"block_{block}.esa"
-    # two 1x1 convolutions with nothing between are one
+    # two consecutive 1x1 convolutions are merged into one
     inner, inner_bias = (part.astype(np.float64) for part in _named(tensors, f"{esa}.conv1"))
     outer, outer_bias = (part.astype(np.float64) for part in _named(tensors, f"{esa}.conv_f"))
     weight = (outer[:, :, 0, 0] @ inner[:, :, 0, 0])[:, :, None, None].astype(np.float32)
@@ -124,9 +124,9 @@ def _gate(graph: Graph, tensors: Tensors, block: int) -> None:
 
 
 def _block(graph: Graph, tensors: Tensors, block: int, source: str, mask: str) -> None:
-    """Add a block up to ``z``, what its ESA weights, and ``half``, what its ESA pools.
+    """Add a block up to ``z``, the input of its ESA's product, and ``half``, the input of its ESA's pooling.
 
-    ``mask``, if there is one, is as large as the first convolution's result.
+    ``mask``, if given, has the size of the first convolution's result.
     """
     name = f"block_{block}"
     y = graph.conv("y1", source, *_named(tensors, f"{name}.c1_r"), end="leaky")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rlfn.errors import OptionError, OutputError, setting
+from rlfn.jobs.bulk.locations import protocol_of
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, import_arrow
 from rlfn.jobs.bulk.pending import BulkEntry, PendingWork, resolve_settings
 from rlfn.jobs.bulk.ray_workers import ClusterOptions, WorkerPool, cluster, import_ray
@@ -85,6 +86,8 @@ class BulkRun:
         import_arrow()
         if request.settings.keep_dates:
             raise OptionError(f"{setting('keep_dates')} is for folders of this machine. Leave it out.")
+        for location in (request.source, request.output, request.manifest):
+            _check_shared(location)
         self._output = Store(request.output)
         self.found = find_pictures(request.source, self._output)
         enlarge = replace(request.settings.enlarge, threads=request.cluster.threads)
@@ -195,6 +198,13 @@ class _Meters:
     def left(self, count: int) -> None:
         """Set the number of unfinished pictures."""
         self._left.set(count)
+
+
+def _check_shared(location: str | Sequence[str] | None) -> None:
+    if isinstance(location, str) and protocol_of(location) == "memory":
+        raise OptionError(
+            f"{location} is in the memory of one process, and bulk processing uses several. Name a folder or a bucket."
+        )
 
 
 def _sizes(store: Store) -> pa.Table:

@@ -9,15 +9,16 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from rlfn.errors import OutputError, listing, setting
+from rlfn.jobs.bulk.locations import canonical_url, local_path
 from rlfn.jobs.bulk.manifest import import_arrow
-from rlfn.jobs.bulk.stores import Store, canonical_url, local_path
+from rlfn.jobs.bulk.stores import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def output_name(key: str, suffix: str, *, keep_suffix: bool) -> str:
-    """Return the name of a picture's output.
+def output_name(key: str, suffix: str, *, keep_suffix: bool, location: str = "") -> str:
+    """Return the name of a picture's output; ``location`` is the picture's, for errors.
 
     >>> output_name("a/b.jpg", "png", keep_suffix=False)
     'a/b.png'
@@ -29,8 +30,9 @@ def output_name(key: str, suffix: str, *, keep_suffix: bool) -> str:
     """
     path = PurePosixPath(key)
     if path.is_absolute() or ".." in path.parts or not path.name:
+        of = f" of {location}" if location else ""
         raise OutputError(
-            f"The key {key!r} leads out of the destination. Allowed: names without a leading / and without '..'."
+            f"The key {key!r}{of} leads out of the destination. Allowed: names without a leading / and without '..'."
         )
     return f"{path}.{suffix}" if keep_suffix else str(path.with_name(f"{path.stem}.{suffix}"))
 

@@ -80,14 +80,14 @@ class PendingWork:
         arrow = import_arrow()
         self.digests = [digest(one) for one in settings]
         suffixes = [one.format or "png" for one in settings]
-        kinds = found.table.column("options").to_pylist()
         self.rejected: dict[int, RlfnError] = {}
         names: list[str | None] = []
-        for index, (key, kind) in enumerate(zip(found.table.column("key").to_pylist(), kinds, strict=True)):
+        columns = (found.table.column(name).to_pylist() for name in ("key", "path", "options"))
+        for index, (key, path, kind) in enumerate(zip(*columns, strict=True)):
             try:
                 if index in found.rejected:
                     raise PictureError(found.rejected[index])
-                names.append(output_name(key, suffixes[kind], keep_suffix=keep_suffix))
+                names.append(output_name(key, suffixes[kind], keep_suffix=keep_suffix, location=path))
             except (PictureError, OutputError) as error:
                 self.rejected[index] = error
                 names.append(None)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlfn.errors import OptionError, PictureError, listing
 from rlfn.images.formats import READABLE_SUFFIXES, looks_like_picture
+from rlfn.jobs.bulk.locations import canonical_url, local_path, protocol_of, split
 from rlfn.jobs.bulk.manifest import import_arrow
-from rlfn.jobs.bulk.stores import Store, canonical_url, local_facts, local_path, split
+from rlfn.jobs.bulk.stores import Store, local_facts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,10 +80,9 @@ def find_pictures(source: str | Sequence[str], output: Store) -> FoundPictures:
     if not store.exists():
         raise PictureError(f"{source} does not exist. Check the spelling.")
     if store.is_file():
-        folder, name = split(source)
-        parent = Store(folder)
-        facts = parent.facts(parent.path(name))
-        return _table_of(iter([(name, parent.display_path(facts.name), facts.size, facts.stamp, 0)]))
+        facts = store.facts(store.root)
+        name = posixpath.basename(store.root)
+        return _table_of(iter([(name, store.display_path(store.root), facts.size, facts.stamp, 0)]))
     return _folder(store, output)
 
 
@@ -238,13 +238,14 @@ def _value(name: str, value: Any, number: int) -> Any:
 
 def _full_path(path: str, folder: str) -> str:
     """Return a list's path in full: relative ones start from the list's ``folder``."""
-    if "://" in path:
+    if protocol_of(path):
         return path
-    if "://" in folder and not path.startswith("/"):
+    if protocol_of(folder) and not path.startswith("/"):
         return f"{folder}/{posixpath.normpath(path)}"
     return os.path.abspath(os.path.join(folder, path))
 
 
 def _default_key(path: str) -> str:
     """Return a picture's default key: its path without protocol and leading slashes."""
-    return path.split("://", 1)[-1].lstrip("/").removeprefix("./")
+    protocol = protocol_of(path)
+    return path.removeprefix(f"{protocol}://" if protocol else "").lstrip("/").removeprefix("./")

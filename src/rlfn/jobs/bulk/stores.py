@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from rlfn.atomic import make_folder, write_bytes
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError, listing
+from rlfn.jobs.bulk.locations import local_path, protocol_of
 
 _RETRY_DELAYS = (0.5, 2.0, 6.0)
 """Seconds between attempts when a store does not answer."""
@@ -20,10 +22,10 @@ _ATOMIC = {"abfs", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 
 _PACKAGES = {"abfs": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "s3": "s3fs", "s3a": "s3fs"}
 
-_LOCAL = ("", "file", "local")
-"""Protocols of local folders."""
+_KEYS = dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+"""Where the packages look for credentials."""
 
-_ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az"}
+_NO_BUCKET = re.compile(r"\b(bucket|container) does not exist")
 
 _VERSION_FIELDS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "created")
 """Fields that identify a file's version, the best first."""
@@ -60,10 +62,11 @@ class Store:
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = os.fspath(location)
-        self.system, path = _file_system(self.location)
-        self.protocol = _protocol_of(self.location)
-        self.local = self.protocol in _LOCAL
-        self.root = os.path.abspath(path) if self.local else path.rstrip("/")
+        self.protocol = protocol_of(self.location)
+        local = local_path(self.location)
+        self.local = local is not None
+        self.system, path = (import_fsspec().filesystem("file"), local) if local else _file_system(self.location)
+        self.root = path if self.local else path.rstrip("/")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle only the location: each process opens its own connections."""
@@ -74,11 +77,16 @@ class Store:
         return f"{self.root}/{name}" if self.root else name
 
     def display_path(self, path: str) -> str:
-        """Return a full path with its protocol, as users write it."""
-        return path if self.local else f"{self.protocol}://{path}"
+        """Return a full path as users write it: for a remote file, its URL."""
+        if self.local:
+            return path
+        start = self.location.rstrip("/")
+        if not self.root:
+            start += "//" if start.endswith(":") else "/"
+        return f"{start}{path[len(self.root) :]}"
 
     def files(self) -> Iterator[StoredFile]:
-        """Yield every file below the folder, except hidden files and folders.
+        """Yield every file below the folder, except hidden files and folders and the markers of empty folders.
 
         Raises:
             UnreachableError: the store does not answer.
@@ -95,7 +103,7 @@ class Store:
         start = len(self.root) + 1 if self.root else 0
         for path, facts in self._with_retries(find, self.location).items():
             name = path[start:]
-            if name and not any(part.startswith(".") for part in name.split("/")):
+            if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
                 yield StoredFile(name, int(facts.get("size") or 0), stamp(facts))
 
     def is_file(self) -> bool:
@@ -104,7 +112,13 @@ class Store:
 
     def exists(self) -> bool:
         """Tell whether the location exists."""
-        return bool(self._with_retries(lambda: self.system.exists(self.root), self.location))
+        if self.local:
+            return os.path.exists(self.root)
+        try:  # not system.exists: it is False if the store does not answer
+            self._with_retries(lambda: self.system.info(self.root), self.location)
+        except MissingFileError:
+            return False
+        return True
 
     def facts(self, path: str) -> StoredFile:
         """Return a file as :meth:`files` does, given its full path.
@@ -153,6 +167,8 @@ class Store:
 
         try:
             self._with_retries(write, self.display_path(path))
+        except MissingFileError as error:
+            raise OutputError(error.template) from error
         except PictureError as error:
             raise OutputError(f"Permission denied: {self.display_path(path)} cannot be written.") from error
 
@@ -166,16 +182,22 @@ class Store:
         for pause in (*_RETRY_DELAYS, None):
             try:
                 return work()
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise MissingFileError(
+                        f"The bucket of {what} does not exist. Create it, or check the spelling."
+                    ) from None
                 raise MissingFileError(f"There is no file {what}. Check the spelling and the folder.") from None
             except IsADirectoryError:
                 raise PictureError(f"{what} is a folder; a picture file is needed.") from None
             except PermissionError:
                 raise PictureError(f"Permission denied: {what} cannot be read.") from None
             except Exception as error:  # clients of object stores raise what they like
+                if "credential" in f"{type(error).__name__} {error}".lower():
+                    keys = _KEYS.get(self.protocol, f"them as fsspec's package for {self.protocol}:// describes")
+                    raise UnreachableError(f"{what} needs credentials ({_reason(error)}). Set {keys}.") from error
                 if pause is None or self.local:
-                    reason = " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
-                    raise UnreachableError(f"{what} is unreachable ({reason}). Try again later.") from error
+                    raise UnreachableError(f"{what} is unreachable ({_reason(error)}). Try again later.") from error
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
@@ -196,18 +218,6 @@ def stamp(facts: dict[str, Any]) -> str:
     return next((str(facts[name]).strip('"') for name in _VERSION_FIELDS if facts.get(name)), "")
 
 
-def local_path(location: str) -> str | None:
-    """Return the full path of a local file, or None for a URL of another location.
-
-    >>> local_path("file:///tmp/a.png"), local_path("s3://bucket/a.png")
-    ('/tmp/a.png', None)
-    """
-    protocol = _protocol_of(location)
-    if protocol in _LOCAL:
-        return os.path.abspath(location[len(protocol) + 3 :] if protocol else location)
-    return None
-
-
 def local_facts(path: str) -> tuple[int, str]:
     """Return the size and the stamp of a local file; 0 and an empty stamp if it cannot be accessed."""
     try:
@@ -215,28 +225,6 @@ def local_facts(path: str) -> tuple[int, str]:
     except (OSError, ValueError):
         return 0, ""
     return facts.st_size, f"{facts.st_mtime_ns:x}"
-
-
-def canonical_url(url: str) -> str:
-    """Return a URL in a form that can be compared: some protocols have several names.
-
-    >>> canonical_url("s3a://bucket/a.png")
-    's3://bucket/a.png'
-    """
-    protocol, mark, path = url.partition("://")
-    return f"{_ALIASES.get(protocol, protocol)}{mark}{path.lstrip('/')}" if mark else url
-
-
-def split(location: str) -> tuple[str, str]:
-    """Split a path or URL into the folder and the last name.
-
-    >>> split("s3://bucket/folder/list.csv")
-    ('s3://bucket/folder', 'list.csv')
-    >>> split("list.csv")
-    ('.', 'list.csv')
-    """
-    folder, slash, name = location.rpartition("/")
-    return (folder or ("/" if slash else "."), name)
 
 
 def import_fsspec() -> Any:
@@ -252,23 +240,28 @@ def import_fsspec() -> Any:
     return fsspec
 
 
-def _protocol_of(location: str) -> str:
-    return location.split("://", 1)[0] if "://" in location else ""
-
-
 def _file_system(location: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it."""
     fsspec = import_fsspec()
-    protocol = _protocol_of(location)
-    if protocol and protocol not in fsspec.available_protocols():
+    protocol = protocol_of(location)
+    if protocol not in fsspec.available_protocols():
         examples = listing(f"{name}://" for name in ("file", "s3", "gs", "az", "sftp", "hdfs"))
         raise OptionError(f"Unknown protocol {protocol}://. Allowed: folders, {examples} and others of fsspec.")
     try:
-        system, path = fsspec.core.url_to_fs(location)
+        kind = fsspec.get_filesystem_class(protocol)
+        return kind(**kind._get_kwargs_from_urls(location)), str(kind._strip_protocol(location))
     except ImportError as error:
         package = _PACKAGES.get(protocol)
         install = f"pip install {package}" if package else f"{str(error).rstrip('.')} (from fsspec)"
         raise MissingExtraError(f"{protocol}://", install=install) from None
-    return system, str(path)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{location} cannot be used ({_reason(error)}). Name a folder or a bucket.") from error
+    except Exception as error:  # some connect at once
+        raise UnreachableError(f"{location} is unreachable ({_reason(error)}). Try again later.") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
 
 
 def _local_files(root: str) -> Iterator[StoredFile]:
