@@ -159,5 +159,5 @@ def test_a_message_of_several_lines_keeps_them(command) -> None:
     done = command("train", "cpu-evening")
     assert done.status == 2
     first, second = done.err.splitlines()
-    assert first == "rlfn: The recipe cpu-evening has a mistake:"
+    assert first == "rlfn: A run of the recipe cpu-evening cannot start:"
     assert second.startswith("  data: The recipe names no data.")

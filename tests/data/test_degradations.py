@@ -251,7 +251,7 @@ def test_degradations_are_made_from_recipes() -> None:
         make_degradation("bicubc")
     with pytest.raises(OptionError, match="Did you mean 'jpeg_quality'"):
         make_degradation("photo", {"jpg_quality": [40, 90]})
-    with pytest.raises(OptionError, match="setting of the degradation bicubic"):
+    with pytest.raises(OptionError, match="degradation bicubic has no settings"):
         make_degradation("bicubic", {"jpeg": 1})
 
 

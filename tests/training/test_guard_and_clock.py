@@ -130,3 +130,9 @@ def test_a_full_disk_leaves_the_older_file_and_says_so(tmp_path: Path, monkeypat
     monkeypatch.undo()
     assert read_state(path) == {"at": 1}
     assert [item.name for item in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def test_a_guard_without_the_judgement_by_size_skips_only_what_is_not_finite() -> None:
+    guard = settled(spike=0.0)
+    assert [guard.judge(loss) for loss in (1e9, 1e9, 1.0)] == [Verdict.STEP] * 3
+    assert guard.judge(math.inf) is Verdict.SKIP

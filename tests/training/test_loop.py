@@ -324,7 +324,7 @@ def test_the_command_line_refuses_contradictions_and_shows_the_cost(command, tmp
     (tmp_path / "mine.toml").write_text(RECIPE)
     assert "--resume resumes a run" in command("train", "mine.toml", "--resume", str(tmp_path)).err
     assert "cpu-evening" in command("train").err
-    assert "0.0 M LR px" in command("train", "mine.toml", "--dry-run").out.decode()
+    assert "8.2 k LR px" in command("train", "mine.toml", "--dry-run").out.decode()
     assert not (tmp_path / "runs").exists()
 
 

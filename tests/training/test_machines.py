@@ -69,7 +69,8 @@ def test_a_lost_machine_ends_the_run_with_a_sentence_and_one_goes_on(data: Path,
     newest = Checkpoints(out / "checkpoints", 3).paths()[-1]
     assert newest.name == "iteration-000000004.ckpt"
     assert "rlfn: Process 1 of 2 does not reach the others any more: one ended, or its machine did" in said[0], said[0]
-    assert f"The newest checkpoint is {newest}. Resume with resume={out}, on one machine or on several." in said[0]
+    resume = f"Resume the run in {out} (resume), on one machine or on several."
+    assert f"The newest checkpoint is {newest}. {resume}" in said[0]
     assert losses(out)[:6] == pytest.approx(losses(tmp_path / "one")[:6], rel=1e-5)
     assert train(recipe, out, data=data, devices=CPU, resume=True)
     assert losses(out) == pytest.approx(losses(tmp_path / "one"), rel=1e-5)

@@ -6,13 +6,14 @@ import pytest
 import torch
 from tiny import TINY, tiny_pack, tiny_recipe
 
+from rlfn.errors import OptionError
 from rlfn.models.variants import VARIANTS
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.training import precision
 from rlfn.training.learner import Learner
 from rlfn.training.loop import train
 from rlfn.training.precision import resolve_precision
-from rlfn.training.preflight import Devices
+from rlfn.training.preflight import Devices, start_fabric
 from rlfn.training.run import settings_of_run
 
 
@@ -46,6 +47,12 @@ def test_auto_is_bf16_on_cuda_that_has_it(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_is_named_is_kept() -> None:
     assert resolve_precision("16-mixed", "cpu") == "16-mixed"
     assert resolve_precision("32-true", "cuda") == "32-true"
+
+
+def test_a_cpu_refuses_16_mixed() -> None:
+    recipe = tiny_recipe({"init": "interpolate", "iterations": 2}, variant="rlfn-s", precision="16-mixed")
+    with pytest.raises(OptionError, match=r"a CPU does not compute in 16-mixed\. Use 32-true, bf16-mixed or auto"):
+        start_fabric(recipe, Devices(accelerator="cpu"))
 
 
 @pytest.mark.parametrize("able", [False, True])

@@ -8,11 +8,11 @@ import pytest
 from tiny import TINY, tiny_recipe
 
 from rlfn.data.store import DataSource
-from rlfn.errors import OptionError
+from rlfn.errors import ModelError, OptionError
 from rlfn.models.variants import VARIANTS
-from rlfn.training import results
+from rlfn.training import preflight, results
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices, check_run, prepare
+from rlfn.training.preflight import Devices, check_run, prepare, problems
 from rlfn.training.recipe_files import load_recipe, shipped_recipes
 
 CPU = Devices(accelerator="cpu")
@@ -115,6 +115,35 @@ def test_what_would_fail_in_a_stage(stage: dict[str, object], message: str, data
     with pytest.raises(OptionError) as caught:
         check_run(tiny_recipe({**stage, "iterations": 1}), data=[DataSource(data)], devices=CPU)
     assert message in str(caught.value)
+
+
+def test_a_run_that_cannot_start_does_not_blame_its_recipe(command, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(
+        FIVE_MISTAKES.split("[[stages]]")[0] + '[[stages]]\ninit="scratch"\niterations=1\n'
+    )
+    changes = ("--set", "scale=2", "--data", str(data), "--accelerator", "cpu", "-o")
+    done = command("train", "a.toml", *changes, "a.toml")
+    assert done.err.splitlines() == [
+        "rlfn: A run of the recipe a.toml cannot start:",
+        "  a.toml is a file. A run needs a folder: choose another name.",
+    ]
+    assert "a.toml' is a file, not a folder" in command("train", "a.toml", *changes, "a.toml/run").err
+
+
+def test_vgg19_is_fetched_before_the_first_step(
+    command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline() -> Path:
+        raise ModelError("VGG-19 cannot be downloaded. Give its path as contrastive.vgg19.")
+
+    monkeypatch.setattr(preflight, "fetch_vgg19", offline)
+    monkeypatch.setattr(preflight, "cached_vgg19", lambda: None)
+    last = {"iterations": 1, "loss": {"contrastive": 1.0}, "contrastive": {"extractor": "vgg19"}}
+    recipe = tiny_recipe({"init": "scratch", "iterations": 1}, last)
+    with pytest.raises(OptionError, match=r"(?s)cannot start:.*stages\.1: VGG-19 cannot be downloaded"):
+        train(recipe, tmp_path / "run", data=data, devices=CPU)
+    assert not (tmp_path / "run").exists()
+    assert not problems(recipe, data=[DataSource(data)], devices=CPU, out=None, whole=True, dry=True)
 
 
 def test_a_dry_run_shows_the_data_and_needs_none(command, data: Path) -> None:

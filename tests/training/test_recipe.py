@@ -134,7 +134,8 @@ def test_phases_change_patch_and_batch() -> None:
 def test_the_cost_counts_pixels_and_multiply_adds() -> None:
     text = describe(check_recipe({**MINIMAL, "variant": "rlfn-ntire"}, "test"))
     pixels = 10 * 16 * 16**2
-    assert f"{pixels / 1e6:,.1f} M LR px" in text
+    assert f"{pixels / 1e3:,.1f} k LR px, " in text
+    assert " 0.0" not in text.split("LR px, ")[1].split("multiply-adds")[0]
     assert '"iterations": 10' in text
 
 
@@ -252,3 +253,42 @@ def test_hostile_overrides() -> None:
     for value in ("9" * 5000, "[" * 5000):
         with pytest.raises(OptionError, match="seed"):
             load_recipe("rlfn-x2", [f"seed={value}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("guard.spike=inf", "guard.spike: it should be a finite number"),
+        ("guard.spike=0.5", "Allowed: above 1, or 0"),
+        ("stages.0.hours=inf", "stages.0.hours: it should be a finite number"),
+        ("stages.0.hours=1e305", "stages.0.hours: it should be less than or equal to"),
+        ("stages.0.loss.l1=nan", "stages.0.loss.l1: it should be a finite number"),
+        ("stages.0.optimizer.lr=inf", "stages.0.optimizer.lr: it should be a finite number"),
+        ("stages.0.optimizer.betas=[0.9,1.0]", "stages.0.optimizer.betas.1: it should be less than 1"),
+        ("stages.0.contrastive.layer_weights=[0,0]", "one must be above 0"),
+        ("stages.0.contrastive.layer_weights=[1,-1]", "must not be negative"),
+        ("data.degradation_settings.jpeg=nan", "jpeg must be finite"),
+    ],
+)
+def test_numbers_that_cannot_work_are_refused(override: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        load_recipe("photo", [override])
+    assert message in str(caught.value)
+    assert "has a mistake" in str(caught.value)
+
+
+def test_a_wrong_length_is_one_mistake() -> None:
+    for key, value in (("iterations", 0), ("patch", 0)):
+        text = wrong({**MINIMAL, "stages": [{**MINIMAL["stages"][0], key: value}]})
+        assert "has a mistake" in text
+        assert f"stages.0.{key}: it should be greater than" in text
+
+
+def test_a_degradation_without_settings_says_so() -> None:
+    text = wrong({**MINIMAL, "data": {"degradation_settings": {"jpeg": 1.0}}})
+    assert "data: The degradation bicubic has no settings. Remove 'jpeg'" in text
+
+
+def test_a_recipe_without_the_judgement_by_size_survives_json() -> None:
+    recipe = load_recipe("cpu-evening", ["guard.spike=0"])
+    assert Recipe.model_validate_json(recipe.model_dump_json()).guard.spike == 0.0

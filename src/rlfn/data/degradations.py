@@ -88,8 +88,10 @@ def make_degradation(name: str, settings: Mapping[str, Any] | None = None) -> De
     kind = DEGRADATIONS[name]
     allowed = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for key in settings or {}:
+        if not allowed:
+            raise OptionError(f"The degradation {name} has no settings. Remove '{key}', or choose another degradation.")
         if key not in allowed:
-            raise unknown(f"setting of the degradation {name}", key, allowed or ["(none)"])
+            raise unknown(f"setting of the degradation {name}", key, allowed)
     fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in (settings or {}).items()}
     try:
         return kind(**fields)

@@ -142,6 +142,9 @@ class Pack(PictureStore):
         start = entry.offsets[scale]
         return self._layers[scale][start : start + entry.count(scale)].reshape(entry.shape(scale))
 
+    def _contents(self, scale: int) -> list[Any]:
+        return [[entry.checksums[1], entry.checksums.get(scale)] for entry in self._entries]
+
     def offers(self, scale: int) -> bool:
         """See :meth:`PictureStore.offers`."""
         return scale in self._layers

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,19 @@ class PictureStore(ABC):
         Raises:
             DataError: there are no such pictures; the message says how to create them.
         """
+
+    def fingerprint(self, scale: int) -> str:
+        """Return a hash of the pictures, wherever they lie: equal for the same names, sizes and contents.
+
+        Args:
+            scale: the reduction that counts, besides the pictures at full size.
+        """
+        described = [self.names, self.sides.tolist(), self._contents(scale)]
+        return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+    def _contents(self, scale: int) -> list[Any]:
+        """Return what tells these contents from others of the same names and sizes, without reading every picture."""
+        return []
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -172,6 +186,9 @@ class FolderPictures(PictureStore):
                 self._kept.popitem(last=False)
         return made
 
+    def _contents(self, scale: int) -> list[Any]:
+        return [picture.path.stat().st_size for picture in self._found]
+
     def offers(self, scale: int) -> bool:
         """See :meth:`PictureStore.offers`: any scale is available."""
         return True
@@ -204,6 +221,9 @@ class MixedPictures(PictureStore):
         """See :meth:`PictureStore.planes`."""
         number = int(np.searchsorted(self._starts, picture, "right")) - 1
         return self._stores[number].planes(picture - int(self._starts[number]), scale)
+
+    def _contents(self, scale: int) -> list[Any]:
+        return [self._bounds.tolist(), *(store._contents(scale) for store in self._stores)]
 
     def offers(self, scale: int) -> bool:
         """See :meth:`PictureStore.offers`."""

@@ -51,6 +51,19 @@ def estimate(recipe: Recipe) -> list[StageCost]:
     return [_stage(stage, recipe.scale, each, speed) for stage in recipe.stages]
 
 
+def amount(number: float) -> str:
+    """Write a large number for people, with a prefix of the SI.
+
+    >>> amount(40_960.0), amount(1.5e12)
+    ('41.0 k', '1.5 T')
+    """
+    prefixes = ("k", "M", "G", "T", "P", "E")
+    for power in range(len(prefixes), 0, -1):
+        if number >= 1000.0**power:
+            return f"{number / 1000.0**power:,.1f} {prefixes[power - 1]}"
+    return f"{number:.0f}"
+
+
 def describe_pictures(recipe: Recipe, pictures: PictureStore) -> str:
     """Return how much is trained on and how much is held out, in one line."""
     kept = pictures.split(recipe.data.held_out, "train")
@@ -85,7 +98,7 @@ def describe(recipe: Recipe, data: Sequence[DataSource] = ()) -> str:
     for number, cost in enumerate(costs):
         name = recipe.stages[number].name or f"stage {number + 1}"
         lines.append(
-            f"{name}: {cost.pixels / 1e6:,.1f} M LR px, {cost.multiply_adds / 1e15:,.3f} P multiply-adds, "
+            f"{name}: {amount(cost.pixels)} LR px, {amount(cost.multiply_adds)} multiply-adds, "
             f"about {duration(cost.seconds)} on this machine's CPU (network alone)"
         )
     total = sum(cost.seconds for cost in costs)

@@ -60,8 +60,8 @@ def explain_lost_process(run: TrainingRun) -> Iterator[None]:
         saved = f"The newest checkpoint is {newest[0]}. " if newest else ""
         raise TrainingError(
             f"Process {fabric.global_rank + 1} of {fabric.world_size} does not reach the others any more: one ended, "
-            f"or its machine did, or the network between. {saved}Resume with {setting('resume', run.out)}, on one "
-            "machine or on several."
+            f"or its machine did, or the network between. {saved}Resume the run in {run.out} ({setting('resume')}), "
+            "on one machine or on several."
         ) from error
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from rlfn.errors import MissingExtraError, ModelError
+from rlfn.errors import MissingExtraError, ModelError, OptionError
 from rlfn.training.losses import Ratio
 from rlfn.training.section import Section, known
 
@@ -23,6 +24,9 @@ VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 
 VGG19_FILE = VGG19_URL.rsplit("/", 1)[1]
 """The name of that file, in the cache too."""
+
+VGG19_WEIGHTS = ("imagenet", "random")
+"""Weights of VGG-19, besides the path of torchvision's file."""
 
 _VGG19_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512)
 VGG19_LAYERS = (1, 3, 5, 9, 13)
@@ -44,7 +48,7 @@ class Contrastive(Section):
     vgg19: str = "imagenet"
     """vgg19*: `imagenet` downloads torchvision's weights, `random` draws them, or give the path of the file."""
     layer_weights: tuple[float, ...] = Field(default=(), strict=False)
-    """One weight a layer; all 1 if empty."""
+    """One weight a layer, not negative and one above 0; all 1 if empty."""
     ratio: Ratio = "sample"
     """`sample`: each sample's ratio of distances, averaged; `batch`: the ratio of the batch's mean distances, over all
     devices, as the loss's sources have it."""
@@ -53,6 +57,13 @@ class Contrastive(Section):
     @classmethod
     def _extractor(cls, name: str) -> str:
         return known("extractor", name, EXTRACTORS)
+
+    @field_validator("layer_weights")
+    @classmethod
+    def _layer_weights(cls, weights: tuple[float, ...]) -> tuple[float, ...]:
+        if weights and (min(weights) < 0.0 or not any(weights)):
+            raise OptionError("The weights of the layers must not be negative, and one must be above 0.")
+        return weights
 
 
 class Extractor(nn.Module):
@@ -214,7 +225,10 @@ def fetch_vgg19() -> Path:
         raise MissingExtraError("Downloading VGG-19", "train") from None
     try:
         # the publisher states the hash's beginning alone, in the name; it is checked below
-        path = Path(pooch.retrieve(VGG19_URL, known_hash=None, fname=VGG19_FILE, path=pooch.os_cache("rlfn")))
+        folder = Path(pooch.os_cache("rlfn"))
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{VGG19_FILE}.lock"):  # all processes of a run ask at once
+            path = Path(pooch.retrieve(VGG19_URL, known_hash=None, fname=VGG19_FILE, path=folder))
         digest = pooch.file_hash(str(path), alg="sha256")
     except Exception as error:  # pooch passes on the errors of every transport
         raise ModelError(

@@ -24,7 +24,8 @@ class Guard:
     """Skips steps whose loss is far above its running mean; too many in a row roll the run back once, then stop it.
 
     Args:
-        spike: a loss above ``spike`` times its running mean is skipped, and so is one that is not finite.
+        spike: a loss above ``spike`` times its running mean is skipped, and so is one that is not finite; 0 turns the
+            judgement by size off.
         max_skipped: after this many skipped steps in a row the run rolls back to its last good checkpoint, and also
             when the running mean itself has risen to ``spike`` times its lowest value.
         settle: steps that are not judged by size, until the mean is known.
@@ -43,8 +44,8 @@ class Guard:
 
     @property
     def limit(self) -> float:
-        """The loss above which a step is skipped; the largest number until the mean is known."""
-        return self.spike * self.mean if self.count >= self.settle else sys.float_info.max
+        """The loss above which a step is skipped; the largest number until the mean is known, or if ``spike`` is 0."""
+        return self.spike * self.mean if self.spike and self.count >= self.settle else sys.float_info.max
 
     def judge(self, loss: float) -> Verdict:
         """Return what to do with the step whose loss, the mean over all devices, is ``loss``."""
@@ -58,7 +59,7 @@ class Guard:
         self.mean += (loss - self.mean) * max(0.01, 1.0 / self.count)
         if settled:
             self.lowest = min(self.lowest, self.mean)
-            if self.mean > self.spike * self.lowest:
+            if self.spike and self.mean > self.spike * self.lowest:
                 return self._trouble()
         return Verdict.STEP
 

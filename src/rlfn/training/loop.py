@@ -36,7 +36,7 @@ from rlfn.training.signals import StopRequest
 
 def train(
     recipe: Recipe,
-    out: Path,
+    out: str | Path,
     *,
     data: str | Path | Sequence[DataSource] | None = None,
     devices: Devices | None = None,
@@ -65,6 +65,7 @@ def train(
         TrainingError: the loss exploded again after the roll-back, or another process of the run was lost.
     """
     sources = (DataSource(Path(data)),) if isinstance(data, str | Path) else tuple(data or ())
+    out = Path(out)
     saved, passed = Checkpoints(out / "checkpoints", recipe.saving.keep).load_last() if resume else (None, [])
     run = setup(recipe, out, sources, devices or Devices(), stop or StopRequest(), now, saved)
     try:
@@ -81,6 +82,7 @@ def _train(run: TrainingRun, saved: dict[str, Any] | None) -> bool:
     learner = begin_stage(run, None) if saved is None else resume_stage(run, saved)
     run.reporter.open(run.state.total)
     while fit(run, learner):
+        save(run, learner)
         validate(run, learner)
         if run.state.stage + 1 == len(run.recipe.stages):
             finish(run, learner)
@@ -104,7 +106,7 @@ def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:
 def resume_stage(run: TrainingRun, saved: dict[str, Any]) -> Learner:
     """Resume the run from a checkpoint."""
     run.state.load(saved["state"])
-    run.reporter.drop_after(run.state.total)
+    run.reporter.drop_after(run.state.total, scored=run.progress >= 1.0)
     run.reporter.log(f"Resuming at iteration {run.state.total}, in stage {run.state.stage + 1}.")
     return Learner.restore(run.fabric, run.recipe, run.state.stage, saved["learner"])
 
@@ -145,7 +147,12 @@ def validate(run: TrainingRun, learner: Learner) -> None:
     state = run.state
     if run.validator is not None:
         scores = run.validator.score(learner.ema.network)
-        row: dict[str, Any] = {"iteration": state.total, "stage": state.stage + 1, "seconds": state.seconds}
+        row: dict[str, Any] = {
+            "iteration": state.total,
+            "stage": state.stage + 1,
+            "seconds": state.seconds,
+            "measured_on": run.validator.measured_on,
+        }
         for number, (name, score) in enumerate(scores.items()):
             ending = f"_{name}" if number else ""
             row |= {f"psnr{ending}": score.psnr, f"ssim{ending}": score.ssim}
@@ -154,8 +161,8 @@ def validate(run: TrainingRun, learner: Learner) -> None:
         run.reporter.metrics(row, f"validation after iteration {state.total}: {shown}", run.progress)
         run.reporter.images(run.validator.results, state.total)
         run.validator.write(run.out / "validation" / f"{state.total:09d}")
-        if first.psnr > state.best:
-            state.best = first.psnr
+        if first.psnr > state.best or run.validator.measured_on != state.best_on:
+            state.best, state.best_on = first.psnr, run.validator.measured_on
             facts = {"validation_psnr": f"{first.psnr:.4f}", "validation_ssim": f"{first.ssim:.5f}"}
             write_model(run.out / "best.safetensors", learner.ema.network, run, facts)
     run.fabric.barrier()
@@ -172,6 +179,7 @@ def save(run: TrainingRun, learner: Learner) -> None:
             "recipe": run.recipe.model_dump_json(),
             "recipe_sha256": run.recipe.hash(),
             "data": [[str(source.path.resolve()), source.weight] for source in run.sources],
+            "pictures": run.fingerprint,
             "origins": run.origins,
             "versions": {
                 "rlfn": rlfn.__version__,

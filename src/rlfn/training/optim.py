@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, field_validator
@@ -20,6 +20,10 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al., 2024: steepest quint
 _STEPS = 5
 
 
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""A decay rate of a running mean."""
+
+
 class Optimizer(Section):
     """The optimiser of a stage."""
 
@@ -29,8 +33,8 @@ class Optimizer(Section):
     """The peak learning rate; Muon's for its matrices."""
     adam_lr: float = Field(default=1e-3, gt=0.0)
     """Muon only: the peak rate of its Adam part (first and last convolution, biases)."""
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), strict=False)
-    """Adam's decay rates."""
+    betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
+    """Adam's decay rates, each from 0 to below 1."""
     eps: float = Field(default=1e-8, gt=0.0)
     """Adam's guard."""
     momentum: float = Field(default=0.95, ge=0.0, lt=1.0)

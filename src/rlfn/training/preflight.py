@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from rlfn.atomic import check_path
 from rlfn.data.store import DataSource, PictureStore, open_pictures
 from rlfn.errors import DataError, MissingExtraError, OptionError, RlfnError, setting
 from rlfn.evaluation.sets import find_set
@@ -19,10 +21,12 @@ from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.integers import integer_convolutions
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.extractors import VGG19_WEIGHTS, cached_vgg19, fetch_vgg19
 from rlfn.training.losses import ms_ssim
 from rlfn.training.precision import resolve_precision
 from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 from rlfn.training.recipe_files import mistaken, parse_recipe, read_raw
+from rlfn.training.reporting import METRICS
 from rlfn.training.stages import freeze, make_objective, start_network
 
 
@@ -43,13 +47,15 @@ def start_fabric(recipe: Recipe, devices: Devices) -> Fabric:
         OptionError: the machine has no such device, or too few; the message says what Lightning Fabric says.
     """
     try:
-        return Fabric(
-            accelerator=devices.accelerator,
-            devices=devices.devices,
-            num_nodes=devices.nodes,
-            strategy=devices.strategy,
-            precision=resolve_precision(recipe.precision, devices.accelerator),
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*fp16 is not supported on CPU")  # refused below
+            fabric = Fabric(
+                accelerator=devices.accelerator,
+                devices=devices.devices,
+                num_nodes=devices.nodes,
+                strategy=devices.strategy,
+                precision=resolve_precision(recipe.precision, devices.accelerator),
+            )
     except Exception as error:  # Fabric raises ValueError, RuntimeError and its own errors
         text = str(error).split("\n")[0].rstrip(".")
         raise OptionError(
@@ -58,6 +64,9 @@ def start_fabric(recipe: Recipe, devices: Devices) -> Fabric:
             f"{recipe.precision}: {text}. "
             f"{setting('accelerator', 'cpu')} is always available."
         ) from error
+    if recipe.precision == "16-mixed" and fabric.device.type == "cpu":
+        raise OptionError("precision: a CPU does not compute in 16-mixed. Use 32-true, bf16-mixed or auto, or a GPU.")
+    return fabric
 
 
 def prepare(
@@ -85,6 +94,8 @@ def prepare(
     recipe, mistakes = parse_recipe(read_raw(source, overrides))
     if recipe is not None:
         found = problems(recipe, data=data, devices=devices or Devices(), out=out, whole=not mistakes, dry=dry)
+        if found and not mistakes:
+            raise unable(str(source), found)
         mistakes = list(dict.fromkeys([*mistakes, *found]))
     if recipe is None or mistakes:
         raise mistaken(str(source), mistakes)
@@ -106,7 +117,15 @@ def check_run(
     """
     found = problems(recipe, data=data, devices=devices or Devices(), out=out, whole=True, begun=begun)
     if found:
-        raise mistaken(recipe.name or "given", found)
+        raise unable(recipe.name or "given", found)
+
+
+def unable(source: str, found: Sequence[str]) -> OptionError:
+    """Return the error that lists what keeps a run of a valid recipe from starting."""
+    reasons = f" for {len(found)} reasons" if len(found) > 1 else ""
+    return OptionError(
+        f"A run of the recipe {source} cannot start{reasons}:\n" + "\n".join(f"  {line}" for line in found)
+    )
 
 
 def problems(
@@ -141,7 +160,7 @@ def problems(
 
     attempt("", lambda: start_fabric(recipe, devices))
     unnamed = dry and not data and not recipe.data.train
-    pictures = None if unnamed else attempt("data", lambda: open_data(recipe, data))
+    pictures = None if unnamed else attempt("data", lambda: open_data(recipe, data, moved=begun >= 0))
     if pictures is not None:
         attempt("data", lambda: _check_pictures(recipe, pictures))
     for which in recipe.validation.sets:
@@ -159,17 +178,28 @@ def problems(
                     f"{place}: a batch of {batch} cannot be shared evenly by {world} devices"
                     + (f" in {stage.accumulate} parts." if stage.accumulate > 1 else ".")
                 )
+        if number >= begun and _needs_vgg19(stage):
+            attempt(place, lambda: _check_vgg19(dry))
         if whole and number > begun:
             attempt(place, lambda stage=stage: _check_stage(recipe, stage))  # type: ignore[misc]
     if recipe.compile and importlib.util.find_spec("torch._inductor") is None:
         found.append("compile: this build of torch cannot compile. Set compile = false.")
-    if out is not None and Checkpoints(out / "checkpoints", 2).paths():
-        found.append(f"{out} holds a run already. Resume with {setting('resume', out)}, or choose another folder.")
+    if out is not None and out.exists() and not out.is_dir():
+        found.append(f"{out} is a file. A run needs a folder: choose another name.")
+    elif out is not None and Checkpoints(out / "checkpoints", 2).paths():
+        found.append(f"{out} holds a run already. Resume it ({setting('resume')}), or choose another folder.")
+    elif out is not None:
+        attempt("", lambda: check_path(out / METRICS))
     return list(dict.fromkeys(found))
 
 
-def open_data(recipe: Recipe, data: Sequence[DataSource]) -> PictureStore:
+def open_data(recipe: Recipe, data: Sequence[DataSource], *, moved: bool = False) -> PictureStore:
     """Open the training data: ``data``, otherwise what the recipe names.
+
+    Args:
+        recipe: the resolved recipe.
+        data: instead of the recipe's own.
+        moved: whether the data was there before, so that a message can say what to do if it has moved.
 
     Raises:
         DataError: there is none, or it cannot be opened.
@@ -180,7 +210,12 @@ def open_data(recipe: Recipe, data: Sequence[DataSource]) -> PictureStore:
             f"The recipe names no data. Give a pack, made by rlfn data pack, or a folder as {setting('data')}, "
             "or name it in the recipe's data.train."
         )
-    return open_pictures(sources)
+    try:
+        return open_pictures(sources)
+    except DataError as error:
+        if not moved:
+            raise
+        raise DataError(f"{error.template} If the data has moved, give its new place as {setting('data')}.") from error
 
 
 def _check_pictures(recipe: Recipe, pictures: PictureStore) -> None:
@@ -200,7 +235,7 @@ def _files(stage: Stage) -> list[tuple[str, str]]:
     named = [("init", stage.init)] if stage.starts_from_file else []
     if stage.teacher is not None:
         named.append(("teacher", stage.teacher))
-    if stage.uses_contrastive and stage.contrastive.vgg19 not in ("imagenet", "random"):
+    if stage.uses_contrastive and stage.contrastive.vgg19 not in VGG19_WEIGHTS:
         named.append(("contrastive.vgg19", stage.contrastive.vgg19))
     return named
 
@@ -235,8 +270,19 @@ def _check_stage(recipe: Recipe, stage: Stage) -> None:
         integer_convolutions(network)
     if stage.soft_prune.channels or stage.soft_prune.mid:
         zero_weakest(network, channels=stage.soft_prune.channels, mid=stage.soft_prune.mid)
-    if stage.uses_contrastive and stage.contrastive.vgg19 == "imagenet" and "vgg" in stage.contrastive.extractor:
-        if importlib.util.find_spec("pooch") is None:
-            raise MissingExtraError("Downloading VGG-19", "train")
-    else:
+    if not _needs_vgg19(stage) or cached_vgg19() is not None:
         make_objective(recipe, stage)
+
+
+def _needs_vgg19(stage: Stage) -> bool:
+    """Return whether a stage needs torchvision's weights of VGG-19."""
+    chosen = stage.contrastive
+    return stage.uses_contrastive and chosen.vgg19 == "imagenet" and "vgg" in chosen.extractor
+
+
+def _check_vgg19(dry: bool) -> None:
+    """Download VGG-19 now rather than when its stage begins; a dry run downloads nothing."""
+    if not dry:
+        fetch_vgg19()
+    elif importlib.util.find_spec("pooch") is None:
+        raise MissingExtraError("Downloading VGG-19", "train")

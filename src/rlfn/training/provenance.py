@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from rlfn.training.extractors import VGG19_WEIGHTS
 from rlfn.training.recipe import HELD_OUT, Recipe
 
 
@@ -18,7 +19,7 @@ def origins(recipe: Recipe, known: dict[str, str] | None = None) -> dict[str, st
     """
     files = [stage.init for stage in recipe.stages if stage.starts_from_file]
     files += [stage.teacher for stage in recipe.stages if stage.teacher is not None]
-    files += [stage.contrastive.vgg19 for stage in recipe.stages if "/" in stage.contrastive.vgg19]
+    files += [stage.contrastive.vgg19 for stage in recipe.stages if stage.contrastive.vgg19 not in VGG19_WEIGHTS]
     named = dict(known or {})
     for file in (*files, *recipe.extensions):
         if file not in named:

@@ -7,6 +7,7 @@ A recipe is a TOML file. ``base`` names another recipe whose keys it overrides; 
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,6 +63,15 @@ class Data(Section):
     @classmethod
     def _degradation(cls, name: str) -> str:
         return known("degradation", name, DEGRADATIONS)
+
+    @field_validator("degradation_settings")
+    @classmethod
+    def _finite(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        for key, value in settings.items():
+            numbers = [one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, float)]
+            if not all(map(math.isfinite, numbers)):
+                raise OptionError(f"{key} must be finite.")
+        return settings
 
     def sources(self) -> tuple[DataSource, ...]:
         """Return what is trained on, for :func:`rlfn.data.store.open_pictures`."""
@@ -143,7 +153,7 @@ class Stage(Section):
     """Changes of patch and batch during the stage."""
     iterations: int | None = Field(default=None, ge=1)
     """The length in steps; or give hours."""
-    hours: float | None = Field(default=None, gt=0.0)
+    hours: float | None = Field(default=None, gt=0.0, le=1e6)
     """The length in hours spent in training steps."""
 
     @field_validator("loss")
@@ -218,12 +228,20 @@ class Saving(Section):
 class GuardOptions(Section):
     """When a step is skipped."""
 
-    spike: float = Field(default=4.0, gt=1.0)
-    """A loss above this many times its running mean is skipped."""
+    spike: float = Field(default=4.0, ge=0.0)
+    """A loss above this many times its running mean is skipped; above 1. With 0 no loss is too large, and only those
+    that are not finite are skipped."""
     max_skipped: int = Field(default=10, ge=1)
     """After this many skipped steps in a row, the run rolls back once, then stops."""
     lr_factor: float = Field(default=0.5, gt=0.0, le=1.0)
     """The factor of the learning rate after the roll-back."""
+
+    @field_validator("spike")
+    @classmethod
+    def _spike(cls, spike: float) -> float:
+        if 0.0 < spike <= 1.0:
+            raise OptionError(f"{spike:g} would skip ordinary steps. Allowed: above 1, or 0 to skip no finite loss.")
+        return spike
 
 
 class Recipe(Section):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rlfn.errors import OptionError
 from rlfn.training.objective import DISTILLATION
 from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 
 
-def key_conflicts(recipe: Recipe) -> list[str]:
-    """Return a line for each conflict between keys, starting with their place."""
+def key_conflicts(recipe: Recipe, removed: Collection[tuple[int | str, ...]] = ()) -> list[str]:
+    """Return a line for each conflict between keys, starting with their place.
+
+    Args:
+        recipe: the recipe, without the keys at ``removed``.
+        removed: the places of wrong keys, which have been reported; that they are missing is no mistake of its own.
+    """
     found = []
     if HELD_OUT in recipe.validation.sets and recipe.data.held_out == 0.0:
         found.append(
@@ -22,7 +29,8 @@ def key_conflicts(recipe: Recipe) -> list[str]:
     if first.init == "previous" or first.carry_optimizer:
         found.append("stages.0: the first stage has none before it: give it another init, and no carry_optimizer.")
     for number, stage in enumerate(recipe.stages):
-        found += [f"stages.{number}: {text}" for text in _stage_conflicts(stage)]
+        wrong = {str(place[2]) for place in removed if place[:2] == ("stages", number) and len(place) > 2}
+        found += [f"stages.{number}: {text}" for text in _stage_conflicts(stage, wrong)]
         before = recipe.stages[number - 1]
         if number and stage.carry_optimizer and before.optimizer.name != stage.optimizer.name:
             found.append(
@@ -34,13 +42,13 @@ def key_conflicts(recipe: Recipe) -> list[str]:
     return found
 
 
-def _stage_conflicts(stage: Stage) -> list[str]:
+def _stage_conflicts(stage: Stage, wrong: set[str]) -> list[str]:
     found = []
-    if (stage.iterations is None) == (stage.hours is None):
+    if (stage.iterations is None) == (stage.hours is None) and not wrong & {"iterations", "hours"}:
         found.append("a stage needs a length: give either iterations or hours.")
-    if (stage.patch is None) == (stage.hr_patch is None):
+    if (stage.patch is None) == (stage.hr_patch is None) and not wrong & {"patch", "hr_patch"}:
         found.append("a stage needs the size of its patches: give either patch (LR px) or hr_patch (HR px).")
-    if stage.loss.get(DISTILLATION) and stage.teacher is None:
+    if stage.loss.get(DISTILLATION) and stage.teacher is None and "teacher" not in wrong:
         found.append("distillation needs a teacher: give the path of a checkpoint.")
     if [phase.at for phase in stage.phases] != sorted({phase.at for phase in stage.phases}):
         found.append("the phases of a stage must be in order of `at`.")

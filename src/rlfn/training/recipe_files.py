@@ -96,6 +96,7 @@ def parse_recipe(raw: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
             load_extensions(str(file) for file in extensions)
         except OptionError as error:
             mistakes.append(f"extensions: {error.template}")
+    removed: set[tuple[int | str, ...]] = set()
     for attempt in range(_ATTEMPTS):
         try:
             recipe = Recipe.model_validate(raw)
@@ -104,8 +105,9 @@ def parse_recipe(raw: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
             if attempt == 0:
                 mistakes += [_explain(found["loc"], found["type"], found["msg"], raw) for found in wrong]
             raw = _without(raw, [found["loc"] for found in wrong])
+            removed |= {found["loc"] for found in wrong}
         else:
-            return recipe, mistakes + key_conflicts(recipe)
+            return recipe, mistakes + key_conflicts(recipe, removed)
     return None, mistakes
 
 

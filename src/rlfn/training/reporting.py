@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from rlfn.atomic import make_folder, write_bytes
+from rlfn.errors import OutputError, setting
 from rlfn.training.recipe import Stage
 from rlfn.training.state import TrainingState
 
@@ -36,13 +39,23 @@ class Reporter:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         if on:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
-    def drop_after(self, iteration: int) -> None:
-        """Remove the lines of ``metrics.jsonl`` after ``iteration``, which a resumed run writes again."""
+    def drop_after(self, iteration: int, scored: bool = False) -> None:
+        """Remove the lines of ``metrics.jsonl`` that a resumed run writes again.
+
+        Args:
+            iteration: where the run resumes; later lines go.
+            scored: whether the scores of ``iteration`` itself go too.
+
+        Raises:
+            OutputError: the file cannot be written; the old one stays as it was.
+        """
         if self.on:
-            kept = [row for row in read_metrics(self.folder) if row["iteration"] <= iteration]
-            (self.folder / METRICS).write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+            rows = [row for row in read_metrics(self.folder) if row["iteration"] <= iteration]
+            kept = [row for row in rows if not (scored and row["iteration"] == iteration and "psnr" in row)]
+            text = "".join(json.dumps(row) + "\n" for row in kept)
+            write_bytes(self.folder / METRICS, text.encode("utf-8"))
 
     def open(self, iteration: int = 0) -> None:
         """Begin to show progress: a bar on a terminal, lines elsewhere.
@@ -55,7 +68,8 @@ class Reporter:
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=iteration + 1)
+            with _writing(self.folder / "tensorboard"):
+                self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=iteration + 1)
         except ImportError:
             self.log("TensorBoard is not installed: its files are not written.")
         if self.console.is_terminal:
@@ -85,16 +99,20 @@ class Reporter:
             row: numbers and texts by name, with ``iteration`` counted over all stages.
             description: the same as text.
             progress: of the stage, in [0, 1].
+
+        Raises:
+            OutputError: a file cannot be written.
         """
         if not self.on:
             return
         row = {"time": round(time.time(), 3), **row}
-        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+        with _writing(self.folder / METRICS), (self.folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         if self._board is not None:
-            for name, value in row.items():
-                if isinstance(value, float) and name != "time":
-                    self._board.add_scalar(name, value, row["iteration"])
+            with _writing(self.folder / "tensorboard"):
+                for name, value in row.items():
+                    if isinstance(value, float) and name != "time":
+                        self._board.add_scalar(name, value, row["iteration"])
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=progress, description=description)
         else:
@@ -102,8 +120,20 @@ class Reporter:
 
     def images(self, found: Mapping[str, NDArray[np.uint8]], iteration: int) -> None:
         """Add validation images (H, W, 3) to TensorBoard, by name."""
-        for name, sr in found.items() if self._board is not None else ():
-            self._board.add_image(f"validation/{name}", sr, iteration, dataformats="HWC")
+        with _writing(self.folder / "tensorboard"):
+            for name, sr in found.items() if self._board is not None else ():
+                self._board.add_image(f"validation/{name}", sr, iteration, dataformats="HWC")
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {(error.strerror or str(error)).lower()}. Free some space, then resume the run "
+            f"({setting('resume')})."
+        ) from error
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import rlfn
+from rlfn.atomic import to_path, write_bytes
 from rlfn.errors import RlfnError
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
@@ -68,7 +69,8 @@ def write_results(run: TrainingRun, network: nn.Module) -> None:
         run: at its end.
         network: the averaged weights.
     """
-    rows = read_metrics(run.out)
+    on = run.validator.measured_on if run.validator is not None else None
+    rows = [row for row in read_metrics(run.out) if "psnr" not in row or row.get("measured_on") == on]
     scored = [row for row in rows if "psnr" in row]
     facts = {}
     if scored:
@@ -77,7 +79,7 @@ def write_results(run: TrainingRun, network: nn.Module) -> None:
     metadata = write_model(path, network, run, facts)
     if run.recipe.saving.onnx:
         _write_onnx(path, run.out / "model.onnx", run.reporter)
-    (run.out / "README.md").write_text(model_card(run, metadata, scored), encoding="utf-8")
+    write_bytes(run.out / "README.md", model_card(run, metadata, scored).encode("utf-8"))
     if run.recipe.saving.curves:
         _draw_curves(run.out / "curves.png", rows, run.reporter)
     run.reporter.log(f"Finished. The model is {path}.")
@@ -102,7 +104,7 @@ def model_card(run: TrainingRun, metadata: Mapping[str, str], scored: list[dict[
     Args:
         run: at its end.
         metadata: of the model's file.
-        scored: the lines of ``metrics.jsonl`` that hold validation scores.
+        scored: the lines of ``metrics.jsonl`` that hold scores of the recipe's first validation set.
     """
     recipe = run.recipe
     hours = float(metadata["hours"])
@@ -163,4 +165,4 @@ def _draw_curves(path: Path, rows: list[dict[str, Any]], reporter: Reporter) -> 
     losses = [row["mean_loss"] for row in rows if row.get("mean_loss", 0.0) > 0.0]
     if losses:
         left.set_yscale("log")
-    figure.savefig(path, dpi=120)
+    to_path(path, lambda stream: figure.savefig(stream, dpi=120, format="png"))

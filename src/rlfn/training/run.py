@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+import rlfn
 from rlfn.data.store import DataSource, PictureStore
-from rlfn.errors import ModelError, OptionError, listing
+from rlfn.errors import DataError, ModelError, OptionError, listing
 from rlfn.networks.build import build
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.clock import StepClock
@@ -25,7 +26,7 @@ from rlfn.training.precision import resolve_precision
 from rlfn.training.preflight import Devices, check_run, open_data, start_fabric
 from rlfn.training.provenance import origins
 from rlfn.training.recipe import Recipe, Stage
-from rlfn.training.recipe_files import apply_override, check_recipe
+from rlfn.training.recipe_files import apply_override, check_recipe, mistaken, parse_recipe
 from rlfn.training.reporting import Reporter, duration
 from rlfn.training.signals import StopRequest
 from rlfn.training.state import TrainingState
@@ -34,15 +35,16 @@ from rlfn.training.validation import Validator, make_validator
 
 @dataclass
 class Timer:
-    """Tells when something is due: every N iterations, or N minutes after the last time."""
+    """Tells when something is due: every N iterations, at milestones, or N minutes after the last time."""
 
     every: int | None
     minutes: float | None
+    milestones: int | None = None
     done: float = field(default_factory=time.monotonic)
 
     def due(self, iteration: int) -> bool:
         """Return whether it is time, after ``iteration`` steps of the run."""
-        by_count = self.every is not None and iteration % self.every == 0
+        by_count = any(step is not None and iteration % step == 0 for step in (self.every, self.milestones))
         by_time = self.minutes is not None and time.monotonic() - self.done >= 60.0 * self.minutes
         return by_count or by_time
 
@@ -57,6 +59,7 @@ class TrainingRun:
     sources: tuple[DataSource, ...]
     pictures: PictureStore
     feeder: Feeder
+    fingerprint: str
     origins: dict[str, str]
     checkpoints: Checkpoints
     validator: Validator | None
@@ -100,9 +103,15 @@ def setup(
     recipe = recipe.model_copy(update={"precision": resolve_precision(recipe.precision, devices.accelerator)})
     begun = -1 if saved is None else int(saved["state"]["stage"])
     check_run(recipe, data=data, devices=devices, out=out if saved is None else None, begun=begun)
+    pictures = open_data(recipe, data)
+    if saved is not None and saved.get("pictures") not in (None, pictures.fingerprint(recipe.scale)):
+        raise DataError(
+            f"{pictures.label[0].upper()}{pictures.label[1:]} is not what the run in {out} was trained on: its "
+            f"{len(pictures)} pictures, their contents or their weights differ. A resumed run keeps its data. Give the "
+            "place where that is now, or start another run."
+        )
     fabric = start_fabric(recipe, devices)
     fabric.launch()
-    pictures = open_data(recipe, data)
     return TrainingRun(
         fabric=fabric,
         recipe=recipe,
@@ -110,12 +119,13 @@ def setup(
         sources=tuple(data) or recipe.data.sources(),
         pictures=pictures,
         feeder=make_feeder(recipe, pictures, fabric.device),
+        fingerprint=pictures.fingerprint(recipe.scale),
         origins=origins(recipe, saved and saved["origins"]),
         checkpoints=Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones),
         validator=make_validator(recipe, pictures) if fabric.is_global_zero else None,
         reporter=Reporter(out, on=fabric.is_global_zero),
         validation_timer=Timer(recipe.validation.every, recipe.validation.minutes),
-        checkpoint_timer=Timer(recipe.saving.every, recipe.saving.minutes),
+        checkpoint_timer=Timer(recipe.saving.every, recipe.saving.minutes, recipe.saving.milestones),
         stop=stop,
         state=TrainingState(Guard(recipe.guard.spike, recipe.guard.max_skipped), StepClock(now)),
     )
@@ -150,7 +160,7 @@ def _expected(run: TrainingRun) -> str:
     return f": about {duration(seconds)} of training steps, the losses' own networks left out"
 
 
-def settings_of_run(out: Path, overrides: Iterable[str] = ()) -> tuple[Recipe, tuple[DataSource, ...]]:
+def settings_of_run(out: str | Path, overrides: Iterable[str] = ()) -> tuple[Recipe, tuple[DataSource, ...]]:
     """Return what the newest whole checkpoint of the run in ``out`` holds: the resolved recipe, and what it trains on.
 
     Args:
@@ -161,12 +171,22 @@ def settings_of_run(out: Path, overrides: Iterable[str] = ()) -> tuple[Recipe, t
         ModelError: there is no run, or none of its checkpoints is whole.
         OptionError: an override changes what must stay.
     """
+    out = Path(out)
     if not (out / "checkpoints").is_dir():
         raise ModelError(f"{out} holds no run. Give the folder of a run.")
     saved, _ = Checkpoints(out / "checkpoints", 2).load_last()
     sources = tuple(DataSource(Path(path), weight) for path, weight in saved["data"])
     raw = json.loads(saved["recipe"])
-    before = check_recipe(raw, str(out))
+    before, mistakes = parse_recipe(raw)
+    if before is None or any(not line.startswith("extensions: ") for line in mistakes):
+        made = saved["versions"]["rlfn"]
+        lines = "".join(f"\n  {line}" for line in mistakes)
+        raise ModelError(
+            f"The run in {out} was made by another version of rlfn ({made}; this is {rlfn.__version__}), whose recipes "
+            f"this one does not read. Resume it with that version, or start another run.{lines}"
+        )
+    if mistakes:
+        raise mistaken(str(out), mistakes)
     for override in overrides:
         apply_override(raw, override)
     recipe = check_recipe(raw, str(out))
@@ -177,6 +197,11 @@ def settings_of_run(out: Path, overrides: Iterable[str] = ()) -> tuple[Recipe, t
             f"A resumed run cannot change {listing(fixed)}. Allowed: {listing(CHANGEABLE)}. "
             "For the others start another run."
         )
+    for key in changed:
+        if key.endswith(".vgg19"):
+            number = int(key.split(".")[1])
+            if "random" in (stage.contrastive.vgg19 for stage in (before.stages[number], recipe.stages[number])):
+                raise OptionError(f"{key}: a resumed run cannot change between random weights and those of a file.")
     done = int(saved["state"]["stage"])
     late = [key for key in changed if key.startswith("stages.") and int(key.split(".")[1]) < done]
     if late:
@@ -194,6 +219,7 @@ CHANGEABLE = (
     "stages.*.schedule.*",
     "stages.*.batch",
     "stages.*.accumulate",
+    "stages.*.contrastive.vgg19",
     "stages.*.phases*",
     "validation.*",
     "saving.*",

@@ -10,9 +10,11 @@ from rlfn.errors import unknown
 
 
 class Section(BaseModel):
-    """A part of a recipe: strict, frozen, without unknown keys."""
+    """A part of a recipe: strict, frozen, without unknown keys; its numbers are finite, because JSON has no others."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def known(kind: str, name: str, names: Iterable[str]) -> str:

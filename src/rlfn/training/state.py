@@ -27,6 +27,7 @@ class TrainingState:
         rate: the factor on the learning rate, below 1 after a roll-back.
         roll_backs: how often the run was rolled back; it also shifts the stream of samples.
         best: the best validation PSNR so far, in dB.
+        best_on: what it was measured on.
     """
 
     guard: Guard
@@ -39,6 +40,7 @@ class TrainingState:
     rate: float = 1.0
     roll_backs: int = 0
     best: float = float("-inf")
+    best_on: str = ""
 
     @property
     def seconds(self) -> float:
@@ -68,10 +70,10 @@ class TrainingState:
 
     def roll_back(self, saved: dict[str, Any], lr_factor: float) -> None:
         """Return to a state that was saved, at ``lr_factor`` times its rate; the time that was spent stays spent."""
-        spent, best = self.clock.seconds, self.best
+        spent, best = self.clock.seconds, (self.best, self.best_on)
         self.load(saved)
         self.clock.seconds = max(spent, self.clock.seconds)
-        self.best = best
+        self.best, self.best_on = best
         self.rate *= lr_factor
         self.roll_backs += 1
         self.guard.after_roll_back()
@@ -84,7 +86,7 @@ class TrainingState:
     def load(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`dump` returned."""
         for name in _plain():
-            setattr(self, name, saved[name])
+            setattr(self, name, saved.get(name, getattr(self, name)))
         self.clock.seconds = saved["clock"]
         self.guard.load(saved["guard"])
 

@@ -47,6 +47,12 @@ class Validator:
         self.save = save
         self.results: dict[str, NDArray[np.uint8]] = {}
 
+    @property
+    def measured_on(self) -> str:
+        """What the first set is, as text: its name, its number of pictures and their pixels; scores compare within."""
+        first = self.sets[0]
+        return f"{first.name}: {len(first.samples)} pictures, {sum(each.hr[..., 0].size for each in first.samples)} px"
+
     def score(self, network: nn.Module) -> dict[str, Score]:
         """Return the mean scores of a network as it is trained by set, and keep its first results in ``results``.
 

@@ -1,0 +1,146 @@
+"""What happens to a run between its checkpoints: full disks, moved data, other validation sets, other versions."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_loop import interrupt
+from tiny import TINY, tiny_pack, tiny_recipe
+
+from rlfn.errors import DataError, ModelError, OptionError, OutputError
+from rlfn.models.variants import VARIANTS
+from rlfn.networks.checkpoints import load_checkpoint
+from rlfn.training import loop, results
+from rlfn.training.checkpoint import Checkpoints, write_state
+from rlfn.training.extractors import VGG19
+from rlfn.training.loop import train
+from rlfn.training.preflight import Devices
+from rlfn.training.reporting import Reporter, read_metrics
+from rlfn.training.run import settings_of_run
+
+CPU = Devices(accelerator="cpu")
+SHORT = {"init": "scratch", "iterations": 3}
+
+
+@pytest.fixture(autouse=True)
+def tiny_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VARIANTS, "tiny", TINY)
+    for name in ("_write_onnx", "_draw_curves"):
+        monkeypatch.setattr(results, name, lambda *given: None)
+
+
+def test_the_end_of_a_stage_is_saved_and_the_next_may_take_vgg19_from_a_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    start = loop.begin_stage
+
+    def failing(run: Any, before: Any) -> Any:
+        if before is not None:
+            raise ModelError("VGG-19 is gone.")
+        return start(run, before)
+
+    last = {"iterations": 1, "loss": {"contrastive": 0.1}, "contrastive": {"extractor": "vgg19"}, "batch": 1}
+    monkeypatch.setattr("rlfn.training.preflight.fetch_vgg19", lambda: tmp_path)
+    monkeypatch.setattr("rlfn.training.preflight.cached_vgg19", lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "begin_stage", failing)
+        with pytest.raises(ModelError, match="VGG-19 is gone"):
+            train(tiny_recipe(SHORT, last), out, data=data, devices=CPU)
+    saved, _ = Checkpoints(out / "checkpoints", 2).load_last()
+    assert (saved["state"]["total"], saved["state"]["stage"]) == (3, 0)
+    scores = [row for row in read_metrics(out) if "psnr" in row]
+    torch.save(VGG19(torch.nn.ReLU).state_dict(), tmp_path / "vgg.pth")
+    recipe, _ = settings_of_run(out, [f"stages.1.contrastive.vgg19={tmp_path / 'vgg.pth'}"])
+    with pytest.raises(OptionError, match="cannot change between random weights"):
+        settings_of_run(out, ["stages.1.contrastive.vgg19=random"])
+    assert train(recipe, out, data=data, devices=CPU, resume=True)
+    again = [row for row in read_metrics(out) if "psnr" in row]
+    assert [row["iteration"] for row in again] == [3, 4]
+    assert again[0]["psnr"] == scores[0]["psnr"]
+
+
+def test_milestones_are_written(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe({"init": "scratch", "iterations": 12}, saving={"milestones": 5, "every": 100})
+    assert train(recipe, str(tmp_path), data=data, devices=CPU)
+    names = [path.stem for path in Checkpoints(tmp_path / "checkpoints", 2).paths()]
+    assert names == [f"iteration-{number:09d}" for number in (0, 5, 10, 12)]
+
+
+def test_a_full_disk_leaves_the_metrics_whole(tmp_path: Path) -> None:
+    reporter = Reporter(tmp_path, on=True)
+    for number in range(100):
+        reporter.metrics({"iteration": number, "loss": 0.25}, "a line", 0.0)
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+    try:
+        with pytest.raises(OutputError, match=r"metrics\.jsonl' cannot be written: file too large"):
+            reporter.drop_after(90)
+        with pytest.raises(OutputError, match=r"metrics\.jsonl cannot be written: file too large.*then resume the run"):
+            reporter.metrics({"iteration": 100, "loss": 0.25}, "a line", 0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl"]
+
+
+def test_a_resumed_run_keeps_its_data_which_may_have_moved(
+    command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, moved, out = tmp_path / "first.pack", tmp_path / "moved.pack", tmp_path / "run"
+    shutil.copytree(data, first)
+    with monkeypatch.context() as patch:
+        assert not train(tiny_recipe(SHORT), out, data=first, devices=CPU, stop=interrupt(patch, 1))
+    first.rename(moved)
+    recipe, sources = settings_of_run(str(out))
+    with pytest.raises(OptionError, match=r"first\.pack does not exist.*If the data has moved, .* as data\."):
+        train(recipe, out, data=sources, devices=CPU, resume=True)
+    other = tiny_pack(tmp_path / "other", count=5)
+    for wrong in (other, data.parent / "hr"):
+        with pytest.raises(DataError, match=r"is not what the run in .* was trained on"):
+            train(recipe, out, data=wrong, devices=CPU, resume=True)
+    done = command("train", "--resume", str(out), "--data", str(moved), "--accelerator", "cpu")
+    assert done.status == 0, done.err
+    assert settings_of_run(out)[1][0].path == moved
+
+
+def test_scores_of_another_set_do_not_compete(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        options = {"pictures": 1, "crop": 20, "every": 1}
+        recipe = tiny_recipe(SHORT, validation=options)
+        assert not train(recipe, tmp_path, data=data, devices=CPU, stop=interrupt(patch, 2))
+    saved, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
+    saved["state"]["best"] = 99.0
+    write_state(Checkpoints(tmp_path / "checkpoints", 2).paths()[-1], saved)
+    recipe, _ = settings_of_run(tmp_path, [f"validation.sets={data.parent / 'hr'}", "validation.every=100"])
+    assert train(recipe, tmp_path, data=data, devices=CPU, resume=True)
+    rows = [row for row in read_metrics(tmp_path) if "psnr" in row]
+    assert [row["measured_on"].split(":")[0] for row in rows] == ["held-out", "held-out", "hr"]
+    best = load_checkpoint(tmp_path / "best.safetensors").metadata
+    assert best["validation_psnr"] == f"{rows[-1]['psnr']:.4f}"
+    card = (tmp_path / "README.md").read_text().split("## Scores")[1].split("## Recipe")[0]
+    assert "| 3 | " in card
+    assert "| 1 | " not in card
+    recipe, _ = settings_of_run(tmp_path, ["validation.sets=[]"])
+    assert train(recipe, tmp_path, data=data, devices=CPU, resume=True)
+    assert "None: the recipe validates on nothing." in (tmp_path / "README.md").read_text()
+
+
+def test_a_recipe_of_another_version_is_named_as_such(data: Path, tmp_path: Path) -> None:
+    assert train(tiny_recipe({"init": "scratch", "iterations": 1}), tmp_path, data=data, devices=CPU)
+    path = Checkpoints(tmp_path / "checkpoints", 2).paths()[-1]
+    saved, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
+    raw = json.loads(saved["recipe"])
+    raw["guard"]["streak"] = raw["guard"].pop("max_skipped")
+    write_state(path, {**saved, "recipe": json.dumps(raw), "versions": {**saved["versions"], "rlfn": "0.0.1"}})
+    with pytest.raises(ModelError) as caught:
+        settings_of_run(tmp_path)
+    assert f"The run in {tmp_path} was made by another version of rlfn (0.0.1; this is " in str(caught.value)
+    assert "guard.streak: there is no such key" in str(caught.value)
