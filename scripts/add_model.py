@@ -15,7 +15,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import as_argument, worded
 from rlfn.evaluation.benchmark import evaluate
 from rlfn.evaluation.candidates import load_candidates
 from rlfn.export.formats import export
@@ -24,6 +23,7 @@ from rlfn.models.catalog import GRAPH, TENSORS, WEIGHTS, photo_families
 from rlfn.models.manifest import entries, file_row, put, stage_of
 from rlfn.networks import Checkpoint, load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
+from rlfn.wording import as_argument, worded
 
 SETS = ("Set5", "Set14", "B100")
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from rlfn.errors import OutputError, setting
+from rlfn.errors import OutputError
+from rlfn.wording import setting
 
 _SPOOL_BYTES = 64 << 20
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import rlfn
-from rlfn.errors import ModelError, setting
+from rlfn.errors import ModelError
 from rlfn.images.formats import FORMATS
 from rlfn.inference.engines import ENGINES
 from rlfn.models import catalog
+from rlfn.wording import setting
 
 
 def test_it_says_what_is_here(command) -> None:

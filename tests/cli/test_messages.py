@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from rlfn.cli.evaluate import evaluate
 from rlfn.cli.messages import explain, flags, printable
 from rlfn.cli.upscale import upscale
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError
 from rlfn.images.files import Picture, write_picture
+from rlfn.wording import setting
 
 POSIX = os.name == "posix"
 EVIL = "a\x1b[2J\x07\n\u202egpj\x9b.png"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, setting
+from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError
 from rlfn.export import formats, openvino
 from rlfn.export.executorch import FACTS_METHOD
 from rlfn.export.formats import FORMATS, ExportFormat, export
@@ -28,6 +28,7 @@ from rlfn.models.traits import Traits
 from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks import Checkpoint, build, save_checkpoint
 from rlfn.networks.graph import source_hash
+from rlfn.wording import setting
 
 TINY = Variant("rlfn-custom", "rlfn", RLFNFields(blocks=1, channels=6, mid=6, esa_channels=4), "for tests")
 

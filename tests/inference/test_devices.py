@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import rlfn
 from rlfn.api import pool
 from rlfn.api.pictures import upscale_with_details
-from rlfn.errors import ForkedError, MissingExtraError, OptionError, PictureWarning, as_argument, worded
+from rlfn.errors import ForkedError, MissingExtraError, OptionError, PictureWarning
 from rlfn.images.files import read_picture
 from rlfn.inference import devices
 from rlfn.inference.devices import check_device, load_on
@@ -27,6 +27,7 @@ from rlfn.inference.upscaler import Upscaler
 from rlfn.inference.vulkan.gpus import SOFTWARE, Gpu, NoGpuError, pick_gpu
 from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
+from rlfn.wording import as_argument, worded
 
 
 def gpu(number: int, kind: str, name: str = "Card", free: int = 8 << 30) -> Gpu:

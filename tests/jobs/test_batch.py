@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rlfn.errors import MissingExtraError, OptionError, setting
+from rlfn.errors import MissingExtraError, OptionError
 from rlfn.images.files import Picture, read_picture, write_picture
 from rlfn.inference import engines
 from rlfn.inference.enlarge import Enlarged, EnlargeOptions, Enlarger
@@ -21,6 +21,7 @@ from rlfn.jobs import batch as module
 from rlfn.jobs.batch import Batch, Record, Settings
 from rlfn.jobs.plan import Job
 from rlfn.models import catalog
+from rlfn.wording import setting
 
 pytestmark = pytest.mark.usefixtures("nearest")
 

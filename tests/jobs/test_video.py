@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from clips import Doubled, av, frames_of, moving, packets_of, write_clip
-from rlfn.errors import OptionError, OutputError, PictureError, StoppedError, as_argument, worded
+from rlfn.errors import OptionError, OutputError, PictureError, StoppedError
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
+from rlfn.wording import as_argument, worded
 
 LOSSLESS = VideoSettings(EnlargeOptions(engine=Doubled()))
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from clips import Doubled, av, frames_of
-from rlfn.errors import OptionError, PictureError, as_argument, worded
+from rlfn.errors import OptionError, PictureError
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.animations import open_any
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.detection import is_video
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
+from rlfn.wording import as_argument, worded
 
 SETTINGS = VideoSettings(EnlargeOptions(engine=Doubled()))
 DELAYS = (50, 70, 100, 30)

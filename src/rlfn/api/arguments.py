@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from rlfn.atomic import check_path
-from rlfn.errors import OptionError, OutputError, setting
+from rlfn.errors import OptionError, OutputError
 from rlfn.images.files import FORMATS, Picture, format_for, read_picture
 from rlfn.images.pillow import from_pillow, is_pillow, require_pillow
+from rlfn.wording import setting
 
 _ALLOWED = "a NumPy array, a Pillow picture, bytes, a binary file object, or a path"
 

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from rlfn.api import pool
 from rlfn.api.arguments import check_given, check_limit, check_output, load, output_format
-from rlfn.errors import PictureWarning, as_argument, worded
+from rlfn.errors import PictureWarning
 from rlfn.images.files import DEFAULT_MAX_PIXELS, check_writable_size, write_picture
 from rlfn.images.formats import check_quality
 from rlfn.images.pillow import check_pillow_can, is_pillow, to_pillow
 from rlfn.inference.engines import AUTO, CPU, Engine
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger
 from rlfn.inference.sizing import Wanted
+from rlfn.wording import as_argument, worded
 
 if TYPE_CHECKING:
     from PIL.Image import Image

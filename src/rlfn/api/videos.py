@@ -10,7 +10,7 @@ from threading import Event
 from typing import Literal
 
 from rlfn.api import pool
-from rlfn.errors import OptionError, PictureWarning, as_argument, worded
+from rlfn.errors import OptionError, PictureWarning
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.engines import AUTO, CPU, Engine
 from rlfn.inference.enlarge import EnlargeOptions
@@ -19,6 +19,7 @@ from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.progress import VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
+from rlfn.wording import as_argument, worded
 
 
 def upscale_video(

@@ -14,7 +14,7 @@ from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import flags, say_json, session, warn
 from rlfn.cli.progress import progress
 from rlfn.cli.upscale import settings_of
-from rlfn.errors import listing, worded
+from rlfn.wording import listing, worded
 
 if TYPE_CHECKING:
     from rlfn.jobs.bulk.driver import BulkProgress, BulkRun

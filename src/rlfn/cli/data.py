@@ -12,7 +12,8 @@ from rlfn.cli import options
 from rlfn.cli.commands import Command, Group, argument, command
 from rlfn.cli.messages import say, warn
 from rlfn.cli.progress import progress
-from rlfn.errors import MissingExtraError, OptionError, setting
+from rlfn.errors import MissingExtraError, OptionError
+from rlfn.wording import setting
 
 _SETTINGS = "data.degradation_settings."
 

@@ -12,7 +12,8 @@ from rlfn.cli import options
 from rlfn.cli.commands import command
 from rlfn.cli.messages import explain, say, warn
 from rlfn.cli.progress import progress
-from rlfn.errors import MissingExtraError, ModelError, OptionError, RlfnError, listing, setting
+from rlfn.errors import MissingExtraError, ModelError, OptionError, RlfnError
+from rlfn.wording import listing, setting
 
 _PACKAGES = ("numpy", "pyvips", "pillow", "pillow-heif", "safetensors")
 _SECONDS = 10.0

@@ -15,7 +15,8 @@ from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import flags, say, say_json, session, warn
 from rlfn.cli.progress import progress
 from rlfn.cli.targets import check_target
-from rlfn.errors import DataError, OptionError, listing, setting
+from rlfn.errors import DataError, OptionError
+from rlfn.wording import listing, setting
 
 if TYPE_CHECKING:
     from rlfn.evaluation.benchmark import BenchmarkReport, Candidate

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from rlfn.errors import RlfnError, Wording, setting, worded
+from rlfn.errors import RlfnError
+from rlfn.wording import Wording, setting, worded
 
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories that a terminal may act on: control, formatting, surrogates, line and paragraph separators."""

@@ -11,7 +11,8 @@ from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import say, say_json
 from rlfn.cli.progress import progress
 from rlfn.cli.targets import check_target
-from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
+from rlfn.errors import MissingExtraError, ModelError, OptionError, unknown
+from rlfn.wording import listing, setting
 
 
 @command("models", section="Use", examples=("rlfn models", "rlfn models --json"))

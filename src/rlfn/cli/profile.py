@@ -10,7 +10,8 @@ from rlfn.cli import options
 from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import say, say_json
 from rlfn.cli.progress import progress
-from rlfn.errors import OptionError, listing, setting
+from rlfn.errors import OptionError
+from rlfn.wording import listing, setting
 
 if TYPE_CHECKING:
     from rlfn.evaluation.profile import Profile

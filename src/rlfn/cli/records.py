@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rlfn.cli.messages import flags, say, say_json, say_traceback, session, warn
 from rlfn.cli.progress import Show, progress
-from rlfn.errors import listing, setting
+from rlfn.wording import listing, setting
 
 if TYPE_CHECKING:
     from rlfn.jobs.batch import Record

@@ -12,8 +12,9 @@ import click
 from rlfn.cli import options
 from rlfn.cli.commands import command
 from rlfn.cli.messages import say
-from rlfn.errors import MissingExtraError, OptionError, setting
+from rlfn.errors import MissingExtraError, OptionError
 from rlfn.serve.settings import MEGABYTE, ServeSettings
+from rlfn.wording import setting
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BUILT_APP = Path(__file__).parents[3] / "web" / "dist"

@@ -9,7 +9,8 @@ import click
 from rlfn.cli import options
 from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import say, warn
-from rlfn.errors import MissingExtraError, OptionError, setting, unknown
+from rlfn.errors import MissingExtraError, OptionError, unknown
+from rlfn.wording import setting
 
 
 @command(

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from rlfn.errors import OutputError, setting
+from rlfn.errors import OutputError
+from rlfn.wording import setting
 
 
 def check_target(target: Path, overwrite: bool, inputs: Iterable[str | os.PathLike[str]]) -> None:

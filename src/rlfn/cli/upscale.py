@@ -15,7 +15,8 @@ from rlfn.cli import options
 from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import explain, warn
 from rlfn.cli.records import Shown
-from rlfn.errors import OptionError, PictureError, RlfnError, setting
+from rlfn.errors import OptionError, PictureError, RlfnError
+from rlfn.wording import setting
 
 if TYPE_CHECKING:
     from rlfn.jobs.batch import Settings

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import DataError, MissingExtraError, OutputError, setting, unknown
+from rlfn.errors import DataError, MissingExtraError, OutputError, unknown
+from rlfn.wording import setting
 
 _DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K"
 _EDSR = "https://cv.snu.ac.kr/research/EDSR"

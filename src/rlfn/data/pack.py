@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.data.store import PictureStore, shorten
-from rlfn.errors import DataError, listing, setting
+from rlfn.errors import DataError
+from rlfn.wording import listing, setting
 
 INDEX = "index.json"
 JOURNAL = "journal.jsonl"

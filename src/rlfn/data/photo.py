@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import MissingExtraError, OptionError, listing
+from rlfn.errors import MissingExtraError, OptionError
 from rlfn.images.resize import cubic, resize
+from rlfn.wording import listing
 
 KERNELS = ("bicubic", "area", "bilinear")
 _JPEG_BLOCK = 8

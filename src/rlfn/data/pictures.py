@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import DataError, listing
+from rlfn.errors import DataError
 from rlfn.images import files
 from rlfn.images.color import over_white, to_rgb
+from rlfn.wording import listing
 
 SUFFIXES = tuple(sorted(files.READABLE_SUFFIXES))
 

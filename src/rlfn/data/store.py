@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.data.pictures import find_pictures, picture_size, read_rgb
-from rlfn.errors import DataError, OptionError, listing, setting
+from rlfn.errors import DataError, OptionError
 from rlfn.images.resize import resize
+from rlfn.wording import listing, setting
 
 PackPart = Literal["train", "held-out", "all"]
 Indices = NDArray[np.intp]

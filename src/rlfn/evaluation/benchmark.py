@@ -133,7 +133,7 @@ class SetFacts:
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that could not be measured; ``message`` is a template for :func:`rlfn.errors.worded`."""
+    """Something that could not be measured; ``message`` is a template for :func:`rlfn.wording.worded`."""
 
     set: str
     scale: int

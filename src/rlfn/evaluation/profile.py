@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlfn.errors import OptionError, RlfnError, setting
+from rlfn.errors import OptionError, RlfnError
+from rlfn.wording import setting
 
 if TYPE_CHECKING:
     from rlfn.inference.engines import Engine

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from rlfn.errors import Wording, as_argument, worded
 from rlfn.evaluation.benchmark import RULES, BenchmarkReport, Result
 from rlfn.evaluation.sets import KNOWN
 from rlfn.evaluation.similarity import METRICS
 from rlfn.evaluation.spoil import CLEAN, parse_spoils
+from rlfn.wording import Wording, as_argument, worded
 
 
 def header(report: BenchmarkReport) -> list[str]:

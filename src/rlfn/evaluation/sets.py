@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import DataError, PictureError, listing, setting
+from rlfn.errors import DataError, PictureError
 from rlfn.images.color import to_rgb
 from rlfn.images.files import READABLE_SUFFIXES, read_picture
 from rlfn.images.resize import resize
+from rlfn.wording import listing, setting
 
 STANDARD = ("Set5", "Set14", "B100", "Urban100", "Manga109")
 """The standard sets of the field, by the names of their folders."""

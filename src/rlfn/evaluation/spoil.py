@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import MissingExtraError, OptionError, listing
+from rlfn.errors import MissingExtraError, OptionError
+from rlfn.wording import listing
 
 Image = NDArray[np.uint8]
 

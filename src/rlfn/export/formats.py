@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, listing, setting, unknown
+from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, unknown
 from rlfn.export.executorch import load_executorch, write_executorch
 from rlfn.export.ncnn import load_ncnn, ncnn_notes, write_ncnn
 from rlfn.export.onnx import load_onnx, onnx_notes, write_onnx, write_rlfn
@@ -25,6 +25,7 @@ from rlfn.export.torch_files import load_torch_export, load_torchscript, write_t
 from rlfn.networks import Checkpoint
 from rlfn.networks.agreement import LoadedExport, compare
 from rlfn.networks.fuse import fuse_checkpoint
+from rlfn.wording import listing, setting
 
 _TIMED_SIZE = (128, 128)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlfn.atomic import write_bytes
-from rlfn.errors import setting
 from rlfn.export.prepare import facts, least_side, prepare
 from rlfn.export.request import ExportRequest
 from rlfn.networks import Checkpoint
 from rlfn.networks.agreement import LoadedExport
 from rlfn.networks.graph import PLAIN_AXES, load_graph, runtime_graph, trace, traits_of
+from rlfn.wording import setting
 
 
 def write_rlfn(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:

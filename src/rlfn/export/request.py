@@ -37,7 +37,7 @@ class ExportReport:
         milliseconds: median latencies in ms of the export and of fp32 in onnxruntime, interleaved; None: not measured.
         timed_size: (height, width) of the picture used for timing.
         notes: notes for the user on how runtimes treat the file, one or two sentences each; settings are marked as
-            in :func:`rlfn.errors.setting`.
+            in :func:`rlfn.wording.setting`.
     """
 
     files: tuple[Path, ...]

@@ -6,9 +6,10 @@ import os
 from numbers import Integral
 from pathlib import PurePath
 
-from rlfn.errors import OptionError, OutputError, PictureError, listing, unknown
+from rlfn.errors import OptionError, OutputError, PictureError, unknown
 from rlfn.images.codecs import ROWS
 from rlfn.images.codecs.codec import Codec
+from rlfn.wording import listing
 
 FORMATS: dict[str, Codec] = {row.name: row for row in ROWS}
 """Every format that can be read, by name; those with ``writable`` can be written too."""

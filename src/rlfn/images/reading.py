@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlfn.errors import PictureError, RlfnError, setting
+from rlfn.errors import PictureError, RlfnError
 from rlfn.images.codecs.codec import Codec, Opened
 from rlfn.images.formats import HEAD_BYTES, sniff
 from rlfn.images.picture import Damaged, Picture, Unreadable
 from rlfn.images.upright import upright, upright_metadata
+from rlfn.wording import setting
 
 DEFAULT_MAX_PIXELS = 64_000_000
 """A picture of more pixels is refused unless the caller allows more."""

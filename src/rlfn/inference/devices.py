@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from rlfn.errors import ForkedError, MissingExtraError, OptionError, listing, setting, unknown
+from rlfn.errors import ForkedError, MissingExtraError, OptionError, unknown
 from rlfn.inference.engines import AUTO, ENGINES, load_engine
 from rlfn.inference.engines.base import CPU, Engine
 from rlfn.inference.vulkan.gpus import Gpu, NoGpuError, find_gpus, no_gpu, pick_gpu
 from rlfn.models.source import ModelSource
+from rlfn.wording import listing, setting
 
 GPU = "gpu"
 """The name that leaves the GPU to be chosen; ``gpu:1`` is that of the number 1."""

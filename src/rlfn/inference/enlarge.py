@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import PictureError, setting
+from rlfn.errors import PictureError
 from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.resize import resize
 from rlfn.inference.devices import check_device
@@ -30,6 +30,7 @@ from rlfn.inference.tiling import check_tile
 from rlfn.inference.upscaler import Upscaler, check_image
 from rlfn.models.catalog import PRECISIONS, Model
 from rlfn.models.source import ModelSource
+from rlfn.wording import setting
 
 _KEPT = 4
 """Number of loaded models kept."""
@@ -85,7 +86,7 @@ class Enlarged:
         image: the same kind of array as the input.
         model, engine, precision: what computed it.
         restore: how strongly it was restored, 0 to 1, and why.
-        warnings: what falls short in the result, a sentence each (:func:`rlfn.errors.worded`).
+        warnings: what falls short in the result, a sentence each (:func:`rlfn.wording.worded`).
         device: where it was computed: ``"cpu"``, or the GPU's name.
     """
 

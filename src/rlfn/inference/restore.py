@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError
 from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.color import luminance
+from rlfn.wording import setting
 
 AUTO, OFF = "auto", "off"
 """Values besides a strength: the picture decides, or nothing is restored."""

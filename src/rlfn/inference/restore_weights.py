@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from rlfn.errors import OptionError, listing, setting
+from rlfn.errors import OptionError
 from rlfn.inference.restore import RestoreStrength
 from rlfn.inference.sizing import reaches
 from rlfn.models import catalog
 from rlfn.models.blend import Blend
 from rlfn.models.catalog import Model
 from rlfn.models.source import ModelSource
+from rlfn.wording import listing, setting
 
 _PHOTO = "-photo"
 """How names of families for photographs end."""

@@ -7,8 +7,9 @@ import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError
 from rlfn.models import catalog
+from rlfn.wording import setting
 
 _SLACK = 1e-9
 """Tolerance of a factor above a model's scale: sides are divided, and 0.1 * 30 is not 3."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError
 from rlfn.images.alpha import fill_transparent, limit_alpha
 from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.border import add_border
@@ -24,6 +24,7 @@ from rlfn.inference.tiling import check_tile, spans
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
+from rlfn.wording import setting
 
 # the eight symmetries of the square: (quarter turns, mirrored)
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))

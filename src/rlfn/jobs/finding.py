@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlfn.errors import PictureError, listing
+from rlfn.errors import PictureError
 from rlfn.images.files import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.keys import name_key
 from rlfn.jobs.video.detection import VIDEO_SUFFIXES, is_video
+from rlfn.wording import listing
 
 _GLOB = set("*?[")
 

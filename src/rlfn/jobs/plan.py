@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlfn.errors import OptionError, OutputError, PictureError, listing, setting
+from rlfn.errors import OptionError, OutputError, PictureError
 from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for
 from rlfn.jobs.finding import collect, folder_content
 from rlfn.jobs.keys import file_key, name_key, output_key
 from rlfn.jobs.video.detection import ANIMATED, CONTAINERS, is_animation, is_video, no_animation, video_suffix
+from rlfn.wording import listing, setting
 
 STREAM = "-"
 """The name that stands for standard input or output."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
-from rlfn.errors import OptionError, RlfnError, Wording, as_argument, setting, worded
+from rlfn.errors import OptionError, RlfnError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.formats import check_quality, format_for
 from rlfn.inference.enlarge import Enlarged, EnlargeOptions, EnlargePlan
+from rlfn.wording import Wording, as_argument, setting, worded
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Record:
         engine_seconds: the part of ``seconds`` that is inference.
         precision: the precision of the computation.
         restore, restore_reason: strength of the restoration, 0 to 1, and the reason for it; None if not upscaled.
-        warnings, error: what was lost and why it failed, as templates for :func:`rlfn.errors.worded`.
+        warnings, error: what was lost and why it failed, as templates for :func:`rlfn.wording.worded`.
         cause: the exception behind ``error``.
     """
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlfn.errors import ModelError, OptionError, setting
+from rlfn.errors import ModelError, OptionError
 from rlfn.models.source import ModelSource
+from rlfn.wording import setting
 
 # field numbers of onnx.proto3
 _GRAPH, _INITIALIZER, _TYPE, _NAME, _RAW, _FLOAT = 7, 5, 2, 8, 9, 1

@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import ModelError, OptionError, listing, setting, unknown
+from rlfn.errors import ModelError, OptionError, unknown
+from rlfn.wording import listing, setting
 
 WEIGHTS = Path(__file__).parent / "weights"
 

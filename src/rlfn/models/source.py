@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rlfn.errors import ModelError, OptionError, listing, setting
+from rlfn.errors import ModelError, OptionError
 from rlfn.models import catalog
 from rlfn.models.graph_guard import check_graph
+from rlfn.wording import listing, setting
 
 GRAPH_SUFFIXES = (".onnx",)
 TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")

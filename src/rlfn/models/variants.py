@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlfn.errors import OptionError, listing, unknown
+from rlfn.errors import OptionError, unknown
+from rlfn.wording import listing
 
 SCALES = range(1, 9)
 """Supported upscaling factors."""

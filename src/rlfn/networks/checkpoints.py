@@ -20,10 +20,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rlfn.atomic import write_bytes
-from rlfn.errors import ModelError, OptionError, listing
+from rlfn.errors import ModelError, OptionError
 from rlfn.models.variants import SCALES, VARIANTS, Variant, variant_from_sizes, variant_of
 from rlfn.networks.build import ARCHITECTURES, build, undeduced
 from rlfn.networks.unwrapping import NoTensors, tensors_in
+from rlfn.wording import listing
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """The kinds of checkpoint file that can be read."""

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError
 from rlfn.models.variants import RLFNFields, variant_of
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import Checkpoint
 from rlfn.networks.rlfn import RLFN
+from rlfn.wording import setting
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rlfn.errors import listing
 from rlfn.images.formats import FORMATS, WRITABLE
 from rlfn.serve.problems import problem
+from rlfn.wording import listing
 
 MEDIA_TYPES = {
     "jpg": "image/jpeg",

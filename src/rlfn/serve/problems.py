@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError, RlfnError, worded
+from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError, RlfnError
 from rlfn.serve.fields import as_field
 from rlfn.serve.work import TooLargeError
 from rlfn.serve.workers import InternalError, LostWorkerError
+from rlfn.wording import worded
 
 
 @dataclass(eq=False)

@@ -13,13 +13,13 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from rlfn.errors import worded
 from rlfn.serve.fields import as_field
 from rlfn.serve.job import JobState, UpscaleJob
 from rlfn.serve.job_queue import JobQueue
 from rlfn.serve.media import MEDIA_TYPES, MIXED
 from rlfn.serve.problems import Problem
 from rlfn.serve.work import Details, JobResult
+from rlfn.wording import worded
 
 DETAILS = "Rlfn-Details"
 """Name of the header with the details of a result, as JSON."""

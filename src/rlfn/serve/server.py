@@ -14,10 +14,11 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError
 from rlfn.serve.app import make_app
 from rlfn.serve.job_queue import JobQueue
 from rlfn.serve.settings import ServeSettings
+from rlfn.wording import setting
 
 _HEAD_SECONDS = 15.0
 """Seconds in which a new connection has to send the head of its first request."""

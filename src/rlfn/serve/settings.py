@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import OptionError, setting
+from rlfn.errors import OptionError
+from rlfn.wording import setting
 
 MEGABYTE = 1_000_000
 

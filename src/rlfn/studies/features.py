@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlfn.atomic import make_folder
-from rlfn.errors import OptionError, listing
+from rlfn.errors import OptionError
 from rlfn.evaluation.sets import find_set, read_rgb
 from rlfn.studies.differences import (
     CELL,
@@ -41,6 +41,7 @@ from rlfn.training.extractors import (
     cached_vgg19,
     make_extractor,
 )
+from rlfn.wording import listing
 
 SIGMA = 2.0
 """Of the Gaussian blur, in px of the HR picture."""

@@ -20,7 +20,7 @@ import torch
 from rlfn.atomic import make_folder, write_bytes
 from rlfn.data.crops import sample_batch
 from rlfn.data.pack import INDEX, Pack
-from rlfn.errors import DataError, OptionError, setting
+from rlfn.errors import DataError, OptionError
 from rlfn.networks.checkpoints import fold_range, load_checkpoint, read_state
 from rlfn.studies.arms import Arm, MiniStudy
 from rlfn.studies.request import StudyRequest
@@ -30,6 +30,7 @@ from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
 from rlfn.training.stages import FILE_RANGE, make_objective, trained_range
+from rlfn.wording import setting
 
 RUNS = "mini-runs"
 """The folder of the runs, beside those of the studies."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from rlfn.atomic import make_folder, write_bytes
-from rlfn.errors import as_argument, worded
 from rlfn.evaluation.report import aligned
+from rlfn.wording import as_argument, worded
 
 NOT_MEASURED = "not measured"
 """Shown in place of a number that was not measured."""

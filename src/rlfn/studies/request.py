@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlfn.errors import OptionError, listing
+from rlfn.errors import OptionError
 from rlfn.training.signals import StopRequest
+from rlfn.wording import listing
 
 PAPER = "paper"
 """The budget that trains as long, and as, the paper does."""

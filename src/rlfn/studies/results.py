@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlfn.atomic import make_folder
-from rlfn.errors import DataError, ModelError, RlfnError, listing, setting
+from rlfn.errors import DataError, ModelError, RlfnError
 from rlfn.evaluation.benchmark import BICUBIC, RULES
 from rlfn.evaluation.plots import draw_points
 from rlfn.evaluation.profile import count_costs
@@ -20,6 +20,7 @@ from rlfn.studies.published import Published, published
 from rlfn.studies.report import Cell, Column, StudyPage, Table
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import LATENCY_OUTPUT, Measured, Scores
+from rlfn.wording import listing, setting
 
 _NONE = "-"  # where a number has no meaning; one that lacks is "not measured"
 

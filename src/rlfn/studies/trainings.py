@@ -18,7 +18,7 @@ import torch
 
 from rlfn.atomic import make_folder, write_bytes
 from rlfn.data.pack import Pack
-from rlfn.errors import DataError, OptionError, setting
+from rlfn.errors import DataError, OptionError
 from rlfn.networks.checkpoints import read_state
 from rlfn.studies.request import Budget, StudyRequest
 from rlfn.training.loop import train
@@ -26,6 +26,7 @@ from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
 from rlfn.training.reporting import duration
 from rlfn.training.stages import make_objective, run_network, start_network, trained_range
+from rlfn.wording import setting
 
 _LEAST = 10  # steps of a stage below which nothing can be learned
 _TIMED = 2

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from filelock import FileLock, Timeout
 
-from rlfn.errors import OptionError, TrainingError, setting
+from rlfn.errors import OptionError, TrainingError
+from rlfn.wording import setting
 
 if TYPE_CHECKING:
     from rlfn.training.run import TrainingRun

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 
 from rlfn.atomic import check_path
 from rlfn.data.store import DataSource, PictureStore, open_pictures
-from rlfn.errors import DataError, MissingExtraError, OptionError, RlfnError, setting
+from rlfn.errors import DataError, MissingExtraError, OptionError, RlfnError
 from rlfn.evaluation.sets import find_set
 from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.integers import integer_convolutions
@@ -28,6 +28,7 @@ from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 from rlfn.training.recipe_files import mistaken, parse_recipe, read_raw
 from rlfn.training.reporting import METRICS
 from rlfn.training.stages import freeze, make_objective, start_network
+from rlfn.wording import setting
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rlfn.errors import OptionError, listing, setting, unknown
+from rlfn.errors import OptionError, unknown
 from rlfn.training.extensions import load_extensions
 from rlfn.training.recipe import Recipe
 from rlfn.training.recipe_checks import key_conflicts
+from rlfn.wording import listing, setting
 
 _SUFFIXES = (".toml", ".json")
 _ATTEMPTS = 3

@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from rlfn.atomic import make_folder, write_bytes
-from rlfn.errors import OutputError, setting
+from rlfn.errors import OutputError
 from rlfn.training.recipe import Stage
 from rlfn.training.state import TrainingState
+from rlfn.wording import setting
 
 METRICS = "metrics.jsonl"
 

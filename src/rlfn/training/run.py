@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 
 import rlfn
 from rlfn.data.store import DataSource, PictureStore
-from rlfn.errors import DataError, ModelError, OptionError, listing
+from rlfn.errors import DataError, ModelError, OptionError
 from rlfn.networks.build import build
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.clock import StepClock
@@ -31,6 +31,7 @@ from rlfn.training.reporting import Reporter, duration
 from rlfn.training.signals import StopRequest
 from rlfn.training.state import TrainingState
 from rlfn.training.validation import Validator, make_validator
+from rlfn.wording import listing
 
 
 @dataclass

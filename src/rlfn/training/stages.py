@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rlfn.errors import ModelError, OptionError, listing
+from rlfn.errors import ModelError, OptionError
 from rlfn.models.variants import VARIANTS, Variant
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import fold_range, load_checkpoint
@@ -25,6 +25,7 @@ from rlfn.training.extractors import make_extractor
 from rlfn.training.objective import Objective
 from rlfn.training.optim import convolution_ends
 from rlfn.training.recipe import Recipe, Stage
+from rlfn.wording import listing
 
 FILE_RANGE = 255.0
 """The peak value that networks in files take."""

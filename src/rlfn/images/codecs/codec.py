@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from rlfn.errors import listing
 from rlfn.images.carried import Fate
 from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.picture import Metadata, Pixels
+from rlfn.wording import listing
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from rlfn.errors import MissingExtraError, ModelError, OptionError, listing, setting, unknown
+from rlfn.errors import MissingExtraError, ModelError, OptionError, unknown
 from rlfn.inference.blockwise.nets import INSTALL_NCNN
 from rlfn.inference.engine_order import order
 from rlfn.inference.engines.base import CPU, Array, Engine, GpuEngine, WholeEngine
@@ -26,6 +26,7 @@ from rlfn.inference.loading import checkpoint_of, graph_of
 from rlfn.inference.vulkan.gpus import Gpu
 from rlfn.models.catalog import PRECISIONS
 from rlfn.models.source import ModelSource
+from rlfn.wording import listing, setting
 
 __all__ = [
     "AUTO",

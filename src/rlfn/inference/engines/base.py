@@ -9,10 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import ModelError, RlfnError, listing, setting
+from rlfn.errors import ModelError, RlfnError
 from rlfn.inference.tiling import Span, Tile
 from rlfn.models.grid import Grid, grid_matrices
 from rlfn.models.traits import GRID_INPUTS, Traits
+from rlfn.wording import listing, setting
 
 Array = NDArray[np.float32]
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from rlfn.errors import RlfnError, setting
+from rlfn.errors import RlfnError
 from rlfn.forked import ForkGuard
 from rlfn.inference.blockwise.nets import import_ncnn
+from rlfn.wording import setting
 
 SOFTWARE = "software"
 

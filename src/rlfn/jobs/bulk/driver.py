@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rlfn.errors import OptionError, OutputError, setting
+from rlfn.errors import OptionError, OutputError
 from rlfn.jobs.bulk.locations import protocol_of
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, import_arrow
 from rlfn.jobs.bulk.pending import BulkEntry, PendingWork, resolve_settings
@@ -16,6 +16,7 @@ from rlfn.jobs.bulk.sources import find_pictures, is_text
 from rlfn.jobs.bulk.stores import Store, UnreachableError
 from rlfn.jobs.bulk.worker import WorkerConfig, failed_row
 from rlfn.jobs.record import Settings
+from rlfn.wording import setting
 
 if TYPE_CHECKING:
     import pyarrow as pa

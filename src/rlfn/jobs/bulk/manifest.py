@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlfn.errors import MissingExtraError, OutputError, as_argument, worded
+from rlfn.errors import MissingExtraError, OutputError
 from rlfn.jobs.bulk.stores import MissingFileError, Store
+from rlfn.wording import as_argument, worded
 
 if TYPE_CHECKING:
     import pyarrow as pa

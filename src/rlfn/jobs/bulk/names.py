@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from rlfn.errors import OutputError, listing, setting
+from rlfn.errors import OutputError
 from rlfn.jobs.bulk.locations import canonical_url, local_path
 from rlfn.jobs.bulk.manifest import import_arrow
 from rlfn.jobs.bulk.stores import Store
+from rlfn.wording import listing, setting
 
 if TYPE_CHECKING:
     import pyarrow as pa

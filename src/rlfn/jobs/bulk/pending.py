@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import OptionError, OutputError, PictureError, RlfnError, listing, setting
+from rlfn.errors import OptionError, OutputError, PictureError, RlfnError
 from rlfn.images.formats import format_for
 from rlfn.inference.engines import CPU
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
@@ -23,6 +23,7 @@ from rlfn.jobs.bulk.stores import Store
 from rlfn.jobs.record import Settings
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
+from rlfn.wording import listing, setting
 
 if TYPE_CHECKING:
     import pyarrow as pa

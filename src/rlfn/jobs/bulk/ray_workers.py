@@ -17,12 +17,13 @@ from typing import Any
 
 import pyvips
 
-from rlfn.errors import MissingExtraError, OptionError, OutputError, setting
+from rlfn.errors import MissingExtraError, OptionError, OutputError
 from rlfn.inference.hardware import default_threads
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.jobs.bulk.pending import BulkEntry
 from rlfn.jobs.bulk.worker import BulkWorker, Outcome, WorkerConfig
 from rlfn.telemetry import import_silent
+from rlfn.wording import setting
 
 _OBJECT_STORE_BYTES = 256 << 20
 """Object store of an embedded Ray: it holds parts of oversized pictures only, no whole pictures."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from rlfn.errors import OptionError, PictureError, listing
+from rlfn.errors import OptionError, PictureError
 from rlfn.images.formats import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.bulk.locations import canonical_url, local_path, protocol_of, split
 from rlfn.jobs.bulk.manifest import import_arrow
 from rlfn.jobs.bulk.stores import Store, local_facts
+from rlfn.wording import listing
 
 if TYPE_CHECKING:
     import pyarrow as pa

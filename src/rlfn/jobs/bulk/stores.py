@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from rlfn.atomic import make_folder, write_bytes
-from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError, listing
+from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError
 from rlfn.jobs.bulk.locations import local_path, protocol_of
+from rlfn.wording import listing
 
 _RETRY_DELAYS = (0.5, 2.0, 6.0)
 """Seconds between attempts when a store does not answer."""

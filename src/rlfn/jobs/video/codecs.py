@@ -6,9 +6,10 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rlfn.errors import OptionError, OutputError, listing, setting, unknown
+from rlfn.errors import OptionError, OutputError, unknown
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.webm_alpha import HOLDERS
+from rlfn.wording import listing, setting
 
 _X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 

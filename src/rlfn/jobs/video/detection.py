@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rlfn.errors import RlfnError, listing
+from rlfn.errors import RlfnError
 from rlfn.images.apng import read_control
 from rlfn.images.reading import count_frames
+from rlfn.wording import listing
 
 CONTAINERS: dict[str, str] = {
     ".mp4": "mp4",

@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rlfn.atomic import make_folder
-from rlfn.errors import StoppedError, setting
+from rlfn.errors import StoppedError
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileCache
@@ -26,6 +26,7 @@ from rlfn.jobs.video.progress import FrameClock, VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.truncation import check_truncation
+from rlfn.wording import setting
 
 _DIGITS = 6
 

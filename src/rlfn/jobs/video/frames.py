@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import PictureError, setting
+from rlfn.errors import PictureError
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
 from rlfn.jobs.video.time_range import TimeRange
 from rlfn.jobs.video.timeline import Timeline
 from rlfn.jobs.video.webm_alpha import AlphaJoiner
+from rlfn.wording import setting
 
 _LOOK = 8
 """Number of frames that show whether an AVI's frames were reordered."""

@@ -7,9 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from rlfn.errors import listing
 from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_generated, plain_metadata, stream_name
 from rlfn.jobs.video.probe import main_stream, open_video
+from rlfn.wording import listing
 
 
 def check_metadata(plan: MuxPlan, path: Path, done: Muxed) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rlfn.errors import OutputError, listing
+from rlfn.errors import OutputError
 from rlfn.jobs.video.library import import_av
+from rlfn.wording import listing
 
 _SIDE = 64
 

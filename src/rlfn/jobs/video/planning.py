@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlfn.atomic import check_path
-from rlfn.errors import OptionError, listing
+from rlfn.errors import OptionError
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
 from rlfn.inference.hardware import default_threads
 from rlfn.inference.sizing import Wanted
@@ -19,6 +19,7 @@ from rlfn.jobs.video.muxing import TURNING
 from rlfn.jobs.video.pixels import PixelFormat, fitting_format, pixel_format
 from rlfn.jobs.video.probe import Clip, probe
 from rlfn.jobs.video.settings import VideoSettings, for_frames
+from rlfn.wording import listing
 
 
 @dataclass(frozen=True)

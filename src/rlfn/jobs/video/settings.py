@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import inf
 from pathlib import Path
 
-from rlfn.errors import OptionError, PictureError, setting
+from rlfn.errors import OptionError, PictureError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.inference.restore import AUTO
@@ -17,6 +17,7 @@ from rlfn.jobs.video.codecs import check_codec
 from rlfn.jobs.video.time_range import TimeRange
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
+from rlfn.wording import setting
 
 SCALE = 2
 """What a video is enlarged by where nothing is asked for."""

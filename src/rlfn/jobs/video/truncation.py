@@ -8,11 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rlfn.errors import PictureError, setting
+from rlfn.errors import PictureError
 from rlfn.images.apng import count_missing_frames
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.probe import Clip, main_stream, open_video
 from rlfn.jobs.video.time_range import TimeRange
+from rlfn.wording import setting
 
 _ALLOWED = 0.1
 """Largest missing share that is accepted."""

@@ -1,0 +1,44 @@
+"""How messages name the caller's settings, worded by each interface in its own way.
+
+A message marks a setting with :func:`setting`. ``str(error)`` words it as a Python argument (``tile=128``), the command
+line as a flag (``--tile 128``), the server as a field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+Wording = Callable[[str, str | None], str]
+"""Words a setting, given its name and its value; the value is None where only the setting is named."""
+
+_MARKED = re.compile("\ue000([a-z_0-9]+)(?:=([^\ue001]*))?\ue001")
+"""A setting in a message, delimited by two code points of Unicode's private use area."""
+
+
+def setting(name: str, value: object = None) -> str:
+    """Return the marker for a setting of the caller's in a message, optionally with a value to set.
+
+    >>> worded(f"Too large. Use {setting('tile', 128)}.", as_argument)
+    'Too large. Use tile=128.'
+    """
+    return f"\ue000{name}\ue001" if value is None else f"\ue000{name}={value}\ue001"
+
+
+def worded(text: str, wording: Wording) -> str:
+    """Return a message with its settings worded by ``wording``.
+
+    >>> worded(f"Use {setting('tile', 128)}.", lambda name, value: f"--{name} {value}")
+    'Use --tile 128.'
+    """
+    return _MARKED.sub(lambda found: wording(found[1], found[2]), text)
+
+
+def as_argument(name: str, value: str | None) -> str:
+    """Word a setting as a Python argument: ``tile=128``, or ``tile`` without a value."""
+    return name if value is None else f"{name}={value}"
+
+
+def listing(names: Iterable[object]) -> str:
+    """Join ``names`` for an error message: ``a, b, c``."""
+    return ", ".join(str(name) for name in names)
