@@ -82,13 +82,22 @@ def document(settings: ServeSettings) -> dict[str, Any]:
 
 @cache
 def _paths(keyed: bool) -> dict[str, Any]:
+    found = _picture_paths() | _service_paths()
+    for path in found.values():
+        for method, operation in path.items():
+            if method != "parameters":
+                protected = keyed and "security" not in operation
+                _add_problems(operation, ("forbidden", "internal_error", *(("unauthorized",) if protected else ())))
+    return found
+
+
+def _picture_paths() -> dict[str, dict[str, Any]]:
+    """Return the paths that take pictures, and those of jobs."""
     job = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
     state = {"application/json": {"schema": _ref("Job"), "example": _EXAMPLE_JOB}}
     event = f"event: running\ndata: {json.dumps(_EXAMPLE_JOB)}\n\n"
     stream = {"text/event-stream": {"schema": {"type": "string"}, "example": event}}
-    closing = {"application/json": {"schema": {"type": "object"}, "example": {"status": "shutting_down"}}}
-    closed = {"503": {"description": "It is shutting down.", "content": closing}}
-    found: dict[str, dict[str, Any]] = {
+    return {
         "/v1/upscale": {
             "post": _operation(
                 "Enlarge a picture and wait for the result",
@@ -134,6 +143,14 @@ def _paths(keyed: bool) -> dict[str, Any]:
                 ("not_found", "not_ready", *_OUTCOME),
             ),
         },
+    }
+
+
+def _service_paths() -> dict[str, dict[str, Any]]:
+    """Return the paths that tell what the server is and how it is."""
+    closing = {"application/json": {"schema": {"type": "object"}, "example": {"status": "shutting_down"}}}
+    closed = {"503": {"description": "It is shutting down.", "content": closing}}
+    return {
         "/v1/models": {
             "get": _operation("Models, formats and limits", "models", _json("The models, formats and limits."))
         },
@@ -148,12 +165,6 @@ def _paths(keyed: bool) -> dict[str, Any]:
             )
         },
     }
-    for path in found.values():
-        for method, operation in path.items():
-            if method != "parameters":
-                protected = keyed and "security" not in operation
-                _add_problems(operation, ("forbidden", "internal_error", *(("unauthorized",) if protected else ())))
-    return found
 
 
 def _add_problems(operation: dict[str, Any], codes: tuple[str, ...]) -> None:
