@@ -31,7 +31,7 @@ def test_a_stopped_study_says_how_to_go_on(command: Any, monkeypatch: pytest.Mon
     monkeypatch.setitem(STUDIES, "mine", Study(lambda request: False, "", trains=False))
     done = command("study", "mine")
     assert done.status == 130
-    assert "Repeat the command to continue" in done.err
+    assert "Run the same command again to continue" in done.err
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,6 @@ def test_no_runtime_prints_anything(checkpoint: Checkpoint, tmp_path: Path, to: 
     assert done.stderr == ""
     files, measured, timed, *notes = done.stdout.splitlines()
     assert files.startswith("mine")
-    assert "levels from torch" in measured
+    assert "levels of 255" in measured
     assert timed.split()[1] == "ms"
     assert all(line[0].isalpha() and line.endswith(".") for line in notes)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 )
 @argument(
     "models",
-    "Packaged models and files of weights, of any scales. A folder or a standard set's name among them counts as a "
-    "set, and after --spoil a way of spoiling as one.",
+    "Packaged models and model files, of any scale. A folder or the name of a standard set counts as a set, and after "
+    "--spoil a degradation such as q75 counts as such.",
     type=options.MODEL_OR_SET,
     nargs=-1,
     required=True,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     "--spoil",
     type=options.SPOIL,
     multiple=True,
-    help="Spoil LR first: clean, q1 to q100 (JPEG), n1 to n100 (noise); may be repeated.",
+    help="Degrade LR first: clean, q1 to q100 (JPEG), n1 to n100 (noise); may be repeated.",
     show_default="clean",
 )
 @options.option(
@@ -59,13 +59,13 @@ if TYPE_CHECKING:
 )
 @options.self_ensemble
 @options.option(
-    "--save", type=options.FOLDER, help="Write every result as PNG below this folder; existing ones are replaced."
+    "--save", type=options.FOLDER, help="Write every result as PNG below this folder; existing files are replaced."
 )
 @options.engine
 @options.measured_precision
 @options.threads
-@options.flag("--per-image", help="Print every picture's scores too.")
-@options.option("--plot", type=options.FILE, help="Draw quality against speed into this PNG.")
+@options.flag("--per-image", help="Also print the scores of every picture.")
+@options.option("--plot", type=options.FILE, help="Draw quality against speed to this PNG.")
 @options.overwrite
 @options.as_json
 def evaluate(
@@ -86,7 +86,7 @@ def evaluate(
 ) -> None:
     """Score models on test sets.
 
-    PSNR and SSIM on Y, PSNR on RGB, with bicubic beside them.
+    PSNR and SSIM on Y, PSNR on RGB, compared with bicubic.
     """
     from rlfn.evaluation.benchmark import evaluate as measure
     from rlfn.evaluation.candidates import load_candidates
@@ -107,7 +107,7 @@ def evaluate(
     wanted = wanted or sets_present(min(candidate.scale for candidate in candidates), sets_dir)
     if not wanted:
         raise DataError(
-            f"None of {listing(STANDARD)} is there. Name the folder that holds them with {setting('sets_dir')} or "
+            f"None of {listing(STANDARD)} was found. Name the folder that contains them with {setting('sets_dir')} or "
             f"{options.SETS_DIR_VARIABLE}, or a folder of pictures with {setting('sets')}."
         )
     if plot is not None and plot.exists():
@@ -147,9 +147,9 @@ def evaluate(
     type=options.MODEL,
     multiple=True,
     help="Models of one scale; may be repeated.",
-    show_default="the first packaged one",
+    show_default="the first packaged model",
 )
-@options.option("--crop", type=click.STRING, metavar="X,Y,W,H", help="The place to show, in px.")
+@options.option("--crop", type=click.STRING, metavar="X,Y,W,H", help="The area to show, in px.")
 @options.output("The PNG to write.", default=Path("comparison.png"))
 @options.overwrite
 @options.engine
@@ -166,7 +166,7 @@ def compare(
 ) -> None:
     """Draw HR, bicubic and models side by side.
 
-    Under each stand the PSNR and SSIM of the whole picture.
+    Each panel shows the PSNR and SSIM of the whole picture.
     """
     from rlfn.evaluation.candidates import load_candidates
     from rlfn.evaluation.plots import Crop, check_figure_path, draw_panels
@@ -187,7 +187,7 @@ def compare(
 
 
 def _sort_spoils(names: tuple[str, ...], spoils: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Part ways of spoiling from models, so that ``--spoil q75 n5`` reads as it is written."""
+    """Separate degradations from models, so that ``--spoil q75 n5`` works as written."""
     from rlfn.evaluation.spoil import is_spoil
 
     if not spoils:
@@ -197,19 +197,19 @@ def _sort_spoils(names: tuple[str, ...], spoils: tuple[str, ...]) -> tuple[tuple
 
 
 def _sort_names(names: Sequence[str], sets: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part models from sets, so that ``--sets Set5 Set14`` reads as it is written."""
+    """Separate models from sets, so that ``--sets Set5 Set14`` works as written."""
     from rlfn.evaluation.sets import STANDARD
 
     known = {name.lower() for name in STANDARD}
     is_set = [name.lower() in known or Path(name).is_dir() for name in names]
     models = [name for name, found in zip(names, is_set, strict=True) if not found]
     if not models:
-        raise OptionError("No model was named. Name one that 'rlfn models' lists, or a file of weights.")
+        raise OptionError("No model was named. Name one that 'rlfn models' lists, or a model file.")
     return models, [*sets, *(name for name, found in zip(names, is_set, strict=True) if found)]
 
 
 def _pictures_of(sets: Sequence[str], scales: set[int], sets_dir: Path | None) -> list[Path]:
-    """Return the files of the sets that are found."""
+    """Return the files of the sets that exist."""
     from rlfn.evaluation.sets import find_set
 
     files: list[Path] = []

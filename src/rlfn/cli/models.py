@@ -56,7 +56,9 @@ def models(as_json: bool) -> None:
     if not console.is_terminal:
         console = Console(width=140)
     console.print(table)
-    console.print("Scores: PSNR in dB / SSIM on Y, borders of the scale cropped, means over the pictures of a set.")
+    console.print(
+        "Scores: mean PSNR in dB / SSIM on Y over the pictures of a set, without a border as wide as the scale."
+    )
     for model in rows:
         console.print(f"{model.name}: {model.training}.", highlight=False)
 
@@ -69,18 +71,20 @@ def models(as_json: bool) -> None:
         "rlfn convert mine.safetensors -o official.pth --overwrite",
     ),
 )
-@argument("source", "Weights: .safetensors or .pth, ours or the official ones.", type=options.FILE, metavar="SOURCE")
-@argument("target", "The same as --output.", type=options.FILE, required=False, metavar="[TARGET]")
+@argument(
+    "source", "Weights: .safetensors or .pth, from rlfn or the official code.", type=options.FILE, metavar="SOURCE"
+)
+@argument("target", "Same as --output.", type=options.FILE, required=False, metavar="[TARGET]")
 @options.output("The file to write: .safetensors or .pth.")
 @options.overwrite
 def convert(source: Path, target: Path | None, output: Path | None, overwrite: bool) -> None:
-    """Copy weights between safetensors and .pth, the official layout."""
+    """Convert weights between safetensors and .pth, the official layout."""
     target = _only(target, output)
     check_target(target, overwrite, [source])
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.source import ModelSource
 
-    checkpoint = checkpoint_of(ModelSource(str(source)))  # says what to install where torch is missing
+    checkpoint = checkpoint_of(ModelSource(str(source)))  # names the extra to install if torch is missing
     from rlfn.networks import save_checkpoint
 
     save_checkpoint(target, checkpoint.network, checkpoint.variant, checkpoint.scale, checkpoint.metadata)
@@ -88,11 +92,11 @@ def convert(source: Path, target: Path | None, output: Path | None, overwrite: b
 
 
 @command("fuse", section="Ship", examples=("rlfn fuse runs/mine/model.safetensors -o mine.safetensors",))
-@argument("source", "A network's training form: .safetensors or .pth.", type=options.FILE, metavar="SOURCE")
+@argument("source", "Weights of a training form: .safetensors or .pth.", type=options.FILE, metavar="SOURCE")
 @options.output("The file to write: .safetensors or .pth.", required=True)
 @options.overwrite
 def fuse(source: Path, output: Path, overwrite: bool) -> None:
-    """Fold a training form's branches into plain convolutions."""
+    """Fuse the branches of a training form into plain convolutions."""
     check_target(output, overwrite, [source])
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.source import ModelSource
@@ -105,7 +109,7 @@ def fuse(source: Path, output: Path, overwrite: bool) -> None:
     if not has_branches(checkpoint.variant):
         forms = listing(row.name for row in VARIANTS.values() if has_branches(row))
         raise ModelError(
-            f"{source} holds {checkpoint.variant.name}, which has no branches: there is nothing to fuse. "
+            f"{source} contains {checkpoint.variant.name}, which has no branches: there is nothing to fuse. "
             f"Training forms: {forms}."
         )
     fused = fuse_checkpoint(checkpoint)
@@ -127,9 +131,9 @@ def fuse(source: Path, output: Path, overwrite: bool) -> None:
 @argument(
     "model", "Packaged model, or a .safetensors or .pth file.", type=options.MODEL, required=False, metavar="[MODEL]"
 )
-@options.option("--to", type=options.EXPORT, default="onnx", help="The format; --list names them all.")
+@options.option("--to", type=options.EXPORT, default="onnx", help="The format; --list prints them all.")
 @options.option(
-    "--precision", type=options.EXPORT_PRECISION, default="fp32", help="As far as the format has it; --list says which."
+    "--precision", type=options.EXPORT_PRECISION, default="fp32", help="Precision; --list prints those of each format."
 )
 @options.option(
     "--shape",
@@ -138,14 +142,14 @@ def fuse(source: Path, output: Path, overwrite: bool) -> None:
     help="A fixed input, such as 1x3x180x320.",
     show_default="any size",
 )
-@options.flag("--image-io", help="8-bit pictures (N, H, W, 3) in and out, rounding inside.")
+@options.flag("--image-io", help="Take and return 8-bit pictures (N, H, W, 3), with the rounding in the model.")
 @options.option(
     "--calibration",
     type=options.FOLDER,
     help="For int8: a folder of low-resolution pictures.",
-    show_default="packaged ones",
+    show_default="packaged pictures",
 )
-@options.output("The file to write.", show_default="the model's name, here")
+@options.output("The file to write.", show_default="the model's name, in the current directory")
 @options.overwrite
 @options.flag("--list", "show_formats", help="List the formats and their precisions.")
 def export(
@@ -159,9 +163,9 @@ def export(
     overwrite: bool,
     show_formats: bool,
 ) -> None:
-    """Write a network for another runtime.
+    """Export a network for another runtime.
 
-    It is compared there with torch before the file appears.
+    The exported model is compared with torch before the file is written.
     """
     from rlfn.inference.loading import checkpoint_of
     from rlfn.models.source import ModelSource
@@ -197,7 +201,7 @@ def export(
     say(f"{names}: {checkpoint.variant.name} x{checkpoint.scale}, {to} {precision}, {report.size / 1e6:.2f} MB")
     agreement = report.agreement
     say(
-        f"at most {agreement.worst:.2g} of 255 levels from torch, PSNR at least {agreement.psnr:.1f} dB, "
+        f"difference from torch: at most {agreement.worst:.2g} levels of 255, PSNR at least {agreement.psnr:.1f} dB, "
         f"on {agreement.on}"
     )
     if report.milliseconds is not None:
@@ -213,17 +217,17 @@ def export(
     examples=("rlfn prune rlfn-s-x4 -o narrow.safetensors --channels 40", "rlfn prune mine.pth -o narrow.pth --mid 32"),
 )
 @argument("source", "Packaged model, or a .safetensors or .pth file of an RLFN.", type=options.MODEL, metavar="MODEL")
-@argument("target", "The same as --output.", type=options.FILE, required=False, metavar="[TARGET]")
+@argument("target", "Same as --output.", type=options.FILE, required=False, metavar="[TARGET]")
 @options.output("The file to write: .safetensors or .pth.")
-@options.option("--channels", type=options.WHOLE, help="How many channels to keep between the blocks.")
-@options.option("--mid", type=options.WHOLE, help="How many channels to keep inside the blocks.")
+@options.option("--channels", type=options.WHOLE, help="Number of channels to keep between the blocks.")
+@options.option("--mid", type=options.WHOLE, help="Number of channels to keep inside the blocks.")
 @options.overwrite
 def prune(
     source: str, target: Path | None, output: Path | None, channels: int | None, mid: int | None, overwrite: bool
 ) -> None:
     """Remove the channels of smallest norm from an RLFN.
 
-    The result wants fine-tuning.
+    The result needs fine-tuning.
     """
     target = _only(target, output)
     check_target(target, overwrite, [source])
@@ -244,9 +248,9 @@ def prune(
 
 
 def _only(target: Path | None, output: Path | None) -> Path:
-    """Return the file to write, which is named by an option or as a second argument."""
+    """Return the file to write, given as an option or as the second argument."""
     named = [path for path in (target, output) if path is not None]
     if len(named) != 1:
-        given = f"Two files to write were named, {target} and {output}" if named else "No file to write was named"
+        given = f"Two output files were given, {target} and {output}" if named else "No output file was given"
         raise OptionError(f"{given}. Name one with {setting('output')}.")
     return named[0]

@@ -23,7 +23,7 @@ else:  # generic for type checkers since click 8.5 alone
 
 
 class Number(ParamType):
-    """A number, or a whole number; ``least`` is the minimum."""
+    """A number, or an integer if ``whole``; ``least`` is the minimum."""
 
     def __init__(self, whole: bool = False, least: float | None = None) -> None:
         self.kind: type[int] | type[float] = int if whole else float
@@ -247,31 +247,31 @@ def format(shown: str) -> Decorator:
     return option("--format", type=FORMAT, help="Format; 'rlfn doctor' lists them.", show_default=shown)
 
 
-scale = option("--scale", "-s", type=NUMBER, help="Factor, also fractional.", show_default="the model's")
-width = option("--width", type=WHOLE, help="Width wanted, in px.")
-height = option("--height", type=WHOLE, help="Height wanted, in px.")
+scale = option("--scale", "-s", type=NUMBER, help="Scale factor; may be fractional.", show_default="the model's")
+width = option("--width", type=WHOLE, help="Width of the result, in px.")
+height = option("--height", type=WHOLE, help="Height of the result, in px.")
 quality = option("--quality", type=WHOLE, help="Quality of lossy formats, 1 to 100.", show_default="the format's")
 wrap = flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
 keep_hidden = flag("--keep-hidden", help="Keep the colours under transparent pixels.")
 keep_suffix = flag("--keep-suffix", help="Keep the inputs' suffixes in the names: a.jpg.png.")
-max_pixels = option("--max-pixels", type=WHOLE, help="Largest input in px.", show_default="64 million")
+max_pixels = option("--max-pixels", type=WHOLE, help="Largest number of pixels of an input.", show_default="64 million")
 model = option(
     "--model",
     "-m",
     type=MODEL,
-    help="A packaged model or family that 'rlfn models' lists, or a file of weights.",
-    show_default="the packaged one of the scale",
+    help="A model or family that 'rlfn models' lists, or a model file.",
+    show_default="the packaged model of the scale",
 )
 precision = option(
     "--precision",
     type=PRECISION,
     default="auto",
-    help="Precision; auto: the fastest here with almost no loss of quality.",
+    help="Precision; auto: the fastest on this processor with almost no loss of quality.",
 )
 measured_precision = option(
     "--precision", type=PRECISION, default="fp32", help="Precision; fp32 by default, so that scores are comparable."
 )
-engine = option("--engine", type=ENGINE, default="auto", help="What runs the model; 'rlfn doctor' lists them.")
+engine = option("--engine", type=ENGINE, default="auto", help="Inference engine; 'rlfn doctor' lists them.")
 device = option(
     "--device",
     type=DEVICE,
@@ -284,7 +284,7 @@ tile = option(
     type=TileSize(),
     default="auto",
     metavar="PIXELS",
-    help="Largest side of a tile of the input; 0: the whole picture; auto: by memory.",
+    help="Largest side of an input tile; 0: the whole picture; auto: by free memory.",
 )
 self_ensemble = flag("--self-ensemble", help="Average the eight flips and rotations: slightly better, 8 times slower.")
 restore = option(
@@ -302,16 +302,16 @@ sets = option(
     type=SET,
     multiple=True,
     help="A standard set or a folder of pictures; may be repeated.",
-    show_default="every standard set that is found",
+    show_default="all standard sets found",
 )
 sets_dir = option(
     "--sets-dir",
     type=FOLDER,
     envvar=SETS_DIR_VARIABLE,
     show_envvar=True,
-    help="The folder with the standard sets.",
+    help="The folder that contains the standard sets.",
     show_default="current directory",
 )
-workers = option("--workers", type=COUNT, help="Threads.", show_default="one a core")
-processes = option("--workers", type=COUNT, help="Worker processes.", show_default="as many as the cores hold")
-worker_threads = option("--threads", type=WHOLE, default=1, help="CPU threads per worker; each reserves a core.")
+workers = option("--workers", type=COUNT, help="Threads.", show_default="one per core")
+processes = option("--workers", type=COUNT, help="Worker processes.", show_default="as many as fit on the cores")
+worker_threads = option("--threads", type=WHOLE, default=1, help="CPU threads per worker, one core each.")

@@ -25,17 +25,20 @@ if TYPE_CHECKING:
         "rlfn profile rlfn-s-x4 rlfn-xs-x4 --compare --result 1280x720",
     ),
 )
-@argument("models", "Packaged models or files.", type=options.MODEL, nargs=-1, required=True, metavar="MODEL...")
-@options.option("--input", type=click.STRING, metavar="WxH", help="The LR picture.", show_default="256x256")
-@options.option("--result", type=click.STRING, metavar="WxH", help="Instead: the size of the result, such as 1280x720.")
+@argument("models", "Packaged models or model files.", type=options.MODEL, nargs=-1, required=True, metavar="MODEL...")
+@options.option("--input", type=click.STRING, metavar="WxH", help="Size of the LR picture.", show_default="256x256")
+@options.option("--result", type=click.STRING, metavar="WxH", help="Size of the result instead, such as 1280x720.")
 @options.flag("--compare", help="Time the models interleaved and print the ratios.")
 @options.engine
 @options.measured_precision
 @options.threads
 @options.option(
-    "--seconds", type=options.Number(least=0.0), default=5.0, help="Time for the timed calls of each model."
+    "--seconds",
+    type=options.Number(least=0.0),
+    default=5.0,
+    help="Duration of the timed calls of each model, in seconds.",
 )
-@click.option("--layers/--no-layers", default=None, help="Print a row for each layer; as a rule for one model.")
+@click.option("--layers/--no-layers", default=None, help="Print a row per layer; by default only for a single model.")
 @options.as_json
 def profile(
     models: tuple[str, ...],
@@ -49,9 +52,9 @@ def profile(
     layers: bool | None,
     as_json: bool,
 ) -> None:
-    """Measure what models cost.
+    """Measure the cost of models.
 
-    Counts, memory, latency, and the share of this machine's peak.
+    Parameters, multiply-adds, memory, latency, and the share of this machine's peak.
     """
     from rlfn.evaluation.profile import parse_size
     from rlfn.evaluation.profile import profile as measure
@@ -60,7 +63,7 @@ def profile(
     if input and result:
         raise OptionError(f"Give either {setting('input')} or {setting('result')}, not both.")
     if compare and len(models) < 2:
-        raise OptionError(f"{setting('compare')} needs two models or more.")
+        raise OptionError(f"{setting('compare')} needs at least two models.")
     size = parse_size(result or input or "256x256")
     with progress("Measuring", still=True) as show:
         show(0, None, listing(models))
@@ -90,7 +93,7 @@ def profile(
 def _summary(found: list[Profile]) -> list[list[str]]:
     """Return a column for each model, a row for each number."""
     columns = [["", *(row.model for row in found)]]
-    missing = "not counted: needs torch and a known network"
+    missing = "not counted (needs torch and a known network)"
 
     def add(name: str, values: list[str]) -> None:
         columns.append([name, *values])
@@ -113,7 +116,7 @@ def _summary(found: list[Profile]) -> list[list[str]]:
     )
     add("timed calls", [str(row.latency.runs) for row in found])
     add("fp32 peak", [f"{row.peak / 1e9:.1f} GFLOP/s, measured" for row in found])
-    add("share of it", [missing if row.share is None else f"{row.share:.0%}" for row in found])
+    add("share of the peak", [missing if row.share is None else f"{row.share:.0%}" for row in found])
     return columns
 
 

@@ -1,4 +1,4 @@
-"""The command that repeats the paper's tables and figures: ``rlfn study``."""
+"""The command that reproduces the paper's tables and figures: ``rlfn study``."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from rlfn.wording import setting
         "rlfn study results --sets-dir bench --models mine.safetensors",
     ),
 )
-@argument("name", "A study; without it, the list of studies.", type=options.STUDY, required=False, metavar="[NAME]")
+@argument("name", "A study; without it, list the studies.", type=options.STUDY, required=False, metavar="[NAME]")
 @options.data
 @options.option(
     "--budget",
     type=click.STRING,
     default="hours=1",
     metavar="BUDGET",
-    help="hours=H for all of the study, iterations=N for each stage, mini or mini-muon (=N) for tiny networks and "
+    help="hours=H for the whole study, iterations=N for each stage, mini or mini-muon (=N) for tiny networks and "
     "verdicts, or paper.",
 )
-@options.output("The folder of the results.", options.FOLDER, show_default="studies/NAME")
+@options.output("The folder for the results.", options.FOLDER, show_default="studies/NAME")
 @options.option(
     "--seeds",
     type=options.COUNT,
-    show_default="2, in miniature 5",
-    help="How often each training is repeated.",
+    show_default="2, or 5 with a mini budget",
+    help="Number of repetitions of each training.",
 )
 @options.sets
 @options.sets_dir
@@ -59,9 +59,9 @@ def study(
     vgg19: Path | None,
     threads: int | None,
 ) -> None:
-    """Repeat a table or figure of the paper.
+    """Reproduce a table or figure of the paper.
 
-    What is finished in the folder is not done again.
+    Results that the folder already contains are reused.
     """
     from rlfn.cli.threads import keep_from_spinning
 
@@ -71,7 +71,7 @@ def study(
         from rlfn.studies.table import STUDIES, run_study
         from rlfn.training.signals import stop_on_signals
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Repeating a study", "train") from error
+        raise MissingExtraError("Reproducing a study", "train") from error
 
     if name is None:
         width = max(map(len, STUDIES))
@@ -81,10 +81,10 @@ def study(
         raise unknown("study", name, STUDIES)
     if STUDIES[name].trains and data is None:
         pack = setting("data", "PACK")
-        raise OptionError(f"The study {name} trains. Give it a pack: {pack} (made by 'rlfn data pack').")
+        raise OptionError(f"The study {name} needs training data: {pack} (made by 'rlfn data pack').")
     if vgg19 is not None and not vgg19.is_file():
         leave = setting("vgg19")
-        raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave {leave} out.")
+        raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave out {leave}.")
     wanted = Budget.parse(budget)
     with stop_on_signals() as stop:
         request = StudyRequest(
@@ -102,5 +102,5 @@ def study(
         )
         ended = run_study(name, request)
     if not ended:
-        warn("Repeat the command to continue.")
+        warn("Run the same command again to continue.")
         raise click.exceptions.Exit(130)

@@ -27,7 +27,7 @@ from rlfn.wording import setting
 )
 @argument("recipe", "A recipe's name or .toml file.", type=options.RECIPE, required=False, metavar="[RECIPE]")
 @options.data
-@options.output("The run's folder.", options.FOLDER, show_default="runs/RECIPE")
+@options.output("The folder of the run.", options.FOLDER, show_default="runs/RECIPE")
 @options.option(
     "--set",
     "overrides",
@@ -37,13 +37,19 @@ from rlfn.wording import setting
     help="Change a key of the recipe, for example stages.0.loss.l1=1, or of a resumed run; may be repeated.",
 )
 @options.option("--resume", type=options.FOLDER, metavar="RUN", help="Resume the run in this folder.")
-@options.flag("--dry-run", help="Check everything, print the resolved recipe, its data and its cost; train nothing.")
+@options.flag("--dry-run", help="Check everything and print the recipe, its data and its cost, without training.")
 @options.option(
-    "--accelerator", type=click.STRING, default="auto", metavar="NAME", help="auto, cpu, cuda, ...: Fabric's names."
+    "--accelerator",
+    type=click.STRING,
+    default="auto",
+    metavar="NAME",
+    help="Fabric's accelerator: auto, cpu, cuda, ...",
 )
-@options.option("--devices", type=options.COUNT, help="Devices on each node.", show_default="1, or torchrun's")
-@options.option("--nodes", type=options.COUNT, help="Nodes.", show_default="1, or torchrun's")
-@options.option("--strategy", type=click.STRING, default="auto", metavar="NAME", help="auto, ddp, ...: Fabric's names.")
+@options.option("--devices", type=options.COUNT, help="Devices per node.", show_default="1, or torchrun's")
+@options.option("--nodes", type=options.COUNT, help="Number of nodes.", show_default="1, or torchrun's")
+@options.option(
+    "--strategy", type=click.STRING, default="auto", metavar="NAME", help="Fabric's strategy: auto, ddp, ..."
+)
 def train(
     recipe: str | None,
     data: Path | None,
@@ -56,7 +62,7 @@ def train(
     nodes: int | None,
     strategy: str,
 ) -> None:
-    """Train a network by a recipe."""
+    """Train a network with a recipe."""
     from rlfn.cli.threads import keep_from_spinning
 
     keep_from_spinning()

@@ -46,7 +46,9 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
 @argument(
     "inputs", "Pictures, videos, folders, patterns, or - (standard input).", nargs=-1, required=True, metavar="INPUT..."
 )
-@options.output("File, folder, or - (standard output).", click.STRING, metavar="PATH", show_default="beside the input")
+@options.output(
+    "File, folder, or - (standard output).", click.STRING, metavar="PATH", show_default="the input's folder"
+)
 @options.scale
 @options.width
 @options.height
@@ -66,7 +68,7 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
 @options.overwrite
 @options.keep_suffix
 @options.flag("--keep-dates", help="Give outputs the modification times of their inputs.")
-@options.flag("--watch", help="Keep upscaling pictures that arrive in the folder, until Ctrl-C.")
+@options.flag("--watch", help="Also upscale pictures that arrive in the folder, until Ctrl-C.")
 @options.option("--codec", type=options.CODEC, help="Videos: the codec to write.", show_default="the source's")
 @options.option("--crf", type=options.WHOLE, help="Videos: the quality, lower is better.", show_default="the codec's")
 @options.option(
@@ -77,9 +79,9 @@ _OF_VIDEOS = ("codec", "crf", "preset", "start", "duration", "deinterlace", "to_
     show_default="the codec's",
 )
 @options.option("--start", type=options.NUMBER, metavar="SECONDS", help="Videos: where to start.")
-@options.option("--duration", type=options.NUMBER, metavar="SECONDS", help="Videos: how much to upscale.")
+@options.option("--duration", type=options.NUMBER, metavar="SECONDS", help="Videos: length of the part to upscale.")
 @options.flag("--deinterlace", help="Videos: combine the fields of interlaced frames, which are refused otherwise.")
-@options.option("--to-frames", type=options.FOLDER, help="Write a video's frames there, as pictures.")
+@options.option("--to-frames", type=options.FOLDER, help="Videos: write the frames to this folder, as pictures.")
 @options.max_pixels
 @options.as_json
 def upscale(
@@ -129,8 +131,8 @@ def upscale(
         if of_videos["to_frames"] is not None:
             if output is not None and all(job.video for job in plan.jobs):
                 raise OptionError(
-                    f"{setting('output')} and {setting('to_frames')} were given, and both name the place of a video's "
-                    "results. Leave out one of them."
+                    f"{setting('output')} and {setting('to_frames')} both name where a video's results go. "
+                    "Leave out one of them."
                 )
             _to_folders(plan, of_videos["to_frames"])
         ended_well = _run(batch, plan, shown)
@@ -150,7 +152,7 @@ def settings_of(
     keep_dates: bool = False,
     **how: Any,
 ) -> Settings:
-    """Return a batch's settings from the values of the options for pictures."""
+    """Return the settings of a batch from the values of the options for pictures."""
     from rlfn.images.files import DEFAULT_MAX_PIXELS, format_for
     from rlfn.inference.enlarge import EnlargeOptions
     from rlfn.inference.sizing import Wanted
@@ -194,9 +196,7 @@ def _check_videos(plan: Plan, given: dict[str, Any]) -> None:
     if any(job.source is not None and not is_animation(job.source) for job in videos):
         import_av()
     elif given and not videos:
-        raise OptionError(
-            f"{setting(next(iter(given)))} applies to videos, and there are none among the inputs. Leave it out."
-        )
+        raise OptionError(f"{setting(next(iter(given)))} applies to videos, but no input is a video. Leave it out.")
 
 
 def _to_folders(plan: Plan, folder: Path) -> None:
@@ -213,7 +213,7 @@ def _check_streams(plan: Plan) -> None:
         state = "closed" if sys.stdin is None else "a terminal"
         raise OptionError(f"Standard input is {state}. Pipe a picture into it, or name a file.")
     if any(job.target is None for job in plan.jobs) and (sys.stdout is None or sys.stdout.isatty()):
-        state = "closed" if sys.stdout is None else "a terminal, where a picture would be printed"
+        state = "closed" if sys.stdout is None else "a terminal, which cannot show a picture"
         raise OptionError(f"Standard output is {state}. Name a file with {setting('output')}, or pipe the output.")
 
 
