@@ -145,7 +145,7 @@ def test_a_broken_video_does_not_stop_the_rest(command) -> None:
         (["-o", "-"], "a.mp4 is a video, which cannot go through a pipe"),
         (["-o", "b.gif"], "the video a.mp4 cannot be written as one. End the name with .mp4, "),
         (["-o", "b.webp"], "or write the frames as pictures with --to-frames"),
-        (["-o", "b.mp4", "--to-frames", "f"], "-o and --to-frames were given"),
+        (["-o", "b.mp4", "--to-frames", "f"], "-o and --to-frames both name where"),
     ],
 )
 def test_what_is_refused_before_any_work(command, options: list[str], said: str) -> None:
