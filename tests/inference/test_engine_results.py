@@ -88,7 +88,7 @@ def test_traits_come_back():
     ],
 )
 def test_traits_that_cannot_be(key, value):
-    with pytest.raises(ModelError, match=r"value_range|does not say|takes"):
+    with pytest.raises(ModelError, match=r"value_range|lacks metadata|takes"):
         Traits.from_metadata({**_GOOD, key: value})
 
 

@@ -71,7 +71,7 @@ def test_invalid_pruning_is_refused() -> None:
     with pytest.raises(OptionError, match="Nothing would be removed"):
         prune(whole, channels=8)
     variant = VARIANTS["edsr-baseline"]
-    with pytest.raises(OptionError, match="no RLFN"):
+    with pytest.raises(OptionError, match="not an RLFN"):
         prune(Checkpoint(build(variant, 2), variant, 2), channels=8)
 
 
