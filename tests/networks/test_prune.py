@@ -89,4 +89,4 @@ def test_the_command(command, tmp_path: Path) -> None:
 
 def test_one_file_is_written(command) -> None:
     assert "Name one with -o" in command("prune", "rlfn-s-x4", "--channels", "40").err
-    assert "Two files" in command("convert", "a.pth", "b.pth", "-o", "c.pth").err
+    assert "Two output files" in command("convert", "a.pth", "b.pth", "-o", "c.pth").err
