@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from rlfn.jobs.record import Details
 from rlfn.serve import server as server_module
 from rlfn.serve.responses import ResultResponse
-from rlfn.serve.work import Details, JobResult
+from rlfn.serve.work import JobResult
 from serving import picture_bytes, until
 
 

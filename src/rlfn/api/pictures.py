@@ -23,6 +23,7 @@ from rlfn.images.pillow import check_pillow_can, is_pillow, to_pillow
 from rlfn.inference.engines import AUTO, CPU, Engine
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger
 from rlfn.inference.sizing import Wanted
+from rlfn.jobs.record import Details
 from rlfn.wording import as_argument, worded
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class UpscaleOptions(_Options, total=False):
 
 
 @dataclass(frozen=True)
-class Upscaled:
+class Upscaled(Details):
     """What :func:`upscale_with_details` returns. ``rlfn upscale --json`` and the server use the same names.
 
     Attributes:
@@ -71,17 +72,6 @@ class Upscaled:
     """
 
     picture: Any
-    input_size: tuple[int, int]
-    output_size: tuple[int, int]
-    format: str | None
-    model: str
-    engine: str
-    precision: str
-    restore: float
-    restore_reason: str
-    device: str
-    warnings: tuple[str, ...]
-    seconds: float
 
 
 @overload
@@ -253,19 +243,14 @@ def _upscaled(
         missing: list[str] = []
         returned = to_pillow(result, picture if is_pillow(picture) else None, missing)
         lost = tuple(missing)
-    return Upscaled(
-        returned,
-        (loaded.width, loaded.height),
-        (result.width, result.height),
-        written,
-        made.model,
-        made.engine,
-        made.precision,
-        made.restore.strength,
-        made.restore.reason,
-        made.device,
-        tuple(worded(text, as_argument) for text in (*result.warnings, *made.warnings, *lost)),
-        time.perf_counter() - began,
+    return Upscaled.of(
+        loaded,
+        result,
+        made,
+        picture=returned,
+        format=written,
+        warnings=tuple(worded(text, as_argument) for text in (*result.warnings, *made.warnings, *lost)),
+        seconds=time.perf_counter() - began,
     )
 
 

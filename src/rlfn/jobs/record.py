@@ -1,4 +1,4 @@
-"""Settings of a batch and the record of each picture."""
+"""Settings of a batch, the record of each picture, and the details of a result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Self
 from rlfn.errors import OptionError, RlfnError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.formats import check_quality, format_for
+from rlfn.images.picture import Picture
 from rlfn.inference.enlarge import Enlarged, EnlargeOptions, EnlargePlan
 from rlfn.wording import Wording, as_argument, setting, worded
 
@@ -83,6 +84,38 @@ def explain(error: BaseException) -> str:
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]
     what = f"{type(error).__name__}: {first}".rstrip(": .")
     return f"The picture could not be upscaled ({what}). Run again with {setting('debug')} for the details."
+
+
+@dataclass(frozen=True)
+class Details:
+    """Facts about a result, named as in a :class:`Record`; the picture itself goes elsewhere."""
+
+    input_size: tuple[int, int]
+    output_size: tuple[int, int]
+    format: str | None
+    model: str
+    engine: str
+    precision: str
+    restore: float
+    restore_reason: str
+    device: str
+    warnings: tuple[str, ...]
+    seconds: float
+
+    @classmethod
+    def of(cls, given: Picture, result: Picture, made: Enlarged, **more: Any) -> Self:
+        """Return the details of ``result``, which ``made`` is the pixels of; ``more`` are the other fields."""
+        return cls(
+            input_size=(given.width, given.height),
+            output_size=(result.width, result.height),
+            model=made.model,
+            engine=made.engine,
+            precision=made.precision,
+            restore=made.restore.strength,
+            restore_reason=made.restore.reason,
+            device=made.device,
+            **more,
+        )
 
 
 @dataclass(frozen=True)

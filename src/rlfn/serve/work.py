@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from rlfn.errors import PictureError
 from rlfn.images.files import FORMATS, check_writable_size, picture_size, read_picture, write_picture
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.jobs.record import Details
 from rlfn.serve.fields import RequestOptions
 
 
@@ -34,25 +35,8 @@ class WorkItem:
 
 
 @dataclass(frozen=True)
-class Details:
-    """Facts about a result: sizes are (width, height) in px, warnings are not worded yet."""
-
-    input_size: tuple[int, int]
-    output_size: tuple[int, int]
-    format: str
-    model: str
-    engine: str
-    precision: str
-    restore: float
-    restore_reason: str
-    device: str
-    warnings: tuple[str, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
 class JobResult:
-    """A result: the bytes of a picture file, and facts about it."""
+    """A result: the bytes of a picture file, and facts about it, whose warnings are not worded yet."""
 
     data: bytes
     details: Details
@@ -85,18 +69,13 @@ def run_item(item: WorkItem, pool: UpscalerPool, progress: Callable[[float], Non
     result = replace(picture, pixels=made.image)
     stream = io.BytesIO()
     lost = write_picture(result, stream, format=format, quality=options.quality)
-    details = Details(
-        (width, height),
-        (result.width, result.height),
-        format,
-        made.model,
-        made.engine,
-        made.precision,
-        made.restore.strength,
-        made.restore.reason,
-        made.device,
-        (*result.warnings, *made.warnings, *lost),
-        time.perf_counter() - began,
+    details = Details.of(
+        picture,
+        result,
+        made,
+        format=format,
+        warnings=(*result.warnings, *made.warnings, *lost),
+        seconds=time.perf_counter() - began,
     )
     return JobResult(stream.getvalue(), details)
 
