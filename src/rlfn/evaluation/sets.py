@@ -196,8 +196,8 @@ def _find_root(which: str, sets_dir: Path) -> Path:
         return direct.resolve()
     raise DataError(
         f"There is no set {which}: neither a folder of that path, nor one of that name in {sets_dir.resolve()} or its "
-        f"{listing(place for place in _PLACES if place)}. Give a folder's path, or set RLFN_SETS_DIR to the folder that "
-        "holds the sets."
+        f"{listing(place for place in _PLACES if place)}. Give a folder's path, or set RLFN_SETS_DIR to the "
+        "folder that holds the sets."
     )
 
 
