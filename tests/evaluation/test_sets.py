@@ -78,7 +78,7 @@ def test_names_are_found_below_the_data_folder(tmp_path: Path, monkeypatch: pyte
     assert find_set("Set5", 2, tmp_path).name == "Set5"
     monkeypatch.setenv("RLFN_SETS_DIR", str(tmp_path))
     assert find_set("Set5", 2).pairs[0].name == "a"
-    with pytest.raises(DataError, match=r"no set Set14.*sets_dir"):
+    with pytest.raises(DataError, match=r"no set Set14.*RLFN_SETS_DIR"):
         find_set("Set14", 2, tmp_path)
 
 

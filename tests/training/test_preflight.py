@@ -143,6 +143,9 @@ def test_vgg19_is_fetched_before_the_first_step(
     with pytest.raises(OptionError, match=r"(?s)cannot start:.*stages\.1: VGG-19 cannot be downloaded"):
         train(recipe, tmp_path / "run", data=data, devices=CPU)
     assert not (tmp_path / "run").exists()
+    with pytest.raises(OptionError) as caught:  # nothing large is fetched for a run that cannot start anyway
+        train(recipe, tmp_path / "run", data=tmp_path / "nowhere", devices=CPU)
+    assert "VGG-19" not in str(caught.value)
     assert not problems(recipe, data=[DataSource(data)], devices=CPU, out=None, whole=True, dry=True)
 
 

@@ -144,3 +144,21 @@ def test_a_recipe_of_another_version_is_named_as_such(data: Path, tmp_path: Path
         settings_of_run(tmp_path)
     assert f"The run in {tmp_path} was made by another version of rlfn (0.0.1; this is " in str(caught.value)
     assert "guard.streak: there is no such key" in str(caught.value)
+
+
+def test_a_missing_extension_is_named_though_its_loss_is_used(data: Path, tmp_path: Path) -> None:
+    assert train(tiny_recipe({"init": "scratch", "iterations": 1}), tmp_path, data=data, devices=CPU)
+    path = Checkpoints(tmp_path / "checkpoints", 2).paths()[-1]
+    saved, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
+    raw = json.loads(saved["recipe"])
+    raw["extensions"] = [str(tmp_path / "gone.py")]
+    raw["stages"][0]["loss"]["mine"] = 1.0
+    write_state(path, {**saved, "recipe": json.dumps(raw)})
+    with pytest.raises(OptionError, match=r"gone\.py"):
+        settings_of_run(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_any_more_is_a_sentence(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.lock").mkdir()
+    with pytest.raises(OutputError, match=r"run\.lock"):
+        train(tiny_recipe({"init": "scratch", "iterations": 1}), tmp_path, data=data, devices=CPU)

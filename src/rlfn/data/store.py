@@ -64,7 +64,10 @@ class PictureStore(ABC):
         """
 
     def fingerprint(self, scale: int) -> str:
-        """Return a hash of the pictures, wherever they lie: equal for the same names, sizes and contents.
+        """Return a hash of the pictures, wherever they lie.
+
+        It is equal for stores of the same kind (pack or folder) with the same names, sizes, weights and contents, as
+        far as checksums or file sizes tell.
 
         Args:
             scale: the reduction that counts, besides the pictures at full size.

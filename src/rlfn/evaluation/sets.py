@@ -27,7 +27,7 @@ from rlfn.errors import DataError, PictureError
 from rlfn.images.color import to_rgb
 from rlfn.images.files import READABLE_SUFFIXES, read_picture
 from rlfn.images.resize import resize
-from rlfn.wording import listing, setting
+from rlfn.wording import listing
 
 STANDARD = ("Set5", "Set14", "B100", "Urban100", "Manga109")
 """The standard sets of the field, by the names of their folders."""
@@ -196,8 +196,8 @@ def _find_root(which: str, sets_dir: Path) -> Path:
         return direct.resolve()
     raise DataError(
         f"There is no set {which}: neither a folder of that path, nor one of that name in {sets_dir.resolve()} or its "
-        f"{listing(place for place in _PLACES if place)}. Name the folder that holds the sets with "
-        f"{setting('sets_dir')}, or set RLFN_SETS_DIR."
+        f"{listing(place for place in _PLACES if place)}. Give a folder's path, or set RLFN_SETS_DIR to the "
+        "folder that holds the sets."
     )
 
 

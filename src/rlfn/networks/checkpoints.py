@@ -29,7 +29,7 @@ from rlfn.wording import listing
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """The kinds of checkpoint file that can be read."""
 
-_RUN_STATE = b"RLFN-RUN-"
+RUN_STATE = b"RLFN-RUN-"
 """How files of :mod:`rlfn.training.checkpoint` begin."""
 
 
@@ -148,7 +148,7 @@ def _is_run_state(path: Path) -> bool:
     """Tell whether a file is a checkpoint of a run, of any version."""
     try:
         with path.open("rb") as file:
-            return file.read(len(_RUN_STATE)) == _RUN_STATE
+            return file.read(len(RUN_STATE)) == RUN_STATE
     except OSError:
         return False
 

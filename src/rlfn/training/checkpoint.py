@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from rlfn.atomic import write_bytes
+from rlfn.atomic import make_folder, write_bytes
 from rlfn.errors import ModelError
+from rlfn.networks.checkpoints import RUN_STATE
 
-_MAGIC = b"RLFN-RUN-2\n"
+_MAGIC = RUN_STATE + b"2\n"
 _NAME = re.compile(r"iteration-(\d+)\.ckpt")
 
 
@@ -73,7 +74,7 @@ class Checkpoints:
 
     def save(self, iteration: int, state: dict[str, Any]) -> Path:
         """Write the checkpoint of ``iteration``, counted over all stages, and remove those that are too old."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         path = self.folder / f"iteration-{iteration:09d}.ckpt"
         write_state(path, state)
         for old in self.paths()[: -self.keep]:

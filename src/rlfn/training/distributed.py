@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from filelock import FileLock, Timeout
 
+from rlfn.atomic import check_path
 from rlfn.errors import OptionError, TrainingError
 from rlfn.wording import setting
 
@@ -25,10 +26,12 @@ def run_lock(run: TrainingRun) -> Iterator[None]:
 
     Raises:
         OptionError: another process trains there.
+        OutputError: the folder cannot be written.
     """
     if not run.fabric.is_global_zero:
         yield
         return
+    check_path(run.out / "run.lock")
     lock = FileLock(run.out / "run.lock", timeout=0)
     try:
         lock.acquire()

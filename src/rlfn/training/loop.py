@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 import rlfn
 from rlfn.data.crops import batches
 from rlfn.data.store import DataSource
-from rlfn.errors import TrainingError
+from rlfn.errors import OutputError, TrainingError
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.distributed import explain_lost_process, run_lock
 from rlfn.training.feeding import wanted_batches
@@ -72,9 +73,13 @@ def train(
         for line in (*(f"{sentence} The one before it is used." for sentence in passed), *summary_lines(run)):
             run.reporter.log(line)
         with run_lock(run), explain_lost_process(run):
-            return _train(run, saved)
-    finally:
-        run.reporter.close()
+            finished = _train(run, saved)
+    except BaseException:
+        with suppress(OutputError):  # what ended the run counts more
+            run.reporter.close()
+        raise
+    run.reporter.close()
+    return finished
 
 
 def _train(run: TrainingRun, saved: dict[str, Any] | None) -> bool:

@@ -179,8 +179,6 @@ def problems(
                     f"{place}: a batch of {batch} cannot be shared evenly by {world} devices"
                     + (f" in {stage.accumulate} parts." if stage.accumulate > 1 else ".")
                 )
-        if number >= begun and _needs_vgg19(stage):
-            attempt(place, lambda: _check_vgg19(dry))
         if whole and number > begun:
             attempt(place, lambda stage=stage: _check_stage(recipe, stage))  # type: ignore[misc]
     if recipe.compile and importlib.util.find_spec("torch._inductor") is None:
@@ -191,6 +189,9 @@ def problems(
         found.append(f"{out} holds a run already. Resume it ({setting('resume')}), or choose another folder.")
     elif out is not None:
         attempt("", lambda: check_path(out / METRICS))
+    needing = [number for number, stage in enumerate(recipe.stages) if number >= begun and _needs_vgg19(stage)]
+    if whole and not found and needing:  # last, for it is a large download
+        attempt(f"stages.{needing[0]}", lambda: _check_vgg19(dry))
     return list(dict.fromkeys(found))
 
 

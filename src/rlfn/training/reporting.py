@@ -80,13 +80,18 @@ class Reporter:
             self._bar.start()
 
     def close(self) -> None:
-        """End the display and flush the files."""
+        """End the display and flush the files.
+
+        Raises:
+            OutputError: TensorBoard's files cannot be written.
+        """
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+        board, self._board = self._board, None
+        if board is not None:
+            with _writing(self.folder / "tensorboard"):
+                board.close()
 
     def log(self, text: str) -> None:
         """Print one line."""

@@ -31,7 +31,7 @@ from rlfn.training.reporting import Reporter, duration
 from rlfn.training.signals import StopRequest
 from rlfn.training.state import TrainingState
 from rlfn.training.validation import Validator, make_validator
-from rlfn.wording import listing
+from rlfn.wording import listing, setting
 
 
 @dataclass
@@ -105,11 +105,13 @@ def setup(
     begun = -1 if saved is None else int(saved["state"]["stage"])
     check_run(recipe, data=data, devices=devices, out=out if saved is None else None, begun=begun)
     pictures = open_data(recipe, data)
-    if saved is not None and saved.get("pictures") not in (None, pictures.fingerprint(recipe.scale)):
+    fingerprint = pictures.fingerprint(recipe.scale)
+    if saved is not None and saved["pictures"] != fingerprint:
         raise DataError(
             f"{pictures.label[0].upper()}{pictures.label[1:]} is not what the run in {out} was trained on: its "
-            f"{len(pictures)} pictures, their contents or their weights differ. A resumed run keeps its data. Give the "
-            "place where that is now, or start another run."
+            f"{len(pictures)} pictures, their contents or their weights differ; a folder and its pack are different "
+            f"data, too. A resumed run keeps its data. Give the place where that is now as {setting('data')}, or start "
+            "another run."
         )
     fabric = start_fabric(recipe, devices)
     fabric.launch()
@@ -120,7 +122,7 @@ def setup(
         sources=tuple(data) or recipe.data.sources(),
         pictures=pictures,
         feeder=make_feeder(recipe, pictures, fabric.device),
-        fingerprint=pictures.fingerprint(recipe.scale),
+        fingerprint=fingerprint,
         origins=origins(recipe, saved and saved["origins"]),
         checkpoints=Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones),
         validator=make_validator(recipe, pictures) if fabric.is_global_zero else None,
@@ -179,15 +181,15 @@ def settings_of_run(out: str | Path, overrides: Iterable[str] = ()) -> tuple[Rec
     sources = tuple(DataSource(Path(path), weight) for path, weight in saved["data"])
     raw = json.loads(saved["recipe"])
     before, mistakes = parse_recipe(raw)
-    if before is None or any(not line.startswith("extensions: ") for line in mistakes):
-        made = saved["versions"]["rlfn"]
+    made = saved["versions"]["rlfn"]
+    if mistakes and (made == rlfn.__version__ or any(line.startswith("extensions: ") for line in mistakes)):
+        raise mistaken(str(out), mistakes)
+    if before is None or mistakes:
         lines = "".join(f"\n  {line}" for line in mistakes)
         raise ModelError(
             f"The run in {out} was made by another version of rlfn ({made}; this is {rlfn.__version__}), whose recipes "
             f"this one does not read. Resume it with that version, or start another run.{lines}"
         )
-    if mistakes:
-        raise mistaken(str(out), mistakes)
     for override in overrides:
         apply_override(raw, override)
     recipe = check_recipe(raw, str(out))

@@ -86,7 +86,7 @@ class TrainingState:
     def load(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`dump` returned."""
         for name in _plain():
-            setattr(self, name, saved.get(name, getattr(self, name)))
+            setattr(self, name, saved[name])
         self.clock.seconds = saved["clock"]
         self.guard.load(saved["guard"])
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rlfn.atomic import make_folder
 from rlfn.data.crops import sample_stream
 from rlfn.data.pictures import write_rgb
 from rlfn.data.store import PictureStore
@@ -79,7 +80,7 @@ class Validator:
         """Write the saved results as ``folder/SET/PICTURE.png``."""
         for name, sr in self.results.items() if self.save else ():
             path = folder / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_rgb(path, sr)
 
 
