@@ -70,18 +70,19 @@ def find_pictures(source: str | Sequence[str], output: Store) -> FoundPictures:
         output: files in it are not inputs.
 
     Raises:
-        PictureError: the source does not exist or has no pictures.
+        PictureError: the source does not exist, has no pictures, or access is denied.
         OptionError: a list is invalid.
+        UnreachableError: the source's store does not answer.
     """
     if not isinstance(source, str):
         return _paths({"path": list(source)}, "")
     store = Store(source)
     if PurePosixPath(source).suffix.lower() in LISTS:
         return _list(store)
-    if not store.exists():
+    facts = store.facts()
+    if facts is None:
         raise PictureError(f"{source} does not exist. Check the spelling.")
-    if store.is_file():
-        facts = store.facts(store.root)
+    if facts.is_file:
         name = posixpath.basename(store.root)
         return _table_of(iter([(name, store.display_path(store.root), facts.size, facts.stamp, 0)]))
     return _folder(store, output)
