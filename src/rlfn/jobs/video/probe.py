@@ -17,6 +17,7 @@ from rlfn.jobs.video.color import ClipColor
 from rlfn.jobs.video.detection import is_animated_png, is_video
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.pixels import PixelFormat, pixel_format
+from rlfn.jobs.video.time_range import TimeRange
 from rlfn.jobs.video.webm_alpha import addition, joined_format, states_alpha
 
 _LOSSLESS = frozenset(
@@ -100,6 +101,14 @@ class Clip:
     described: bool
     lost: tuple[str, ...]
     coding: CodingInfo
+
+    def frames_in(self, time_range: TimeRange) -> int:
+        """Return the approximate number of frames in a time range; 0 where unknown."""
+        if time_range.whole:
+            return self.frames
+        left = max(0.0, self.duration - float(time_range.start))
+        taken = left if time_range.duration is None else min(left, float(time_range.duration))
+        return round(taken * float(self.rate))
 
 
 def open_video(path: Path) -> Any:
