@@ -133,8 +133,10 @@ def _table_of(rows: Iterator[tuple[str, str, int, str, int]]) -> FoundPictures:
     pieces, piece = [], []
     rejected: dict[int, str] = {}
     for number, row in enumerate(rows):
-        if not is_text(row[0] + row[1]):
-            rejected[number] = f"The name {_escaped(row[1])} is not UTF-8. Rename the file or its folder."
+        names = row[0] + row[1]
+        if "\0" in names or not is_text(names):
+            problem = "contains a zero byte" if "\0" in names else "is not UTF-8"
+            rejected[number] = f"The name {_escaped(row[1])} {problem}. Rename the file or its folder."
             row = (_escaped(row[0]), _escaped(row[1]), *row[2:])
         piece.append(row)
         if len(piece) == _CHUNK_ROWS:
@@ -155,8 +157,8 @@ def is_text(name: str) -> bool:
 
 
 def _escaped(name: str) -> str:
-    r"""Escape bytes that are not UTF-8 as ``\xff``."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    r"""Escape bytes that are not UTF-8, and zero bytes, as ``\xff``."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace").replace("\0", r"\x00")
 
 
 def _list(store: Store) -> FoundPictures:

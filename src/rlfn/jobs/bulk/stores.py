@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from rlfn.atomic import make_folder, write_bytes
+from rlfn.atomic import check_name, make_folder, write_bytes
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError
 from rlfn.jobs.bulk.locations import local_path, protocol_of
 from rlfn.wording import listing
@@ -72,13 +72,14 @@ class Store:
         location: a local path, or a URL such as ``s3://bucket/folder``.
 
     Raises:
-        OptionError: the protocol is unknown, or the location names no bucket or folder.
+        OptionError: the protocol is unknown, or the location names no bucket or folder, or contains a zero byte.
         MissingExtraError: the package for the protocol is not installed.
         UnreachableError: the store does not answer.
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = os.fspath(location)
+        check_name(self.location, OptionError)
         self.protocol = protocol_of(self.location)
         local = local_path(self.location)
         self.local = local is not None

@@ -21,6 +21,7 @@ from rlfn.images.apng import read_control
 from rlfn.images.codecs import vips
 from rlfn.images.coding import CodingInfo
 from rlfn.images.picture import Metadata, fitting_profile
+from rlfn.images.reading import explained_reading
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileCache
 from rlfn.jobs.video.color import ColorConverter
@@ -46,7 +47,7 @@ def open_any(path: Path) -> tuple[Animation, list[str]]:
         PictureError: it cannot be read.
         MissingExtraError: it is a PNG, and PyAV is not installed.
     """
-    with path.open("rb") as stream:
+    with explained_reading(path), path.open("rb") as stream:
         control = read_control(stream)
     if control is None:
         return open_animation(path), []

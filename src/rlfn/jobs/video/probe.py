@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from rlfn.atomic import check_name
 from rlfn.errors import PictureError
 from rlfn.images.coding import CodingInfo
 from rlfn.jobs.video.color import ClipColor
@@ -119,6 +120,7 @@ def open_video(path: Path) -> Any:
         MissingExtraError: PyAV is not installed.
     """
     av = import_av()
+    check_name(path, PictureError)
     try:
         # FFmpeg looks for a PNG's animation in its first bytes alone, and takes "12:30.mp4" for a protocol
         format = "apng" if is_animated_png(path) else None
