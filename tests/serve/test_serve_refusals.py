@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from rlfn.api.pictures import upscale
 from rlfn.errors import OptionError
 from rlfn.serve.fields import FIELDS, as_field
 from rlfn.serve.settings import ServeSettings
-from serving import picture_bytes, until
+from serving import picture_bytes, post
+from waiting import until
 
 KEY = "0123456789abcdef0123"
 
@@ -229,7 +229,7 @@ def test_fields_and_settings_cover_the_python_options() -> None:
 
 def test_invalid_requests_are_not_logged(listening: Any, capfd: pytest.CaptureFixture[str]) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert httpx.post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
+    assert post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
     assert capfd.readouterr().err == ""
 
 
