@@ -44,7 +44,7 @@ def browser() -> Iterator[Any]:
     path = os.environ.get("RLFN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("needs chromium: apt-get install chromium, or set RLFN_CHROMIUM")
-    playwright.expect.set_options(timeout=30_000)
+    playwright.expect.set_options(timeout=60_000)
     with playwright.sync_playwright() as started:
         launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield launched

@@ -1,12 +1,12 @@
-"""Helpers for tests of the server: workers in threads that can be held back, pictures, and waiting."""
+"""Helpers for tests of the server: workers in threads that can be held back, requests, and pictures."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,10 @@ from rlfn.serve.app import make_app
 from rlfn.serve.settings import ServeSettings
 from rlfn.serve.work import JobResult, WorkItem, run_item
 from rlfn.serve.workers import JobCancelled, ProgressCallback
+from waiting import PATIENCE
+
+get = functools.partial(httpx.get, timeout=PATIENCE)
+post = functools.partial(httpx.post, timeout=PATIENCE)
 
 
 class ThreadWorker:
@@ -79,14 +83,6 @@ class GatedWorkers:
     def done(self) -> int:
         """Number of finished jobs."""
         return sum(worker.done for worker in self.workers)
-
-
-def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
-    """Wait until a condition is true, or fail."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.01)
 
 
 def picture_bytes(width: int = 20, height: int = 16, format: str = "png", **kept: Any) -> bytes:

@@ -14,6 +14,7 @@ import pytest
 
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
 from synthetic import synthetic
+from waiting import PATIENCE
 
 POSIX = os.name == "posix"
 
@@ -132,7 +133,7 @@ def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path, num
             assert process.stdout.readline().startswith(f"in/{name}.png -> out/{name}.png")
             assert picture_size(tmp_path / "out" / f"{name}.png") == (60, 40)
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 128 + number
@@ -164,7 +165,7 @@ def test_watch_replaces_the_result_of_a_picture_that_was_still_arriving(tmp_path
         (tmp_path / "in" / "whole.jpg").write_bytes(data)
         assert process.stdout.readline().startswith("in/whole.jpg -> out/whole.png")
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert told.count("cut short: ") == 1
@@ -190,7 +191,7 @@ def test_watch_makes_what_arrived_during_a_clash_of_names_once_it_is_over(tmp_pa
         made = sorted(process.stdout.readline().split(" ")[0] for _ in range(2))
         assert made == ["in/b.png", "in/c.png"]
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 130

@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
+from waiting import PATIENCE
+
 
 def end(code: str) -> tuple[int, str, str]:
     """Run ``program()`` with ``main`` replaced by ``code``; return the status and what was printed."""
     wrapped = f"import sys, atexit, threading, time\nimport rlfn.cli as c\n{code}\nc.main = main\nc.program()"
-    done = subprocess.run([sys.executable, "-c", wrapped], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", wrapped], capture_output=True, text=True, timeout=PATIENCE)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from rlfn.images.files import Picture, write_picture
 from synthetic import synthetic
+from waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
@@ -54,7 +55,7 @@ def test_native_code_does_not_keep_a_command_alive(tmp_path: Path, number: str, 
     assert process.stdout.readline() == "begun\n"
     time.sleep(1.0)  # until the native call, which nobody can see from outside, is entered
     process.send_signal(getattr(signal, number))
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=PATIENCE)
     assert (process.returncode, told) == (status, "rlfn: stopped.\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -73,7 +74,7 @@ def test_storm_of_signals_leaves_no_traceback(tmp_path: Path) -> None:
         if process.poll() is None:
             process.send_signal(number)
             time.sleep(0.001)
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in told
     assert "Exception" not in told
     assert process.returncode in (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
@@ -82,7 +83,7 @@ def test_storm_of_signals_leaves_no_traceback(tmp_path: Path) -> None:
 
 def test_what_native_code_prints_goes_nowhere(tmp_path: Path) -> None:
     process = start(_NOISE, tmp_path)
-    assert process.communicate(timeout=60) == ("said\n", "warned\n")
+    assert process.communicate(timeout=PATIENCE) == ("said\n", "warned\n")
 
 
 def test_closed_streams_are_not_given_to_the_next_file(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_closed_streams_are_not_given_to_the_next_file(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.stderr == "warned\nTrue\n"
@@ -105,7 +106,12 @@ def test_unwritable_standard_output(tmp_path: Path, redirect: str) -> None:
     write_picture(Picture(synthetic(16, 20)), tmp_path / "a.png")
     command = f'"$0" -m rlfn upscale a.png -o b.png -m rlfn-xs-x2 --engine onnxruntime {redirect}'
     done = subprocess.run(
-        ["sh", "-c", command, sys.executable], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-c", command, sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert (tmp_path / "b.png").is_file()
     assert "Traceback" not in done.stderr

@@ -17,6 +17,7 @@ import pytest
 
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.upscaler import Upscaler
+from waiting import PATIENCE
 
 POSIX = os.name == "posix"
 RLFN = [sys.executable, "-m", "rlfn", "upscale", "--engine", "onnxruntime"]
@@ -277,7 +278,7 @@ class TestFilesOfPosix:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         process.send_signal(number)
-        assert process.wait(60) == 128 + number
+        assert process.wait(PATIENCE) == 128 + number
         process.communicate()
         assert [path.name for path in tmp_path.iterdir()] == ["pipe.png"]
 

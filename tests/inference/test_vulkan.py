@@ -34,6 +34,7 @@ from rlfn.models.blend import Blend
 from rlfn.models.grid import axis_grid
 from rlfn.models.source import ModelSource
 from rlfn.models.variants import VARIANTS
+from waiting import PATIENCE
 
 FAMILIES = {model.family: name for name, model in catalog.models().items()}
 """One model of each family."""
@@ -203,7 +204,7 @@ def test_memory_that_others_took_meanwhile_is_no_error(on_processor: None) -> No
 def test_without_a_driver_there_is_no_gpu() -> None:
     environment = {**os.environ, "VK_ICD_FILENAMES": os.devnull, "VK_DRIVER_FILES": os.devnull}
     code = "from rlfn.inference.vulkan.gpus import find_gpus; assert find_gpus() == []"
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=PATIENCE)
 
 
 @lru_cache(maxsize=1)
@@ -277,7 +278,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
     if not hasattr(os, "fork"):
         pytest.skip("this system does not fork")
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
 
 
 def test_the_matrices_of_a_whole_picture_pad_with_zeros() -> None:

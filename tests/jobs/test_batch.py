@@ -22,6 +22,7 @@ from rlfn.jobs.batch import Batch, Record, Settings
 from rlfn.jobs.plan import Job
 from rlfn.models import catalog
 from rlfn.wording import setting
+from waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("nearest")
 
@@ -69,8 +70,8 @@ def test_reading_running_and_writing_overlap(tmp_path: Path, monkeypatch: pytest
 
     def write(picture: Picture, target: Path, **options: object) -> tuple[str, ...]:
         if target.name == "0.png":
-            assert second_is_done.wait(20)
-            assert third_is_read.wait(20)
+            assert second_is_done.wait(PATIENCE)
+            assert third_is_read.wait(PATIENCE)
         return ()
 
     monkeypatch.setattr(module, "read_picture", read)
@@ -98,7 +99,7 @@ def test_waiting_results_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def slowly(picture: Picture, target: Path, **options: object) -> tuple[str, ...]:
         nonlocal alive
-        assert may_write.wait(20)
+        assert may_write.wait(PATIENCE)
         warnings = write(picture, target)
         with lock:
             alive -= 1

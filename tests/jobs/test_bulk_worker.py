@@ -26,6 +26,7 @@ from rlfn.jobs.bulk.pending import BulkEntry
 from rlfn.jobs.bulk.worker import BulkWorker, WorkerConfig
 from rlfn.jobs.plan import Job
 from synthetic import synthetic
+from waiting import PATIENCE
 
 FAST = EnlargeOptions(model="rlfn-xs-x2", engine="onnxruntime", threads=1, restore="off", tile=60)
 
@@ -146,7 +147,7 @@ class Helpers:
             yield Tile(rows, part.tile.columns), np.full((3, 1, 1), start + number, np.float32)
 
     def here(self, part: ImagePart) -> Iterator[Computed]:
-        assert self.lost.wait(10)
+        assert self.lost.wait(PATIENCE)
         yield from self.blocks(part)
 
     def dying(self, part: ImagePart) -> Iterator[Computed]:
@@ -190,5 +191,5 @@ def test_a_consumer_that_stops_ends_the_helper_threads() -> None:
     run.close()
     for thread in threading.enumerate():
         if thread.name == "rlfn-helper":
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()

@@ -12,6 +12,7 @@ from rlfn.errors import MissingExtraError
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record
 from rlfn.jobs.watch import OwnOutputs, arrivals
+from waiting import PATIENCE
 
 pytest.importorskip("watchfiles")
 
@@ -27,7 +28,7 @@ def test_a_file_is_given_when_it_is_whole(tmp_path: Path) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        assert found.get(timeout=30) == ["there.png"]
+        assert found.get(timeout=PATIENCE) == ["there.png"]
         (tmp_path / "deep").mkdir()
         with (tmp_path / "deep" / "new.jpg").open("wb") as file:
             for _ in range(12):  # longer than it takes to settle
@@ -36,12 +37,12 @@ def test_a_file_is_given_when_it_is_whole(tmp_path: Path) -> None:
                 stop.wait(0.2)
                 assert found.empty()
         (tmp_path / "notes.txt").write_text("no picture")
-        assert found.get(timeout=30) == ["new.jpg"]
+        assert found.get(timeout=PATIENCE) == ["new.jpg"]
         (tmp_path / "there.png").write_bytes(b"changed")
-        assert found.get(timeout=30) == ["there.png"]
+        assert found.get(timeout=PATIENCE) == ["there.png"]
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
     assert found.empty()
 

@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from rlfn.serve.openapi import document
 from rlfn.serve.server import DrainingServer, configuration
 from rlfn.serve.settings import ServeSettings
-from serving import GatedWorkers, until
+from serving import GatedWorkers
+from waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -89,4 +90,4 @@ def listening(gated_workers: GatedWorkers) -> Iterator[Listening]:
     for server, _ in servers:
         server.should_exit = True
     for _, thread in servers:
-        thread.join(10)
+        thread.join(PATIENCE)

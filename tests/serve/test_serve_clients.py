@@ -18,7 +18,8 @@ from rlfn.jobs.record import Details
 from rlfn.serve import server as server_module
 from rlfn.serve.responses import ResultResponse
 from rlfn.serve.work import JobResult
-from serving import picture_bytes, until
+from serving import get, picture_bytes, post
+from waiting import PATIENCE, until
 
 
 def connected(address: str) -> socket.socket:
@@ -34,16 +35,16 @@ def test_a_body_that_stops_coming_is_given_up(listening: Any) -> None:
         time.sleep(1)
         yield picture_bytes()[50:]
 
-    answer = httpx.post(f"{address}/v1/upscale", content=slow())
+    answer = post(f"{address}/v1/upscale", content=slow())
     assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
-    assert httpx.get(f"{address}/healthz").json()["status"] == "ok"
+    assert get(f"{address}/healthz").json()["status"] == "ok"
 
 
 def test_a_connection_without_a_request_is_closed(listening: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_HEAD_SECONDS", 0.2)
     with connected(listening()) as silent:
         silent.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
-        silent.settimeout(10)
+        silent.settimeout(PATIENCE)
         try:
             left = silent.recv(100)
         except ConnectionResetError:
@@ -78,23 +79,23 @@ def test_shutdown_fails_waiting_jobs_and_finishes_running_ones(listening: Any, g
     answers: dict[str, httpx.Response] = {}
 
     def ask(name: str, width: int) -> None:
-        answers[name] = httpx.post(f"{address}/v1/upscale?width={width}", content=picture_bytes(), timeout=20)
+        answers[name] = post(f"{address}/v1/upscale?width={width}", content=picture_bytes())
 
     threads = [threading.Thread(target=ask, args=row) for row in (("running", 30), ("waiting", 31))]
     for thread in threads:
         thread.start()
         time.sleep(0.2)
-    health = httpx.Client()
+    health = httpx.Client(timeout=PATIENCE)
     assert health.get(f"{address}/healthz").json() == {"status": "ok", "waiting": 1, "running": 1}
     ending = next(server for server in gated_workers.servers if server.started)
     ending.handle_exit(15, None)
-    threads[1].join(10)
+    threads[1].join(PATIENCE)
     assert (answers["waiting"].status_code, answers["waiting"].json()["code"]) == (503, "shutting_down")
     assert "retry-after" in answers["waiting"].headers
     assert health.get(f"{address}/healthz").status_code == 503
     refused = health.post(f"{address}/v1/upscale", content=picture_bytes())
     assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
     gated_workers.gate.set()
-    threads[0].join(10)
+    threads[0].join(PATIENCE)
     assert answers["running"].status_code == 200
     until(lambda: ending.should_exit)

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from rlfn.serve import responses
-from serving import metric_values, picture_bytes, size_of, until
+from serving import get, metric_values, picture_bytes, post, size_of
+from waiting import until
 
 
 def test_a_job_from_upload_to_result(serving: Any) -> None:
@@ -156,13 +157,13 @@ def test_a_job_joins_a_waiting_request_and_outlives_it(listening: Any, gated_wor
     address, headers = listening(cache=0), {"Idempotency-Key": "once"}
     gated_workers.gate.clear()
     with ThreadPoolExecutor() as pool:
-        waited = pool.submit(httpx.post, f"{address}/v1/upscale", content=picture_bytes(), headers=headers, timeout=60)
-        until(lambda: httpx.get(f"{address}/healthz").json()["running"] == 1)
-        place = httpx.post(f"{address}/v1/jobs", content=picture_bytes(), headers=headers).headers["location"]
+        waited = pool.submit(post, f"{address}/v1/upscale", content=picture_bytes(), headers=headers)
+        until(lambda: get(f"{address}/healthz").json()["running"] == 1)
+        place = post(f"{address}/v1/jobs", content=picture_bytes(), headers=headers).headers["location"]
         gated_workers.gate.set()
         assert waited.result().status_code == 200
-    assert httpx.get(f"{address}{place}").json()["status"] == "done"
-    assert httpx.get(f"{address}{place}/result").content == waited.result().content
+    assert get(f"{address}{place}").json()["status"] == "done"
+    assert get(f"{address}{place}/result").content == waited.result().content
 
 
 def test_a_client_that_disconnects_cancels_its_job(listening: Any, gated_workers: Any) -> None:
@@ -170,8 +171,8 @@ def test_a_client_that_disconnects_cancels_its_job(listening: Any, gated_workers
     gated_workers.gate.clear()
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{address}/v1/upscale", content=picture_bytes(), timeout=0.3)
-    until(lambda: httpx.get(f"{address}/healthz").json()["running"] == 0)
-    found = metric_values(httpx.get(f"{address}/metrics"))
+    until(lambda: get(f"{address}/healthz").json()["running"] == 0)
+    found = metric_values(get(f"{address}/metrics"))
     assert found['rlfn_pictures_total{status="cancelled"}'] == 1
     assert found["rlfn_upload_bytes"] == 0
 

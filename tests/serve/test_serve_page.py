@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
 from rlfn.images.files import read_picture
-from serving import metric_values, picture_bytes, size_of, until
+from serving import get, metric_values, picture_bytes, post, size_of
+from waiting import PATIENCE, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 expect = playwright.expect
@@ -207,7 +207,7 @@ def test_progress_and_cancelling(opened: Any, gated_workers: Any, listening: Any
     page.get_by_role("button", name="Cancel all").click()
     for name in "bc":
         expect(row(page, f"{name}.png")).to_have_attribute("data-status", "cancelled")
-    until(lambda: httpx.get(f"{page.url}healthz").json() == {"status": "ok", "waiting": 0, "running": 0})
+    until(lambda: get(f"{page.url}healthz").json() == {"status": "ok", "waiting": 0, "running": 0})
     gated_workers.gate.set()
     row(page, "a.png").get_by_role("button", name="Again").click()
     expect(row(page, "a.png")).to_have_attribute("data-status", "done")
@@ -228,11 +228,11 @@ def test_a_picture_cancelled_while_it_is_sent_is_not_worked_on(opened: Any, gate
     gated_workers.gate.clear()
     give(page, ("a.png", picture_bytes()))
     page.wait_for_function("() => Boolean(window.release)")
-    assert httpx.get(f"{page.url}healthz").json()["running"] == 1
+    assert get(f"{page.url}healthz").json()["running"] == 1
     row(page, "a.png").get_by_role("button", name="Cancel").click()
     expect(row(page, "a.png")).to_have_attribute("data-status", "cancelled")
     page.evaluate("() => window.release()")
-    until(lambda: httpx.get(f"{page.url}healthz").json() == {"status": "ok", "waiting": 0, "running": 0})
+    until(lambda: get(f"{page.url}healthz").json() == {"status": "ok", "waiting": 0, "running": 0})
     gated_workers.gate.set()
 
 
@@ -241,11 +241,11 @@ def test_a_server_without_room_is_asked_again(opened: Any, gated_workers: Any, m
     page = opened({"queue": 1, "cache": 0})
     gated_workers.gate.clear()
     for width in (30, 31):
-        httpx.post(f"{page.url}v1/jobs?width={width}", content=picture_bytes())
+        post(f"{page.url}v1/jobs?width={width}", content=picture_bytes())
     give(page, ("a.png", picture_bytes()))
-    until(lambda: metric_values(httpx.get(f"{page.url}metrics")).get(BUSY, 0) > 0)
+    until(lambda: metric_values(get(f"{page.url}metrics")).get(BUSY, 0) > 0)
     gated_workers.gate.set()
-    expect(row(page, "a.png")).to_have_attribute("data-status", "done", timeout=20_000)
+    expect(row(page, "a.png")).to_have_attribute("data-status", "done", timeout=PATIENCE * 1000)
 
 
 BUSY = 'rlfn_http_requests_total{method="POST",route="/v1/jobs",status="429"}'
@@ -271,7 +271,7 @@ def test_all_as_one_zip(opened: Any) -> None:
     page = opened()
     give(page, ("a.png", picture_bytes(10, 8)), ("b.png", picture_bytes(12, 8)), ("a.png", picture_bytes(14, 8)))
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download all (zip)").click(timeout=20_000)
+        page.get_by_role("button", name="Download all (zip)").click(timeout=PATIENCE * 1000)
         expect(page.locator("#pictures-title")).to_have_text("3 pictures, 3 done")
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as archive:
         assert archive.testzip() is None
@@ -386,4 +386,4 @@ def test_the_browser_app_runs_beside_the_page(opened: Any) -> None:
     expect(page.locator("#model option").first).to_be_attached()
     assert page.evaluate("crossOriginIsolated")
     give(page, ("a.png", picture_bytes(40, 30)))
-    expect(row(page, "a.png")).to_have_attribute("data-status", "done", timeout=60_000)
+    expect(row(page, "a.png")).to_have_attribute("data-status", "done", timeout=PATIENCE * 1000)

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from rlfn.api.pictures import upscale
@@ -19,7 +18,8 @@ from rlfn.serve.job_queue import JobQueue
 from rlfn.serve.problems import Problem
 from rlfn.serve.settings import ServeSettings
 from rlfn.serve.uploads import _chunks
-from serving import picture_bytes, until
+from serving import picture_bytes, post
+from waiting import until
 
 KEY = "0123456789abcdef0123"
 
@@ -233,7 +233,7 @@ def test_fields_and_settings_cover_the_python_options() -> None:
 
 def test_invalid_requests_are_not_logged(listening: Any, capfd: pytest.CaptureFixture[str]) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert httpx.post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
+    assert post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
     assert capfd.readouterr().err == ""
 
 

@@ -24,7 +24,8 @@ from rlfn.serve.fields import read_fields
 from rlfn.serve.settings import ServeSettings
 from rlfn.serve.work import JobResult, TooLargeError, WorkItem
 from rlfn.serve.workers import JobCancelled, LostWorkerError, ProcessWorker
-from serving import picture_bytes, until
+from serving import get, picture_bytes, post
+from waiting import PATIENCE, until
 
 SETTINGS = ServeSettings(engine="onnxruntime", threads=1)
 ROOT = Path(__file__).parents[2]
@@ -137,16 +138,16 @@ def test_the_command_serves_and_shuts_down_on_sigterm(tmp_path: Path) -> None:
         address = line.split()[2]
         assert line == f"Serving at {address} (press Ctrl-C to stop)\n"
         try:
-            until(lambda: answers(address), 30)
+            until(lambda: answers(address))
             data = picture_bytes()
-            answer = httpx.post(f"{address}v1/upscale?model=rlfn-xs&scale=2", content=data, timeout=60)
+            answer = post(f"{address}v1/upscale?model=rlfn-xs&scale=2", content=data)
             assert answer.status_code == 200, answer.text
             expected = read_picture(answer.content).pixels
             children = workers_of(server.pid)
             assert children
         finally:
             server.terminate()
-        assert server.wait(20) == 0
+        assert server.wait(PATIENCE) == 0
         assert server.stderr.read() == ""
     until(lambda: not any(alive(child) for child in children))
     assert not list(tmp_path.iterdir())
@@ -167,7 +168,7 @@ def serving_process(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.P
         started.append(server)
         assert server.stderr is not None
         address = server.stderr.readline().split()[2]
-        until(lambda: answers(address), 30)
+        until(lambda: answers(address))
         return server, address
 
     yield start
@@ -183,9 +184,9 @@ def serving_process(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.P
 def long_job(address: str) -> str:
     """Start a job that takes many seconds; return its URL once it runs."""
     picture = picture_bytes(1500, 1500)
-    sent = httpx.post(f"{address}v1/jobs?model=rlfn-s&scale=4&restore=1&self_ensemble=true", content=picture)
+    sent = post(f"{address}v1/jobs?model=rlfn-s&scale=4&restore=1&self_ensemble=true", content=picture)
     job = f"{address}v1/jobs/{sent.json()['id']}"
-    until(lambda: httpx.get(job).json()["status"] == "running", 30)
+    until(lambda: get(job).json()["status"] == "running")
     return job
 
 
@@ -197,10 +198,10 @@ def test_when_the_grace_period_is_over_clients_are_told_and_the_server_ends(serv
 
     def wait() -> None:
         query = "model=rlfn-s&scale=4&restore=1&self_ensemble=true"
-        found["upscale"] = httpx.post(f"{address}v1/upscale?{query}", content=picture_bytes(1400, 1400), timeout=60)
+        found["upscale"] = post(f"{address}v1/upscale?{query}", content=picture_bytes(1400, 1400))
 
     def listen() -> None:
-        found["events"] = httpx.get(job, headers={"Accept": "text/event-stream"}, timeout=60).text
+        found["events"] = get(job, headers={"Accept": "text/event-stream"}).text
 
     def upload() -> None:
         def slow() -> Iterator[bytes]:
@@ -209,17 +210,17 @@ def test_when_the_grace_period_is_over_clients_are_told_and_the_server_ends(serv
             yield b"y"
 
         with contextlib.suppress(httpx.TransportError):  # the server may close the connection before it is read
-            found["upload"] = httpx.post(f"{address}v1/upscale", content=slow(), timeout=60)
+            found["upload"] = post(f"{address}v1/upscale", content=slow())
 
     threads = [threading.Thread(target=one) for one in (wait, listen, upload)]
     for thread in threads:
         thread.start()
-    until(lambda: httpx.get(f"{address}healthz").json()["running"] == 2, 30)
+    until(lambda: get(f"{address}healthz").json()["running"] == 2)
     children = workers_of(server.pid)
     server.terminate()
     for thread in threads:
-        thread.join(30)
-    assert server.wait(30) == 0
+        thread.join(PATIENCE)
+    assert server.wait(PATIENCE) == 0
     assert server.stderr.read() == ""
     assert (found["upscale"].status_code, found["upscale"].json()["code"]) == (503, "shutting_down")
     assert found["upscale"].headers["content-type"] == "application/problem+json"
@@ -238,16 +239,16 @@ def test_a_second_signal_stops_the_server_at_once(serving_process: Any, sent: si
     long_job(address)
     children = workers_of(server.pid)
     server.send_signal(sent)
-    until(lambda: httpx.get(f"{address}healthz").status_code == 503)
+    until(lambda: get(f"{address}healthz").status_code == 503)
     server.send_signal(sent)
-    assert server.wait(30) == 0
+    assert server.wait(PATIENCE) == 0
     assert server.stderr.read() == ""
     until(lambda: not any(alive(child) for child in children))
 
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}healthz").status_code == 200
+        return get(f"{address}healthz").status_code == 200
     except httpx.TransportError:
         return False
 
