@@ -287,16 +287,10 @@ def _reason(error: Exception) -> str:
 
 
 def _local_files(root: str) -> Iterator[StoredFile]:
-    """Walk a folder; files that vanish meanwhile are skipped."""
+    """Walk a folder."""
     for home, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = os.path.join(home, name)
-            try:
-                facts = os.stat(path)
-            except OSError:
-                continue
             if not name.startswith(".") and os.path.isfile(path):
-                yield StoredFile(
-                    os.path.relpath(path, root).replace(os.sep, "/"), facts.st_size, f"{facts.st_mtime_ns:x}"
-                )
+                yield StoredFile(os.path.relpath(path, root).replace(os.sep, "/"), *local_facts(path))
