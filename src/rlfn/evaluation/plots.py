@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import MissingExtraError, OptionError, OutputError
+from rlfn.errors import OptionError
 from rlfn.evaluation.benchmark import BenchmarkReport, Candidate, bicubic
+from rlfn.evaluation.figures import new_figure, write_figure
 from rlfn.evaluation.metrics import Score, score_y
 from rlfn.images.resize import resize
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 _PANEL_INCHES = 2.6
-_DPI = 150
 _MARKERS = "osD^vPX<>*h"
 
 
@@ -192,32 +189,3 @@ def draw_points(rows: Sequence[Mapping[str, Mapping[str, tuple[float, float]]]],
                 axes.legend(marks, models, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
     figure.tight_layout()
     write_figure(figure, path)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of ``width`` x ``height`` inches that needs no display.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("Drawing figures", "plots") from None
-    figure = Figure(figsize=(width, height), dpi=_DPI)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def write_figure(figure: Any, path: Path) -> None:
-    """Write a figure as PNG, creating parent folders.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png", bbox_inches="tight")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error

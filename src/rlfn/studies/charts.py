@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from rlfn.evaluation.plots import new_figure, write_figure
+from rlfn.evaluation.figures import new_figure, write_figure
 
 
 def draw_dots(rows: Mapping[str, tuple[float, ...]], label: str, path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlfn.evaluation.plots import new_figure, write_figure
+from rlfn.evaluation.figures import new_figure, write_figure
 from rlfn.models import catalog
 from rlfn.models.variants import get_variant
 from rlfn.networks import build

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.evaluation.plots import new_figure, write_figure
+from rlfn.evaluation.figures import new_figure, write_figure
 
 _INCHES = 1.75
 _COLOURS = "inferno"

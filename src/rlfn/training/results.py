@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 import rlfn
-from rlfn.atomic import to_path, write_bytes
-from rlfn.errors import RlfnError
+from rlfn.atomic import write_bytes
+from rlfn.errors import MissingExtraError, RlfnError
+from rlfn.evaluation.figures import new_figure, write_figure
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
 from rlfn.training.provenance import publishable
@@ -143,13 +144,11 @@ def model_card(run: TrainingRun, metadata: Mapping[str, str], scored: list[dict[
 def _draw_curves(path: Path, rows: list[dict[str, Any]], reporter: Reporter) -> None:
     """Draw the loss, the validation scores and the learning rate over the iterations."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        reporter.log("curves.png is not drawn: pip install 'rlfn[train]' brings what it needs.")
+        figure = new_figure(12.0, 3.6)
+    except MissingExtraError as error:
+        reporter.log(f"curves.png is not drawn: {error}")
         return
-    figure = Figure(figsize=(12.0, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure.set_layout_engine("constrained")
     left, middle, right = figure.subplots(1, 3)
     shown = (
         (left, "mean_loss", "loss (running mean)"),
@@ -165,4 +164,4 @@ def _draw_curves(path: Path, rows: list[dict[str, Any]], reporter: Reporter) -> 
     losses = [row["mean_loss"] for row in rows if row.get("mean_loss", 0.0) > 0.0]
     if losses:
         left.set_yscale("log")
-    to_path(path, lambda stream: figure.savefig(stream, dpi=120, format="png"))
+    write_figure(figure, path)
