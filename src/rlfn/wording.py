@@ -39,6 +39,15 @@ def as_argument(name: str, value: str | None) -> str:
     return name if value is None else f"{name}={value}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "picture"), counted(1200, "picture")
+    ('1 picture', '1,200 pictures')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listing(names: Iterable[object]) -> str:
     """Join ``names`` for an error message: ``a, b, c``."""
     return ", ".join(str(name) for name in names)

@@ -74,7 +74,10 @@ def test_left_out_pictures_are_named(
     write_rgb(folder / "tiny.png", np.zeros((9, 9, 3), np.uint8))
     command = ("data", "pack", folder, "-o", tmp_path / "out", "--min-side", 64)
     assert run(monkeypatch, *command) == 2
-    assert "tiny.png is 9x9, smaller than 64 pixels a side. Remove" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines() == [
+        "rlfn: 1 picture cannot be packed. Remove or replace it, or leave it out with --skip.",
+        "  tiny.png is 9x9, smaller than 64 pixels a side",
+    ]
     assert run(monkeypatch, *command, "--skip") == 0
     assert "left out: tiny.png is 9x9" in capsys.readouterr().err
 

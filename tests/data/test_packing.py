@@ -86,7 +86,8 @@ def test_missing_and_mismatched_pairs_are_named(folder: Path, tmp_path: Path) ->
     (given / "sub" / "X4" / "cx4.png").unlink()
     with pytest.raises(DataError) as caught:
         make_pack([folder], tmp_path / "pack", lr_folder=given, min_side=64)
-    assert "2 pictures cannot be packed: b.png is 64x96" in str(caught.value)
+    assert "2 pictures cannot be packed. Remove or replace them, or leave them out with skip.\n" in str(caught.value)
+    assert "\n  b.png is 64x96, so its" in str(caught.value)
     assert "must be 16x24, but" in str(caught.value)
     assert "sub/c.png has no picture reduced by 4" in str(caught.value)
     assert not (tmp_path / "pack").exists()
@@ -99,21 +100,54 @@ def test_missing_and_mismatched_pairs_are_named(folder: Path, tmp_path: Path) ->
 
 def test_small_and_unreadable_pictures_are_named(folder: Path, tmp_path: Path) -> None:
     (folder / "text.png").write_text("no picture")
+    whole = (folder / "a.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "trailing.png").write_bytes(whole + bytes(99))
     with pytest.raises(DataError) as caught:
         make_pack([folder], tmp_path / "pack", min_side=70)
-    assert "3 pictures cannot be packed: b.png is 64x96, smaller than 70 pixels a side, sub/c.png" in str(caught.value)
-    assert "text.png' is not a picture" in str(caught.value)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "4 pictures cannot be packed. Remove or replace them, or leave them out with skip."
+    assert lines[0] == "  b.png is 64x96, smaller than 70 pixels a side"
+    assert "cut.png' is a PNG file that is damaged or cut short" in lines[1]
+    assert lines[2].startswith("  sub/c.png is ")
+    assert "text.png' is not a picture" in lines[3]
+    assert not (tmp_path / "pack").exists()
+    (folder / "trailing.png").unlink()
     packed = make_pack([folder], tmp_path / "pack", min_side=70, skip=True)
     assert packed.pack.names == ("a.png",)
     with pytest.raises(DataError, match="No picture is left to pack"):
         make_pack([folder], tmp_path / "none", min_side=1000, skip=True)
 
 
-def test_a_truncated_picture_is_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
+def damaged_inside(whole: bytes) -> bytes:
+    """Return a PNG file whose header and end are intact."""
+    return whole[: len(whole) // 2] + bytes(64) + whole[len(whole) // 2 + 64 :]
+
+
+def test_a_pack_that_leaves_out_damaged_pictures_can_be_repeated(folder: Path, tmp_path: Path) -> None:
     whole = (folder / "b.png").read_bytes()
-    (folder / "b.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "b.png").write_bytes(damaged_inside(whole))
+    out = tmp_path / "pack"
+    first = make_pack([folder], out, min_side=64, skip=True)
+    assert first.made == 2
+    assert "b.png' is a PNG file that is damaged" in first.left_out[0]
+    again = make_pack([folder], out, min_side=64, skip=True)
+    assert again.made == 0
+    assert again.left_out == first.left_out
+    assert again.pack.names == first.pack.names
+    with pytest.raises(DataError, match=r"without pictures that could not be decoded: b\.png\. Keep it with skip"):
+        make_pack([folder], out, min_side=64)
+    (folder / "b.png").write_bytes(whole + b"mended")
+    with pytest.raises(DataError, match=r"some have changed since: b\.png"):
+        make_pack([folder], out, min_side=64, skip=True)
+
+
+def test_a_damaged_picture_is_named_and_the_rest_is_kept(folder: Path, tmp_path: Path) -> None:
+    whole = (folder / "b.png").read_bytes()
+    (folder / "b.png").write_bytes(damaged_inside(whole))
     with pytest.raises(
-        DataError, match=r"1 pictures cannot be packed: .*b\.png' is a PNG file that is damaged.*run again"
+        DataError,
+        match=r"(?s)1 picture cannot be packed\. The others are packed.*run again\.\n.*b\.png' is a PNG file",
     ):
         make_pack([folder], tmp_path / "pack", min_side=64)
     with pytest.raises(DataError, match="not finished"):

@@ -9,10 +9,11 @@ import pytest
 
 from rlfn.data.crops import sample_batch
 from rlfn.data.degradations import Bicubic
+from rlfn.data.folder import FolderPictures
 from rlfn.data.pack import Pack
 from rlfn.data.packing import make_pack
 from rlfn.data.pictures import write_rgb
-from rlfn.data.store import DataSource, FolderPictures, MixedPictures, PictureStore, open_pictures
+from rlfn.data.store import DataSource, MixedPictures, PictureStore, open_pictures
 from rlfn.errors import DataError
 from synthetic import synthetic
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,7 @@ def test_a_run_begins_with_what_it_is_about_to_do(
     assert f"5 pictures with 0.0 M HR px of the pack {data}; held out: 1 with 0.0 M" in text
     assert "validation  held-out (1)" in text
     assert "length      2 steps + 1e-06 h: about 0m" in text
+    assert "own networks left out" not in text
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,43 @@ def test_a_run_that_cannot_start_does_not_blame_its_recipe(command, data: Path, 
         "  a.toml is a file. A run needs a folder: choose another name.",
     ]
     assert "a.toml' is a file, not a folder" in command("train", "a.toml", *changes, "a.toml/run").err
+
+
+def test_every_damaged_picture_of_a_folder_is_named_before_the_first_step(command, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "loose"
+    shutil.copytree(data.parent / "hr", folder)
+    for name in ("1.png", "3.png"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: len(whole) // 2])
+    recipe = tiny_recipe({"init": "scratch", "iterations": 1})
+    with pytest.raises(OptionError) as caught:
+        train(recipe, tmp_path / "run", data=folder, devices=CPU)
+    lines = str(caught.value).splitlines()
+    assert lines[1] == f"  data: 2 pictures of the folder {folder} cannot be read. Remove or replace them:"
+    assert [line.split("'")[1] for line in lines[2:]] == [str(folder / "1.png"), str(folder / "3.png")]
+    assert not (tmp_path / "run").exists()
+    changes = [word for text in ("stages.0.phases=[]", "stages.0.patch=16", "scale=2") for word in ("--set", text)]
+    assert "2 pictures of the folder" in command("train", "cpu-evening", *changes, "--data", folder, "--dry-run").err
+    for name in ("0.png", "2.png"):
+        (folder / name).write_text("no picture")
+    assert "2 pictures of the folder" in command("train", "cpu-evening", *changes, "--data", folder).err
+
+
+def test_a_slow_check_of_pictures_shows_how_far_it_is(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe({"init": "scratch", "iterations": 1})
+    check_run(recipe, data=[DataSource(data.parent / "hr")], devices=CPU)
+    assert "intact" not in capsys.readouterr().err
+    monkeypatch.setattr(preflight, "_SHOW_SECONDS", 0.0)
+    check_run(recipe, data=[DataSource(data.parent / "hr")], devices=CPU)
+    assert "Checking that the pictures are intact: 6 of 6" in capsys.readouterr().err
+
+
+def test_data_that_is_a_picture_is_called_a_file(data: Path) -> None:
+    picture = data.parent / "hr" / "0.png"
+    with pytest.raises(OptionError, match=r"0\.png is a file\. Give a pack, made by .*, or a folder of pictures"):
+        check_run(tiny_recipe({"init": "scratch", "iterations": 1}), data=[DataSource(picture)], devices=CPU)
 
 
 def test_vgg19_is_fetched_before_the_first_step(

@@ -98,6 +98,20 @@ def test_bases_shared_stages_and_overrides(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
+    [
+        ("stages=5", "stages: it should be a list (given: 5)"),
+        ("stages=[5]", "stages.0: it should be a table (given: 5)"),
+        ("stages.0.loss=3", "stages.0.loss: it should be a table (given: 3)"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_in_tomls_words(text: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        load_recipe("cpu-evening", [text])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
     [("stages.0", "key=value"), ("stages.3.patch=1", "not an item"), ("scale.x=1", "has no keys"), ("sed=1", "'seed'")],
 )
 def test_wrong_overrides(text: str, message: str) -> None:

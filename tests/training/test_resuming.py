@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import shutil
@@ -13,12 +14,13 @@ import torch
 from test_loop import interrupt
 from tiny import TINY, tiny_pack, tiny_recipe
 
-from rlfn.errors import DataError, ModelError, OptionError, OutputError
+from rlfn.errors import DataError, ModelError, OptionError, OutputError, PictureError
 from rlfn.models.variants import VARIANTS
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.training import loop, results
 from rlfn.training.checkpoint import Checkpoints, write_state
 from rlfn.training.extractors import VGG19
+from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
 from rlfn.training.preflight import Devices
 from rlfn.training.reporting import Reporter, read_metrics
@@ -109,6 +111,35 @@ def test_a_resumed_run_keeps_its_data_which_may_have_moved(
     done = command("train", "--resume", str(out), "--data", str(moved), "--accelerator", "cpu")
     assert done.status == 0, done.err
     assert settings_of_run(out)[1][0].path == moved
+
+
+def test_a_run_is_saved_before_a_picture_ends_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "loose"
+    shutil.copytree(data.parent / "hr", folder)
+    monkeypatch.setattr("rlfn.data.folder._CACHE_BYTES", 0)
+    recipe = tiny_recipe({"init": "scratch", "iterations": 12})
+    assert train(recipe, tmp_path / "whole", data=folder, devices=CPU)
+    step, count = Learner.step, itertools.count(1)
+
+    def damaging(self: Learner, *given: Any) -> Step:
+        if next(count) == 4:
+            for path in folder.iterdir():
+                path.write_text("damaged")
+        return step(self, *given)
+
+    monkeypatch.setattr(Learner, "step", damaging)
+    with pytest.raises(PictureError) as caught:
+        train(recipe, tmp_path / "run", data=folder, devices=CPU)
+    saved = Checkpoints(tmp_path / "run" / "checkpoints", 2).load_last()[0]["state"]["total"]
+    assert 4 <= saved < 12
+    assert f"resume the run from iteration {saved}, where it was saved." in str(caught.value)
+    for path in folder.iterdir():
+        shutil.copy(data.parent / "hr" / path.name, path)
+    assert train(recipe, tmp_path / "run", data=folder, devices=CPU, resume=True)
+    whole, resumed = (
+        [row["loss"] for row in read_metrics(tmp_path / name) if "loss" in row] for name in ("whole", "run")
+    )
+    assert whole == resumed
 
 
 def test_scores_of_another_set_do_not_compete(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

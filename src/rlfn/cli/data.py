@@ -13,7 +13,7 @@ from rlfn.cli.commands import Command, Group, argument, command
 from rlfn.cli.messages import say, warn
 from rlfn.cli.progress import progress
 from rlfn.errors import MissingExtraError, OptionError
-from rlfn.wording import setting
+from rlfn.wording import counted, setting
 
 _SETTINGS = "data.degradation_settings."
 
@@ -114,7 +114,7 @@ def pack(
     size = sum(file.stat().st_size for file in output.iterdir())
     names = ", ".join(f"x{scale}" for scale in packed.pack.scales)
     done = f"{packed.made} made now" if packed.made else "nothing was left to do"
-    say(f"{output}: {len(packed.pack)} pictures, {names}, {size / 1e6:,.0f} MB; {done}")
+    say(f"{output}: {counted(len(packed.pack), 'picture')}, {names}, {size / 1e6:,.0f} MB; {done}")
 
 
 @command(

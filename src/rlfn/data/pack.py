@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.data.store import PictureStore, shorten
+from rlfn.data.store import CheckProgress, PictureStore, shorten
 from rlfn.errors import DataError
 from rlfn.wording import listing, setting
 
@@ -73,6 +73,14 @@ class PackEntry:
         return made
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A picture that could not be decoded and was left out: the ``stamp`` of its files, and the reason."""
+
+    stamp: list[int]
+    reason: str
+
+
 def seal(index: dict[str, Any]) -> dict[str, Any]:
     """Return the index with the SHA-256 of its content added."""
     text = json.dumps({key: value for key, value in index.items() if key != "sha256"}, sort_keys=True)
@@ -88,9 +96,17 @@ class Pack(PictureStore):
         names: the pictures' names, sorted.
         stamps: size in bytes and modification time (ns) of each picture's files at the time of packing.
         settings: the settings that the pack was made with.
+        left_out: the pictures that could not be decoded and were left out, by name.
     """
 
-    def __init__(self, path: Path, entries: list[PackEntry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        entries: list[PackEntry],
+        scales: tuple[int, ...],
+        settings: dict[str, Any],
+        left_out: dict[str, LeftOut],
+    ) -> None:
         self.label = f"the pack {path}"
         self.published = path.resolve().name
         self.path = path
@@ -98,6 +114,7 @@ class Pack(PictureStore):
         self.names = tuple(entry.name for entry in entries)
         self.stamps = tuple(entry.stamp for entry in entries)
         self.settings = settings
+        self.left_out = left_out
         self._entries = entries
         self._layers = {scale: _map(path / layer_file(scale)) for scale in (1, *scales)}
         self.sides = np.array([(entry.height, entry.width) for entry in entries])
@@ -112,7 +129,7 @@ class Pack(PictureStore):
         path = Path(path)
         index = _read_index(path)
         try:
-            entries, scales, settings = _content(index)
+            entries, scales, settings, left_out = _content(index)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"{path / INDEX} is damaged or not the index of a pack. {_AGAIN}") from error
         for scale in (1, *scales):
@@ -124,7 +141,7 @@ class Pack(PictureStore):
                     f"The pack {path} is damaged: {file.name} has {size:,} bytes and {needed:,} are needed. "
                     "Delete the folder and run `rlfn data pack` again."
                 )
-        return cls(path, entries, scales, settings)
+        return cls(path, entries, scales, settings, left_out)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pack.open, (self.path,)
@@ -158,6 +175,9 @@ class Pack(PictureStore):
                 f"Make them with rlfn data pack, {setting('scale', scale)}."
             )
 
+    def check_decoding(self, progress: CheckProgress | None = None) -> None:
+        """See :meth:`PictureStore.check_decoding`: the pictures of a pack are decoded already."""
+
     def verify(self) -> None:
         """Compare every picture with its checksum; this reads the whole pack.
 
@@ -179,12 +199,25 @@ def intact(entry: PackEntry, layers: dict[int, NDArray[np.uint8]]) -> bool:
     return True
 
 
-def write_index(path: Path, entries: list[PackEntry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
+def write_index(
+    path: Path,
+    entries: list[PackEntry],
+    scales: tuple[int, ...],
+    settings: dict[str, Any],
+    left_out: dict[str, LeftOut] | None = None,
+) -> None:
     """Write the index of a pack atomically; ``path`` is the pack's folder."""
     import os
 
     rows = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
-    index = {"kind": KIND, "version": VERSION, "scales": list(scales), "settings": settings, "pictures": rows}
+    index = {
+        "kind": KIND,
+        "version": VERSION,
+        "scales": list(scales),
+        "settings": settings,
+        "pictures": rows,
+        "left_out": {name: asdict(row) for name, row in (left_out or {}).items()},
+    }
     text = json.dumps(seal(json.loads(json.dumps(index))), separators=(",", ":"))
     partial = path / f".{INDEX}.part"
     with partial.open("w", encoding="utf-8") as stream:
@@ -200,8 +233,11 @@ def _read_index(path: Path) -> dict[str, Any]:
     if not file.is_file():
         if (path / JOURNAL).is_file():
             raise DataError(f"The pack {path} is not finished. Run the same `rlfn data pack` command again.")
-        what = "is not a pack: it has no index.json" if path.is_dir() else "does not exist"
-        raise DataError(f"{path} {what}. Make a pack with `rlfn data pack`.")
+        if path.is_dir():
+            raise DataError(f"{path} is not a pack: it has no {INDEX}. Make a pack with `rlfn data pack`.")
+        if path.exists():
+            raise DataError(f"{path} is a file. Give a pack, made by `rlfn data pack`, or a folder of pictures.")
+        raise DataError(f"{path} does not exist. Make a pack with `rlfn data pack`.")
     try:
         index = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -224,15 +260,20 @@ def _sealed_again(index: dict[str, Any]) -> dict[str, Any] | None:
         return None
 
 
-def _content(index: dict[str, Any]) -> tuple[list[PackEntry], tuple[int, ...], dict[str, Any]]:
-    """Return an index's entries, scales and settings; raises arbitrary exceptions for invalid content."""
+def _content(
+    index: dict[str, Any],
+) -> tuple[list[PackEntry], tuple[int, ...], dict[str, Any], dict[str, LeftOut]]:
+    """Return an index's entries, scales, settings and left-out pictures; raises any exception for invalid content."""
     scales = tuple(int(scale) for scale in index["scales"])
     if sorted(set(scales)) != list(scales) or any(scale < 2 for scale in scales):
         raise ValueError(f"scales {scales}")
     entries = [PackEntry.from_json(row, scales) for row in index["pictures"]]
     if not entries:
         raise ValueError("no pictures")
-    return entries, scales, dict(index["settings"])
+    left_out = {
+        str(name): LeftOut(list(row["stamp"]), str(row["reason"])) for name, row in index.get("left_out", {}).items()
+    }
+    return entries, scales, dict(index["settings"]), left_out
 
 
 def _map(file: Path) -> NDArray[np.uint8]:

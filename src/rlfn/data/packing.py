@@ -22,12 +22,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.data.pack import INDEX, JOURNAL, Pack, PackEntry, intact, layer_file, write_index
+from rlfn.data.pack import INDEX, JOURNAL, LeftOut, Pack, PackEntry, intact, layer_file, write_index
 from rlfn.data.pairs import PackingJob, plan_packing
 from rlfn.data.pictures import find_pictures, read_rgb
-from rlfn.data.store import reduce_bicubic, shorten
+from rlfn.data.store import itemized, reduce_bicubic, shorten
 from rlfn.errors import DataError, OptionError, OutputError, PictureError
-from rlfn.wording import setting
+from rlfn.wording import counted, setting
 
 PictureProgress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
 Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution picture; (H, W, 3)
@@ -79,12 +79,13 @@ def make_pack(
         raise OptionError(f"Cannot pack at scales {scales or 'none'}. Give whole numbers of at least 2, such as 2 3 4.")
     jobs, problems = plan_packing(find_pictures(folders), scales, lr_folder, min_side)
     if problems and not skip:
-        raise DataError(f"{_reasons(problems)} Remove or replace them, or leave them out with {setting('skip')}.")
+        raise DataError(_refusal("", problems))
     if not jobs:
-        raise DataError(f"No picture is left to pack. {_reasons(problems)}")
+        raise DataError(f"No picture is left to pack:{itemized(problems)}")
     settings = {"scales": list(scales), "lr": "given" if lr_folder else "bicubic"}
     if (out / INDEX).exists():
-        return Packed(_finished(out, jobs, settings), 0, tuple(problems))
+        pack = _finished(out, jobs, settings, skip)
+        return Packed(pack, 0, (*problems, *(row.reason for row in pack.left_out.values())))
     try:
         with ExitStack() as stack:
             writer = _Writer(out, scales, settings, stack)
@@ -92,29 +93,45 @@ def make_pack(
             _check_space(out, todo, scales)
             failures = _run(todo, scales, writer, workers or os.cpu_count() or 1, len(jobs), progress)
             if failures and not skip:
-                raise DataError(f"{_reasons(failures)} The others are packed; run again to add the missing ones.")
+                found = [row.reason for row in failures.values()]
+                raise DataError(_refusal("The others are packed. ", found, " Then run again."))
             if not writer.entries:
-                raise DataError(f"No picture could be packed. {_reasons(failures)}")
+                raise DataError(f"No picture could be packed:{itemized(row.reason for row in failures.values())}")
             writer.sync()
-        write_index(out, list(writer.entries.values()), scales, settings)
+        write_index(out, list(writer.entries.values()), scales, settings, failures)
         (out / JOURNAL).unlink()
     except OSError as error:
         raise _output_error(out, error) from error
-    return Packed(Pack.open(out), len(todo) - len(failures), (*problems, *failures))
+    reasons = (row.reason for row in failures.values())
+    return Packed(Pack.open(out), len(todo) - len(failures), (*problems, *reasons))
 
 
-def _reasons(problems: list[str]) -> str:
-    return f"{len(problems)} pictures cannot be packed: {shorten(problems)}." if problems else ""
+def _refusal(others: str, problems: list[str], then: str = "") -> str:
+    """Return the message that names the pictures that cannot be packed, one on a line."""
+    them = "it" if len(problems) == 1 else "them"
+    return (
+        f"{counted(len(problems), 'picture')} cannot be packed. {others}Remove or replace {them}, or leave {them} out "
+        f"with {setting('skip')}.{then}{itemized(problems)}"
+    )
 
 
-def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any]) -> Pack:
+def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any], skip: bool) -> Pack:
     """Return the existing pack in ``out`` if it matches the request."""
     pack = Pack.open(out)
-    if pack.settings != settings or pack.names != tuple(job.name for job in jobs):
+    left_out = {name: row.stamp for name, row in pack.left_out.items()}
+    if left_out and not skip:
+        raise DataError(
+            f"{out} holds a pack without pictures that could not be decoded: {shorten(left_out)}. Keep it with "
+            f"{setting('skip')}, or delete it and pack again."
+        )
+    jobs = [job for job in jobs if left_out.get(job.name) != job.stamp()]
+    repaired = [job.name for job in jobs if job.name in left_out]
+    wanted = [job for job in jobs if job.name not in left_out]
+    if pack.settings != settings or pack.names != tuple(job.name for job in wanted):
         raise DataError(
             f"{out} holds a pack of other pictures or settings. Delete it or choose another {setting('output')}."
         )
-    changed = [job.name for job, stamp in zip(jobs, pack.stamps, strict=True) if job.stamp() != stamp]
+    changed = [job.name for job, stamp in zip(wanted, pack.stamps, strict=True) if job.stamp() != stamp] + repaired
     if changed:
         raise DataError(
             f"{out} already holds a pack of these pictures, but some have changed since: {shorten(changed)}. "
@@ -221,14 +238,14 @@ def _run(
     workers: int,
     total: int,
     progress: PictureProgress | None,
-) -> list[str]:
-    """Create and write the pictures; return a message for each that could not be decoded."""
-    failures = []
+) -> dict[str, LeftOut]:
+    """Create and write the pictures; return those that could not be decoded."""
+    failures = {}
     for number, (job, future) in enumerate(_in_threads(jobs, scales, workers), total - len(jobs) + 1):
         try:
             writer.add(job, future.result())
         except PictureError as error:
-            failures.append(str(error).rstrip("."))
+            failures[job.name] = LeftOut(job.stamp(), str(error).rstrip("."))
         if progress:
             progress(number, total, job.name)
     return failures

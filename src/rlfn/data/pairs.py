@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlfn.data.pictures import SUFFIXES, TrainingPicture, picture_size
+from rlfn.data.pictures import SUFFIXES, TrainingPicture, looks_truncated, picture_size, read_rgb
 from rlfn.errors import DataError, PictureError
 
 
@@ -29,6 +29,8 @@ def plan_packing(
 ) -> tuple[list[PackingJob], list[str]]:
     """Read the headers of all pictures; return those to pack, and a message for each of the others.
 
+    Files that seem to be truncated are also decoded, to be certain; other damage is found on packing.
+
     Raises:
         DataError: ``lr_folder`` is not a folder.
     """
@@ -44,6 +46,8 @@ def plan_packing(
             for scale in scales if lr_folder else ():
                 files[scale] = find_lr(source, scale, lr_folder or Path(), only=len(scales) == 1)
                 _check_pair(source, files[scale], (height, width), picture_size(files[scale]), scale)
+            for file in filter(looks_truncated, files.values()):
+                read_rgb(file)
             jobs.append(PackingJob(source.name, files, height, width))
         except (DataError, PictureError) as error:
             problems.append(str(error).rstrip("."))

@@ -16,6 +16,12 @@ from rlfn.wording import listing
 
 SUFFIXES = tuple(sorted(files.READABLE_SUFFIXES))
 
+_ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND"}
+"""The end marker of a format's files, by their first bytes."""
+
+_TAIL = 32
+"""Number of bytes at the end of a file in which its end marker is looked for."""
+
 
 @dataclass(frozen=True)
 class TrainingPicture:
@@ -76,6 +82,19 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return np.ascontiguousarray(to_rgb(pixels))
+
+
+def looks_truncated(path: Path) -> bool:
+    """Return whether a JPEG or PNG file lacks its end marker; it may be intact and have something after its end.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        stream.seek(max(0, path.stat().st_size - _TAIL))
+        tail = stream.read()
+    return any(start.startswith(magic) and end not in tail for magic, end in _ENDS.items())
 
 
 def write_rgb(path: Path, pixels: NDArray[np.uint8]) -> None:

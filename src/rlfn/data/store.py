@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,15 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.data.pictures import find_pictures, picture_size, read_rgb
 from rlfn.errors import DataError, OptionError
 from rlfn.images.resize import resize
-from rlfn.wording import listing, setting
+from rlfn.wording import counted, listing, setting
 
 PackPart = Literal["train", "held-out", "all"]
 Indices = NDArray[np.intp]
 
-_CACHE_BYTES = 1 << 30
+CheckProgress = Callable[[int, int], None]  # pictures checked, pictures in all
 
 
 class PictureStore(ABC):
@@ -61,6 +58,17 @@ class PictureStore(ABC):
 
         Raises:
             DataError: there are no such pictures; the message says how to create them.
+        """
+
+    @abstractmethod
+    def check_decoding(self, progress: CheckProgress | None = None) -> None:
+        """Decode every picture that is not stored decoded, to find damaged ones.
+
+        Args:
+            progress: called with the number of pictures checked and the number of pictures in all.
+
+        Raises:
+            DataError: some are damaged; the message has a line for each.
         """
 
     def fingerprint(self, scale: int) -> str:
@@ -144,61 +152,12 @@ class PictureStore(ABC):
         small = pictures[self.sides[pictures].min(axis=1) < side]
         if small.size:
             raise DataError(
-                f"{small.size} pictures of {self.label} are smaller than a crop of {side}x{side}: "
+                f"{counted(small.size, 'picture')} of {self.label} {'is' if small.size == 1 else 'are'} smaller than a "
+                f"crop of {side}x{side}: "
                 f"{shorten(self.names[picture] for picture in small)}. "
                 f"Use a smaller patch, or leave such pictures out: rlfn data pack with {setting('min_side', side)} "
                 f"and {setting('skip')}."
             )
-
-
-class FolderPictures(PictureStore):
-    """A folder of pictures without a pack: each is decoded when drawn, with a cache of up to 1 GiB.
-
-    Downscaled pictures are computed with MATLAB's bicubic, as in packs. A crop may cost the decoding of a whole
-    picture, so a pack is much faster; a folder is sufficient for a few pictures or a first try.
-
-    Raises:
-        DataError: the folder is missing or has no picture.
-        PictureError: a file is not a picture.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.label = f"the folder {folder}"
-        self.slow = True
-        self.published = folder.resolve().name
-        self._found = find_pictures([folder])
-        self.names = tuple(picture.name for picture in self._found)
-        self.sides = np.array([picture_size(picture.path) for picture in self._found])
-        self._kept: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def planes(self, picture: int, scale: int = 1) -> NDArray[np.uint8]:
-        """See :meth:`PictureStore.planes`."""
-        key = (picture, scale)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        if scale == 1:
-            image = read_rgb(self._found[picture].path)
-        else:
-            image = reduce_bicubic(self.planes(picture).transpose(1, 2, 0), scale)
-        made = np.ascontiguousarray(image.transpose(2, 0, 1))
-        with self._lock:
-            self._kept[key] = made
-            while sum(kept.nbytes for kept in self._kept.values()) > _CACHE_BYTES and len(self._kept) > 1:
-                self._kept.popitem(last=False)
-        return made
-
-    def _contents(self, scale: int) -> list[Any]:
-        return [picture.path.stat().st_size for picture in self._found]
-
-    def offers(self, scale: int) -> bool:
-        """See :meth:`PictureStore.offers`: any scale is available."""
-        return True
-
-    def check_scale(self, scale: int) -> None:
-        """See :meth:`PictureStore.check_scale`."""
 
 
 class MixedPictures(PictureStore):
@@ -225,6 +184,17 @@ class MixedPictures(PictureStore):
         """See :meth:`PictureStore.planes`."""
         number = int(np.searchsorted(self._starts, picture, "right")) - 1
         return self._stores[number].planes(picture - int(self._starts[number]), scale)
+
+    def check_decoding(self, progress: CheckProgress | None = None) -> None:
+        """See :meth:`PictureStore.check_decoding`."""
+        problems = []
+        for store in self._stores:
+            try:
+                store.check_decoding(progress)
+            except DataError as error:
+                problems.append(error.template)
+        if problems:
+            raise DataError("\n".join(problems))
 
     def _contents(self, scale: int) -> list[Any]:
         return [self._bounds.tolist(), *(store._contents(scale) for store in self._stores)]
@@ -259,6 +229,7 @@ def open_pictures(sources: Iterable[DataSource]) -> PictureStore:
     Raises:
         DataError: a source does not exist, or is neither a pack nor a folder of pictures.
     """
+    from rlfn.data.folder import FolderPictures
     from rlfn.data.pack import INDEX, JOURNAL, Pack
 
     stores: list[PictureStore] = []
@@ -277,6 +248,11 @@ def reduce_bicubic(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Downscale a (H, W, 3) picture in the standard way: crop it to a multiple of ``scale``, then MATLAB's bicubic."""
     height, width = hr.shape[0] // scale, hr.shape[1] // scale
     return resize(hr[: height * scale, : width * scale], scale=1 / scale)
+
+
+def itemized(problems: Iterable[str]) -> str:
+    """Return the problems for the end of a message, each on an indented line, or several, of its own."""
+    return "".join("\n  " + problem.replace("\n", "\n  ") for problem in problems)
 
 
 def shorten(names: Iterable[object], most: int = 8) -> str:

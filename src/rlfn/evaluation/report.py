@@ -11,7 +11,7 @@ from rlfn.evaluation.benchmark import RULES, BenchmarkReport, Result
 from rlfn.evaluation.sets import KNOWN
 from rlfn.evaluation.similarity import METRICS
 from rlfn.evaluation.spoil import CLEAN, parse_spoils
-from rlfn.wording import Wording, as_argument, worded
+from rlfn.wording import Wording, as_argument, counted, worded
 
 
 def header(report: BenchmarkReport) -> list[str]:
@@ -26,8 +26,8 @@ def header(report: BenchmarkReport) -> list[str]:
         if (facts.name, facts.scale) not in KNOWN:
             state = "no standard known here"
         lines.append(
-            f"{facts.name} x{facts.scale}: {facts.pictures} pictures of {facts.root}; LR: {facts.lr_source}; "
-            f"pixels: HR {facts.hr_fingerprint}, LR {facts.lr_fingerprint} ({state})"
+            f"{facts.name} x{facts.scale}: {counted(facts.pictures, 'picture')} of {facts.root}; "
+            f"LR: {facts.lr_source}; pixels: HR {facts.hr_fingerprint}, LR {facts.lr_fingerprint} ({state})"
         )
     for spoil in parse_spoils(result.spoil for result in report.results):
         if spoil.kind is not None:

@@ -20,7 +20,7 @@ from rlfn.studies.published import Published, published
 from rlfn.studies.report import Cell, Column, StudyPage, Table
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import LATENCY_OUTPUT, Measured, Scores
-from rlfn.wording import listing, setting
+from rlfn.wording import counted, listing, setting
 
 _NONE = "-"  # where a number has no meaning; one that lacks is "not measured"
 
@@ -162,7 +162,7 @@ def _scored(
             failures.append(f"x{scale}: {error.template}")
             continue
         there.append(which)
-        page.facts[f"{found.name} x{scale}"] = f"{len(found.pairs)} pictures; LR: {found.lr_source}"
+        page.facts[f"{found.name} x{scale}"] = f"{counted(len(found.pairs), 'picture')}; LR: {found.lr_source}"
     if not measured.sets:
         missing = f"none of {listing(STANDARD)} is there. Name their folder with {setting('sets_dir')} or RLFN_SETS_DIR"
         failures.append(f"x{scale}: {missing}")

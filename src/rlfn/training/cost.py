@@ -16,6 +16,7 @@ from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.counting import count
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.reporting import duration
+from rlfn.wording import counted
 
 _BACKWARD = 3  # a step costs about three forward passes
 _PROBE_PIXELS = 4_096
@@ -70,7 +71,7 @@ def describe_pictures(recipe: Recipe, pictures: PictureStore) -> str:
     held = np.setdiff1d(pictures.split(0.0, "all"), kept)
     slow = " (decoded as they are drawn: a pack is faster)" if pictures.slow else ""
     return (
-        f"{len(kept)} pictures with {pictures.pixels(kept) / 1e6:,.1f} M HR px of {pictures.label}{slow}; "
+        f"{counted(len(kept), 'picture')} with {pictures.pixels(kept) / 1e6:,.1f} M HR px of {pictures.label}{slow}; "
         f"held out: {len(held)} with {pictures.pixels(held) / 1e6:,.1f} M"
     )
 

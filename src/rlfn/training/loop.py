@@ -21,7 +21,7 @@ from torch import Tensor
 import rlfn
 from rlfn.data.crops import batches
 from rlfn.data.store import DataSource
-from rlfn.errors import OutputError, TrainingError
+from rlfn.errors import OutputError, PictureError, TrainingError
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.distributed import explain_lost_process, run_lock
 from rlfn.training.feeding import wanted_batches
@@ -123,7 +123,11 @@ def fit(run: TrainingRun, learner: Learner) -> bool:
     logged, began = state.total, time.monotonic()
     while run.progress < 1.0:
         state.clock.start()
-        lr, hr = run.feeder.load(next(samples))
+        try:
+            drawn = next(samples)
+        except PictureError as error:
+            raise _saved_before(error, run, learner) from error
+        lr, hr = run.feeder.load(drawn)
         step = learner.step(_in_units(lr), _in_units(hr), run.progress, state.rate, state.guard)
         state.clock.stop()
         if step.verdict in (Verdict.ROLL_BACK, Verdict.STOP):
@@ -224,6 +228,21 @@ def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: tuple[Tenso
         f"{run.state.rate:g} of the learning rate."
     )
     save(run, learner)
+
+
+def _saved_before(error: PictureError, run: TrainingRun, learner: Learner) -> PictureError:
+    """Save the run, which cannot go on without a picture, and return the error to end it with.
+
+    Of several processes, each meets its own error; only a process on its own can save.
+    """
+    at = "its last checkpoint"
+    if run.fabric.world_size == 1:
+        save(run, learner)
+        at = f"iteration {run.state.total}, where it was saved"
+    return PictureError(
+        f"{error.template} The picture has changed since the run began. Put back the file that the run began with, and "
+        f"resume the run from {at}."
+    )
 
 
 def draw_ahead(run: TrainingRun) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from rlfn.atomic import check_path
-from rlfn.data.store import DataSource, PictureStore, open_pictures
+from rlfn.data.store import DataSource, PictureStore, itemized, open_pictures
 from rlfn.errors import DataError, MissingExtraError, OptionError, RlfnError
 from rlfn.evaluation.sets import find_set
 from rlfn.networks.build import ARCHITECTURES, build
@@ -26,9 +27,11 @@ from rlfn.training.losses import ms_ssim
 from rlfn.training.precision import resolve_precision
 from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 from rlfn.training.recipe_files import mistaken, parse_recipe, read_raw
-from rlfn.training.reporting import METRICS
+from rlfn.training.reporting import METRICS, note
 from rlfn.training.stages import freeze, make_objective, start_network
 from rlfn.wording import setting
+
+_SHOW_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ def prepare(
 ) -> Recipe:
     """Read a recipe and check it together with all that a run needs.
 
+    Whether the pictures of a folder are intact is checked at the start of a run, and here only for a dry run.
+
     Args:
         source: a recipe's name or path, see :func:`rlfn.training.recipe_files.load_recipe`.
         overrides: texts such as ``stages.0.batch=8``.
@@ -94,7 +99,9 @@ def prepare(
     """
     recipe, mistakes = parse_recipe(read_raw(source, overrides))
     if recipe is not None:
-        found = problems(recipe, data=data, devices=devices or Devices(), out=out, whole=not mistakes, dry=dry)
+        found = problems(
+            recipe, data=data, devices=devices or Devices(), out=out, whole=not mistakes, dry=dry, decode=dry
+        )
         if found and not mistakes:
             raise unable(str(source), found)
         mistakes = list(dict.fromkeys([*mistakes, *found]))
@@ -124,9 +131,7 @@ def check_run(
 def unable(source: str, found: Sequence[str]) -> OptionError:
     """Return the error that lists what keeps a run of a valid recipe from starting."""
     reasons = f" for {len(found)} reasons" if len(found) > 1 else ""
-    return OptionError(
-        f"A run of the recipe {source} cannot start{reasons}:\n" + "\n".join(f"  {line}" for line in found)
-    )
+    return OptionError(f"A run of the recipe {source} cannot start{reasons}:{itemized(found)}")
 
 
 def problems(
@@ -138,6 +143,7 @@ def problems(
     whole: bool,
     begun: int = -1,
     dry: bool = False,
+    decode: bool = True,
 ) -> list[str]:
     """Return a line for everything that would stop a run of ``recipe``, its later stages included.
 
@@ -149,6 +155,7 @@ def problems(
         whole: False where the recipe has mistakes: then its network is not looked at, for it may be another one.
         dry: whether data may be missing.
         begun: the index of the stage in which a run is resumed; what the stages up to it began with is not needed.
+        decode: whether to decode the pictures of folders, if there is no other problem.
     """
     found: list[str] = []
 
@@ -159,7 +166,7 @@ def problems(
             found.append(f"{place}: {error.template}" if place else error.template)
             return None
 
-    attempt("", lambda: start_fabric(recipe, devices))
+    fabric = attempt("", lambda: start_fabric(recipe, devices))
     unnamed = dry and not data and not recipe.data.train
     pictures = None if unnamed else attempt("data", lambda: open_data(recipe, data, moved=begun >= 0))
     if pictures is not None:
@@ -189,6 +196,8 @@ def problems(
         found.append(f"{out} holds a run already. Resume it ({setting('resume')}), or choose another folder.")
     elif out is not None:
         attempt("", lambda: check_path(out / METRICS))
+    if decode and pictures is not None and not found:
+        attempt("data", lambda: pictures.check_decoding(_show_checked() if fabric.is_global_zero else None))
     needing = [number for number, stage in enumerate(recipe.stages) if number >= begun and _needs_vgg19(stage)]
     if whole and not found and needing:  # last, for it is a large download
         attempt(f"stages.{needing[0]}", lambda: _check_vgg19(dry))
@@ -226,6 +235,19 @@ def _check_pictures(recipe: Recipe, pictures: PictureStore) -> None:
         pictures.check_scale(recipe.scale)
     largest = max(patch for stage in recipe.stages for patch, _ in _sizes(recipe, stage))
     pictures.check_patch(largest * recipe.scale, pictures.split(recipe.data.held_out, "train"))
+
+
+def _show_checked() -> Callable[[int, int], None]:
+    """Return a function that prints how many pictures are checked, every two seconds."""
+    shown = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= _SHOW_SECONDS:
+            shown = time.monotonic()
+            note(f"Checking that the pictures are intact: {done:,} of {total:,}")
+
+    return show
 
 
 def _sizes(recipe: Recipe, stage: Stage) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ import copy
 import difflib
 import json
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from rlfn.data.store import itemized
 from rlfn.errors import OptionError, unknown
 from rlfn.training.extensions import load_extensions
 from rlfn.training.recipe import Recipe
@@ -76,7 +78,7 @@ def check_recipe(raw: Mapping[str, Any], source: str) -> Recipe:
 def mistaken(source: str, mistakes: Sequence[str]) -> OptionError:
     """Return the error that lists the mistakes of a recipe."""
     count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
-    return OptionError(f"The recipe {source} has {count}:\n" + "\n".join(f"  {line}" for line in mistakes))
+    return OptionError(f"The recipe {source} has {count}:{itemized(mistakes)}")
 
 
 def parse_recipe(raw: Mapping[str, Any]) -> tuple[Recipe | None, list[str]]:
@@ -275,6 +277,7 @@ def _explain(where: tuple[int | str, ...], kind: str, message: str, raw: Mapping
     if kind == "missing":
         return f"{place}: this key is required."
     message = message.removeprefix("Value error, ").replace("Input should", "it should")
+    message = re.sub(r"a valid dictionary( or instance of \w+)?", "a table", message).replace("a valid tuple", "a list")
     given: Any = raw
     for part in where:
         try:

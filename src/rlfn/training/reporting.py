@@ -24,6 +24,11 @@ from rlfn.wording import setting
 METRICS = "metrics.jsonl"
 
 
+def note(text: str) -> None:
+    """Print one line on standard error."""
+    Console(file=sys.stderr, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
 class Reporter:
     """Writes what happens; only the first of several processes has one that is switched on.
 

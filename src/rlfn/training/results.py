@@ -21,6 +21,7 @@ from rlfn.training.recipe import HELD_OUT
 from rlfn.training.reporting import Reporter, duration, read_metrics
 from rlfn.training.run import TrainingRun
 from rlfn.training.stages import finished
+from rlfn.wording import counted
 
 
 def write_model(
@@ -38,7 +39,7 @@ def write_model(
         "recipe": recipe.name,
         "recipe_sha256": recipe.hash(),
         "precision": recipe.precision,
-        "data": f"{run.pictures.published}: {len(run.pictures)} pictures, {recipe.data.degradation}",
+        "data": f"{run.pictures.published}: {counted(len(run.pictures), 'picture')}, {recipe.data.degradation}",
         "stages": str(len(stages)),
         "iterations": str(state.total),
         "hours": f"{state.seconds / 3600.0:.4f}",
@@ -129,7 +130,8 @@ def model_card(run: TrainingRun, metadata: Mapping[str, str], scored: list[dict[
         validation = recipe.validation
         where = "the held-out pictures" if validation.sets[0] == HELD_OUT else Path(validation.sets[0]).name
         lines += [
-            f"On {where}: Y of BT.601, a border of {recipe.scale} px cropped, at most {validation.pictures} pictures.",
+            f"On {where}: Y of BT.601, a border of {recipe.scale} px cropped, at most "
+            f"{counted(validation.pictures, 'picture')}.",
             "",
             "| iteration | PSNR, dB | SSIM |",
             "|---|---|---|",

@@ -160,7 +160,9 @@ def _expected(run: TrainingRun) -> str:
     if run.fabric.device.type != "cpu":
         return ": how long that takes is said after the first steps"
     seconds = sum(cost.seconds for cost in estimate(run.recipe))
-    return f": about {duration(seconds)} of training steps, the losses' own networks left out"
+    others = any(stage.uses_contrastive or stage.teacher is not None for stage in stages)
+    left_out = ", the losses' own networks left out" if others else ""
+    return f": about {duration(seconds)} of training steps{left_out}"
 
 
 def settings_of_run(out: str | Path, overrides: Iterable[str] = ()) -> tuple[Recipe, tuple[DataSource, ...]]:
