@@ -200,10 +200,13 @@ def export(
     names = ", ".join(str(file) for file in report.files)
     say(f"{names}: {checkpoint.variant.name} x{checkpoint.scale}, {to} {precision}, {report.size / 1e6:.2f} MB")
     agreement = report.agreement
-    say(
-        f"difference from torch: at most {agreement.worst:.2g} levels of 255, PSNR at least {agreement.psnr:.1f} dB, "
-        f"on {agreement.on}"
-    )
+    if agreement.worst == 0.0:
+        say(f"equal to torch, on {agreement.on}")
+    else:
+        say(
+            f"difference from torch: at most {agreement.worst:.2g} levels of 255, PSNR at least "
+            f"{agreement.psnr:.1f} dB, on {agreement.on}"
+        )
     if report.milliseconds is not None:
         own, reference = report.milliseconds
         height, width = report.timed_size

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rlfn.atomic import make_folder
 from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, unknown
 from rlfn.export.executorch import load_executorch, write_executorch
 from rlfn.export.ncnn import load_ncnn, ncnn_notes, write_ncnn
@@ -166,7 +167,7 @@ def export(
     Args:
         checkpoint: the network.
         to: the format's name.
-        path: the main file; it and its companion files are replaced.
+        path: the main file; it and its companion files are replaced, and missing folders are made.
         request: precision, shape and input; None for fp32 of any size.
         seconds: time to spend on measuring the latency compared with onnxruntime; 0 skips it.
 
@@ -181,6 +182,7 @@ def export(
     checkpoint = fuse_checkpoint(checkpoint)
     row = check_request(checkpoint, to, path, request)
     size = request.shape[2:] if request.shape is not None else _TIMED_SIZE
+    make_folder(path.parent)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True) as aside:
             written = Path(aside) / path.name
