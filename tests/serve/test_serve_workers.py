@@ -306,6 +306,22 @@ def test_invalid_options(command: Any, arguments: tuple[str, ...], sentence: str
     assert sentence in done.err
 
 
+@pytest.mark.parametrize(("place", "found"), [("src", True), ("lib/python3.12/site-packages", False)])
+def test_only_a_checkout_has_an_app_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, found: bool
+) -> None:
+    from rlfn.cli import serve
+
+    package = tmp_path / place / "rlfn"
+    monkeypatch.setattr(serve, "_PACKAGE", package)
+    built = package.parents[1] / "web" / "dist"
+    assert serve._app_folder(None) is None
+    built.mkdir(parents=True)
+    (built / "index.html").touch()
+    assert serve._app_folder(None) == (built if found else None)
+    assert serve._app_folder(built) == built
+
+
 def test_a_missing_extra_is_named(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rlfn.cli.serve._MODULES", ("starlette", "rlfn_no_such_module"))
     done = command("serve")
