@@ -137,9 +137,8 @@ def test_impossible_batches_are_refused(pack: Pack, change: dict[str, Any]) -> N
         draw(pack, **change)
 
 
-@pytest.mark.parametrize(("ahead", "workers"), [(1, 1), (3, 2)])
-def test_prefetched_batches_are_the_same_and_in_order(pack: Pack, ahead: int, workers: int) -> None:
-    made = list(batches(lambda i: draw(pack, iteration=i), range(5, 12), ahead=ahead, workers=workers))
+def test_prefetched_batches_are_the_same_and_in_order(pack: Pack) -> None:
+    made = list(batches(lambda i: draw(pack, iteration=i), range(5, 12)))
     assert [iteration for iteration, _ in made] == list(range(5, 12))
     for iteration, (lr, hr) in made:
         wanted = draw(pack, iteration=iteration)
@@ -154,7 +153,7 @@ def test_prefetching_works_while_the_consumer_does() -> None:
         drawn.put(iteration)
         return iteration
 
-    stream = batches(draw_one, itertools.count(), ahead=2)
+    stream = batches(draw_one, itertools.count())
     assert next(stream) == (0, 0)
     assert [drawn.get(timeout=PATIENCE) for _ in range(3)] == [0, 1, 2]  # two ahead of what the consumer has
     with pytest.raises(queue.Empty):
@@ -168,5 +167,3 @@ def test_an_error_while_prefetching_reaches_the_consumer(pack: Pack) -> None:
     assert [next(stream)[0], next(stream)[0]] == [0, 1]
     with pytest.raises(DataError, match="smaller than a crop"):
         next(stream)
-    with pytest.raises(OptionError, match="at least 1"):
-        next(batches(lambda i: draw(pack), range(1), ahead=0))
