@@ -22,6 +22,8 @@ Indices = NDArray[np.intp]
 
 CheckProgress = Callable[[int, int], None]  # pictures checked, pictures in all
 
+_LISTED = 8  # names in a message
+
 
 class PictureStore(ABC):
     """Pictures by index, as planes at full size and downscaled.
@@ -255,8 +257,8 @@ def itemized(problems: Iterable[str]) -> str:
     return "".join("\n  " + problem.replace("\n", "\n  ") for problem in problems)
 
 
-def shorten(names: Iterable[object], most: int = 8) -> str:
+def shorten(names: Iterable[object]) -> str:
     """Join the first few names for a message."""
     names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return listing(names[:most]) + more
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return listing(names[:_LISTED]) + more
