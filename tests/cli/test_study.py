@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 
 from rlfn.studies.request import Budget, StudyRequest
 from rlfn.studies.table import STUDIES, Study
+from waiting import PATIENCE
 
 
 def test_without_a_name_it_lists_the_studies(command: Any) -> None:
@@ -34,6 +39,41 @@ def test_a_stopped_study_says_how_to_go_on(command: Any, monkeypatch: pytest.Mon
     assert "Run the same command again to continue" in done.err
 
 
+def test_what_could_not_be_scored_is_printed_and_fails(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(request: StudyRequest) -> bool:
+        request.failures.extend(["ws_1: there is no picture"] * 2)
+        return True
+
+    monkeypatch.setitem(STUDIES, "mine", Study(run, "", trains=False))
+    done = command("study", "mine")
+    assert (done.status, done.err) == (1, "failed: ws_1: there is no picture\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_ends_a_study_at_once_while_it_does_not_train(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from rlfn.cli import main
+from rlfn.studies.table import STUDIES, Study
+
+def run(request):
+    print("begun", flush=True)
+    time.sleep(600)
+
+STUDIES["results"] = Study(run, "", trains=False)
+sys.argv = ["rlfn", "study", "results"]
+main()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -42,6 +82,10 @@ def test_a_stopped_study_says_how_to_go_on(command: Any, monkeypatch: pytest.Mon
         (("esa", "--data", "p", "--budget", "1h"), "is not a budget"),
         (("contrastive", "--data", "p", "--vgg19", "absent.pth"), "There is no file absent.pth"),
         (("esa", "--data", "absent"), "absent"),
+        (
+            ("features", "--budget", "mini"),
+            "features trains nothing, so it has no miniature. Leave out --budget mi",
+        ),
     ],
 )
 def test_mistakes_get_one_clear_message(command: Any, arguments: tuple[str, ...], said: str) -> None:

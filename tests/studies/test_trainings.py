@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import torch
 from rlfn.errors import DataError, OptionError
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.studies import runs, trainings
+from rlfn.studies.arms import MINI
+from rlfn.studies.mini import MiniPlan
 from rlfn.studies.request import Budget, StudyRequest
+from rlfn.studies.scoring import Measured
 from rlfn.studies.trainings import Part, StudyPlan, Training, total_length
 from rlfn.training import recipe_files
 from rlfn.training.learner import Learner
@@ -86,6 +90,44 @@ def test_a_stopped_study_goes_on_to_the_same_weights(
     assert torch.equal(weights(stopped, "first", 0), weights(whole, "first", 0))
     monkeypatch.setattr(runs, "train", lambda *given, **named: pytest.fail("nothing was left to train"))
     assert stopped.run()
+
+
+def test_a_stop_during_the_end_of_a_training_starts_no_other(
+    asked: StudyRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = StopRequest()
+    begun = []
+
+    def trained(*given: Any, **named: Any) -> bool:
+        begun.append(given)
+        stop.asked = True
+        return True
+
+    monkeypatch.setattr(runs, "train", trained)
+    assert not StudyPlan(BOTH, dataclasses.replace(asked, stop=stop)).run()
+    assert len(begun) == 1
+
+
+def test_a_set_that_is_not_there_is_refused_before_any_training(asked: StudyRequest, tmp_path: Path) -> None:
+    wrong = dataclasses.replace(asked, sets=("Set55",))
+    with pytest.raises(DataError, match="Set55"):
+        StudyPlan(BOTH, wrong)
+    with pytest.raises(DataError, match="Set55"):
+        MiniPlan(MINI["warm-start"], dataclasses.replace(wrong, budget=Budget(iterations=3, mini="mini")))
+    assert not asked.out.exists()
+
+
+def test_what_cannot_be_scored_is_added_to_the_requests_failures(
+    asked: StudyRequest, pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(pictures, folder)
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2] + bytes(64) + whole[len(whole) // 2 + 64 :])
+    request = dataclasses.replace(asked, sets=(str(folder),))
+    Measured(request, 4).bicubic()
+    assert len(request.failures) == 1
+    assert "1.png" in request.failures[0]
 
 
 def test_a_training_that_was_lost_before_its_first_checkpoint_begins_again(asked: StudyRequest) -> None:

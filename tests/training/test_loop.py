@@ -30,7 +30,7 @@ from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import settings_of_run
-from rlfn.training.signals import StopRequest, stop_on_signals
+from rlfn.training.signals import SignalStop, StopRequest
 
 CPU = Devices(accelerator="cpu")
 TWO_STAGES = (
@@ -312,12 +312,28 @@ def test_the_command_line_stops_and_goes_on(
     assert (metadata["iterations"], metadata["lr_pixels"]) == ("8", str(8 * 2 * 16**2))
 
 
-def test_signals_are_given_back() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with stop_on_signals() as stop:
-        signal.raise_signal(signal.SIGINT)
-        assert stop.asked
-    assert signal.getsignal(signal.SIGINT) is before
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_to_stop_only_while_a_training_can_save(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    struck: list[int] = []
+    before = signal.signal(number, lambda number, frame: struck.append(number))
+    try:
+        stop = SignalStop()
+        signal.raise_signal(number)
+        assert (struck, stop.asked) == ([number], False)
+        monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+        with stop.watched():
+            signal.raise_signal(number)
+            assert (struck, stop.asked) == ([number], True)
+            assert "Stopping after this step" in capfd.readouterr().err
+            signal.raise_signal(signal.SIGTERM)  # after Ctrl-C torchrun sends this one too
+            assert struck == [number] * (1 if number == signal.SIGINT else 2)
+            signal.raise_signal(number)
+        signal.raise_signal(number)
+        assert struck == [number] * (3 if number == signal.SIGINT else 4)
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_command_line_refuses_contradictions_and_shows_the_cost(command, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def study(
     try:
         from rlfn.studies.request import Budget, StudyRequest
         from rlfn.studies.table import STUDIES, run_study
-        from rlfn.training.signals import stop_on_signals
+        from rlfn.training.signals import SignalStop
     except ModuleNotFoundError as error:
         raise MissingExtraError("Reproducing a study", "train") from error
 
@@ -86,21 +86,24 @@ def study(
         leave = setting("vgg19")
         raise OptionError(f"There is no file {vgg19}. Give torchvision's VGG-19 weights, or leave out {leave}.")
     wanted = Budget.parse(budget)
-    with stop_on_signals() as stop:
-        request = StudyRequest(
-            out=output or Path("studies") / name,
-            data=data,
-            sets_dir=sets_dir,
-            sets=sets,
-            budget=wanted,
-            seeds=seeds or (5 if wanted.mini else 2),
-            models=models,
-            vgg19=vgg19,
-            threads=threads,
-            log=lambda text: say(*text.splitlines()),
-            stop=stop,
-        )
-        ended = run_study(name, request)
+    request = StudyRequest(
+        out=output or Path("studies") / name,
+        data=data,
+        sets_dir=sets_dir,
+        sets=sets,
+        budget=wanted,
+        seeds=seeds or (5 if wanted.mini else 2),
+        models=models,
+        vgg19=vgg19,
+        threads=threads,
+        log=lambda text: say(*text.splitlines()),
+        stop=SignalStop(),
+    )
+    ended = run_study(name, request)
     if not ended:
         warn("Run the same command again to continue.")
         raise click.exceptions.Exit(130)
+    if request.failures:
+        for failure in dict.fromkeys(request.failures):
+            warn(f"failed: {failure}")
+        raise click.exceptions.Exit(1)

@@ -73,7 +73,7 @@ def train(
         from rlfn.training.preflight import Devices, prepare
         from rlfn.training.recipe_files import shipped_recipes
         from rlfn.training.run import settings_of_run
-        from rlfn.training.signals import stop_on_signals
+        from rlfn.training.signals import SignalStop
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
@@ -96,8 +96,8 @@ def train(
     if dry_run:
         say(*describe(resolved, sources).splitlines())
         return
-    with stop_on_signals() as stop:
-        ended = run_training(resolved, folder, data=sources, devices=chosen, resume=resume is not None, stop=stop)
+    stop = SignalStop()
+    ended = run_training(resolved, folder, data=sources, devices=chosen, resume=resume is not None, stop=stop)
     if not ended:
         warn(f"Resume with: rlfn train {setting('resume', folder)}")
         raise click.exceptions.Exit(130)

@@ -48,7 +48,7 @@ class MiniPlan:
     def __init__(self, study: MiniStudy, request: StudyRequest) -> None:
         self.study = study
         self.request = request
-        self.pack = open_pack(request)
+        self.pack = open_pack(request, [arm.scale for arm in study.arms])
         self.arms = {arm.name: arm for arm in study.arms}
         self.base = load_recipe(request.budget.mini)
         self.iterations = int(request.budget.iterations or 0)

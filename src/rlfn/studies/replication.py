@@ -171,6 +171,7 @@ def _table(plan: MiniPlan, columns: Mapping[str, Values], extra: Mapping[str, Ma
 def _facts(plan: MiniPlan, columns: Mapping[str, Values]) -> dict[str, str]:
     stage = plan.base.stages[0]
     patch, batch = stage.sizes(0.0, plan.base.scale)
+    held_out = len(plan.pack.split(plan.base.data.held_out, "held-out"))
     counts = sorted({len(columns[HELD_OUT].get(arm.label, ())) for arm in plan.rows})
     many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     spent = sum(plan.trained(arm, seed).seconds for arm in plan.study.arms for seed in _seeds(plan, arm))
@@ -178,6 +179,6 @@ def _facts(plan: MiniPlan, columns: Mapping[str, Values]) -> dict[str, str]:
         "protocol": f"{plan.request.budget}: {plan.iterations:,} steps a stage of {batch} patches of {patch} px",
         "optimiser": f"{stage.optimizer.name}, {stage.optimizer.lr:g}, {stage.schedule.name}; start: {stage.init}",
         "seeds": f"{many}; the arms of a seed share initial weights and samples, the null arm does not",
-        "pictures": f"{len(plan.pack)}, a tenth held out",
+        "pictures": f"{len(plan.pack)}, {held_out} of them held out",
         "time in training steps, shared stages counted again": duration(spent),
     }

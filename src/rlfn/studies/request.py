@@ -88,6 +88,7 @@ class StudyRequest:
         threads: CPU threads of the latency columns; None for all.
         log: called with each progress message.
         stop: may ask a training to save and stop.
+        failures: what could not be scored, added by the study.
     """
 
     out: Path
@@ -101,3 +102,4 @@ class StudyRequest:
     threads: int | None = None
     log: Callable[[str], None] = print
     stop: StopRequest = field(default_factory=StopRequest)
+    failures: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from rlfn.atomic import make_folder, write_bytes
 from rlfn.data.pack import Pack
 from rlfn.errors import DataError, OptionError
+from rlfn.evaluation.sets import find_set
 from rlfn.networks.checkpoints import read_state
 from rlfn.studies.request import StudyRequest
 from rlfn.training.checkpoint import Checkpoints
@@ -72,7 +73,8 @@ class RunFolder:
             newest = after._checkpoints(recipe).paths()[-1]
             make_folder(own.folder)
             write_bytes(own.folder / newest.name, newest.read_bytes())
-        return train(recipe, self.path, data=request.data, resume=bool(own.paths()), stop=request.stop)
+        ended = train(recipe, self.path, data=request.data, resume=bool(own.paths()), stop=request.stop)
+        return ended and not request.stop.asked
 
     def _checkpoints(self, recipe: Recipe) -> Checkpoints:
         return Checkpoints(self.path / "checkpoints", recipe.saving.keep)
@@ -137,14 +139,17 @@ class PlanFile:
         return OptionError(f"{self.path} is damaged. Remove {self.out}, or choose another {setting('output')}.")
 
 
-def open_pack(request: StudyRequest) -> Pack:
-    """Open the pack that a study trains on.
+def open_pack(request: StudyRequest, scales: Iterable[int]) -> Pack:
+    """Open the pack that a study trains on, and check the sets that it will score its models of ``scales`` on.
 
     Raises:
-        DataError: no pack was given, or it cannot be read.
+        DataError: no pack was given, or it cannot be read; a set that was named cannot be found.
     """
     if request.data is None:
         raise DataError(f"This study trains. Give it a pack: {setting('data', 'PACK')} (made by 'rlfn data pack').")
+    for scale in sorted(set(scales)):
+        for which in request.sets:
+            find_set(which, scale, request.sets_dir)
     return Pack.open(request.data)
 
 

@@ -107,7 +107,9 @@ class Measured:
         for which in self.sets:
             if which in missing:
                 report = evaluate([contender], [which], self.request.sets_dir)
-                self.failures += [f"{name}: {failure.message}" for failure in report.failures]
+                failures = [f"{name}: {failure.message}" for failure in report.failures]
+                self.failures += failures
+                self.request.failures.extend(failures)
                 for result in report.results:
                     if result.model == name:
                         self._scores[keys[which]] = [result.set, result.psnr, result.ssim, report.sets[0].warning]

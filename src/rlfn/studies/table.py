@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rlfn.errors import unknown
+from rlfn.errors import OptionError
 from rlfn.studies import architecture, compute, contrastive, esa, features, generality, replication, results, warm_start
 from rlfn.studies.arms import MINI
 from rlfn.studies.request import StudyRequest
+from rlfn.wording import listing, setting
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ def run_study(name: str, request: StudyRequest) -> bool:
     """Run a study at the budget that is asked for; return False where it was asked to stop.
 
     Raises:
-        OptionError: the study trains nothing, so that there is nothing to do in miniature.
+        OptionError: the study has no miniature.
     """
     if not request.budget.mini:
         return STUDIES[name].run(request)
     if name not in MINI:
-        raise unknown("study in miniature", name, MINI)
+        what = "has no miniature" if STUDIES[name].trains else "trains nothing, so it has no miniature"
+        leave = setting("budget", request.budget)
+        raise OptionError(f"The study {name} {what}. Leave out {leave}. Studies in miniature: {listing(MINI)}.")
     return replication.run(name, request)

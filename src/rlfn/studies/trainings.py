@@ -86,7 +86,7 @@ class StudyPlan:
     def __init__(
         self, trainings: Sequence[Training], request: StudyRequest, small: Mapping[str, Any] | None = None
     ) -> None:
-        self.pack = open_pack(request)
+        self.pack = open_pack(request, [training.scale for training in trainings])
         self.trainings = tuple(trainings)
         self.request = request
         self.base = "paper" if request.budget.paper else "study"

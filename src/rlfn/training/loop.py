@@ -54,7 +54,7 @@ def train(
         devices: the devices; one of what the machine has by default.
         resume: continue from the newest checkpoint in ``out``.
         stop: may ask the run to save and stop; a program can connect it to signals with
-            :func:`rlfn.training.signals.stop_on_signals`.
+            :class:`rlfn.training.signals.SignalStop`.
         now: the clock of stages in hours, in seconds.
 
     Returns:
@@ -72,7 +72,7 @@ def train(
     try:
         for line in (*(f"{sentence} The one before it is used." for sentence in passed), *summary_lines(run)):
             run.reporter.log(line)
-        with run_lock(run), explain_lost_process(run):
+        with run_lock(run), explain_lost_process(run), run.stop.watched():
             finished = _train(run, saved)
     except BaseException:
         with suppress(OutputError):  # what ended the run counts more

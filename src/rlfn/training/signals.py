@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_SEEN = b"Stopping after this step; everything is saved first. The same signal again ends the command at once.\n"
 
 
 class StopRequest:
@@ -15,23 +19,42 @@ class StopRequest:
 
     asked = False
 
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Mark the time in which a training reads the request and can save."""
+        yield
 
-@contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Give a request that the first SIGINT or SIGTERM makes; a second SIGINT interrupts at once, as usual.
 
-    Signals belong to the whole process, so this is for programs, not for libraries. Call it in the main thread.
+class SignalStop(StopRequest):
+    """A request that the first SIGINT or SIGTERM makes while a training can save; the same one again acts as usual.
+
+    At all other times signals act as usual. They belong to the whole process, so this is for programs, not for
+    libraries. Train in the main thread.
     """
-    request = StopRequest()
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if request.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        request.asked = True
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Catch the signals; say on standard error that one was seen."""
+        seen: set[int] = set()
 
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def note(number: int, frame: FrameType | None) -> None:
+            # torchrun passes Ctrl-C on as another signal, which must not end what is being saved
+            if number in seen or (seen and number == signal.SIGINT):
+                give_back()
+                signal.raise_signal(number)
+                return
+            seen.add(number)
+            if not self.asked:
+                self.asked = True
+                with suppress(OSError, ValueError, AttributeError):
+                    os.write(sys.stderr.fileno(), _SEEN)
+
+        def give_back() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        before = {number: signal.signal(number, note) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            give_back()
