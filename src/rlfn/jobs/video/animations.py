@@ -27,11 +27,11 @@ from rlfn.inference.reuse import TileCache
 from rlfn.jobs.video.color import ColorConverter
 from rlfn.jobs.video.detection import is_animated_png, is_animation
 from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
+from rlfn.jobs.video.opening import check_frame_size
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.progress import FrameReporter, VideoReport
 from rlfn.jobs.video.record import VideoRecord
-from rlfn.jobs.video.settings import VideoSettings, for_frames
-from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.settings import TimeRange, VideoSettings, for_frames
 from rlfn.jobs.video.truncation import Truncation, check_png
 
 
@@ -40,21 +40,29 @@ def stays_animation(source: Path, target: Path) -> bool:
     return target.suffix.lower() in ANIMATION_SUFFIXES and is_animation(source)
 
 
-def open_any(path: Path) -> tuple[Animation, list[str]]:
+def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list[str]]:
     """Open an animated GIF, WebP or PNG; return it and what decoding lost.
 
+    The frames of a PNG are decoded twice, first for their timestamps, so memory does not grow with their number.
+
+    Args:
+        path: the file.
+        max_pixels: refuse larger frames, before any is decoded; None for no limit.
+
     Raises:
-        PictureError: it cannot be read.
+        PictureError: it cannot be read, or its frames are too large.
         MissingExtraError: it is a PNG, and PyAV is not installed.
     """
     with explained_reading(path), path.open("rb") as stream:
         control = read_control(stream)
     if control is None:
-        return open_animation(path), []
-    clip = probe(path)
+        animation = open_animation(path)
+        check_frame_size(path, animation.width, animation.height, max_pixels)
+        return animation, []
+    clip = probe(path, max_pixels)
     decoder = FrameSource(clip, TimeRange(), False)
-    frames = list(decoder)
-    stamps = [*(frame.pts for frame in frames), frames[-1].pts + max(1, frames[-1].duration)]
+    times = [(frame.pts, frame.duration) for frame in decoder]
+    stamps = [*(pts for pts, _ in times), times[-1][0] + max(1, times[-1][1])]
     colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
     animation = Animation(
         clip.width,
@@ -63,7 +71,7 @@ def open_any(path: Path) -> tuple[Animation, list[str]]:
         control[1],
         _png_profile(path),
         lossy=False,
-        frames=lambda: (_with_color(colors.image(frame.frame)) for frame in frames),
+        frames=lambda: (_with_color(colors.image(frame.frame)) for frame in FrameSource(clip, TimeRange(), False)),
     )
     return animation, source_warnings(decoder)
 
@@ -122,7 +130,7 @@ class AnimationRun:
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool) -> None:
         check_path(target)
         self._source, self._target, self._settings = source, target, settings
-        animation, damage = open_any(source)
+        animation, damage = open_any(source, settings.max_pixels)
         rate = Fraction(1000 * len(animation.delays), max(1, sum(animation.delays)))
         self._truncation = (
             check_png(source, rate) if settings.time_range.whole and is_animated_png(source) else Truncation()
@@ -131,7 +139,6 @@ class AnimationRun:
         self._animation, self._warnings = _fitted(animation, target.suffix.lower())
         self._warnings += [*settings.left_out("an animation"), *self._truncation.warnings, *damage]
         size = (self._animation.width, self._animation.height)
-        settings.check_frame_size(source, *size)
         self._enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).with_auto_engine(None)
         self._plan: EnlargePlan | None = None
         self._cache = TileCache()

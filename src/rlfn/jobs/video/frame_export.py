@@ -49,8 +49,7 @@ class FramesRun:
     """
 
     def __init__(self, source: Path, folder: Path, settings: VideoSettings, format: str, pool: UpscalerPool) -> None:
-        clip = self._clip = probe(source)
-        settings.check_frame_size(source, clip.width, clip.height)
+        clip = self._clip = probe(source, settings.max_pixels)
         self._folder, self._settings, self._format = folder, settings, format
         self._truncation = check_truncation(clip, settings.time_range)
         self._warnings: dict[str, None] = {}  # ordered, without the repetitions of every frame

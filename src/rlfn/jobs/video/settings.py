@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
 from numbers import Real
-from pathlib import Path
 
-from rlfn.errors import OptionError, PictureError
+from rlfn.errors import OptionError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.reading import check_max_pixels
 from rlfn.inference.enlarge import EnlargeOptions
@@ -16,7 +15,6 @@ from rlfn.inference.restore import AUTO
 from rlfn.inference.restore_weights import is_photo
 from rlfn.inference.sizing import Wanted, is_family_or_default, reaches
 from rlfn.jobs.video.codecs import check_codec
-from rlfn.jobs.video.time_range import TimeRange
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
 from rlfn.wording import setting
@@ -27,6 +25,19 @@ SCALE = 2
 _SEGMENT_SECONDS, _MACS_A_SECOND = 6, 30e9
 _SEGMENT_FRAMES = (12, 120)
 _UNKNOWN_PARAMETERS = 500_000
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """The part of a video to process: from ``start`` seconds on, for ``duration`` seconds, or to its end."""
+
+    start: Fraction = Fraction(0)
+    duration: Fraction | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is all of it."""
+        return not self.start and self.duration is None
 
 
 @dataclass(frozen=True)
@@ -73,18 +84,6 @@ class VideoSettings:
             if value is not None and not (isinstance(value, Real) and least <= value < inf):
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
-
-    def check_frame_size(self, source: Path, width: int, height: int) -> None:
-        """Refuse a video whose frames are larger than ``max_pixels``.
-
-        Raises:
-            PictureError: they are.
-        """
-        if self.max_pixels is not None and width * height > self.max_pixels:
-            raise PictureError(
-                f"'{source}' has frames of {width} x {height} pixels; the limit is {self.max_pixels:,}. "
-                f"Raise {setting('max_pixels')} if you trust the file."
-            )
 
     def left_out(self, what: str) -> list[str]:
         """Return warnings for settings of codecs that do not apply to ``what``."""
