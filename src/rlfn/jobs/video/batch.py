@@ -11,6 +11,7 @@ from threading import Event
 
 from rlfn.errors import MissingExtraError
 from rlfn.inference.enlarge import UpscalerPool
+from rlfn.jobs.files import copy_dates
 from rlfn.jobs.plan import Job
 from rlfn.jobs.video.animations import AnimationRun, stays_animation
 from rlfn.jobs.video.frame_export import FramesRun
@@ -83,11 +84,12 @@ def upscale_one(
     if settings.frames_format is not None:
         return FramesRun(source, target, settings, settings.frames_format, pool).run(report, cancel, record)
     if stays_animation(source, target):
-        return AnimationRun(source, target, settings, pool).run(report, cancel, record)
-    began = time.perf_counter()
-    run = VideoRun(source, target, settings, pool)
-    run.run(report, cancel)
+        record = AnimationRun(source, target, settings, pool).run(report, cancel, record)
+    else:
+        began = time.perf_counter()
+        run = VideoRun(source, target, settings, pool)
+        run.run(report, cancel)
+        record = run.record(record, time.perf_counter() - began)
     if settings.keep_dates:
-        facts = source.stat()
-        os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    return run.record(record, time.perf_counter() - began)
+        copy_dates(source, target)
+    return record

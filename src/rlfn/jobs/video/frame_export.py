@@ -18,6 +18,7 @@ from rlfn.errors import StoppedError
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileCache
+from rlfn.jobs.files import copy_dates
 from rlfn.jobs.video.color import ColorConverter
 from rlfn.jobs.video.display_matrix import is_upright, turn, upright_size
 from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
@@ -101,9 +102,14 @@ class FramesRun:
             began = time.perf_counter()
             result = self._enlarger(image, plan=self._plan, cache=self._cache).image
             self._engine_seconds += time.perf_counter() - began
-            picture, quality = Picture(result, bits=self._clip.format.bits), self._settings.frames_quality
-            pending.append(writers.submit(write_picture, picture, target, quality=quality))
+            pending.append(writers.submit(self._write, Picture(result, bits=self._clip.format.bits), target))
             self._written += 1
+
+    def _write(self, picture: Picture, target: Path) -> tuple[str, ...]:
+        warnings = write_picture(picture, target, quality=self._settings.frames_quality)
+        if self._settings.keep_dates:
+            copy_dates(self._clip.path, target)
+        return warnings
 
     def _warn(self, warnings: Iterable[str]) -> None:
         self._warnings |= dict.fromkeys(warnings)
