@@ -81,15 +81,16 @@ def upscale_one(
     Raises:
         RlfnError: see :class:`~rlfn.jobs.video.run.VideoRun`.
     """
-    if settings.frames_format is not None:
-        return FramesRun(source, target, settings, settings.frames_format, pool).run(report, cancel, record)
-    if stays_animation(source, target):
-        record = AnimationRun(source, target, settings, pool).run(report, cancel, record)
-    else:
-        began = time.perf_counter()
-        run = VideoRun(source, target, settings, pool)
-        run.run(report, cancel)
-        record = run.record(record, time.perf_counter() - began)
-    if settings.keep_dates:
+    began = time.perf_counter()
+    kind = _kind(source, target, settings)
+    run = kind(source, target, settings, pool)
+    run.run(report, cancel)
+    if settings.keep_dates and kind is not FramesRun:  # which gives each picture its dates
         copy_dates(source, target)
-    return record
+    return run.record(record, time.perf_counter() - began)
+
+
+def _kind(source: Path, target: Path, settings: VideoSettings) -> type[FramesRun] | type[AnimationRun] | type[VideoRun]:
+    if settings.frames_format is not None:
+        return FramesRun
+    return AnimationRun if stays_animation(source, target) else VideoRun

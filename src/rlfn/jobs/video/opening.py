@@ -8,7 +8,7 @@ from typing import Any
 
 from rlfn.atomic import check_name
 from rlfn.errors import PictureError
-from rlfn.images.apng import read_size
+from rlfn.images.apng import read_control, read_size
 from rlfn.jobs.video.detection import is_animated_png
 from rlfn.jobs.video.library import import_av
 from rlfn.wording import setting
@@ -91,6 +91,13 @@ def png_size(path: Path) -> tuple[int, int] | None:
             return read_size(file) if is_animated_png(path) else None
     except (OSError, ValueError):
         return None
+
+
+def png_frames(path: Path) -> int:
+    """Return how many frames an animated PNG states; 0 for any other file."""
+    with path.open("rb") as file:
+        control = read_control(file)
+    return 0 if control is None else control[0]
 
 
 def decoder_pixels_for(max_pixels: int | None, width: int, height: int) -> int | None:

@@ -21,6 +21,7 @@ from rlfn.jobs.video.opening import (
     decoder_pixels_for,
     main_stream,
     open_video,
+    png_frames,
     png_size,
 )
 from rlfn.jobs.video.pixels import PixelFormat, pixel_format
@@ -165,7 +166,7 @@ def probe(path: Path, max_pixels: int | None = None) -> Clip:
             separate_alpha=format != alone,
             time_base=stream.time_base,
             rate=rate if rate > 0 else Fraction(25),
-            frames=stream.frames or round(duration * float(rate)),
+            frames=stream.frames or png_frames(path) or round(duration * float(rate)),
             duration=duration,
             aspect=stream.sample_aspect_ratio or None,
             color=ClipColor(
