@@ -6,18 +6,20 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from clips import Doubled, av, frames_of, moving, write_clip
-from rlfn.errors import StoppedError
+from rlfn.errors import OptionError, StoppedError
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.progress import VideoProgress, VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
+from rlfn.wording import as_argument, worded
 
 SETTINGS = VideoSettings(EnlargeOptions(engine=Doubled()))
 
@@ -115,3 +117,38 @@ def test_every_kind_ends_after_the_frame_at_hand(tmp_path: Path, before: str, af
         assert [path.name for path in sorted((tmp_path / "b").iterdir())] == ["000001.png", "000002.png", "000003.png"]
     left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert len(left) == (after == ".mkv")  # what the same call goes on from
+
+
+class Inexact(Doubled):
+    traits = replace(Doubled.traits, exact=False)
+
+
+@pytest.mark.parametrize(("before", "after"), [(".mkv", ".mkv"), (".png", ".png"), (".mkv", "")])
+def test_every_kind_tells_what_an_engine_cannot(tmp_path: Path, before: str, after: str) -> None:
+    source = still_and_moving(tmp_path / f"a{before}")
+    options = EnlargeOptions(engine=Inexact(), tile=64)
+    record = enlarged(source, tmp_path / f"b{after}", VideoSettings(options, frames_format=None if after else "png"))
+    assert ["differ from the whole picture" in text for text in record.warnings].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (".mkv", ".mkv", ["quality=70 does not apply to a video and was ignored"]),
+        (".png", ".png", ["quality=70 does not apply to PNG and was ignored"]),
+        (".png", ".gif", ["quality=70 does not apply to GIF and was ignored"]),
+        (".png", ".webp", []),
+        (".mkv", "", ["quality 70 ignored: PNG keeps every pixel"]),
+    ],
+)
+def test_a_quality_that_does_not_apply_is_told(tmp_path: Path, before: str, after: str, told: list[str]) -> None:
+    source = still_and_moving(tmp_path / f"a{before}")
+    settings = replace(SETTINGS, frames_quality=70, frames_format=None if after else "png")
+    record = enlarged(source, tmp_path / f"b{after}", settings)
+    assert [worded(text, as_argument) for text in record.warnings] == told
+
+
+@pytest.mark.parametrize("wrong", [{"frames_quality": 0}, {"frames_quality": 101}, {"frames_format": "gif"}])
+def test_settings_of_pictures_are_checked_before_the_work(wrong: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        replace(SETTINGS, **wrong)

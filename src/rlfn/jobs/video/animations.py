@@ -139,6 +139,8 @@ class AnimationRun:
         coding = CodingInfo(lossy=animation.lossy)
         self._work = FrameWork(source, self._enlarger, coding, reuse=settings.reuse, after_cancel="Nothing is written.")
         self._work.warn([*warnings, *settings.left_out("an animation"), *self._truncation.warnings, *damage])
+        if target.suffix.lower() != ".webp":
+            self._work.warn(settings.left_out(target.suffix[1:].upper(), ["quality"]))
 
     def run(self, report: VideoReport | None = None, cancel: Event | None = None) -> None:
         """Write the animation.

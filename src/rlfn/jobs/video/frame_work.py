@@ -99,6 +99,7 @@ class FrameWork:
         began = time.perf_counter()
         made = self._enlarger(image, plan=self.plan, cache=self.cache if self._reuse else None)
         self._engine_seconds += time.perf_counter() - began
+        self.warn(made.warnings)
         return made.image
 
     def enlarge_changed(self, image: NDArray[Any]) -> NDArray[Any]:

@@ -77,7 +77,7 @@ class VideoRun:
             reuse=settings.reuse,
             after_cancel="Finished work is kept; the same call continues it.",
         )
-        self._work.warn([*self.plan.warnings, *self._truncation.warnings])
+        self._work.warn([*settings.left_out("a video", ["quality"]), *self.plan.warnings, *self._truncation.warnings])
         self.facts = {"frames": 0, "repeated": 0, "computed_tiles": 0, "reused_tiles": 0}
         self.muxed = Muxed()
         self._source = self._new_source()
