@@ -11,14 +11,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rlfn.atomic import make_folder
+from rlfn.images.codecs.codec import tell_aspect
 from rlfn.images.files import Picture, write_picture
+from rlfn.images.picture import Metadata
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.jobs.files import copy_dates
-from rlfn.jobs.video.color import ColorConverter
+from rlfn.jobs.video.color import ColorConverter, picture_color
 from rlfn.jobs.video.display_matrix import is_upright, turn, upright_size
 from rlfn.jobs.video.frame_work import FrameWork
 from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
-from rlfn.jobs.video.probe import probe
+from rlfn.jobs.video.probe import Clip, HdrFacts, probe
 from rlfn.jobs.video.progress import VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
@@ -60,7 +62,8 @@ class FramesRun:
             source, enlarger, clip.coding, reuse=settings.reuse, after_cancel="Frames that are finished stay."
         )
         self._work.warn([*settings.left_out("pictures"), *self._truncation.warnings])
-        self._work.warn(f"{what} dropped" for what in clip.lost)
+        self._work.warn(_lost(clip, self._turned))
+        self._metadata = Metadata(color=picture_color(clip.color))
 
     def run(self, report: VideoReport | None = None, cancel: Event | None = None) -> None:
         """Write the pictures.
@@ -109,7 +112,10 @@ class FramesRun:
                 self._work.decide(self._upright(frame))
             return
         result = self._work.enlarge_changed(self._upright(frame))
-        pending.append(writers.submit(self._write, Picture(result, bits=self._clip.format.bits), target))
+        pending.append(writers.submit(self._write, self._picture(result), target))
+
+    def _picture(self, image: NDArray[Any]) -> Picture:
+        return Picture(image, self._metadata, bits=self._clip.format.bits)
 
     def _write(self, picture: Picture, target: Path) -> tuple[str, ...]:
         warnings = write_picture(picture, target, quality=self._settings.frames_quality)
@@ -120,3 +126,15 @@ class FramesRun:
     def _upright(self, frame: Any) -> NDArray[Any]:
         image = self._colors.image(frame)
         return turn(image, self._clip.matrix) if self._turned else image
+
+
+def _lost(clip: Clip, turned: bool) -> list[str]:
+    """Return what a clip states and pictures of its frames do not."""
+    lost = [f"{what} dropped" for what in clip.lost]
+    if clip.matrix and not turned:
+        lost.append("the display matrix is dropped")
+    if clip.hdr != HdrFacts():
+        lost.append("the mastering display and light levels dropped")
+    if clip.aspect is not None:
+        tell_aspect((clip.aspect.numerator, clip.aspect.denominator) if clip.aspect != 1 else None, lost)
+    return lost
