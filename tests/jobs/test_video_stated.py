@@ -107,8 +107,8 @@ def frames_as_pictures(source: Path, folder: Path, format: str = "png") -> tuple
 def test_pictures_of_frames_state_the_colours_and_tell_what_they_cannot(tmp_path: Path) -> None:
     stated = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
     source = write_clip(
-        tmp_path / "a.mkv", moving("yuv420p10le", 64, 48), codec="libx265", name="yuv420p10le", times=range(0, 1000, 40),
-        options={"x265-params": MASTERING, "preset": "ultrafast"},
+        tmp_path / "a.mkv", moving("yuv420p10le", 64, 48), codec="libx265", name="yuv420p10le",
+        options={"x265-params": MASTERING, "preset": "ultrafast"}, times=range(0, 1000, 40),
         stated={**stated, "sample_aspect_ratio": Fraction(4, 3)},
     )  # fmt: skip
     pictures, told = frames_as_pictures(source, tmp_path / "b")

@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path, make_folder
+from rlfn.errors import RlfnError
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
 from rlfn.images.apng import read_control
+from rlfn.images.carried import KEPT_SOMEWHERE
 from rlfn.images.codecs import vips
 from rlfn.images.coding import CodingInfo
+from rlfn.images.files import read_picture
 from rlfn.images.picture import Metadata, fitting_profile
 from rlfn.images.reading import explained_reading
+from rlfn.images.stated import StatedColor
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.jobs.video.color import ColorConverter
 from rlfn.jobs.video.detection import is_animated_png, is_animation
@@ -30,6 +34,9 @@ from rlfn.jobs.video.progress import VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import TimeRange, VideoSettings, for_frames
 from rlfn.jobs.video.truncation import Truncation, check_png
+
+_NOT_WRITTEN = ("color", "exif", "geo", "iptc", "resolution", "texts")
+"""What animations are written without, of what pictures carry."""
 
 
 def stays_animation(source: Path, target: Path) -> bool:
@@ -55,7 +62,7 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
     if control is None:
         animation = open_animation(path)
         check_frame_size(path, animation.width, animation.height, max_pixels)
-        return animation, []
+        return replace(animation, metadata=_carried(path, animation.metadata.icc)), []
     clip = probe(path, max_pixels)
     decoder = FrameSource(clip, TimeRange(), False)
     times = [(frame.pts, frame.duration) for frame in decoder]
@@ -66,18 +73,26 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
         clip.height,
         tuple(round((after - before) * clip.time_base * 1000) for before, after in pairwise(stamps)),
         control[1],
-        _png_profile(path),
+        _carried(path, _png_profile(path)),
         lossy=False,
         frames=lambda: (_with_color(colors.image(frame.frame)) for frame in FrameSource(clip, TimeRange(), False)),
     )
     return animation, source_warnings(decoder)
 
 
-def _png_profile(path: Path) -> Metadata:
+def _png_profile(path: Path) -> bytes | None:
     try:
-        return Metadata(icc=vips.metadata(vips.load("png", path.read_bytes())).icc)
+        return vips.metadata(vips.load("png", path.read_bytes())).icc
     except (vips.Error, OSError):
-        return Metadata()
+        return None
+
+
+def _carried(path: Path, icc: bytes | None) -> Metadata:
+    """Return what an animation carries beside its frames and a profile."""
+    try:
+        return replace(read_picture(path, max_pixels=None).metadata, icc=icc)
+    except RlfnError:
+        return Metadata(icc=icc)
 
 
 def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation:
@@ -99,13 +114,28 @@ def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation
 
 
 def _fitted(animation: Animation, suffix: str) -> tuple[Animation, list[str]]:
-    """Return an animation with a profile that can be written, or without one, and the warnings."""
-    icc = animation.metadata.icc
-    if icc is None:
-        return animation, []
-    fitting, problem = fitting_profile(icc, gray=False) if suffix != ".gif" else (None, "GIF holds none")
-    told = [] if fitting is not None else [f"colour profile dropped: {problem}"]
-    return replace(animation, metadata=replace(animation.metadata, icc=fitting)), told
+    """Return an animation with the metadata that can be written, and warnings of the rest."""
+    metadata, kind = animation.metadata, suffix[1:].upper()
+    told: list[str] = []
+    icc = metadata.icc
+    if icc is not None:
+        icc, problem = fitting_profile(icc, gray=False) if suffix != ".gif" else (None, "GIF holds none")
+        told += [] if icc is not None else [f"colour profile dropped: {problem}"]
+    xmp = metadata.xmp if suffix == ".webp" else None
+    lost = {name for name in _NOT_WRITTEN if getattr(metadata, name)}
+    if xmp is None and metadata.xmp:
+        lost.add("xmp")
+    if metadata.color is not None and _is_srgb(metadata.color):
+        lost.discard("color")
+    told += [f"{KEPT_SOMEWHERE[name][0]} dropped: not written to animations in {kind}" for name in sorted(lost)]
+    return replace(animation, metadata=Metadata(icc=icc, xmp=xmp)), told
+
+
+def _is_srgb(color: StatedColor) -> bool:
+    try:
+        return color.profile() is None
+    except ValueError:
+        return False
 
 
 def _with_color(image: NDArray[Any]) -> NDArray[Any]:

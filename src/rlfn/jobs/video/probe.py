@@ -49,7 +49,13 @@ _LOST_SIDE_DATA = {
     "GOP_TIMECODE": "timecodes of groups of pictures",
     "S12M_TIMECODE": "timecodes of frames",
     "ICC_PROFILE": "the ICC profile",
+    "EXIF": "EXIF",
 }
+_SIDE_DATA_KINDS = 64
+"""More than FFmpeg numbers."""
+
+_NAMELESS = {31: "EXIF"}
+"""Kinds of side data that PyAV has no names for, by FFmpeg's number."""
 
 
 @dataclass(frozen=True)
@@ -223,12 +229,28 @@ def _first_frame(container: Any, stream: Any, path: Path) -> tuple[Any, bool]:
 
 def _side_data(frame: Any, codec: str) -> dict[str, bytes]:
     """Return what goes with a frame, by FFmpeg's names."""
-    if codec not in ("png", "apng"):
-        return {side.type.name: bytes(side) for side in frame.side_data}
-    # PyAV frees the name of a PNG's profile, which FFmpeg frees again: so the profile is never asked for
-    rest = _filtered(frame, "mode=delete:type=ICC_PROFILE")
-    found = {side.type.name: bytes(side) for side in rest.side_data}
-    return found if _filtered(frame, "mode=select:type=ICC_PROFILE") is None else {**found, "ICC_PROFILE": b""}
+    rest, found = frame, {}
+    if codec in ("png", "apng"):
+        # PyAV frees the name of a PNG's profile, which FFmpeg frees again: so the profile is never asked for
+        rest = _filtered(frame, "mode=delete:type=ICC_PROFILE")
+        if _filtered(frame, "mode=select:type=ICC_PROFILE") is not None:
+            found["ICC_PROFILE"] = b""
+    try:
+        return found | {side.type.name: bytes(side) for side in rest.side_data}
+    except ValueError:  # PyAV gives none where it has no name for one of them
+        rest, nameless = _without_nameless(rest)
+        return found | nameless | {side.type.name: bytes(side) for side in rest.side_data}
+
+
+def _without_nameless(frame: Any) -> tuple[Any, dict[str, bytes]]:
+    """Return a frame without the side data that PyAV has no names for, and those with a name here."""
+    known, found = import_av().sidedata.sidedata.Type, {}
+    for number in range(1 + max(one.value for one in known), _SIDE_DATA_KINDS):
+        if _filtered(frame, f"mode=select:type={number}") is not None:
+            frame = _filtered(frame, f"mode=delete:type={number}")
+            if number in _NAMELESS:
+                found[_NAMELESS[number]] = b""
+    return frame, found
 
 
 def _filtered(frame: Any, options: str) -> Any:
