@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from clips import Doubled, av, frames_of, moving, write_clip
-from rlfn.errors import OptionError, StoppedError
+from rlfn.errors import OptionError, OutputError, StoppedError
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.progress import VideoProgress, VideoReport
@@ -152,3 +152,12 @@ def test_a_quality_that_does_not_apply_is_told(tmp_path: Path, before: str, afte
 def test_settings_of_pictures_are_checked_before_the_work(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         replace(SETTINGS, **wrong)
+
+
+def test_pictures_that_are_too_large_for_their_format_are_refused_before_the_work(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 8200, 16), times=(0,))
+    engine = Doubled()
+    with pytest.raises(OutputError, match="16400 x 32"):
+        enlarged(source, tmp_path / "b", VideoSettings(EnlargeOptions(engine=engine), frames_format="webp"))
+    assert engine.pixels == 0
+    assert not (tmp_path / "b").exists()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rlfn.atomic import make_folder
 from rlfn.images.codecs.codec import tell_aspect
-from rlfn.images.files import Picture, write_picture
+from rlfn.images.files import Picture, check_writable_size, write_picture
 from rlfn.images.picture import Metadata
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.jobs.files import copy_dates
@@ -56,6 +56,7 @@ class FramesRun:
         size = upright_size(clip)
         enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).with_auto_engine(None)
         self._size = enlarger.size(*size)
+        check_writable_size(self._format, *self._size)
         self._colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
         self._frames = FrameSource(clip, settings.time_range, settings.deinterlace)
         self._work = FrameWork(
