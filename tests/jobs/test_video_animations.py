@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 import pyvips
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from clips import Doubled, av, frames_of
 from rlfn.errors import OptionError, PictureError
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.animations import open_any
 from rlfn.jobs.video.batch import upscale_one
-from rlfn.jobs.video.detection import is_video
+from rlfn.jobs.video.detection import is_animation, is_video
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
 from rlfn.wording import as_argument, worded
 
 SETTINGS = VideoSettings(EnlargeOptions(engine=Doubled()))
 DELAYS = (50, 70, 100, 30)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -118,6 +119,30 @@ def test_a_still_picture_is_no_animation(tmp_path: Path) -> None:
     assert not is_video(tmp_path / "a.gif")
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_gif_is_no_transport_stream(tmp_path: Path, frames: int) -> None:
+    path = tmp_path / "a.gif"
+    first, *more = (Image.new("P", (8, 8), number) for number in range(frames))
+    for image in (first, *more):
+        image.putpalette(bytes(range(256)) * 3)
+    first.save(path, save_all=True, append_images=more, optimize=False)
+    data = bytearray(path.read_bytes())
+    assert data[10] & 0x87 == 0x87  # a palette of 256 colours, from byte 13 on
+    data[188:753:188] = b"GGGG"
+    path.write_bytes(data)
+    assert is_video(path) == (frames > 1)
+    assert is_animation(path)
+
+
+def test_a_picture_is_no_transport_stream(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
+    body = bytearray(0x4711 - 2)
+    body[196 - 6] = body[388 - 6] = 0x47  # with the length's first byte, at the places of Blu-ray's packets
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff\xfe\x47\x11" + body + data[2:])
+    assert not is_video(tmp_path / "a.jpg")
+
+
 def test_a_video_cannot_become_a_gif(tmp_path: Path) -> None:
     from clips import moving, write_clip
 
@@ -185,3 +210,44 @@ def test_animations_that_are_too_large_are_refused_with_the_limit(tmp_path: Path
     source = by_pillow(tmp_path / f"a{suffix}", DELAYS)
     with pytest.raises(PictureError, match=r"the limit is 100\. Raise max_pixels if you trust the file"):
         enlarged(source, tmp_path / f"b{suffix}", replace(SETTINGS, max_pixels=100))
+
+
+def carrying(path: Path) -> Path:
+    """Write an animation with all that Pillow can add to one."""
+    exif, texts = Image.Exif(), PngImagePlugin.PngInfo()
+    exif[0x010E] = "a title"
+    texts.add_text("Author", "somebody")
+    more = {
+        ".gif": {"comment": b"a comment"},
+        ".png": {"exif": exif, "pnginfo": texts, "dpi": (300, 300)},
+        ".webp": {"exif": exif, "xmp": XMP, "lossless": True},
+    }[path.suffix]
+    frames = [Image.fromarray(frame) for frame in tones(False)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=50, **more)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        (".gif", ".gif", ["texts"]),
+        (".png", ".png", ["EXIF", "resolution", "texts"]),
+        (".webp", ".webp", ["EXIF"]),
+        (".webp", ".png", ["EXIF", "XMP"]),
+    ],
+)
+def test_what_an_animation_loses_is_told(tmp_path: Path, before: str, after: str, lost: list[str]) -> None:
+    record = enlarged(carrying(tmp_path / f"a{before}"), tmp_path / f"b{after}")
+    kind = after[1:].upper()
+    assert list(record.warnings) == [f"{what} dropped: not written to animations in {kind}" for what in lost]
+    if after == ".webp":
+        assert open_any(tmp_path / "b.webp")[0].metadata.xmp == XMP
+    plain = enlarged(animation(tmp_path / "c.gif"), tmp_path / "d.png")
+    assert plain.warnings == ()
+    assert enlarged(tmp_path / "d.png", tmp_path / "e.png").warnings == ()
+
+
+def test_exif_of_an_animated_png_does_not_stop_a_video(tmp_path: Path) -> None:
+    record = enlarged(carrying(tmp_path / "a.png"), tmp_path / "b.mkv")
+    assert record.status == "done"
+    assert "EXIF dropped" in record.warnings
