@@ -24,7 +24,7 @@ _MAX_EXTENTS = 10_000
 _BEHIND = 1 << 16
 """Bytes behind an item that are judged with it: a table may run past the end."""
 
-Span = tuple[int, int]
+ByteRange = tuple[int, int]
 
 
 class _Unclear(ValueError):  # noqa: N818 - it never leaves the module
@@ -53,7 +53,7 @@ def without_exhausting(loader: str, data: bytes) -> bytes:
     return bytes(changed)
 
 
-def _header_places(data: bytes, spans: Iterator[Span] | list[Span]) -> Iterator[int]:
+def _header_places(data: bytes, spans: Iterator[ByteRange] | list[ByteRange]) -> Iterator[int]:
     """Yield where the TIFF headers of exhausting blocks lie."""
     view = memoryview(data)
     headers = (at for start, end in spans for at in _headers(data, start, end))
@@ -70,7 +70,7 @@ def _headers(data: bytes, start: int, end: int) -> Iterator[int]:
             at = data.find(word, at + 4, end)
 
 
-def _png_spans(data: bytes) -> Iterator[Span]:
+def _png_spans(data: bytes) -> Iterator[ByteRange]:
     """Yield the bodies of the chunks that hold no pixels."""
     stop, pixels = 0, False
     for name, start, size in islice(iter_chunks(io.BytesIO(data)), MAX_CHUNKS):
@@ -83,7 +83,7 @@ def _png_spans(data: bytes) -> Iterator[Span]:
         yield stop, len(data)
 
 
-def _webp_spans(data: bytes) -> Iterator[Span]:
+def _webp_spans(data: bytes) -> Iterator[ByteRange]:
     """Yield the chunks that hold no pixels, those inside frames too, as libwebp looks for EXIF there."""
     stream, at = io.BytesIO(data), webp_chunks.FIRST
     for _ in range(webp_chunks.MAX_CHUNKS):
@@ -97,7 +97,7 @@ def _webp_spans(data: bytes) -> Iterator[Span]:
         yield at, len(data)
 
 
-_SPANS: dict[str, Callable[[bytes], Iterator[Span]]] = {
+_SPANS: dict[str, Callable[[bytes], Iterator[ByteRange]]] = {
     "jpeg": metadata_spans,
     "png": _png_spans,
     "webp": _webp_spans,
@@ -113,7 +113,7 @@ def _heif_places(data: bytes) -> Iterator[int]:
         if kind == b"meta":
             parts = _all_boxes(data, start + 4, end)
             content = next((a for kind, a, _ in parts if kind == b"idat"), None)
-            blocks: dict[int, list[list[Span] | None]] = {}
+            blocks: dict[int, list[list[ByteRange] | None]] = {}
             for kind, a, b in parts:
                 if kind == b"iloc":
                     for number, block in _located(data, a, b, content):
@@ -142,7 +142,7 @@ def _exif_items(data: bytes, parts: list[tuple[bytes, int, int]]) -> Iterator[tu
                 yield int.from_bytes(data[a + 4 : a + 4 + wide], "big"), place
 
 
-def _located(data: bytes, at: int, end: int, content: int | None) -> Iterator[tuple[int, list[Span] | None]]:
+def _located(data: bytes, at: int, end: int, content: int | None) -> Iterator[tuple[int, list[ByteRange] | None]]:
     """Yield the number of each item of an ``iloc`` box and where its parts lie, None where that is elsewhere.
 
     Args:
@@ -182,7 +182,7 @@ def _located(data: bytes, at: int, end: int, content: int | None) -> Iterator[tu
         yield item, None if elsewhere else spans
 
 
-def _is_exhausting(data: bytes, block: list[Span] | None) -> bool:
+def _is_exhausting(data: bytes, block: list[ByteRange] | None) -> bool:
     if block is None or sum(end - start for start, end in block) > len(data):
         return True
     if not block:
