@@ -17,12 +17,13 @@ from rlfn.serve.settings import MEGABYTE, ServeSettings
 from rlfn.wording import setting
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_BUILT_APP = Path(__file__).parents[3] / "web" / "dist"
-"""Folder of the built browser app in a checkout."""
+_PACKAGE = Path(__file__).parents[1]
 
 _MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 
 KEY_VARIABLE = "RLFN_API_KEY"
+
+_AMOUNT = options.Number(least=0.0)
 
 
 def _setting(name: str, type: options.ParamType, help: str, unit: int = 1) -> options.Decorator:
@@ -50,15 +51,15 @@ def _setting(name: str, type: options.ParamType, help: str, unit: int = 1) -> op
 @options.engine
 @options.device
 @options.tile
-@_setting("max_body", options.NUMBER, "Largest request in MB.", MEGABYTE)
+@_setting("max_body", _AMOUNT, "Largest request in MB.", MEGABYTE)
 @_setting("max_pixels", options.COUNT, "Largest picture in px.")
 @_setting("max_result_pixels", options.COUNT, "Largest result in px.")
 @_setting("queue", options.COUNT, "Largest number of waiting jobs.")
-@_setting("memory", options.NUMBER, "Memory for uploads and results, in MB.", MEGABYTE)
-@_setting("cache", options.NUMBER, "Memory for cached results, in MB; 0 disables the cache.", MEGABYTE)
-@_setting("seconds", options.NUMBER, "Longest processing time of a picture, in seconds.")
-@_setting("keep", options.NUMBER, "How long finished results are kept, in seconds.")
-@_setting("grace", options.NUMBER, "Grace period after SIGTERM, in seconds.")
+@_setting("memory", _AMOUNT, "Memory for uploads and results, in MB.", MEGABYTE)
+@_setting("cache", _AMOUNT, "Memory for cached results, in MB; 0 disables the cache.", MEGABYTE)
+@_setting("seconds", _AMOUNT, "Longest processing time of a picture, in seconds.")
+@_setting("keep", _AMOUNT, "How long finished results are kept, in seconds.")
+@_setting("grace", _AMOUNT, "Grace period after SIGTERM, in seconds.")
 @_setting("connections", options.COUNT, "Largest number of open connections.")
 @options.option(
     "--api-key-file",
@@ -142,12 +143,18 @@ def _hosts(host: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _app_folder(given: Path | None) -> Path | None:
-    folder = given or _BUILT_APP
-    if (folder / "index.html").is_file():
+    folder = given or _app_in_checkout()
+    if folder is not None and (folder / "index.html").is_file():
         return folder
     if given is not None:
         raise OptionError(f"There is no built app in {given}: index.html is missing. Build it first: npm run build")
     return None
+
+
+def _app_in_checkout() -> Path | None:
+    """Return where a checkout has its built app; None if the package is installed."""
+    sources = _PACKAGE.parent
+    return sources.parent / "web" / "dist" if sources.name == "src" else None
 
 
 def _check_engine(settings: ServeSettings) -> None:
