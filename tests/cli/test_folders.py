@@ -248,7 +248,7 @@ def test_watch_records_every_picture_in_a_conflict(tmp_path: Path) -> None:
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_storm_of_signals_leaves_no_traceback_and_nothing_partial(tmp_path: Path, number: int) -> None:
-    for one in range(40):
+    for one in range(200):  # more than can be made before the first signal arrives
         make(tmp_path / "in" / f"{one}.png", seed=one)
     options = ["upscale", "in", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime", "-o", "out"]
     process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)

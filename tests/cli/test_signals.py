@@ -125,8 +125,8 @@ def test_a_signal_while_an_engine_is_imported(
 
 def test_storm_of_signals_leaves_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    for number in range(12):
-        write_picture(Picture(synthetic(40, 40, number)), tmp_path / "in" / f"{number:02}.png")
+    for number in range(200):  # more than can be made before the first signal arrives
+        write_picture(Picture(synthetic(40, 40, number)), tmp_path / "in" / f"{number:03}.png")
     code = "import sys; from rlfn.cli import main; sys.argv[0] = 'rlfn'; print('begun', flush=True); main()"
     process = start(code, tmp_path, "upscale", "in", "-o", "out", "-m", "rlfn-xs-x2", "--engine", "onnxruntime")
     assert process.stdout is not None
