@@ -150,8 +150,10 @@ class UpscalerPool:
         """Return the upscaler of ``model`` with the engine, precision, threads, tile and device of ``options``."""
         if not isinstance(options.engine, str):
             return Upscaler(model, options.engine, tile=options.tile)
-        how = (options.engine, options.threads, options.tile)
-        source = model if isinstance(model, ModelSource) else ModelSource(model)
+        source, engine = model if isinstance(model, ModelSource) else ModelSource(model), options.engine
+        if engine == AUTO and options.device == CPU:
+            engine = choose_engine(source, None, options.precision)
+        how = (engine, options.threads, options.tile)
         key = (source.stamp, how, options.precision, options.device)
         if self._process != os.getpid():  # forked: the lock may be held by a thread of the parent
             self._lock, self._process = Lock(), os.getpid()
@@ -187,8 +189,7 @@ class Enlarger:
         else:
             assert asked is not None
             self.first = asked
-            packaged = ModelSource(asked).packaged
-            self.scale = packaged.scale if packaged else self._upscaler(asked).scale
+            self.scale = self._scale_of(asked)
         if not isinstance(options.engine, str):
             self.scale = options.engine.traits.scale
         self._check_precision()
@@ -297,6 +298,15 @@ class Enlarger:
 
     def _upscaler(self, model: str | os.PathLike[str] | ModelSource) -> Upscaler:
         return self._pool.get(self.options, model)
+
+    def _scale_of(self, model: str | os.PathLike[str]) -> int:
+        """Return a model's scale; it is not loaded before its engine is chosen."""
+        source = ModelSource(model)
+        if source.packaged is not None:
+            return source.packaged.scale
+        if source.has_graph and self.options.engine == AUTO and self.options.device == CPU:
+            return source.graph_traits().scale
+        return self._upscaler(source).scale
 
     def _check_precision(self) -> None:
         """Refuse a precision that the model has no file for, before anything is loaded."""

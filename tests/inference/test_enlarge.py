@@ -1,0 +1,63 @@
+"""The pipeline: which models are loaded, and when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlfn.errors import ModelError
+from rlfn.inference.engines import ENGINES, Engine
+from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.models import catalog
+from rlfn.models.source import ModelSource
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the engines that load a model, in order."""
+    found: list[str] = []
+
+    def counted(name: str) -> None:
+        load = ENGINES[name].load
+
+        def loading(model: ModelSource, threads: int | None, precision: str) -> Engine:
+            found.append(name)
+            return load(model, threads, precision)
+
+        monkeypatch.setitem(ENGINES, name, replace(ENGINES[name], load=loading))
+
+    for name in ENGINES:
+        counted(name)
+    return found
+
+
+@pytest.mark.parametrize("format", [catalog.GRAPH, catalog.TENSORS])
+@pytest.mark.parametrize("pixels", [600, None])
+def test_a_model_file_is_loaded_once(tmp_path: Path, loads: list[str], format: str, pixels: int | None) -> None:
+    if format == catalog.TENSORS:
+        pytest.importorskip("torch")
+    source = catalog.get_model("rlfn-xs-x2").file(format).path
+    path = tmp_path / source.name
+    path.write_bytes(source.read_bytes())
+    pool = UpscalerPool()
+    enlarger = Enlarger(EnlargeOptions(model=path, threads=1), pool)
+    assert enlarger.size(30, 20) == (60, 40)
+    assert enlarger.with_auto_engine(pixels)(IMAGE).image.shape == (40, 60, 3)
+    assert Enlarger(EnlargeOptions(model=path, threads=1), pool).with_auto_engine(pixels)(IMAGE).model == path.stem
+    assert len(loads) == 1
+
+
+def test_a_file_without_the_network_s_traits_is_refused_before_it_is_loaded(tmp_path: Path, loads: list[str]) -> None:
+    path = tmp_path / "bare.onnx"
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"bare\.onnx: .*variant is missing"):
+        Enlarger(EnlargeOptions(model=path))
+    path.write_bytes(b"no graph")
+    with pytest.raises(ModelError, match=r"bare\.onnx is not an ONNX graph"):
+        Enlarger(EnlargeOptions(model=path))
+    assert loads == []
