@@ -11,6 +11,7 @@ import pytest
 from rlfn.errors import ModelError
 from rlfn.inference.engines import ENGINES, Engine
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.inference.sizing import Wanted
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
 
@@ -61,3 +62,9 @@ def test_a_file_without_the_network_s_traits_is_refused_before_it_is_loaded(tmp_
     with pytest.raises(ModelError, match=r"bare\.onnx is not an ONNX graph"):
         Enlarger(EnlargeOptions(model=path))
     assert loads == []
+
+
+def test_a_reduced_texture_stays_seamless(nearest: type) -> None:
+    enlarger = Enlarger(EnlargeOptions(Wanted(2), engine=nearest(), wrap=True))
+    shifted = enlarger(np.roll(IMAGE, (7, 11), axis=(0, 1))).image
+    np.testing.assert_array_equal(shifted, np.roll(enlarger(IMAGE).image, (14, 22), axis=(0, 1)))

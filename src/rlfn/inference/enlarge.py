@@ -253,7 +253,7 @@ class Enlarger:
         )
         wide, high = self.size(width, height)
         if made.shape[:2] != (high, wide):
-            made = _resize_down(made, (high, wide), wrap=self.options.wrap)
+            made = resize(made, size=(high, wide), wrap=asked.wrap)
         told = plan.warnings + ((_inexact(upscaler.model),) if upscaler.cuts_inexactly(image) else ())
         return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore, told, upscaler.device)
 
@@ -330,16 +330,6 @@ def _inexact(model: str) -> str:
         f"tiles of {model} differ from the whole picture; run it with {setting('tile', 0)}, or export its weights with "
         f"'rlfn export' and {setting('to', 'rlfn')}"
     )
-
-
-def _resize_down(image: NDArray[Any], size: tuple[int, int], *, wrap: bool) -> NDArray[Any]:
-    """Resize to (height, width); a texture's borders see its opposite side."""
-    if not wrap:
-        return resize(image, size=size)
-    # thrice as large in both directions keeps the factor, and its middle is the result
-    return resize(np.tile(image, (3, 3) + (1,) * (image.ndim - 2)), size=(3 * size[0], 3 * size[1]))[
-        size[0] : 2 * size[0], size[1] : 2 * size[1]
-    ]
 
 
 def _family(model: str | os.PathLike[str] | None) -> str | None:
