@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -68,3 +70,62 @@ def test_a_reduced_texture_stays_seamless(nearest: type) -> None:
     enlarger = Enlarger(EnlargeOptions(Wanted(2), engine=nearest(), wrap=True))
     shifted = enlarger(np.roll(IMAGE, (7, 11), axis=(0, 1))).image
     np.testing.assert_array_equal(shifted, np.roll(enlarger(IMAGE).image, (14, 22), axis=(0, 1)))
+
+
+WAIT = 240
+"""Seconds after which a thread counts as stuck."""
+
+
+def _options(model: str, **options: object) -> EnlargeOptions:
+    return EnlargeOptions(model=model, engine="onnxruntime", threads=1, **options)  # type: ignore[arg-type]
+
+
+def test_a_loaded_model_is_had_while_another_loads(monkeypatch: pytest.MonkeyPatch, nearest: type) -> None:
+    begun, go_on = Event(), Event()
+    loaded: list[str] = []
+
+    def load(model: ModelSource, threads: int | None, precision: str) -> Engine:
+        loaded.append(model.name)
+        if model.name == "rlfn-s-x4":
+            begun.set()
+            assert go_on.wait(WAIT)
+        engine: Engine = nearest()
+        return engine
+
+    monkeypatch.setitem(ENGINES, "onnxruntime", replace(ENGINES["onnxruntime"], load=load))
+    pool = UpscalerPool()
+    kept = pool.get(_options("rlfn-xs-x4"), "rlfn-xs-x4")
+    with ThreadPoolExecutor(3) as threads:
+        try:
+            slow = [threads.submit(pool.get, _options("rlfn-s-x4"), "rlfn-s-x4") for _ in range(2)]
+            assert begun.wait(WAIT)
+            assert threads.submit(pool.get, _options("rlfn-xs-x4"), "rlfn-xs-x4").result(WAIT) is kept
+        finally:
+            go_on.set()
+        assert slow[0].result(WAIT) is slow[1].result(WAIT)
+    assert loaded == ["rlfn-xs-x4", "rlfn-s-x4"]
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again(monkeypatch: pytest.MonkeyPatch, nearest: type) -> None:
+    fails = [True, False]
+
+    def load(model: ModelSource, threads: int | None, precision: str) -> Engine:
+        if fails.pop(0):
+            raise ModelError("It is damaged.")
+        engine: Engine = nearest()
+        return engine
+
+    monkeypatch.setitem(ENGINES, "onnxruntime", replace(ENGINES["onnxruntime"], load=load))
+    pool = UpscalerPool()
+    with pytest.raises(ModelError, match="damaged"):
+        pool.get(_options("rlfn-s-x4"), "rlfn-s-x4")
+    assert pool.get(_options("rlfn-s-x4"), "rlfn-s-x4") is pool.get(_options("rlfn-s-x4"), "rlfn-s-x4")
+
+
+def test_the_pool_keeps_those_that_were_used_last(nearest: type) -> None:
+    pool = UpscalerPool(2)
+    first, second = (pool.get(_options("rlfn-s-x4", tile=tile), "rlfn-s-x4") for tile in (48, 60))
+    assert pool.get(_options("rlfn-s-x4", tile=48), "rlfn-s-x4") is first
+    pool.get(_options("rlfn-s-x4", tile=72), "rlfn-s-x4")
+    assert pool.get(_options("rlfn-s-x4", tile=48), "rlfn-s-x4") is first
+    assert pool.get(_options("rlfn-s-x4", tile=60), "rlfn-s-x4") is not second

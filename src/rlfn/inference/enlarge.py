@@ -142,7 +142,11 @@ class UpscalerPool:
 
     def __init__(self, size: int = _KEPT) -> None:
         self._size = size
+        self._start()
+
+    def _start(self) -> None:
         self._kept: OrderedDict[Any, Upscaler] = OrderedDict()
+        self._loading: dict[Any, Lock] = {}
         self._lock = Lock()
         self._process = os.getpid()
 
@@ -155,16 +159,27 @@ class UpscalerPool:
             engine = choose_engine(source, None, options.precision)
         how = (engine, options.threads, options.tile)
         key = (source.stamp, how, options.precision, options.device)
-        if self._process != os.getpid():  # forked: the lock may be held by a thread of the parent
-            self._lock, self._process = Lock(), os.getpid()
-            self._kept.clear()
+        if self._process != os.getpid():  # forked: a lock may be held by a thread of the parent
+            self._start()
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = Upscaler(model, *how, precision=options.precision, device=options.device)
-                while len(self._kept) > self._size:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            loading = self._loading.setdefault(key, Lock())
+        with loading:  # the other models can be had meanwhile
+            with self._lock:
+                if key in self._kept:
+                    return self._kept[key]
+            try:
+                made = Upscaler(model, *how, precision=options.precision, device=options.device)
+                with self._lock:
+                    self._kept[key] = made
+                    while len(self._kept) > self._size:
+                        self._kept.popitem(last=False)
+                return made
+            finally:
+                with self._lock:
+                    self._loading.pop(key, None)
 
 
 class Enlarger:
