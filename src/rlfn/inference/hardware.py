@@ -43,7 +43,7 @@ def available_memory() -> int:
     """Return the bytes of memory that this process may still take, as far as the system tells; else 2 GiB.
 
     What the machine has free counts, and the limits of the process (RLIMIT_AS) and of its control groups (v1 and v2).
-    The answer is up to half a second old: it is asked for with every picture, and reading all limits takes milliseconds.
+    The answer is up to half a second old: it is asked for with every picture, and reading all the limits is slow.
     """
     return _memory_at(int(time.monotonic() / _MEMORY_SECONDS))
 
