@@ -13,12 +13,27 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from rlfn.errors import OutputError
+from rlfn.errors import OutputError, RlfnError
 from rlfn.wording import setting
 
 _SPOOL_BYTES = 64 << 20
 
 _unfinished: set[Path] = set()
+
+
+def check_name(path: str | os.PathLike[str], error: type[RlfnError] = OutputError) -> None:
+    """Refuse a path with a zero byte: no file can have one, and Python's own functions raise a ``ValueError``.
+
+    Args:
+        path: the path of a file to read or to write.
+        error: the type of the error.
+
+    Raises:
+        RlfnError: the path contains a zero byte.
+    """
+    name = os.fspath(path)
+    if "\0" in name:
+        raise error(f"{name!r} cannot be the path of a file: it contains a zero byte. Remove the zero byte.")
 
 
 def check_path(path: Path, *, make_folders: bool = True) -> None:
@@ -31,6 +46,7 @@ def check_path(path: Path, *, make_folders: bool = True) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    check_name(path)
     with _explained(f"'{path}'"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
         os.lstat(path)  # raises for a name that is too long, for instance
     _check_ordinary(path)
@@ -51,6 +67,7 @@ def make_folder(folder: Path) -> None:
     Raises:
         OutputError: the folder cannot be created.
     """
+    check_name(folder)
     with _explained(f"'{folder}'"):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -64,6 +81,7 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
     Raises:
         OutputError: the target cannot be written.
     """
+    check_name(path)
     _check_ordinary(path)
     temporary = path.with_name(f".rlfn-{os.urandom(8).hex()}.part")
     with _explained(f"'{path}'"):

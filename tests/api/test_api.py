@@ -312,9 +312,57 @@ def test_arguments_of_another_kind_are_refused_by_name(options: dict[str, object
         rlfn.upscale(np.zeros((20, 20), np.uint8), **options)  # type: ignore[call-overload]
 
 
-def test_a_name_with_a_zero_byte_and_a_closed_file_are_refused() -> None:
-    with pytest.raises(OutputError, match="holds a zero byte"):
-        rlfn.upscale(np.zeros((20, 20), np.uint8), output="a\0b.png")
+@pytest.mark.parametrize("name", ["a\0.png", "a\0.webp", "a\0/b.png"])
+def test_a_path_with_a_zero_byte_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.mkv").write_bytes(b"")
+    with pytest.raises(PictureError, match=r"a\\x00.* contains a zero byte\. Remove"):
+        rlfn.upscale(tmp_path / name, output=tmp_path / "b.png")
+    with pytest.raises(OutputError, match=r"a\\x00.* contains a zero byte\. Remove"):
+        rlfn.upscale(np.zeros((20, 20), np.uint8), output=tmp_path / name)
+    for target in ("b.mkv", "b.gif"):
+        with pytest.raises(PictureError, match="contains a zero byte"):
+            rlfn.upscale_video(tmp_path / name, tmp_path / target)
+    with pytest.raises(OutputError, match="contains a zero byte"):
+        rlfn.upscale_video(tmp_path / "a.mkv", tmp_path / "a\0.mkv")
+
+
+def test_a_missing_video_is_named(tmp_path: Path) -> None:
+    for source, target in (("a.gif", "b.gif"), ("a.mkv", "b.mkv")):
+        with pytest.raises(PictureError, match=rf"There is no file '.*{source}'\. Check"):
+            rlfn.upscale_video(tmp_path / source, tmp_path / target)
+
+
+def test_a_video_does_not_replace_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.mkv").write_bytes(b"")
+    (tmp_path / "b.mkv").hardlink_to(tmp_path / "a.mkv")
+    with pytest.raises(OptionError, match=r"a\.mkv would be replaced by its own result"):
+        rlfn.upscale_video(tmp_path / "a.mkv", tmp_path / "b.mkv")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_pixels": "a"}, r"max_pixels was given as 'a'\. Allowed: a whole number above 0, or None"),
+        ({"max_pixels": -1}, r"max_pixels was given as -1\."),
+        ({"start": "x"}, r"A start of 'x' seconds was given\. Allowed: 0 or more seconds, a finite number"),
+        ({"duration": "x"}, r"A duration of 'x' seconds was given\. Allowed: more than 0 seconds"),
+        ({"crf": "x"}, r"A quality of crf=x was asked for\. Allowed: 0 \(best\) to 51, a whole number"),
+        ({"crf": 20.5}, r"A quality of crf=20\.5 was asked for\."),
+        ({"crf": True}, r"A quality of crf=True was asked for\."),
+        ({"codec": ["h264"]}, r"There is no video codec .*Allowed: h264, hevc"),
+        ({"preset": ["fast"]}, r"There is no preset .*Allowed: ultrafast"),
+        ({"progress": 5}, r"progress was given as 5\. Allowed: a function"),
+        ({"cancel": 5}, r"cancel was given as 5\. Allowed: a threading\.Event"),
+        ({"video": 5}, r"video was given as 5\. Allowed: a path"),
+        ({"output": None}, r"output was given as None\. Allowed: a path"),
+    ],
+)
+def test_arguments_for_videos_of_another_kind_are_refused_by_name(options: dict[str, object], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        rlfn.upscale_video(**{"video": "none.mkv", "output": "b.mkv", **options})  # type: ignore[arg-type]
+
+
+def test_a_closed_file_is_refused() -> None:
     closed = io.BytesIO(b"")
     closed.close()
     with pytest.raises(OptionError, match=r"cannot be read: .*closed file.* Give one that is open"):

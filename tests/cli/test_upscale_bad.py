@@ -99,6 +99,8 @@ def assert_refused(done, status: int, words: str) -> None:
         (["a.png", "--max-pixels", "0"], "Allowed: 1 or more"),
         (["none.png"], "There is no file, folder or match for none.png"),
         (["no*.png"], "There is no file, folder or match for no*.png"),
+        (["a\0.png"], r"'a\x00.png' cannot be the path of a file: it contains a zero byte"),
+        (["a.png", "-o", "b\0/"], r"'b\x00/' cannot be the path of a file: it contains a zero byte"),
         (["a" * 300], "There is no file, folder or match for aaa"),
         ([""], "An empty name was given"),
         (["empty"], "There are no pictures in empty. Its sub-folders are searched with --recursive"),

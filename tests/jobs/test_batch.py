@@ -185,7 +185,7 @@ def test_stopping_early_finishes_started_work_and_starts_no_more(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "values",
-    [{"quality": 0}, {"format": "gif"}, {"max_pixels": -1}],
+    [{"quality": 0}, {"format": "gif"}, {"max_pixels": -1}, {"max_pixels": "a"}],
 )
 def test_settings_are_checked_when_made(values: dict[str, object]) -> None:
     with pytest.raises(OptionError):

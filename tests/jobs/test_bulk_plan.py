@@ -183,6 +183,18 @@ def test_a_name_that_is_not_utf_8_fails_alone(tmp_path: Path) -> None:
     assert str(error) == f"The name {tmp_path}/in/b\\xff.png is not UTF-8. Rename the file or its folder."
 
 
+def test_a_name_with_a_zero_byte_fails_alone(tmp_path: Path) -> None:
+    names = [str(tmp_path / "a.png"), str(tmp_path / "b\0" / "c.png")]
+    files(tmp_path, "a.png")
+    found = find_pictures(names, Store(tmp_path / "out"))
+    work = PendingWork(found, resolve_settings(FAST, found.options), Store(tmp_path / "out"), keep_suffix=False)
+    assert list(work.remaining) == [0]
+    told = f"The name {tmp_path}/b\\x00/c.png contains a zero byte. Rename the file or its folder."
+    assert str(work.rejected[1]) == told
+    with pytest.raises(OptionError, match="contains a zero byte"):
+        Store("s3://bucket/a\0")
+
+
 def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
     found = find_pictures(["s3://b/../../etc/x.png", "s3://b/y.png"], Store(tmp_path))
     work = PendingWork(found, resolve_settings(FAST, found.options), Store(tmp_path), keep_suffix=False)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
 from rlfn.jobs.bulk import stores as module
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
+from rlfn.jobs.bulk.sources import find_pictures
 from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
 
 
@@ -50,8 +51,9 @@ def test_files_are_put_listed_read_and_deleted(place: str) -> None:
         store.read(store.path("a.png"))
     again = pickle.loads(pickle.dumps(store))
     assert (again.root, again.protocol) == (store.root, store.protocol)
-    assert store.exists()
-    assert not store.is_file()
+    facts = store.facts()
+    assert facts is not None
+    assert not facts.is_file
 
 
 def test_unknown_protocols_and_missing_packages() -> None:
@@ -67,7 +69,9 @@ def test_a_double_colon_is_part_of_a_name(place: str) -> None:
         store.put(name, name.encode())
         assert read_location(store.display_path(store.path(name))) == name.encode()
     assert len(list(store.files())) == 5
-    assert Store(store.display_path(store.path("a.png::red.png"))).is_file()
+    facts = Store(store.display_path(store.path("a.png::red.png"))).facts()
+    assert facts is not None
+    assert (facts.is_file, facts.size) == (True, len("a.png::red.png"))
     assert store.root.endswith("/c::d")
 
 
@@ -124,8 +128,8 @@ def test_a_missing_bucket_is_named(bucket: str) -> None:
         list(missing.files())
     with pytest.raises(OutputError, match=sentence):
         missing.put("a.png", b"1")
-    assert not missing.exists()
-    assert not Store(f"{bucket}/none").exists()
+    assert missing.facts() is None
+    assert Store(f"{bucket}/none").facts() is None
 
 
 def test_missing_credentials_are_asked_for_at_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +144,7 @@ def test_missing_credentials_are_asked_for_at_once(bucket: str, monkeypatch: pyt
     sentence = (
         r"needs credentials \(Unable to locate credentials\)\. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
     )
-    for work in (lambda: Store(bucket).exists(), lambda: list(Store(bucket).files())):
+    for work in (lambda: Store(bucket).facts(), lambda: list(Store(bucket).files())):
         with pytest.raises(UnreachableError, match=sentence):
             work()
     s3fs.S3FileSystem.clear_instance_cache()
@@ -169,6 +173,65 @@ def test_a_store_is_retried_before_it_is_unreachable(monkeypatch: pytest.MonkeyP
     answers.append(PermissionError("no"))
     with pytest.raises(PictureError, match=r"Permission denied: .* cannot be read"):
         store.read("/flaky/a")
+
+
+def test_a_dropout_does_not_turn_a_picture_into_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    Store("memory://dropout").put("a.png", b"123")
+    system, asked = type(Store("memory://dropout").system), []
+    info = system.info
+
+    def flaky(self: Any, path: str, **options: Any) -> Any:
+        asked.append(path)
+        if len(asked) == 1:
+            raise ConnectionResetError("reset by peer")
+        return info(self, path, **options)
+
+    monkeypatch.setattr(system, "info", flaky)
+    found = find_pictures("memory://dropout/a.png", Store("memory://elsewhere"))
+    assert found.table.select(["key", "bytes"]).to_pylist() == [{"key": "a.png", "bytes": 3}]
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("name", ["CredentialRetrievalError", "TimeoutError"])
+def test_only_missing_credentials_are_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    store = Store("memory://credentials")
+
+    def cat(path: str) -> bytes:
+        raise type(name, (Exception,), {})("no answer from the bucket credentials")
+
+    monkeypatch.setattr(store.system, "cat_file", cat)
+    with pytest.raises(UnreachableError, match=r"is unreachable \(no answer from the bucket credentials\)"):
+        store.read("/credentials/a")
+    assert len(pauses) == 3
+
+
+def test_what_cannot_be_written_is_said_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store("memory://refusing")
+    errors: list[Exception] = [PermissionError("no"), IsADirectoryError("no")]
+
+    def pipe(path: str, data: bytes) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(store.system, "pipe_file", pipe)
+    with pytest.raises(OutputError, match=r"Permission denied: memory://refusing/a cannot be written\. Check the perm"):
+        store.put("a", b"1")
+    with pytest.raises(OutputError, match=r"memory://refusing/a is a folder; a file is needed"):
+        store.put("a", b"1")
+
+
+def test_an_unreachable_file_to_delete_is_named_by_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    store = Store("memory://deleting")
+
+    def remove(path: str) -> None:
+        raise ConnectionResetError("reset by peer")
+
+    monkeypatch.setattr(store.system, "rm_file", remove)
+    with pytest.raises(UnreachableError, match="memory://deleting/a is unreachable"):
+        store.delete("a")
 
 
 def test_a_file_system_without_atomic_writes_gets_a_temporary_name(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rlfn.errors import OptionError, OutputError, PictureError, StoppedError
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.video.batch import upscale_one
+from rlfn.jobs.video.progress import VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
@@ -290,6 +291,21 @@ def test_frames_that_exist_are_left_and_counted(tmp_path: Path) -> None:
     assert [(folder / name).read_bytes() for name in names] == [b"of another video", *whole[1:]]
     assert exported(source, folder, replace(settings, overwrite=True)).warnings == ()
     assert [(folder / name).read_bytes() for name in names] == whole
+
+
+@pytest.mark.parametrize("name", ["b.mkv", "frames"])
+@pytest.mark.parametrize(("start", "duration", "count"), [(None, None, 10), (0.2, None, 5), (0.08, 0.2, 5)])
+def test_progress_counts_the_frames_of_the_time_range(
+    tmp_path: Path, name: str, start: float | None, duration: float | None, count: int
+) -> None:
+    source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), times=range(0, 400, 40))
+    settings = replace(LOSSLESS, start=start, duration=duration, frames_format="png" if name == "frames" else None)
+    seen: list[VideoProgress] = []
+    target = tmp_path / name
+    upscale_one(source, target, settings, UpscalerPool(), seen.append, None, VideoRecord("", "", "failed"))
+    assert [(one.frames, one.total) for one in seen] == [(number, count) for number in range(1, count + 1)]
+    assert all(one.rate > 0 and one.seconds_left is not None for one in seen)
+    assert seen[-1].seconds_left == 0
 
 
 def test_cancelling_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 from rlfn.api.pictures import upscale
 from rlfn.errors import OptionError
 from rlfn.serve.fields import FIELDS, as_field
+from rlfn.serve.job_queue import JobQueue
+from rlfn.serve.problems import Problem
 from rlfn.serve.settings import ServeSettings
+from rlfn.serve.uploads import _chunks
 from serving import picture_bytes, post
 from waiting import until
 
@@ -231,6 +235,28 @@ def test_invalid_requests_are_not_logged(listening: Any, capfd: pytest.CaptureFi
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
     assert capfd.readouterr().err == ""
+
+
+def test_an_upload_that_still_receives_data_is_refused_when_the_server_shuts_down() -> None:
+    queue = JobQueue(ServeSettings(), [])
+    received = []
+
+    class Upload:
+        async def stream(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b"chunk"
+
+    async def receive() -> None:
+        async for chunk in _chunks(Upload(), queue):  # type: ignore[arg-type]
+            received.append(chunk)
+            assert len(received) == 1, "the upload goes on"
+            queue.draining = True
+
+    with pytest.raises(Problem, match="shutting down") as caught:
+        asyncio.run(receive())
+    assert caught.value.status == 503
+    assert caught.value.headers["Connection"] == "close"
+    assert not queue.upload_timers
 
 
 def test_results_of_failed_jobs_are_documented_problems(serving: Any, gated_workers: Any) -> None:

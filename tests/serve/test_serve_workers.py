@@ -278,6 +278,12 @@ def test_an_unusable_address_is_refused(command: Any) -> None:
     ("arguments", "sentence"),
     [
         (("--workers", "0"), "0 is too small. Allowed: 1 or more."),
+        (("--memory", "inf"), "'inf' is not a finite number."),
+        (("--cache", "inf"), "'inf' is not a finite number."),
+        (("--max-body", "nan"), "'nan' is not a finite number."),
+        (("--seconds", "inf"), "'inf' is not a finite number."),
+        (("--keep", "nan"), "'nan' is not a finite number."),
+        (("--grace", "inf"), "'inf' is not a finite number."),
         (("--memory", "1"), "--memory of 1,000,000 bytes cannot hold a request of 32,000,000"),
         (("--engine", "openvno"), "Did you mean 'openvino'?"),
         (("--app", "nowhere"), "There is no built app in nowhere"),

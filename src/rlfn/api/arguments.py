@@ -1,30 +1,21 @@
-"""What the picture functions are given: checked before the work, and read."""
+"""The arguments of the public functions: checked before the work, and read."""
 
 from __future__ import annotations
 
 import io
 import os
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlfn.atomic import check_path
-from rlfn.errors import OptionError, OutputError
+from rlfn.errors import OptionError
 from rlfn.images.files import FORMATS, Picture, format_for, read_picture
 from rlfn.images.pillow import from_pillow, is_pillow, require_pillow
 from rlfn.wording import setting
 
 _ALLOWED = "a NumPy array, a Pillow picture, bytes, a binary file object, or a path"
-
-
-def check_limit(pixels: Any) -> None:
-    """Refuse what is no limit of pixels."""
-    if pixels is not None and not (isinstance(pixels, Integral) and int(pixels) > 0):
-        raise OptionError(
-            f"{setting('max_pixels')} was given as {pixels!r}. Allowed: a whole number above 0, or None for no limit."
-        )
 
 
 def check_given(picture: Any) -> None:
@@ -56,15 +47,24 @@ def check_output(picture: Any, output: Any, format: str | None) -> None:
             )
         return
     path = Path(output)
-    if "\0" in str(path):
-        raise OutputError(f"{str(path)!r} cannot be a file's name: it holds a zero byte.")
     if format is None:
         format_for(path)
     if isinstance(picture, str | os.PathLike):
-        source = Path(picture)
-        if source.exists() and path.exists() and source.samefile(path):
-            raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
+        check_not_replaced(Path(picture), path)
     check_path(path, make_folders=False)
+
+
+def check_not_replaced(source: Path, target: Path) -> None:
+    """Refuse an output that would replace its own input."""
+    if source.exists() and target.exists() and source.samefile(target):
+        raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
+
+
+def checked_path(name: str, value: Any) -> Path:
+    """Return the argument ``name`` as a path; refuse what is none."""
+    if not isinstance(value, str | os.PathLike):
+        raise OptionError(f"{setting(name)} was given as {value!r}. Allowed: a path.")
+    return Path(value)
 
 
 def output_format(loaded: Picture, output: Any, format: str | None) -> str:

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.api import pool
-from rlfn.api.arguments import check_given, check_limit, check_output, load, output_format
+from rlfn.api.arguments import check_given, check_output, load, output_format
 from rlfn.errors import PictureWarning
 from rlfn.images.files import DEFAULT_MAX_PIXELS, check_writable_size, write_picture
 from rlfn.images.formats import check_quality
 from rlfn.images.pillow import check_pillow_can, is_pillow, to_pillow
+from rlfn.images.reading import check_max_pixels
 from rlfn.inference.engines import AUTO, CPU, Engine
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger
 from rlfn.inference.sizing import Wanted
@@ -219,7 +220,7 @@ def _upscaled(
     """Upscale a picture; ``how`` are fields of :class:`EnlargeOptions`."""
     began = time.perf_counter()
     check_quality(quality)
-    check_limit(max_pixels)
+    check_max_pixels(max_pixels)
     enlarger = Enlarger(EnlargeOptions(Wanted(scale, width, height), **how), pool.POOL)
     check_given(picture)
     check_output(picture, output, format)

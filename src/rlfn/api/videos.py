@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from threading import Event
 from typing import Literal
 
 from rlfn.api import pool
+from rlfn.api.arguments import check_not_replaced, checked_path
 from rlfn.errors import OptionError, PictureWarning
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.engines import AUTO, CPU, Engine
@@ -19,7 +19,7 @@ from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.progress import VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
-from rlfn.wording import as_argument, worded
+from rlfn.wording import as_argument, setting, worded
 
 
 def upscale_video(
@@ -81,9 +81,12 @@ def upscale_video(
         StoppedError: ``cancel`` was set.
         MissingExtraError: PyAV is not installed.
     """
-    source, target = Path(video), Path(output)
-    if source.exists() and target.exists() and source.samefile(target):
-        raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
+    source, target = checked_path("video", video), checked_path("output", output)
+    check_not_replaced(source, target)
+    if progress is not None and not callable(progress):
+        raise OptionError(f"{setting('progress')} was given as {progress!r}. Allowed: a function, or None.")
+    if cancel is not None and not hasattr(cancel, "is_set"):
+        raise OptionError(f"{setting('cancel')} was given as {cancel!r}. Allowed: a threading.Event, or None.")
     settings = VideoSettings(
         EnlargeOptions(
             Wanted(scale, width, height),

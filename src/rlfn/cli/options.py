@@ -254,7 +254,7 @@ quality = option("--quality", type=WHOLE, help="Quality of lossy formats, 1 to 1
 wrap = flag("--wrap", help="Pictures are tiles of seamless textures: borders continue on the opposite side.")
 keep_hidden = flag("--keep-hidden", help="Keep the colours under transparent pixels.")
 keep_suffix = flag("--keep-suffix", help="Keep the inputs' suffixes in the names: a.jpg.png.")
-max_pixels = option("--max-pixels", type=WHOLE, help="Largest number of pixels of an input.", show_default="64 million")
+max_pixels = option("--max-pixels", type=COUNT, help="Largest number of pixels of an input.", show_default="64 million")
 model = option(
     "--model",
     "-m",

@@ -24,6 +24,8 @@ _MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 
 KEY_VARIABLE = "RLFN_API_KEY"
 
+_AMOUNT = options.Number(least=0.0)
+
 
 def _setting(name: str, type: options.ParamType, help: str, unit: int = 1) -> options.Decorator:
     """Declare the option of a field of :class:`ServeSettings`, with its default in ``unit``."""
@@ -50,15 +52,15 @@ def _setting(name: str, type: options.ParamType, help: str, unit: int = 1) -> op
 @options.engine
 @options.device
 @options.tile
-@_setting("max_body", options.NUMBER, "Largest request in MB.", MEGABYTE)
+@_setting("max_body", _AMOUNT, "Largest request in MB.", MEGABYTE)
 @_setting("max_pixels", options.COUNT, "Largest picture in px.")
 @_setting("max_result_pixels", options.COUNT, "Largest result in px.")
 @_setting("queue", options.COUNT, "Largest number of waiting jobs.")
-@_setting("memory", options.NUMBER, "Memory for uploads and results, in MB.", MEGABYTE)
-@_setting("cache", options.NUMBER, "Memory for cached results, in MB; 0 disables the cache.", MEGABYTE)
-@_setting("seconds", options.NUMBER, "Longest processing time of a picture, in seconds.")
-@_setting("keep", options.NUMBER, "How long finished results are kept, in seconds.")
-@_setting("grace", options.NUMBER, "Grace period after SIGTERM, in seconds.")
+@_setting("memory", _AMOUNT, "Memory for uploads and results, in MB.", MEGABYTE)
+@_setting("cache", _AMOUNT, "Memory for cached results, in MB; 0 disables the cache.", MEGABYTE)
+@_setting("seconds", _AMOUNT, "Longest processing time of a picture, in seconds.")
+@_setting("keep", _AMOUNT, "How long finished results are kept, in seconds.")
+@_setting("grace", _AMOUNT, "Grace period after SIGTERM, in seconds.")
 @_setting("connections", options.COUNT, "Largest number of open connections.")
 @options.option(
     "--api-key-file",

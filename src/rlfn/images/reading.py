@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
-from rlfn.errors import PictureError, RlfnError
+from rlfn.atomic import check_name
+from rlfn.errors import OptionError, PictureError, RlfnError
 from rlfn.images.codecs.codec import Codec, Opened
 from rlfn.images.formats import HEAD_BYTES, sniff
 from rlfn.images.picture import Damaged, Picture, Unreadable
@@ -88,6 +92,42 @@ def count_frames(source: PictureSource) -> int:
     return _open(source, None).opened.pages
 
 
+def check_max_pixels(max_pixels: object) -> None:
+    """Refuse a limit that is not a whole number above 0; None is no limit.
+
+    Raises:
+        OptionError: it is not one.
+    """
+    if max_pixels is not None and not (isinstance(max_pixels, Integral) and int(max_pixels) > 0):
+        raise OptionError(
+            f"{setting('max_pixels')} was given as {max_pixels!r}. Allowed: a whole number above 0, or None for no "
+            "limit."
+        )
+
+
+@contextmanager
+def explained_reading(path: Path) -> Iterator[None]:
+    """Explain the operating system's errors while a picture file is read.
+
+    Raises:
+        PictureError: the file does not exist or cannot be read.
+    """
+    check_name(path, PictureError)
+    name = f"'{path}'"
+    try:
+        yield
+    except FileNotFoundError:
+        raise PictureError(f"There is no file {name}. Check the spelling and the folder.") from None
+    except IsADirectoryError:
+        raise PictureError(f"{name} is a folder; a picture file is needed.") from None
+    except PermissionError:
+        if os.path.isdir(path):  # what Windows says of a folder
+            raise PictureError(f"{name} is a folder; a picture file is needed.") from None
+        raise PictureError(f"{name} may not be read by this user. Change its permissions.") from None
+    except (OSError, UnicodeError) as error:
+        raise PictureError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
 def _open(source: PictureSource, max_pixels: int | None) -> _PictureFile:
     name, data, row = _bytes_of(source)
     try:
@@ -113,21 +153,10 @@ def _bytes_of(source: PictureSource) -> tuple[str, bytes, Codec]:
         return "the given data", source, sniff(source[:HEAD_BYTES], "The given data")
     path = Path(source)
     name = f"'{path}'"
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD_BYTES)
-            row = sniff(head, name)
-            return name, head + stream.read(), row
-    except FileNotFoundError:
-        raise PictureError(f"There is no file {name}. Check the spelling and the folder.") from None
-    except IsADirectoryError:
-        raise PictureError(f"{name} is a folder; a picture file is needed.") from None
-    except PermissionError:
-        if os.path.isdir(path):  # what Windows says of a folder
-            raise PictureError(f"{name} is a folder; a picture file is needed.") from None
-        raise PictureError(f"{name} may not be read by this user. Change its permissions.") from None
-    except (OSError, ValueError) as error:
-        raise PictureError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    with explained_reading(path), path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+        row = sniff(head, name)
+        return name, head + stream.read(), row
 
 
 def _refusal(name: str, row: Codec, error: Exception) -> RlfnError:

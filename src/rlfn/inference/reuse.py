@@ -30,6 +30,12 @@ class TileCache:
         self._result: NDArray[Any] | None = None
         self._usable = False
 
+    @property
+    def reused_share(self) -> float:
+        """The share of the tiles so far that were reused, 0 to 1."""
+        tiles = self.computed + self.reused
+        return self.reused / tiles if tiles else 0.0
+
     def result(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> NDArray[Any]:
         """Return an array to write a result into: the last result's copy where it has that shape and kind."""
         last = self._result

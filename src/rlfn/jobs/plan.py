@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlfn.atomic import check_name
 from rlfn.errors import OptionError, OutputError, PictureError
 from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for
 from rlfn.jobs.finding import collect, folder_content
@@ -111,6 +112,9 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
     """
     if "" in inputs or output == "":
         raise OptionError("An empty name was given. Name a file or a folder, or - for standard input or output.")
+    for name in inputs:
+        check_name(name, PictureError)
+    check_name(output or "")
     if STREAM in inputs or output == STREAM:
         return _stream_plan(inputs, output, naming.format)
     files, folders = collect(inputs)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
-from rlfn.errors import OptionError, RlfnError
+from rlfn.errors import RlfnError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.formats import check_quality, format_for
 from rlfn.images.picture import Picture
+from rlfn.images.reading import check_max_pixels
 from rlfn.inference.enlarge import Enlarged, EnlargeOptions, EnlargePlan
 from rlfn.wording import Wording, as_argument, setting, worded
 
@@ -146,5 +147,4 @@ class Settings:
         check_quality(self.quality)
         if self.format is not None:
             format_for(self.format)
-        if self.max_pixels is not None and self.max_pixels < 1:
-            raise OptionError(f"A limit of {self.max_pixels} pixels was given. Allowed: 1 or more.")
+        check_max_pixels(self.max_pixels)

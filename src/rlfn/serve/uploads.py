@@ -135,6 +135,8 @@ async def _chunks(request: Request, queue: JobQueue) -> AsyncGenerator[bytes, No
     stream: Any = request.stream()
     size = 0
     while True:
+        if queue.draining:  # a chunk may arrive while the timer is rescheduled
+            raise shutting_down({"Connection": "close"})
         try:
             async with asyncio.timeout_at(min(loop.time() + settings.patience, deadline)) as timer:
                 queue.upload_timers.add(timer)

@@ -70,18 +70,19 @@ def find_pictures(source: str | Sequence[str], output: Store) -> FoundPictures:
         output: files in it are not inputs.
 
     Raises:
-        PictureError: the source does not exist or has no pictures.
+        PictureError: the source does not exist, has no pictures, or access is denied.
         OptionError: a list is invalid.
+        UnreachableError: the source's store does not answer.
     """
     if not isinstance(source, str):
         return _paths({"path": list(source)}, "")
     store = Store(source)
     if PurePosixPath(source).suffix.lower() in LISTS:
         return _list(store)
-    if not store.exists():
+    facts = store.facts()
+    if facts is None:
         raise PictureError(f"{source} does not exist. Check the spelling.")
-    if store.is_file():
-        facts = store.facts(store.root)
+    if facts.is_file:
         name = posixpath.basename(store.root)
         return _table_of(iter([(name, store.display_path(store.root), facts.size, facts.stamp, 0)]))
     return _folder(store, output)
@@ -132,8 +133,10 @@ def _table_of(rows: Iterator[tuple[str, str, int, str, int]]) -> FoundPictures:
     pieces, piece = [], []
     rejected: dict[int, str] = {}
     for number, row in enumerate(rows):
-        if not is_text(row[0] + row[1]):
-            rejected[number] = f"The name {_escaped(row[1])} is not UTF-8. Rename the file or its folder."
+        names = row[0] + row[1]
+        if "\0" in names or not is_text(names):
+            problem = "contains a zero byte" if "\0" in names else "is not UTF-8"
+            rejected[number] = f"The name {_escaped(row[1])} {problem}. Rename the file or its folder."
             row = (_escaped(row[0]), _escaped(row[1]), *row[2:])
         piece.append(row)
         if len(piece) == _CHUNK_ROWS:
@@ -154,8 +157,8 @@ def is_text(name: str) -> bool:
 
 
 def _escaped(name: str) -> str:
-    r"""Escape bytes that are not UTF-8 as ``\xff``."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    r"""Escape bytes that are not UTF-8, and zero bytes, as ``\xff``."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace").replace("\0", r"\x00")
 
 
 def _list(store: Store) -> FoundPictures:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from rlfn.atomic import make_folder, write_bytes
+from rlfn.atomic import check_name, make_folder, write_bytes
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError
 from rlfn.jobs.bulk.locations import local_path, protocol_of
 from rlfn.wording import listing
@@ -23,8 +23,11 @@ _ATOMIC = {"abfs", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 
 _PACKAGES = {"abfs": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "s3": "s3fs", "s3a": "s3fs"}
 
-_KEYS = dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
-"""Where the packages look for credentials."""
+_CREDENTIAL_VARIABLES = dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+"""Environment variables with credentials, by protocol."""
+
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}
+"""Names of the errors of botocore and google-auth for missing or incomplete credentials."""
 
 _NO_BUCKET = re.compile(r"\b(bucket|container) does not exist")
 
@@ -42,6 +45,18 @@ class MissingFileError(PictureError):
     """A file does not exist, or no longer does."""
 
 
+class AccessDeniedError(PictureError):
+    """Access to a file is denied."""
+
+
+class LocationFacts(NamedTuple):
+    """Whether a location is a file, its size in bytes, and a stamp of its version."""
+
+    is_file: bool
+    size: int
+    stamp: str
+
+
 class StoredFile(NamedTuple):
     """A file in a store: its name below the store's folder, its size in bytes, and a stamp of its version."""
 
@@ -57,16 +72,18 @@ class Store:
         location: a local path, or a URL such as ``s3://bucket/folder``.
 
     Raises:
-        OptionError: the protocol is unknown.
+        OptionError: the protocol is unknown, or the location names no bucket or folder, or contains a zero byte.
         MissingExtraError: the package for the protocol is not installed.
+        UnreachableError: the store does not answer.
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         self.location = os.fspath(location)
+        check_name(self.location, OptionError)
         self.protocol = protocol_of(self.location)
         local = local_path(self.location)
         self.local = local is not None
-        self.system, path = (import_fsspec().filesystem("file"), local) if local else _file_system(self.location)
+        self.system, path = (_import_fsspec().filesystem("file"), local) if local else _file_system(self.location)
         self.root = path if self.local else path.rstrip("/")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -90,6 +107,7 @@ class Store:
         """Yield every file below the folder, except hidden files and folders and the markers of empty folders.
 
         Raises:
+            PictureError: the bucket does not exist, or access is denied.
             UnreachableError: the store does not answer.
         """
         if self.local:
@@ -107,37 +125,28 @@ class Store:
             if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
                 yield StoredFile(name, int(facts.get("size") or 0), stamp(facts))
 
-    def is_file(self) -> bool:
-        """Tell whether the location is a file."""
-        return bool(self._with_retries(lambda: self.system.isfile(self.root), self.location))
-
-    def exists(self) -> bool:
-        """Tell whether the location exists."""
-        if self.local:
-            return os.path.exists(self.root)
-        try:  # not system.exists: it is False if the store does not answer
-            self._with_retries(lambda: self.system.info(self.root), self.location)
-        except MissingFileError:
-            return False
-        return True
-
-    def facts(self, path: str) -> StoredFile:
-        """Return a file as :meth:`files` does, given its full path.
+    def facts(self) -> LocationFacts | None:
+        """Return the facts of the location; None if it does not exist.
 
         Raises:
-            PictureError: the file does not exist, or access is denied.
+            PictureError: access is denied.
             UnreachableError: the store does not answer.
         """
         if self.local:
-            return StoredFile(path, *local_facts(path))
-        facts = self._with_retries(lambda: self.system.info(path), self.display_path(path))
-        return StoredFile(path, int(facts.get("size") or 0), stamp(facts))
+            if not os.path.exists(self.root):
+                return None
+            return LocationFacts(os.path.isfile(self.root), *local_facts(self.root))
+        try:  # not system.exists or system.isfile: they are False if the store does not answer
+            info = self._with_retries(lambda: self.system.info(self.root), self.location)
+        except MissingFileError:
+            return None
+        return LocationFacts(info["type"] == "file", int(info.get("size") or 0), stamp(info))
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file, given its full path.
 
         Raises:
-            PictureError: the file does not exist, or access is denied.
+            PictureError: the file does not exist, is a folder, or access is denied.
             UnreachableError: the store does not answer.
         """
         data: bytes = self._with_retries(lambda: self.system.cat_file(path), self.display_path(path))
@@ -168,18 +177,33 @@ class Store:
 
         try:
             self._with_retries(write, self.display_path(path))
-        except MissingFileError as error:
-            raise OutputError(error.template) from error
+        except AccessDeniedError as error:
+            raise OutputError(
+                f"Permission denied: {self.display_path(path)} cannot be written. Check the permissions, or choose "
+                "another destination."
+            ) from error
         except PictureError as error:
-            raise OutputError(f"Permission denied: {self.display_path(path)} cannot be written.") from error
+            raise OutputError(error.template) from error
 
     def delete(self, name: str) -> None:
-        """Remove a file if it exists."""
+        """Remove a file, if it exists and may be removed.
+
+        Raises:
+            UnreachableError: the store does not answer.
+        """
         with contextlib.suppress(PictureError):
-            self._with_retries(lambda: self.system.rm_file(self.path(name)), self.path(name))
+            path = self.path(name)
+            self._with_retries(lambda: self.system.rm_file(path), self.display_path(path))
 
     def _with_retries(self, work: Callable[[], T], what: str) -> T:
-        """Call ``work``, and retry it after a pause when the store does not answer."""
+        """Call ``work``, and retry it after a pause when the store does not answer.
+
+        Raises:
+            MissingFileError: the file or its bucket does not exist.
+            AccessDeniedError: access is denied.
+            PictureError: it is a folder.
+            UnreachableError: credentials are missing, or the last attempt failed.
+        """
         for pause in (*_RETRY_DELAYS, None):
             try:
                 return work()
@@ -190,13 +214,15 @@ class Store:
                     ) from None
                 raise MissingFileError(f"There is no file {what}. Check the spelling and the folder.") from None
             except IsADirectoryError:
-                raise PictureError(f"{what} is a folder; a picture file is needed.") from None
+                raise PictureError(f"{what} is a folder; a file is needed.") from None
             except PermissionError:
-                raise PictureError(f"Permission denied: {what} cannot be read.") from None
+                raise AccessDeniedError(f"Permission denied: {what} cannot be read. Check its permissions.") from None
             except Exception as error:  # clients of object stores raise what they like
-                if "credential" in f"{type(error).__name__} {error}".lower():
-                    keys = _KEYS.get(self.protocol, f"them as fsspec's package for {self.protocol}:// describes")
-                    raise UnreachableError(f"{what} needs credentials ({_reason(error)}). Set {keys}.") from error
+                if type(error).__name__ in _NO_CREDENTIALS:
+                    wanted = _CREDENTIAL_VARIABLES.get(
+                        self.protocol, f"them as fsspec's package for {self.protocol}:// describes"
+                    )
+                    raise UnreachableError(f"{what} needs credentials ({_reason(error)}). Set {wanted}.") from error
                 if pause is None or self.local:
                     raise UnreachableError(f"{what} is unreachable ({_reason(error)}). Try again later.") from error
                 time.sleep(pause)
@@ -207,8 +233,8 @@ def read_location(location: str) -> bytes:
     """Return the bytes of a file, given its path or URL.
 
     Raises:
-        PictureError: the file does not exist, or access is denied.
-        UnreachableError: the store does not answer.
+        PictureError: the file does not exist, is a folder, or access is denied.
+        OptionError, MissingExtraError, UnreachableError: see :class:`Store`.
     """
     store = Store(location)
     return store.read(store.root)
@@ -228,12 +254,7 @@ def local_facts(path: str) -> tuple[int, str]:
     return facts.st_size, f"{facts.st_mtime_ns:x}"
 
 
-def import_fsspec() -> Any:
-    """Return fsspec.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
+def _import_fsspec() -> Any:
     try:
         import fsspec
     except ImportError:
@@ -243,7 +264,7 @@ def import_fsspec() -> Any:
 
 def _file_system(location: str) -> tuple[Any, str]:
     """Return the file system of a URL, and the path in it."""
-    fsspec = import_fsspec()
+    fsspec = _import_fsspec()
     protocol = protocol_of(location)
     if protocol not in fsspec.available_protocols():
         examples = listing(f"{name}://" for name in ("file", "s3", "gs", "az", "sftp", "hdfs"))
@@ -266,16 +287,10 @@ def _reason(error: Exception) -> str:
 
 
 def _local_files(root: str) -> Iterator[StoredFile]:
-    """Walk a folder; files that vanish meanwhile are skipped."""
+    """Walk a folder."""
     for home, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = os.path.join(home, name)
-            try:
-                facts = os.stat(path)
-            except OSError:
-                continue
             if not name.startswith(".") and os.path.isfile(path):
-                yield StoredFile(
-                    os.path.relpath(path, root).replace(os.sep, "/"), facts.st_size, f"{facts.st_mtime_ns:x}"
-                )
+                yield StoredFile(os.path.relpath(path, root).replace(os.sep, "/"), *local_facts(path))

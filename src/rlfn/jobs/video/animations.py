@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, islice, pairwise
@@ -21,13 +21,14 @@ from rlfn.images.apng import read_control
 from rlfn.images.codecs import vips
 from rlfn.images.coding import CodingInfo
 from rlfn.images.picture import Metadata, fitting_profile
+from rlfn.images.reading import explained_reading
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.reuse import TileCache
 from rlfn.jobs.video.color import ColorConverter
 from rlfn.jobs.video.detection import is_animated_png, is_animation
 from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
 from rlfn.jobs.video.probe import probe
-from rlfn.jobs.video.progress import FrameClock, VideoProgress
+from rlfn.jobs.video.progress import FrameReporter, VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.time_range import TimeRange
@@ -46,7 +47,7 @@ def open_any(path: Path) -> tuple[Animation, list[str]]:
         PictureError: it cannot be read.
         MissingExtraError: it is a PNG, and PyAV is not installed.
     """
-    with path.open("rb") as stream:
+    with explained_reading(path), path.open("rb") as stream:
         control = read_control(stream)
     if control is None:
         return open_animation(path), []
@@ -137,9 +138,7 @@ class AnimationRun:
         self._engine_seconds = 0.0
         self._counts = {"frames": 0, "repeated": 0}
 
-    def run(
-        self, report: Callable[[VideoProgress], None] | None, cancel: Event | None, record: VideoRecord
-    ) -> VideoRecord:
+    def run(self, report: VideoReport | None, cancel: Event | None, record: VideoRecord) -> VideoRecord:
         """Do the work; return its record."""
         began = time.perf_counter()
         make_folder(self._target.parent)
@@ -148,7 +147,6 @@ class AnimationRun:
         )
         assert self._plan is not None
         seconds = time.perf_counter() - began
-        tiles = self._cache.computed + self._cache.reused
         made = record.made_by(self._plan)
         return replace(
             made,
@@ -158,7 +156,7 @@ class AnimationRun:
             output_size=size,
             seconds=seconds,
             engine_seconds=self._engine_seconds,
-            reused=self._cache.reused / tiles if tiles else 0.0,
+            reused=self._cache.reused_share,
             frames_per_second=self._counts["frames"] / seconds,
             codec=self._target.suffix.lower().removeprefix("."),
             frames=self._counts["frames"],
@@ -166,8 +164,8 @@ class AnimationRun:
             repeated=self._counts["repeated"],
         )
 
-    def _enlarged(self, report: Callable[[VideoProgress], None] | None, cancel: Event | None) -> Iterator[NDArray[Any]]:
-        clock, last, result = FrameClock(), None, None
+    def _enlarged(self, report: VideoReport | None, cancel: Event | None) -> Iterator[NDArray[Any]]:
+        reporter, last, result = FrameReporter(report, len(self._animation.delays), self._cache), None, None
         for image in self._animation.frames():
             if cancel is not None and cancel.is_set():
                 raise StoppedError(f"The work on '{self._source}' was cancelled. Nothing is written.")
@@ -181,7 +179,5 @@ class AnimationRun:
                 self._engine_seconds += time.perf_counter() - began
             last = image
             self._counts["frames"] += 1
-            if report is not None:
-                total = len(self._animation.delays)
-                report(VideoProgress(self._counts["frames"], total, clock.tick(), None, 0.0))
+            reporter.tick()
             yield result

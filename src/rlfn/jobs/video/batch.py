@@ -14,7 +14,7 @@ from rlfn.inference.enlarge import UpscalerPool
 from rlfn.jobs.plan import Job
 from rlfn.jobs.video.animations import AnimationRun, stays_animation
 from rlfn.jobs.video.frame_export import FramesRun
-from rlfn.jobs.video.progress import VideoProgress
+from rlfn.jobs.video.progress import VideoProgress, VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
@@ -71,7 +71,7 @@ def upscale_one(
     target: Path,
     settings: VideoSettings,
     pool: UpscalerPool,
-    report: Callable[[VideoProgress], None] | None,
+    report: VideoReport | None,
     cancel: Event | None,
     record: VideoRecord,
 ) -> VideoRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 
 from rlfn.errors import OptionError, OutputError, unknown
 from rlfn.jobs.video.library import import_av
@@ -92,15 +93,18 @@ def check_codec(codec: str | None, crf: int | None, preset: str | None) -> None:
     Raises:
         OptionError: there is no such codec, quality or preset.
     """
-    if codec is not None and codec not in CODECS:
+    if codec is not None and not (isinstance(codec, str) and codec in CODECS):
         raise unknown("video codec", codec, CODECS)
     rows = [CODECS[codec]] if codec is not None else list(CODECS.values())
-    if crf is not None and not any(row.crf and row.crf[0] <= crf <= row.crf[1] for row in rows):
-        low, high = rows[0].crf[:2] if rows[0].crf else (None, None)
-        allowed = f"Allowed: {low} (best) to {high}." if low is not None else f"{rows[0].title} has no such setting."
+    whole = isinstance(crf, Integral) and not isinstance(crf, bool)
+    if crf is not None and not (whole and any(row.crf and row.crf[0] <= crf <= row.crf[1] for row in rows)):
+        row = rows[0]
+        allowed = f"{row.title} has no such setting."
+        if row.crf:
+            allowed = f"Allowed: {row.crf[0]} (best) to {row.crf[1]}, a whole number."
         raise OptionError(f"A quality of {setting('crf', crf)} was asked for. {allowed}")
     presets = dict.fromkeys(preset for row in rows for preset in row.presets)
-    if preset is not None and preset not in presets:
+    if preset is not None and not (isinstance(preset, str) and preset in presets):
         if not presets:
             raise OptionError(f"A preset of '{preset}' was asked for; {rows[0].title} has none.")
         raise unknown("preset", preset, presets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from rlfn.jobs.video.color import ColorConverter
 from rlfn.jobs.video.display_matrix import is_upright, turn, upright_size
 from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
 from rlfn.jobs.video.probe import probe
-from rlfn.jobs.video.progress import FrameClock, VideoProgress
+from rlfn.jobs.video.progress import FrameReporter, VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.truncation import check_truncation
@@ -53,11 +53,9 @@ class FramesRun:
         settings.check_frame_size(source, clip.width, clip.height)
         self._folder, self._settings, self._format = folder, settings, format
         self._truncation = check_truncation(clip, settings.time_range)
-        self._warnings = [
-            *settings.left_out("pictures"),
-            *self._truncation.warnings,
-            *(f"{what} dropped" for what in clip.lost),
-        ]
+        self._warnings: dict[str, None] = {}  # ordered, without the repetitions of every frame
+        self._warn([*settings.left_out("pictures"), *self._truncation.warnings])
+        self._warn(f"{what} dropped" for what in clip.lost)
         self._turned = is_upright(clip.matrix)
         self._size = upright_size(clip)
         self._enlarger = Enlarger(for_frames(settings.enlarge, *self._size), pool).with_auto_engine(None)
@@ -68,17 +66,16 @@ class FramesRun:
         self._engine_seconds = 0.0
         self._read = self._written = 0
 
-    def run(
-        self, report: Callable[[VideoProgress], None] | None, cancel: Event | None, record: VideoRecord
-    ) -> VideoRecord:
+    def run(self, report: VideoReport | None, cancel: Event | None, record: VideoRecord) -> VideoRecord:
         """Write the pictures; return the record.
 
         Raises:
             StoppedError: it was cancelled; finished pictures stay.
             RlfnError: a frame cannot be enlarged, or a file not written.
         """
-        began, clock = time.perf_counter(), FrameClock()
+        began = time.perf_counter()
         make_folder(self._folder)
+        reporter = FrameReporter(report, self._clip.frames_in(self._settings.time_range), self._cache)
         pending: list[Future[tuple[str, ...]]] = []
         with ThreadPoolExecutor(2) as writers:
             for timed in self._frames:
@@ -87,12 +84,10 @@ class FramesRun:
                 self._read += 1
                 self._export(timed.frame, writers, pending)
                 while len(pending) > _MAX_PENDING:
-                    self._warnings += pending.pop(0).result()
-                if report is not None:
-                    total = max(self._clip.frames, self._read)
-                    report(VideoProgress(self._read, total, clock.tick(), None, 0.0))
+                    self._warn(pending.pop(0).result())
+                reporter.tick()
             for future in pending:
-                self._warnings += future.result()
+                self._warn(future.result())
         return self._record(record, time.perf_counter() - began)
 
     def _export(self, frame: Any, writers: Executor, pending: list[Future[tuple[str, ...]]]) -> None:
@@ -111,6 +106,9 @@ class FramesRun:
             pending.append(writers.submit(write_picture, picture, target, quality=quality))
             self._written += 1
 
+    def _warn(self, warnings: Iterable[str]) -> None:
+        self._warnings |= dict.fromkeys(warnings)
+
     def _upright(self, frame: Any) -> NDArray[Any]:
         image = self._colors.image(frame)
         return turn(image, self._clip.matrix) if self._turned else image
@@ -118,10 +116,9 @@ class FramesRun:
     def _record(self, record: VideoRecord, seconds: float) -> VideoRecord:
         if self._plan is None:
             raise no_frames(self._clip.path)
-        self._warnings += source_warnings(self._frames)
+        self._warn(source_warnings(self._frames))
         if kept := self._read - self._written:
-            self._warnings.append(f"{kept} existing frames were kept: {setting('overwrite')} replaces them")
-        tiles = self._cache.computed + self._cache.reused
+            self._warn([f"{kept} existing frames were kept: {setting('overwrite')} replaces them"])
         made = record.made_by(self._plan)
         return replace(
             made,
@@ -133,7 +130,7 @@ class FramesRun:
             engine_seconds=self._engine_seconds,
             frames=self._read,
             missing=self._truncation.share,
-            reused=self._cache.reused / tiles if tiles else 0.0,
+            reused=self._cache.reused_share,
             frames_per_second=self._written / seconds,
             codec=self._format,
         )

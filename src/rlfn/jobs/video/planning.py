@@ -47,16 +47,6 @@ class VideoPlan:
     encode: EncodePlan
     warnings: list[str] = field(default_factory=list)
 
-    @property
-    def frames(self) -> int:
-        """Approximate number of frames of the output; 0 where unknown."""
-        clip, time_range = self.clip, self.settings.time_range
-        if time_range.whole:
-            return clip.frames
-        left = max(0.0, clip.duration - float(time_range.start))
-        taken = left if time_range.duration is None else min(left, float(time_range.duration))
-        return round(taken * float(clip.rate))
-
     def color_converter(self) -> ColorConverter:
         """Return the conversion of frames to images and back."""
         clip = self.clip

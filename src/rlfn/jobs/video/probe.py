@@ -11,12 +11,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from rlfn.atomic import check_name
 from rlfn.errors import PictureError
 from rlfn.images.coding import CodingInfo
 from rlfn.jobs.video.color import ClipColor
 from rlfn.jobs.video.detection import is_animated_png, is_video
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.pixels import PixelFormat, pixel_format
+from rlfn.jobs.video.time_range import TimeRange
 from rlfn.jobs.video.webm_alpha import addition, joined_format, states_alpha
 
 _LOSSLESS = frozenset(
@@ -101,6 +103,14 @@ class Clip:
     lost: tuple[str, ...]
     coding: CodingInfo
 
+    def frames_in(self, time_range: TimeRange) -> int:
+        """Return the approximate number of frames in a time range; 0 where unknown."""
+        if time_range.whole:
+            return self.frames
+        left = max(0.0, self.duration - float(time_range.start))
+        taken = left if time_range.duration is None else min(left, float(time_range.duration))
+        return round(taken * float(self.rate))
+
 
 def open_video(path: Path) -> Any:
     """Open a file with FFmpeg.
@@ -110,6 +120,7 @@ def open_video(path: Path) -> Any:
         MissingExtraError: PyAV is not installed.
     """
     av = import_av()
+    check_name(path, PictureError)
     try:
         # FFmpeg looks for a PNG's animation in its first bytes alone, and takes "12:30.mp4" for a protocol
         format = "apng" if is_animated_png(path) else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -30,7 +29,7 @@ from rlfn.jobs.video.mux_check import check_muxing
 from rlfn.jobs.video.muxing import Muxed, MuxPlan
 from rlfn.jobs.video.planning import plan_video
 from rlfn.jobs.video.probe import Clip
-from rlfn.jobs.video.progress import FrameClock, VideoProgress
+from rlfn.jobs.video.progress import FrameReporter, VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.segments import Segment, SegmentStore
 from rlfn.jobs.video.settings import VideoSettings, segment_frames
@@ -43,8 +42,6 @@ _WAITING = 3
 """Number of frames that may wait between two threads."""
 
 _IDENTIFYING = 1 << 20
-
-VideoReport = Callable[[VideoProgress], None]
 
 
 class _Made(NamedTuple):
@@ -157,11 +154,13 @@ class VideoRun:
         done = sum(len(segment.frames) for segment in segments)
         threads = ThreadGroup()
         images, results = Channel(threads, _WAITING), Channel(threads, _WAITING)
+        total = self.clip.frames_in(self.plan.settings.time_range)
+        reporter = FrameReporter(report, total, self._cache, done)
         made: list[Segment] = []
         threads.start("decoder", lambda: self._decode(images, done))
         threads.start("encoder", lambda: self._write(results, store, len(segments), made))
         try:
-            self._enlarge(images, results, threads, _Reporter(self, done, report), cancel)
+            self._enlarge(images, results, threads, reporter, cancel)
             threads.join()
         finally:
             threads.stop()
@@ -181,7 +180,7 @@ class VideoRun:
         images.end()
 
     def _enlarge(
-        self, images: Channel, results: Channel, threads: ThreadGroup, reporter: _Reporter, cancel: Event | None
+        self, images: Channel, results: Channel, threads: ThreadGroup, reporter: FrameReporter, cancel: Event | None
     ) -> None:
         cache = self._cache if self.plan.settings.reuse else None
         for item in images:
@@ -281,26 +280,6 @@ class VideoRun:
             self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
         if jumps := len(source.timeline.jumps):
             self.warnings.append(f"the timestamps jump back ({jumps} times): what follows was appended")
-
-
-class _Reporter:
-    """Counts frames and reports them."""
-
-    def __init__(self, run: VideoRun, done: int, report: VideoReport | None) -> None:
-        self._run, self._done, self._report = run, done, report
-        self._clock = FrameClock()
-
-    def tick(self) -> None:
-        self._done += 1
-        rate = self._clock.tick()
-        if self._report is None:
-            return
-        counts = self._run._counts()
-        tiles = sum(counts.values())
-        total = self._run.plan.frames
-        left = (total - self._done) / rate if rate and total >= self._done else None
-        reused = counts["reused_tiles"] / tiles if tiles else 0.0
-        self._report(VideoProgress(self._done, max(total, self._done) if total else 0, rate, left, reused))
 
 
 def _finished(encoder: FrameEncoder, writer: Any, tiles: dict[str, int], repeated: int) -> Segment:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
+from numbers import Real
 from pathlib import Path
 
 from rlfn.errors import OptionError, PictureError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
+from rlfn.images.reading import check_max_pixels
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.inference.restore import AUTO
 from rlfn.inference.restore_weights import is_photo
@@ -66,8 +68,9 @@ class VideoSettings:
     def __post_init__(self) -> None:
         """Refuse what no video could be written with."""
         check_codec(self.codec, self.crf, self.preset)
+        check_max_pixels(self.max_pixels)
         for name, value, least in (("start", self.start, 0.0), ("duration", self.duration, 1e-6)):
-            if value is not None and not least <= value < inf:
+            if value is not None and not (isinstance(value, Real) and least <= value < inf):
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
 
