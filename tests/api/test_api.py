@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import re
 import sys
@@ -133,7 +134,18 @@ def test_an_input_is_never_overwritten(nearest: object, tmp_path: Path) -> None:
     data = (tmp_path / "a.png").read_bytes()
     with pytest.raises(OptionError, match="Inputs are never overwritten"):
         rlfn.upscale(tmp_path / "a.png", output=tmp_path / "." / "a.png")
+    with (tmp_path / "a.png").open("rb") as file, pytest.raises(OptionError, match="Inputs are never overwritten"):
+        rlfn.upscale(file, output=tmp_path / "a.png")
+    number = os.open(tmp_path / "a.png", os.O_RDONLY)  # the name of a file that is opened by its number
+    with open(number, "rb") as file, pytest.raises(OptionError, match="Inputs are never overwritten"):
+        rlfn.upscale(file, output=tmp_path / "a.png")
+    with (tmp_path / "a.png").open("r+b") as file:
+        for given in (tmp_path / "a.png", file):
+            with pytest.raises(OptionError, match="Inputs are never overwritten"):
+                rlfn.upscale(given, output=file, format="png")
     assert (tmp_path / "a.png").read_bytes() == data
+    with (tmp_path / "a.png").open("rb") as file:
+        assert rlfn.upscale(file, output=tmp_path / "b.png") == tmp_path / "b.png"
 
 
 def test_without_pillow_a_path_is_refused_before_the_work(
@@ -353,8 +365,11 @@ def test_a_video_does_not_replace_itself(tmp_path: Path) -> None:
         ({"preset": ["fast"]}, r"There is no preset .*Allowed: ultrafast"),
         ({"progress": 5}, r"progress was given as 5\. Allowed: a function"),
         ({"cancel": 5}, r"cancel was given as 5\. Allowed: a threading\.Event"),
-        ({"video": 5}, r"video was given as 5\. Allowed: a path"),
+        ({"video": 5}, r"video was given as 5\. Allowed: a path\. Videos are read from files"),
+        ({"video": bytes(9999)}, r"video was given as b'[^.]{1,30}\.\.\.[^.]{1,30}'\. Allowed: a path"),
+        ({"video": io.BytesIO()}, r"video was given as <.*BytesIO.*>\. Allowed: a path"),
         ({"output": None}, r"output was given as None\. Allowed: a path"),
+        ({"output": 4}, r"output was given as 4\. .*The second argument is the output; scale is the third\."),
     ],
 )
 def test_arguments_for_videos_of_another_kind_are_refused_by_name(options: dict[str, object], said: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import reprlib
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ def check_output(picture: Any, output: Any, format: str | None) -> None:
         if isinstance(picture, str | os.PathLike):
             require_pillow()
         return
+    check_not_replaced(picture, output)
     if isinstance(output, io.TextIOBase):
         raise OptionError("The output is a text file object. Open the file in binary mode ('wb').")
     if not isinstance(output, str | os.PathLike):
@@ -49,21 +52,30 @@ def check_output(picture: Any, output: Any, format: str | None) -> None:
     path = Path(output)
     if format is None:
         format_for(path)
-    if isinstance(picture, str | os.PathLike):
-        check_not_replaced(Path(picture), path)
     check_path(path, make_folders=False)
 
 
-def check_not_replaced(source: Path, target: Path) -> None:
-    """Refuse an output that would replace its own input."""
-    if source.exists() and target.exists() and source.samefile(target):
-        raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
+def check_not_replaced(source: Any, target: Any) -> None:
+    """Refuse an output that would replace its own input; each is a path or a file object."""
+    before, after = _file_status(source), _file_status(target)
+    if before is not None and after is not None and os.path.samestat(before, after):
+        name = next((given for given in (source, target) if isinstance(given, str | os.PathLike)), "The input")
+        raise OptionError(f"{name} would be replaced by its own result. Inputs are never overwritten.")
 
 
-def checked_path(name: str, value: Any) -> Path:
-    """Return the argument ``name`` as a path; refuse what is none."""
+def _file_status(given: Any) -> os.stat_result | None:
+    """Return the status of the ordinary file that a path or a file object stands for, if there is one."""
+    try:
+        found = os.stat(given if isinstance(given, str | os.PathLike) else given.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def checked_path(name: str, value: Any, advice: str) -> Path:
+    """Return the argument ``name`` as a path; refuse what is none, with a sentence of advice."""
     if not isinstance(value, str | os.PathLike):
-        raise OptionError(f"{setting(name)} was given as {value!r}. Allowed: a path.")
+        raise OptionError(f"{setting(name)} was given as {reprlib.repr(value)}. Allowed: a path. {advice}")
     return Path(value)
 
 

@@ -81,7 +81,8 @@ def upscale_video(
         StoppedError: ``cancel`` was set.
         MissingExtraError: PyAV is not installed.
     """
-    source, target = checked_path("video", video), checked_path("output", output)
+    source = checked_path("video", video, "Videos are read from files; write other data to a file first.")
+    target = checked_path("output", output, f"The second argument is the output; {setting('scale')} is the third.")
     check_not_replaced(source, target)
     if progress is not None and not callable(progress):
         raise OptionError(f"{setting('progress')} was given as {progress!r}. Allowed: a function, or None.")
