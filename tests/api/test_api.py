@@ -42,6 +42,18 @@ def test_arrays(nearest: object, shape: tuple[int, ...], kind: type) -> None:
     np.testing.assert_array_equal(image, before)
 
 
+def test_gray_arrays_with_an_axis_of_one_channel(nearest: type, tmp_path: Path) -> None:
+    gray = RGB[:, :, 0]
+    for scale in (4, 2.5):
+        np.testing.assert_array_equal(rlfn.upscale(gray[:, :, None], scale), rlfn.upscale(gray, scale)[:, :, None])
+    made = rlfn.Upscaler(engine=nearest())(gray[:, :, None])
+    np.testing.assert_array_equal(made, rlfn.Upscaler(engine=nearest())(gray)[:, :, None])
+    rlfn.upscale(gray[:, :, None], output=tmp_path / "a.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, rlfn.upscale(gray))
+    with pytest.raises(OptionError, match=r"gray \(H, W\) or \(H, W, 1\)"):
+        rlfn.upscale(RGB[:, :, :2])
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16", "1", "P", "CMYK"])
 def test_pillow(nearest: object, mode: str) -> None:
     picture = Image.fromarray(RGB[..., 0].astype(np.uint16)) if mode == "I;16" else Image.fromarray(RGB).convert(mode)
@@ -218,6 +230,8 @@ def test_bytes_and_file_objects(nearest: object, tmp_path: Path) -> None:
     Image.fromarray(RGB).save(buffer, "webp", lossless=True)
     found = rlfn.upscale(buffer.getvalue())
     assert (Image.open(io.BytesIO(found)).format, Image.open(io.BytesIO(found)).size) == ("WEBP", (92, 68))
+    for kind in (bytearray, memoryview):
+        assert rlfn.upscale(kind(buffer.getvalue())) == found
     stream = rlfn.upscale(io.BytesIO(buffer.getvalue()), 2, format="png")
     assert (stream.tell(), Image.open(stream).format, Image.open(stream).size) == (0, "PNG", (46, 34))
     gif = io.BytesIO()
@@ -317,6 +331,14 @@ def test_a_changed_model_file_is_loaded_again(tmp_path: Path) -> None:
         ({"restore": np.array([1, 2])}, r"restore was given as array"),
         ({"scale": 10**400}, r"A scale of 1000.* was asked for\. Allowed: a number above 0"),
         ({"tile": np.float32(1)}, r"A tile of "),
+        ({"tile": True}, r"A tile of True was asked for"),
+        ({"threads": True}, r"An engine cannot run on True threads"),
+        ({"threads": 2.0}, r"An engine cannot run on 2\.0 threads"),
+        ({"scale": True}, r"A scale of True was asked for"),
+        ({"width": True}, r"A width of True px was asked for"),
+        ({"quality": True}, r"Quality True is out of range"),
+        ({"max_pixels": True}, r"max_pixels was given as True"),
+        ({"restore": True}, r"restore was given as True"),
     ],
 )
 def test_arguments_of_another_kind_are_refused_by_name(options: dict[str, object], said: str) -> None:
@@ -394,6 +416,9 @@ def test_subclasses_of_arrays_and_whole_numbers_are_taken_as_such() -> None:
     np.testing.assert_array_equal(rlfn.upscale(matrix, 2, model="rlfn-xs"), plain)
     np.testing.assert_array_equal(rlfn.Upscaler("rlfn-xs-x2")(matrix), plain)
     np.testing.assert_array_equal(rlfn.upscale(image, 2, model="rlfn-xs", tile=np.int64(128)), plain)
+    threads = rlfn.upscale(image, np.float32(2), model="rlfn-xs", threads=np.int64(2), engine="onnxruntime")
+    assert threads.shape == plain.shape
+    assert rlfn.Upscaler("rlfn-xs-x2", engine="onnxruntime", threads=np.int64(1))(image).shape == plain.shape
 
 
 def test_what_a_pillow_picture_cannot_say_is_a_warning(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlfn.atomic import check_path
 from rlfn.errors import OptionError
@@ -17,14 +18,16 @@ from rlfn.images.files import FORMATS, Picture, format_for, read_picture
 from rlfn.images.pillow import from_pillow, is_pillow, require_pillow
 from rlfn.wording import setting
 
-_ALLOWED = "a NumPy array, a Pillow picture, bytes, a binary file object, or a path"
+_ALLOWED = "a NumPy array, a Pillow picture, bytes or another buffer of them, a binary file object, or a path"
 
 
 def check_given(picture: Any) -> None:
     """Refuse what is no kind of picture."""
     if isinstance(picture, io.TextIOBase):
         raise OptionError("A text file object was given. Open the file in binary mode ('rb').")
-    known = isinstance(picture, np.ndarray | bytes | str | os.PathLike) or hasattr(picture, "read")
+    known = isinstance(picture, np.ndarray | bytes | bytearray | memoryview | str | os.PathLike) or hasattr(
+        picture, "read"
+    )
     if not (known or is_pillow(picture)):
         raise OptionError(f"Cannot upscale a {type(picture).__name__}. Allowed: {_ALLOWED}.")
 
@@ -89,9 +92,9 @@ def output_format(loaded: Picture, output: Any, format: str | None) -> str:
 
 
 def load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:
-    """Return pixels and metadata; ``upright``: a Pillow picture is turned as a file is to hold it."""
+    """Return pixels, gray as (H, W), and metadata; ``upright``: a Pillow picture is turned as a file is to hold it."""
     if isinstance(picture, np.ndarray):
-        return Picture(picture)
+        return Picture(picture[:, :, 0] if _is_single(picture) else picture)
     if is_pillow(picture):
         return from_pillow(picture, upright=upright)
     if not hasattr(picture, "read"):
@@ -105,3 +108,12 @@ def load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:
             f"The file object gave {type(data).__name__}, not bytes. Open the file in binary mode ('rb')."
         )
     return read_picture(bytes(data), max_pixels=max_pixels)
+
+
+def as_given(image: NDArray[Any], given: NDArray[Any]) -> NDArray[Any]:
+    """Return a gray image (H, W) as (H, W, 1) if the array given has that form."""
+    return image[:, :, None] if _is_single(given) else image
+
+
+def _is_single(array: NDArray[Any]) -> bool:
+    return array.ndim == 3 and array.shape[2] == 1

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.api import pool
-from rlfn.api.arguments import check_given, check_output, load, output_format
+from rlfn.api.arguments import as_given, check_given, check_output, load, output_format
 from rlfn.errors import PictureWarning
 from rlfn.images.files import DEFAULT_MAX_PIXELS, check_writable_size, write_picture
 from rlfn.images.formats import check_quality
@@ -86,7 +86,13 @@ def upscale(
     picture: NDArray[Any], scale: float | None = ..., *, output: None = ..., **options: Unpack[_Options]
 ) -> NDArray[Any]: ...
 @overload
-def upscale(picture: bytes, scale: float | None = ..., *, output: None = ..., **options: Unpack[_Options]) -> bytes: ...
+def upscale(
+    picture: bytes | bytearray | memoryview,
+    scale: float | None = ...,
+    *,
+    output: None = ...,
+    **options: Unpack[_Options],
+) -> bytes: ...
 @overload
 def upscale(
     picture: Image | str | os.PathLike[str],
@@ -128,8 +134,9 @@ def upscale(
     Loaded models are kept, so later calls do not load them again.
 
     Args:
-        picture: uint8 or uint16 array, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4); a Pillow picture; the bytes of a
-            picture file; a binary file object, which gives an ``io.BytesIO``; or a path.
+        picture: uint8 or uint16 array, gray (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4); a Pillow picture; the
+            content of a picture file as bytes, bytearray or memoryview, which gives bytes; a binary file object, which
+            gives an ``io.BytesIO``; or a path.
         scale: any factor up to the model's; for smaller factors the model's result is reduced with bicubic. None for
             the model's own.
         width, height: the output size in px, instead of ``scale``; with only one of them the aspect ratio is kept.
@@ -223,6 +230,7 @@ def _upscaled(
     check_max_pixels(max_pixels)
     enlarger = Enlarger(EnlargeOptions(Wanted(scale, width, height), **how), pool.POOL)
     check_given(picture)
+    picture = bytes(picture) if isinstance(picture, bytearray | memoryview) else picture
     check_output(picture, output, format)
     loaded = load(picture, max_pixels, upright=output is not None)
     encoded = output is not None or isinstance(picture, bytes) or hasattr(picture, "read")
@@ -239,7 +247,7 @@ def _upscaled(
         lost = write_picture(result, target, format=written, quality=quality)
         returned = _returned(picture, output, target)
     elif isinstance(picture, np.ndarray):
-        returned = made.image
+        returned = as_given(made.image, picture)
     else:
         missing: list[str] = []
         returned = to_pillow(result, picture if is_pillow(picture) else None, missing)

@@ -18,7 +18,7 @@ from rlfn.errors import PictureError
 from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.resize import resize
 from rlfn.inference.devices import check_device
-from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, choose_engine
+from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, check_threads, choose_engine
 from rlfn.inference.hardware import available_memory
 from rlfn.inference.parts import PartRunner
 from rlfn.inference.restore import NO_RESTORE, RestoreStrength, check_restore, choose_strength
@@ -74,6 +74,7 @@ class EnlargeOptions:
         """Refuse what no image could be enlarged with."""
         object.__setattr__(self, "restore", check_restore(self.restore))
         check_engine(self.engine if isinstance(self.engine, str) else AUTO, self.threads, self.precision)
+        object.__setattr__(self, "threads", check_threads(self.threads))
         check_device(self.device, self.engine, self.precision)
         check_tile(self.tile)
 

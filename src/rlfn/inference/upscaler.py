@@ -147,7 +147,7 @@ class Upscaler:
         """Upscale one picture.
 
         Args:
-            image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
+            image: uint8 or uint16; gray (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4).
             self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
                 float copy of the result in memory.
             wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
@@ -167,13 +167,16 @@ class Upscaler:
             OptionError: an array of another kind.
             ModelError: the engine failed, or returned what is no picture.
         """
+        single = np.ndim(image) == 3 and image.shape[2] == 1
+        image = image[:, :, 0] if single else image
         check_image(image)
         image = np.asarray(image)  # a subclass, such as a matrix, may mean other things by shape and product
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
         how = _CallOptions(self_ensemble, wrap, keep_hidden, cache, run)
         with self._lock if run is None else nullcontext():  # engines reuse their buffers; ``run`` may call ``compute``
-            return self._upscaled(image, how, progress)
+            made = self._upscaled(image, how, progress)
+        return made[:, :, None] if single else made
 
     def compute(self, part: ImagePart) -> Iterator[Computed]:
         """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
@@ -281,7 +284,7 @@ def check_image(image: NDArray[Any]) -> None:
     if not (kinds and shapes and image.size):
         raise OptionError(
             f"Cannot upscale an array of shape {image.shape} and type {image.dtype}. "
-            "Allowed: uint8 or uint16, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4), not empty."
+            "Allowed: uint8 or uint16, gray (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), not empty."
         )
 
 

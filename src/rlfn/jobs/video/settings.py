@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
-from numbers import Real
 from pathlib import Path
 
 from rlfn.errors import OptionError, PictureError
@@ -19,6 +18,7 @@ from rlfn.jobs.video.codecs import check_codec
 from rlfn.jobs.video.time_range import TimeRange
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
+from rlfn.numeric import is_real
 from rlfn.wording import setting
 
 SCALE = 2
@@ -70,7 +70,7 @@ class VideoSettings:
         check_codec(self.codec, self.crf, self.preset)
         check_max_pixels(self.max_pixels)
         for name, value, least in (("start", self.start, 0.0), ("duration", self.duration, 1e-6)):
-            if value is not None and not (isinstance(value, Real) and least <= value < inf):
+            if value is not None and not (is_real(value) and least <= value < inf):
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
 
