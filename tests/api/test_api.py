@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import pickle
 import re
 import sys
 import warnings
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +19,8 @@ import pytest
 from PIL import Image
 
 import rlfn
+from rlfn import errors
+from rlfn.api import pool
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
 from rlfn.images.picture import Metadata
@@ -175,15 +180,17 @@ def test_threads_may_share_it(engine: str) -> None:
     pytest.importorskip(engine)
     images = [RANDOM.integers(0, 256, (16, 16 + number, 3), dtype=np.uint8) for number in range(6)]
     expected = [rlfn.upscale(image, engine=engine, threads=1) for image in images]
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(6) as threads:
         for _ in range(3):
-            found = pool.map(lambda image: rlfn.upscale(image, engine=engine, threads=1), images)
+            found = threads.map(lambda image: rlfn.upscale(image, engine=engine, threads=1), images)
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(one, other)
 
 
 def test_the_public_names() -> None:
     assert set(rlfn.__all__) == {
+        "DataError",
+        "ForkedError",
         "MissingExtraError",
         "ModelError",
         "OptionError",
@@ -192,11 +199,13 @@ def test_the_public_names() -> None:
         "PictureWarning",
         "RlfnError",
         "StoppedError",
+        "TrainingError",
         "Upscaled",
         "Upscaler",
         "VideoProgress",
         "VideoRecord",
         "__version__",
+        "unload_models",
         "upscale",
         "upscale_video",
         "upscale_with_details",
@@ -331,6 +340,7 @@ def test_a_changed_model_file_is_loaded_again(tmp_path: Path) -> None:
         ({"restore": np.array([1, 2])}, r"restore was given as array"),
         ({"scale": 10**400}, r"A scale of 1000.* was asked for\. Allowed: a number above 0"),
         ({"tile": np.float32(1)}, r"A tile of "),
+        ({"progress": 5}, r"progress was given as 5\. Allowed: a function, or None"),
         ({"tile": True}, r"A tile of True was asked for"),
         ({"threads": True}, r"An engine cannot run on True threads"),
         ({"threads": 2.0}, r"An engine cannot run on 2\.0 threads"),
@@ -452,8 +462,50 @@ def test_pictures_and_videos_share_loaded_models() -> None:
 
 
 def test_every_error_that_the_functions_name_is_public() -> None:
+    every = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, rlfn.RlfnError)}
+    assert every <= set(rlfn.__all__)
     for function in (rlfn.upscale, rlfn.upscale_with_details, rlfn.upscale_video):
         raises = function.__doc__.partition("Raises:")[2]
         names = re.findall(r"\w+Error", raises)
         assert names
         assert set(names) <= set(rlfn.__all__)
+
+
+@pytest.mark.parametrize("call", [rlfn.upscale, rlfn.upscale_with_details])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+def test_progress_is_the_share_that_is_done(nearest: object, call: Callable[..., object], channels: tuple) -> None:
+    seen: list[float] = []
+    call(RANDOM.integers(0, 256, (80, 90, *channels), dtype=np.uint8), tile=48, progress=seen.append)
+    assert len(seen) > 2
+    assert all(0 < share <= 1 for share in seen)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "ncnn", "openvino"])
+def test_an_exception_of_progress_ends_the_work(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(engine)
+
+    class Enough(Exception):  # noqa: N818
+        pass
+
+    def stop(share: float) -> None:
+        raise Enough
+
+    how: dict = {"model": "rlfn-s", "engine": engine, "threads": 2}
+    with pytest.raises(Enough):
+        rlfn.upscale(np.zeros((200, 200, 3), np.uint8), 2, output=tmp_path / "a.png", progress=stop, **how)
+    assert not list(tmp_path.iterdir())
+    assert rlfn.upscale(RGB, 2, **how).shape == (34, 46, 3)
+
+
+def test_models_are_released(nearest: type) -> None:
+    rlfn.upscale(RGB)
+    (kept,) = (weakref.ref(one) for one in pool.POOL._kept.values())
+    assert rlfn.upscale(RGB).shape == (68, 92, 3)
+    assert kept() is not None
+    rlfn.unload_models()
+    gc.collect()
+    assert kept() is None
+    assert rlfn.upscale(RGB).shape == (68, 92, 3)
+    assert pool.POOL._kept

@@ -58,6 +58,12 @@ def check_output(picture: Any, output: Any, format: str | None) -> None:
     check_path(path, make_folders=False)
 
 
+def check_progress(progress: Any) -> None:
+    """Refuse what cannot be called."""
+    if progress is not None and not callable(progress):
+        raise OptionError(f"{setting('progress')} was given as {progress!r}. Allowed: a function, or None.")
+
+
 def check_not_replaced(source: Any, target: Any) -> None:
     """Refuse an output that would replace its own input; each is a path or a file object."""
     before, after = _file_status(source), _file_status(target)

@@ -182,6 +182,13 @@ class UpscalerPool:
                 with self._lock:
                     self._loading.pop(key, None)
 
+    def clear(self) -> None:
+        """Release the upscalers; those in use live until their work ends."""
+        if self._process != os.getpid():
+            self._start()
+        with self._lock:
+            self._kept.clear()
+
 
 class Enlarger:
     """Enlarges images with one set of options. It holds no state but the models in its pool.
