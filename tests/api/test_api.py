@@ -311,7 +311,7 @@ def test_engines_are_handed_in(nearest: type) -> None:
 
 
 def test_an_upscaler_goes_to_another_process() -> None:
-    one = rlfn.Upscaler("rlfn-xs-x2", "onnxruntime", 1, precision="fp32")
+    one = rlfn.Upscaler("rlfn-xs-x2", engine="onnxruntime", threads=1, precision="fp32")
     other = pickle.loads(pickle.dumps(one))
     np.testing.assert_array_equal(one(RGB), other(RGB))
 

@@ -20,6 +20,7 @@ from rlfn.images.resize import resize
 from rlfn.inference.devices import check_device
 from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, check_threads, choose_engine
 from rlfn.inference.hardware import available_memory
+from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import PartRunner
 from rlfn.inference.restore import NO_RESTORE, RestoreStrength, check_restore, choose_strength
 from rlfn.inference.restore_weights import check_strength, is_photo, photo_model, restoring
@@ -27,7 +28,7 @@ from rlfn.inference.reuse import TileCache
 from rlfn.inference.sizing import Wanted, check_reach, is_family_or_default, pick_model
 from rlfn.inference.tile_runner import TileProgress
 from rlfn.inference.tiling import check_tile
-from rlfn.inference.upscaler import Upscaler, check_image
+from rlfn.inference.upscaler import check_image
 from rlfn.models.catalog import PRECISIONS, Model
 from rlfn.models.source import ModelSource
 from rlfn.wording import setting
@@ -104,7 +105,7 @@ class Enlarged:
 class EnlargePlan:
     """What an image is enlarged with, how strongly that restores, and what computes its parts: None for here."""
 
-    upscaler: Upscaler
+    upscaler: PartUpscaler
     restore: RestoreStrength
     run: PartRunner | None = None
 
@@ -146,20 +147,19 @@ class UpscalerPool:
         self._start()
 
     def _start(self) -> None:
-        self._kept: OrderedDict[Any, Upscaler] = OrderedDict()
+        self._kept: OrderedDict[Any, PartUpscaler] = OrderedDict()
         self._loading: dict[Any, Lock] = {}
         self._lock = Lock()
         self._process = os.getpid()
 
-    def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | ModelSource) -> Upscaler:
+    def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | ModelSource) -> PartUpscaler:
         """Return the upscaler of ``model`` with the engine, precision, threads, tile and device of ``options``."""
         if not isinstance(options.engine, str):
-            return Upscaler(model, options.engine, tile=options.tile)
+            return PartUpscaler(model, engine=options.engine, tile=options.tile)
         source, engine = model if isinstance(model, ModelSource) else ModelSource(model), options.engine
         if engine == AUTO and options.device == CPU:
             engine = choose_engine(source, None, options.precision)
-        how = (engine, options.threads, options.tile)
-        key = (source.stamp, how, options.precision, options.device)
+        key = (source.stamp, engine, options.threads, options.tile, options.precision, options.device)
         if self._process != os.getpid():  # forked: a lock may be held by a thread of the parent
             self._start()
         with self._lock:
@@ -172,7 +172,14 @@ class UpscalerPool:
                 if key in self._kept:
                     return self._kept[key]
             try:
-                made = Upscaler(model, *how, precision=options.precision, device=options.device)
+                made = PartUpscaler(
+                    model,
+                    engine=engine,
+                    threads=options.threads,
+                    tile=options.tile,
+                    precision=options.precision,
+                    device=options.device,
+                )
                 with self._lock:
                     self._kept[key] = made
                     while len(self._kept) > self._size:
@@ -252,7 +259,7 @@ class Enlarger:
             progress: called with the finished share, 0 to 1.
             coding: what the image's file says of its coding.
             plan: what :meth:`plan` returned for the image, or for another of the same size to treat alike.
-            cache: of the image before in a sequence, see :class:`rlfn.inference.upscaler.Upscaler`; with one plan.
+            cache: of the image before in a sequence, see :class:`PartUpscaler`; with one plan.
 
         Raises:
             OptionError: an array of another kind, or a size that no model reaches.
@@ -319,7 +326,7 @@ class Enlarger:
         if not isinstance(restore, str) and not (packaged is not None and is_photo(packaged) and restore == 1.0):
             check_strength(packaged, factor, restore, self.options.precision)
 
-    def _upscaler(self, model: str | os.PathLike[str] | ModelSource) -> Upscaler:
+    def _upscaler(self, model: str | os.PathLike[str] | ModelSource) -> PartUpscaler:
         return self._pool.get(self.options, model)
 
     def _scale_of(self, model: str | os.PathLike[str]) -> int:
@@ -336,7 +343,7 @@ class Enlarger:
         if self.options.precision in PRECISIONS and isinstance(self.options.engine, str):
             ModelSource(self.first).check_precision(self.options.precision)
 
-    def _check_memory(self, image: NDArray[Any], upscaler: Upscaler) -> None:
+    def _check_memory(self, image: NDArray[Any], upscaler: PartUpscaler) -> None:
         """Refuse a result that the free memory cannot hold, before the system ends this process for it."""
         needed = upscaler.result_bytes(image, self_ensemble=self.options.self_ensemble)
         free = available_memory()
