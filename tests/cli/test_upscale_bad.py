@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rlfn.images.files import Picture, write_picture
-from rlfn.inference.upscaler import Upscaler
+from rlfn.inference.part_upscaler import PartUpscaler
 from waiting import PATIENCE
 
 POSIX = os.name == "posix"
@@ -101,6 +101,10 @@ def assert_refused(done, status: int, words: str) -> None:
         (["no*.png"], "There is no file, folder or match for no*.png"),
         (["a\0.png"], r"'a\x00.png' cannot be the path of a file: it contains a zero byte"),
         (["a.png", "-o", "b\0/"], r"'b\x00/' cannot be the path of a file: it contains a zero byte"),
+        (["a\ud800.png"], r"'a\ud800.png' cannot be the path of a file: this system cannot encode '\ud800'"),
+        (["a.png", "-o", "b\ud800.png"], r"'b\ud800.png' cannot be the path of a file: this system cannot encode"),
+        (["a.png", "-s", "2.0000001", "-m", "rlfn-xs-x2"], "A factor of 2.0000001 was asked for, but rlfn-xs-x2"),
+        (["a.png", "-s", "4.000001"], "No packaged model upscales x4.000001. Ask for at most x4"),
         (["a" * 300], "There is no file, folder or match for aaa"),
         ([""], "An empty name was given"),
         (["empty"], "There are no pictures in empty. Its sub-folders are searched with --recursive"),
@@ -289,7 +293,7 @@ class TestFilesOfPosix:
 def test_what_an_engine_raises_fails_one_picture(command, nearest, monkeypatch, error: Exception) -> None:
     for number in range(3):
         make(f"d/{number}.png", seed=number)
-    whole, calls = Upscaler.__call__, []
+    whole, calls = PartUpscaler.__call__, []
 
     def sometimes(self, image, **options):
         calls.append(0)
@@ -297,13 +301,13 @@ def test_what_an_engine_raises_fails_one_picture(command, nearest, monkeypatch, 
             raise error
         return whole(self, image, **options)
 
-    monkeypatch.setattr(Upscaler, "__call__", sometimes)
+    monkeypatch.setattr(PartUpscaler, "__call__", sometimes)
     done = command("upscale", "d", "--json")
     assert done.status == 1
     assert [record["status"] for record in done.records] == ["done", "failed", "done"]
     assert "\n" not in done.records[1]["error"]
     assert "Traceback" not in done.err
-    monkeypatch.setattr(Upscaler, "__call__", lambda *_, **__: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(PartUpscaler, "__call__", lambda *_, **__: (_ for _ in ()).throw(error))
     assert "Traceback" in command("upscale", "d", "--overwrite", "--debug").err
 
 

@@ -128,6 +128,7 @@ def test_miniatures_keep_the_form_of_what_they_stand_for() -> None:
 
 def test_a_study_writes_its_page_and_does_nothing_twice(done: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (done.out / "README.md").read_text()
+    assert "6, 1 of them held out" in page
     assert "'two stages' better than 'one stage': " in page
     assert "3 steps a stage of 8 patches of 24 px" in page
     table = (done.out / "table.csv").read_bytes()
@@ -246,7 +247,7 @@ def test_another_length_in_the_same_folder_is_refused_but_more_seeds_are_not(
 
 def test_only_studies_that_train_can_be_run_in_miniature(asked: StudyRequest) -> None:
     assert {name for name, study in STUDIES.items() if study.trains} == set(MINI)
-    with pytest.raises(OptionError, match="no study in miniature 'results'"):
+    with pytest.raises(OptionError, match="The study results trains nothing, so it has no miniature"):
         run_study("results", asked)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 from rlfn.errors import OptionError
 from rlfn.models import catalog
+from rlfn.numeric import is_real, is_whole
 from rlfn.wording import setting
 
 _SLACK = 1e-9
@@ -34,10 +34,10 @@ class Wanted:
                 "Both a scale and a width or height were given. "
                 f"Give either {setting('scale')}, or {setting('width')} and {setting('height')}."
             )
-        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale < 1e9):
+        if self.scale is not None and not (is_real(self.scale) and 0 < self.scale < 1e9):
             raise OptionError(f"A scale of {self.scale!r} was asked for. Allowed: a number above 0, such as 2 or 2.5.")
         for name, side in (("width", self.width), ("height", self.height)):
-            if side is not None and not (isinstance(side, Integral) and side >= 1):
+            if side is not None and not (is_whole(side) and side >= 1):
                 raise OptionError(f"A {name} of {side!r} px was asked for. Allowed: a whole number of at least 1.")
 
     def size(self, width: int, height: int, model_scale: int) -> tuple[int, int]:
@@ -96,10 +96,11 @@ def pick_model(factor: float | None, family: str | None = None) -> catalog.Model
     for scale in sorted({model.scale for model in models}):
         if reaches(scale, factor):
             return catalog.model_for_scale(scale, family)
+    most = max(model.scale for model in models)
     of = "" if family is None else f" of {family}"
     raise OptionError(
-        f"No packaged model{of} upscales x{factor:.4g}. Ask for at most x{max(model.scale for model in models)}, or "
-        "upscale the result once more."
+        f"No packaged model{of} upscales x{_above(factor, most)}. Ask for at most x{most}, or upscale "
+        " the result once more."
     )
 
 
@@ -111,9 +112,14 @@ def check_reach(model: str, scale: int, factor: float) -> None:
     """
     if not reaches(scale, factor):
         raise OptionError(
-            f"A factor of {factor:.4g} was asked for, but {model} upscales x{scale}. "
+            f"A factor of {_above(factor, scale)} was asked for, but {model} upscales x{scale}. "
             "Ask for a smaller size, or upscale the result once more."
         )
+
+
+def _above(factor: float, scale: int) -> str:
+    """Return a factor above ``scale`` in as many digits as show that it is above, at least four."""
+    return next(text for digits in range(4, 18) if float(text := f"{factor:.{digits}g}") > scale)
 
 
 def _half_up(value: float) -> int:

@@ -46,7 +46,8 @@ def run_study(name: str, request: StudyRequest) -> bool:
     if not request.budget.mini:
         return STUDIES[name].run(request)
     if name not in MINI:
-        what = "has no miniature" if STUDIES[name].trains else "trains nothing, so it has no miniature"
-        leave = setting("budget", request.budget)
-        raise OptionError(f"The study {name} {what}. Leave out {leave}. Studies in miniature: {listing(MINI)}.")
+        raise OptionError(
+            f"The study {name} trains nothing, so it has no miniature. Leave out {setting('budget', request.budget)}. "
+            f"Studies in miniature: {listing(MINI)}."
+        )
     return replication.run(name, request)
