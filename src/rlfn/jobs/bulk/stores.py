@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from rlfn.atomic import check_name, make_folder, write_bytes
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError
 from rlfn.jobs.bulk.locations import local_path, protocol_of
+from rlfn.jobs.walking import OnUnreadable, UnreadableEntry, file_status, raise_error, walk_files
 from rlfn.wording import listing
 
 _RETRY_DELAYS = (0.5, 2.0, 6.0)
@@ -103,15 +104,19 @@ class Store:
             start += "//" if start.endswith(":") else "/"
         return f"{start}{path[len(self.root) :]}"
 
-    def files(self) -> Iterator[StoredFile]:
+    def files(self, on_unreadable: OnUnreadable = raise_error) -> Iterator[StoredFile]:
         """Yield every file below the folder, except hidden files and folders and the markers of empty folders.
 
+        Args:
+            on_unreadable: called with each entry of a local folder that cannot be read; its path is its name below the
+                store's folder. By default, such an entry raises a PictureError.
+
         Raises:
-            PictureError: the bucket does not exist, or access is denied.
+            PictureError: the bucket does not exist, or access to it or to the folder itself is denied.
             UnreachableError: the store does not answer.
         """
         if self.local:
-            yield from _local_files(self.root)
+            yield from _local_files(self.root, on_unreadable)
             return
 
         def find() -> dict[str, dict[str, Any]]:
@@ -248,10 +253,10 @@ def stamp(facts: dict[str, Any]) -> str:
 def local_facts(path: str) -> tuple[int, str]:
     """Return the size and the stamp of a local file; 0 and an empty stamp if it cannot be accessed."""
     try:
-        facts = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return 0, ""
-    return facts.st_size, f"{facts.st_mtime_ns:x}"
+    return status.st_size, _local_stamp(status)
 
 
 def _import_fsspec() -> Any:
@@ -286,11 +291,20 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
 
 
-def _local_files(root: str) -> Iterator[StoredFile]:
+def _local_files(root: str, on_unreadable: OnUnreadable) -> Iterator[StoredFile]:
     """Walk a folder."""
-    for home, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            path = os.path.join(home, name)
-            if not name.startswith(".") and os.path.isfile(path):
-                yield StoredFile(os.path.relpath(path, root).replace(os.sep, "/"), *local_facts(path))
+
+    def name_of(path: str) -> str:
+        return os.path.relpath(path, root).replace(os.sep, "/")
+
+    def note(entry: UnreadableEntry) -> None:
+        on_unreadable(entry._replace(path=name_of(entry.path)))
+
+    for path in walk_files(root, note):
+        status = file_status(path, note)
+        if status:
+            yield StoredFile(name_of(path), status.st_size, _local_stamp(status))
+
+
+def _local_stamp(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}"
