@@ -277,6 +277,43 @@ def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
     assert work.rejected_entry(0).output == ""
 
 
+def test_default_keys_stay_in_the_destination(tmp_path: Path) -> None:
+    files(tmp_path, "many/a.png", "lists/b.png")
+    (tmp_path / "lists" / "l.txt").write_text(
+        f"../many/a.png\n./b.png\n../lists/../many/c.png\nfile://{tmp_path}/../d.png\n"
+    )
+    work = work_for(str(tmp_path / "lists" / "l.txt"), str(tmp_path / "out"))
+    names = ["many/a.png", "b.png", "many/c.png", f"{tmp_path.parent}/d.png"[1:]]
+    assert work.table.column("output").to_pylist() == names
+    assert work.table.column("path").to_pylist()[:2] == [str(tmp_path / "many/a.png"), str(tmp_path / "lists/b.png")]
+    (tmp_path / "lists" / "l.csv").write_text("path,key\nb.png,../b.png\nb.png,/c.png\nb.png,d.png\n")
+    work = work_for(str(tmp_path / "lists" / "l.csv"), str(tmp_path / "out"))
+    assert list(work.remaining) == [2]
+
+
+def test_a_row_that_is_listed_twice_is_done_once(tmp_path: Path) -> None:
+    rows = [
+        f"{tmp_path}/a/b.png",
+        f"{tmp_path}/a//b.png",
+        f"{tmp_path}/\0.png",
+        f"file://{tmp_path}/a/./b.png",
+        "s3://b/c.png",
+    ]
+    work = PendingWork(
+        find_pictures([*rows, rows[0], rows[2], "s3a://b/c.png"], Store(tmp_path)),
+        resolve_settings(FAST, [()]),
+        Store(tmp_path),
+        keep_suffix=False,
+    )
+    assert work.table.column("path").to_pylist() == [rows[0], f"{tmp_path}/\\x00.png", "s3://b/c.png"]
+    assert list(work.rejected) == [1]
+    (tmp_path / "l.csv").write_text("path,scale,key\na.png,2,\na.png,4,\na.png,2,b\na.png,2,\n")
+    with pytest.raises(
+        OutputError, match=r"a\.png and a\.png \(a\.png\)\. Use unique names: give a list with a column key"
+    ):
+        work_for(str(tmp_path / "l.csv"), str(tmp_path / "out"))
+
+
 def row_of(entry: Any, digest: str, size: int) -> PictureRow:
     return PictureRow(
         entry.key,

@@ -17,8 +17,10 @@ import pyarrow as pa
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
 from rlfn.jobs.bulk import stores as module
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
+from rlfn.jobs.bulk.pending import PendingWork, resolve_settings
 from rlfn.jobs.bulk.sources import find_pictures
 from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
+from rlfn.jobs.record import Settings
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
@@ -119,6 +121,30 @@ def test_markers_of_empty_folders_are_not_files(bucket: str) -> None:
         store.put(name, b"" if name.endswith("/") else b"1")
     assert [one.name for one in store.files()] == ["a.png"]
     assert [one.name for one in Store(bucket).files()] == ["in/a.png"]
+
+
+def test_odd_keys_of_objects_are_pictures_or_errors(bucket: str, tmp_path: Path) -> None:
+    store, names = Store(bucket), ["/lead.png", "a/../up.png", "a/./dot.png", "a//twice.png"]
+    for name in names:
+        store.put(name, name.encode())
+    found = find_pictures(bucket, Store(tmp_path))
+    work = PendingWork(found, resolve_settings(Settings(), [()]), Store(tmp_path), keep_suffix=False)
+    entries = {entry.output: read_location(entry.path).decode() for entry in work.entries(work.remaining)}
+    assert entries == {"lead.png": "/lead.png", "a/dot.png": "a/./dot.png", "a/twice.png": "a//twice.png"}
+    ((index, error),) = work.rejected.items()
+    assert work.rejected_entry(index).key == "a/../up.png"
+    assert "leads out of the destination" in str(error)
+
+
+def test_relative_paths_of_a_list_in_a_bucket_start_from_its_folder(bucket: str, tmp_path: Path) -> None:
+    Store(bucket).put("lists/deep/l.txt", b"../../many/a.png\nb.png\n../../../c.png\n")
+    table = find_pictures(f"{bucket}/lists/deep/l.txt", Store(tmp_path)).table
+    assert table.column("path").to_pylist() == [
+        f"{bucket}/many/a.png",
+        f"{bucket}/lists/deep/b.png",
+        f"{bucket}/../c.png",
+    ]
+    assert table.column("key").to_pylist() == ["many/a.png", "b.png", "c.png"]
 
 
 def test_a_missing_bucket_is_named(bucket: str) -> None:

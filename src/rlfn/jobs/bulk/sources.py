@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from rlfn.errors import OptionError, PictureError
 from rlfn.images.formats import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.bulk.locations import canonical_url, local_path, protocol_of, split
@@ -114,7 +116,8 @@ def _folder(store: Store, output: Store) -> FoundPictures:
             if inside is not None and found.name.startswith(inside):
                 continue
             if _has_suffix(found.name):
-                yield SourceRow(found.name, store.display_path(store.path(found.name)), found.size, found.stamp, 0)
+                key = found.name.lstrip("/")  # keys of buckets may begin with one
+                yield SourceRow(key, store.display_path(store.path(found.name)), found.size, found.stamp, 0)
             elif looks_like_picture(PurePosixPath(found.name)):
                 unsupported += 1
         for entry in unreadable:
@@ -235,9 +238,30 @@ def _paths(columns: dict[str, list[Any]], folder: str) -> FoundPictures:
     found = _table_of(rows())
     if not found.table.num_rows:
         raise PictureError("The list is empty.")
+    _drop_repeated(found)
     found.options = list(distinct)
     found.ignored = tuple(name for name in columns if name not in (*FILE_COLUMNS, *OPTION_COLUMNS))
     return found
+
+
+def _drop_repeated(found: FoundPictures) -> None:
+    """Keep one of the rows that have the same file, key and options."""
+    arrow = import_arrow()
+    compute = arrow.compute
+    keys = found.table.column("key")
+    counts = compute.value_counts(keys)
+    several = counts.field("values").filter(compute.greater(counts.field("counts"), 1))
+    candidates = np.flatnonzero(compute.is_in(keys, several).to_numpy())
+    names = ("key", "path", "options")
+    rows = zip(*(found.table.column(name).take(candidates).to_pylist() for name in names), strict=True)
+    seen, kept = set(), np.ones(len(keys), bool)
+    for index, (key, path, options) in zip(candidates, rows, strict=True):
+        row = (key, local_path(path) or canonical_url(path), options)
+        kept[index] = row not in seen
+        seen.add(row)
+    found.table = found.table.filter(arrow.array(kept))
+    places = np.cumsum(kept) - 1
+    found.rejected = {int(places[index]): error for index, error in found.rejected.items() if kept[index]}
 
 
 def _cell(columns: dict[str, list[Any]], name: str, number: int) -> Any:
@@ -270,11 +294,23 @@ def _full_path(path: str, folder: str) -> str:
     if protocol_of(path):
         return path
     if protocol_of(folder) and not path.startswith("/"):
-        return f"{folder}/{posixpath.normpath(path)}"
+        path = posixpath.normpath(path)
+        while path.startswith("../") and "/" in folder.partition("://")[2]:
+            folder, path = split(folder)[0], path.removeprefix("../")
+        return f"{folder}/{path}"
     return os.path.abspath(os.path.join(folder, path))
 
 
 def _default_key(path: str) -> str:
-    """Return a picture's default key: its path without protocol and leading slashes."""
+    """Return a picture's default key: its path without protocol, leading slashes and leading ``..``.
+
+    >>> _default_key("../many/./a.png"), _default_key("s3://bucket//a.png")
+    ('many/a.png', 'bucket//a.png')
+    """
     protocol = protocol_of(path)
-    return path.removeprefix(f"{protocol}://" if protocol else "").lstrip("/").removeprefix("./")
+    if local_path(path) is not None:
+        path = posixpath.normpath(path.removeprefix(f"{protocol}://"))
+    path = path.removeprefix(f"{protocol}://").lstrip("/").removeprefix("./")
+    while path.startswith("../"):
+        path = path.removeprefix("../").lstrip("/")
+    return path

@@ -127,7 +127,7 @@ class Store:
         start = len(self.root) + 1 if self.root else 0
         for path, facts in self._with_retries(find, self.location).items():
             name = path[start:]
-            if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
+            if name and not name.endswith("/") and not any(_is_hidden(part) for part in name.split("/")):
                 yield StoredFile(name, int(facts.get("size") or 0), stamp(facts))
 
     def facts(self) -> LocationFacts | None:
@@ -285,6 +285,10 @@ def _file_system(location: str) -> tuple[Any, str]:
         raise OptionError(f"{location} cannot be used ({_reason(error)}). Name a folder or a bucket.") from error
     except Exception as error:  # some connect at once
         raise UnreachableError(f"{location} is unreachable ({_reason(error)}). Try again later.") from error
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") and part not in (".", "..")  # both may be parts of an object's key
 
 
 def _reason(error: Exception) -> str:
