@@ -236,15 +236,3 @@ def _sizes(store: Store) -> tuple[pa.Table, list[UnreadableEntry]]:
             sizes.append(-1)
     table = arrow.table({"name": arrow.array(names, arrow.string()), "bytes": arrow.array(sizes, arrow.int64())})
     return table, [entry for entry in unreadable if is_text(entry.path) and entry.is_folder]
-
-
-def bulk(request: BulkRequest) -> BulkProgress:
-    """Run a request to its end and return its progress; :class:`BulkRun` yields each picture.
-
-    Raises:
-        RlfnError: see :class:`BulkRun`.
-    """
-    run = BulkRun(request)
-    for _ in run.rows():
-        pass
-    return run.progress
