@@ -219,6 +219,38 @@ def test_a_dropout_does_not_turn_a_picture_into_a_folder(monkeypatch: pytest.Mon
     assert len(asked) == 2
 
 
+def test_a_remote_folder_that_cannot_be_listed_is_not_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    store = Store("memory://unlistable")
+    for name in ("a.png", "locked/b.png", "deep/er/c.png", "gone/d.png", ".hidden/e.png"):
+        store.put(name, b"123")
+    errors: dict[str, list[Exception]] = {
+        "locked": [PermissionError()] * 9,
+        "er": [ConnectionResetError("reset by peer")],
+        "gone": [FileNotFoundError()],
+        ".hidden": [AssertionError("a hidden folder is listed")],
+    }
+    monkeypatch.setattr(type(store.system), "find", fsspec.AbstractFileSystem.find)  # as SFTP and others have it
+    listed = type(store.system).ls
+
+    def ls(self: Any, path: str, **how: Any) -> Any:
+        if left := errors.get(path.rpartition("/")[2]):
+            raise left.pop()
+        return listed(self, path, **how)
+
+    monkeypatch.setattr(type(store.system), "ls", ls)
+    found = find_pictures("memory://unlistable", Store(tmp_path))
+    assert found.table.column("key").to_pylist() == ["a.png", "deep/er/c.png", "locked"]
+    told = "Permission denied: memory://unlistable/locked cannot be read. Check its permissions."
+    assert found.rejected == {2: told}
+    errors["er"] = [ConnectionResetError("reset by peer")] * 4
+    with pytest.raises(UnreachableError, match=r"deep/er is unreachable \(reset by peer\)"):
+        find_pictures("memory://unlistable", Store(tmp_path))
+    errors["unlistable"] = [PermissionError()]
+    with pytest.raises(PictureError, match="Permission denied: memory://unlistable cannot be read"):
+        find_pictures("memory://unlistable", Store(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["CredentialRetrievalError", "TimeoutError"])
 def test_only_missing_credentials_are_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -108,8 +109,8 @@ class Store:
         """Yield every file below the folder, except hidden files and folders and the markers of empty folders.
 
         Args:
-            on_unreadable: called with each entry of a local folder that cannot be read; its path is its name below the
-                store's folder. By default, such an entry raises a PictureError.
+            on_unreadable: called with each entry that cannot be read; its path is its name below the store's folder. By
+                default, such an entry raises a PictureError.
 
         Raises:
             PictureError: the bucket does not exist, or access to it or to the folder itself is denied.
@@ -119,16 +120,40 @@ class Store:
             yield from _local_files(self.root, on_unreadable)
             return
 
-        def find() -> dict[str, dict[str, Any]]:
-            self.system.invalidate_cache()
-            found: dict[str, dict[str, Any]] = self.system.find(self.root, detail=True)
-            return found
-
-        start = len(self.root) + 1 if self.root else 0
-        for path, facts in self._with_retries(find, self.location).items():
-            name = path[start:]
+        self.system.invalidate_cache()
+        in_folders = type(self.system).find is _import_fsspec().AbstractFileSystem.find
+        for path, facts in self._walk(on_unreadable) if in_folders else self._find():
+            name = self._name(path)
             if name and not name.endswith("/") and not any(_is_hidden(part) for part in name.split("/")):
                 yield StoredFile(name, int(facts.get("size") or 0), stamp(facts))
+
+    def _name(self, path: str) -> str:
+        return path[len(self.root) + 1 if self.root else 0 :]
+
+    def _find(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """List an object store."""
+        yield from self._with_retries(lambda: self.system.find(self.root, detail=True), self.location).items()
+
+    def _walk(self, on_unreadable: OnUnreadable) -> Iterator[tuple[str, dict[str, Any]]]:
+        """List a file system with folders, one by one: fsspec's own walk leaves out those that cannot be listed."""
+        folders = [self.root]
+        while folders:
+            home = folders.pop()
+            try:
+                entries = self._with_retries(partial(self.system.ls, home, detail=True), self.display_path(home))
+            except MissingFileError:
+                continue
+            except AccessDeniedError as error:
+                if home == self.root:
+                    raise
+                on_unreadable(UnreadableEntry(self._name(home), True, error.template))
+                continue
+            for facts in sorted(entries, key=lambda one: str(one["name"])):
+                path = facts["name"].rstrip("/")
+                if facts["type"] != "directory":
+                    yield path, facts
+                elif path != home and not _is_hidden(path.rpartition("/")[2]):
+                    folders.append(path)
 
     def facts(self) -> LocationFacts | None:
         """Return the facts of the location; None if it does not exist.
