@@ -184,6 +184,16 @@ def test_an_error_in_a_part_is_raised() -> None:
         list(PartDispatcher([Helpers(9).blocks, failing], lambda error: False)(some_parts(500)))
 
 
+def test_an_error_while_cutting_is_raised() -> None:
+    def cutting() -> Iterator[ImagePart]:
+        yield from some_parts(2)
+        raise ModelError("cannot be cut")
+
+    helpers = Helpers(9)
+    with pytest.raises(ModelError, match="cannot be cut"):
+        list(PartDispatcher([helpers.blocks, helpers.blocks], lambda error: False)(cutting()))
+
+
 def test_a_consumer_that_stops_ends_the_helper_threads() -> None:
     helpers = Helpers(9)
     run = PartDispatcher([helpers.blocks, helpers.blocks], lambda error: False)(some_parts(500))
