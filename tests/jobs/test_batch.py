@@ -74,7 +74,7 @@ def test_reading_running_and_writing_overlap(tmp_path: Path, monkeypatch: pytest
             assert third_is_read.wait(PATIENCE)
         return ()
 
-    monkeypatch.setattr(module, "read_picture", read)
+    monkeypatch.setattr("rlfn.jobs.files.read_picture", read)
     monkeypatch.setattr(module, "write_picture", write)
     monkeypatch.setattr(Enlarger, "__call__", enlarge)
     assert [record.error for record in Batch(Settings()).run(jobs)] == [None] * 3

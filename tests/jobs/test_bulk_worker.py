@@ -62,6 +62,8 @@ def test_a_worker_writes_what_a_batch_writes(tmp_path: Path) -> None:
     assert (second.attempts, second.settings, second.input_stamp) == (1, "digest", "1")
     assert bad.status == "failed"
     assert bad.error.startswith(f"'{tmp_path}/in/bad.png' is not a picture that rlfn knows")
+    limited = worker_of(tmp_path, max_pixels=100).run(entries[:1], 10**9).rows[0]
+    assert limited.error.startswith(f"'{tmp_path}/in/0.png' has 40 x 30 = 1,200 pixels")
     assert (bad.output_bytes, bad.output_sha256) == (0, "")
     assert [outcome.deferred, outcome.oversized, outcome.unreachable] == [[], [], []]
 

@@ -28,7 +28,7 @@ def test_pictures_between_videos_form_one_batch(tmp_path: Path, monkeypatch: pyt
         if not job.video:
             write_picture(Picture(np.zeros((9, 8, 3), np.uint8)), tmp_path / str(number), format="png")
     sizes: list[int | None] = []
-    choose, check = Enlarger.with_auto_engine, LocalFiles.check
+    choose, read = Enlarger.with_auto_engine, LocalFiles.read
     third_is_read = threading.Event()
 
     class Videos:
@@ -37,15 +37,15 @@ def test_pictures_between_videos_form_one_batch(tmp_path: Path, monkeypatch: pyt
                 assert third_is_read.wait(PATIENCE)
                 yield Record(str(job.source), str(job.target), "done")
 
-    def checked(self: LocalFiles, job: Job) -> None:
+    def noted(self: LocalFiles, job: Job, max_pixels: int | None) -> Picture:
         if job is jobs[2]:
             third_is_read.set()
-        check(self, job)
+        return read(self, job, max_pixels)
 
     monkeypatch.setattr(
         Enlarger, "with_auto_engine", lambda self, pixels: (sizes.append(pixels), choose(self, pixels))[1]
     )
-    monkeypatch.setattr(LocalFiles, "check", checked)
+    monkeypatch.setattr(LocalFiles, "read", noted)
     records = list(MixedBatch(Batch(Settings()), Videos).run(jobs))  # type: ignore[arg-type]
     assert [(record.input, record.status) for record in records] == [(str(job.source), "done") for job in jobs]
     assert sizes == [None]

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
-from rlfn.images.files import Picture, check_writable_size, read_picture, write_picture
+from rlfn.images.files import Picture, check_writable_size, write_picture
 from rlfn.images.formats import format_for
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.jobs.files import JobFiles, LocalFiles
@@ -121,10 +121,9 @@ class Batch:
         """Return the seconds spent and the picture, or None if the output exists."""
         if self._is_done(job):
             return 0.0, None
-        self._files.check(job)
         name = self._format(job)
         began = time.perf_counter()
-        picture = read_picture(self._files.source(job), max_pixels=self.settings.max_pixels)
+        picture = self._files.read(job, self.settings.max_pixels)
         check_writable_size(name, *self.enlarger.size(picture.width, picture.height))
         return time.perf_counter() - began, picture
 

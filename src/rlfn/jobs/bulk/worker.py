@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlfn.errors import RlfnError
-from rlfn.images.files import check_writable_size, read_picture, write_picture
+from rlfn.images.files import check_writable_size, write_picture
 from rlfn.inference.enlarge import UpscalerPool
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
@@ -87,7 +87,7 @@ class BulkWorker:
         """Upscale pictures with the same settings until ``budget`` input pixels are used up, but at least one."""
         outcome = Outcome()
         config, kind = self._config, entries[0].options
-        files = StoreFiles(self._output, config.oversized_pixels, budget, config.settings[kind].max_pixels)
+        files = StoreFiles(self._output, config.oversized_pixels, budget)
         jobs: list[Job] = [StoreJob(Path(entry.key), Path(entry.output), entry) for entry in entries]
         remote = not self._output.local
         batch = Batch(
@@ -116,7 +116,7 @@ class BulkWorker:
         config, facts = self._config, FileFacts()
         settings = config.settings[entry.options]
         record = Record(entry.key, entry.output, "failed")
-        files = StoreFiles(self._output, None, None, settings.max_pixels)
+        files = StoreFiles(self._output)
         job = StoreJob(Path(entry.key), Path(entry.output), entry)
         try:
             record = self._upscale_with_helpers(job, files, settings, record, helpers, is_lost)
@@ -154,7 +154,7 @@ class BulkWorker:
         began = time.perf_counter()
         enlarger = Batch(settings, None, self._pool).enlarger
         format = settings.format or "png"
-        picture = read_picture(files.source(job), max_pixels=settings.max_pixels)
+        picture = files.read(job, settings.max_pixels)
         check_writable_size(format, *enlarger.size(picture.width, picture.height))
         plan = enlarger.plan(picture.pixels, picture.coding)
         blob = pickle.dumps(plan.upscaler)
@@ -192,8 +192,6 @@ class BulkWorker:
         return sha256_of(made) == entry.output_sha256 and sha256_of(given) == entry.input_sha256
 
     def _row(self, entry: BulkEntry, record: Record, facts: FileFacts) -> PictureRow:
-        # the batch was given bytes, so its messages lack the path
-        error = (record.error or "").replace("The given data", f"'{entry.path}'")
         wide, high = record.input_size or (0, 0)
         out_wide, out_high = record.output_size or (0, 0)
         return PictureRow(
@@ -202,7 +200,7 @@ class BulkWorker:
             entry.output,
             record.status,
             entry.attempts + 1,
-            error.replace("the given data", f"'{entry.path}'"),
+            record.error or "",
             facts.input_bytes,
             entry.stamp,
             facts.input_sha256,
