@@ -11,7 +11,7 @@ import numpy as np
 
 from rlfn.atomic import check_path
 from rlfn.errors import OptionError
-from rlfn.images.files import FORMATS, Picture, format_for, read_picture
+from rlfn.images.files import Picture, format_for, read_picture
 from rlfn.images.pillow import from_pillow, is_pillow, require_pillow
 from rlfn.wording import setting
 
@@ -65,15 +65,6 @@ def checked_path(name: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise OptionError(f"{setting(name)} was given as {value!r}. Allowed: a path.")
     return Path(value)
-
-
-def output_format(loaded: Picture, output: Any, format: str | None) -> str:
-    """Return the format to write."""
-    if format is not None:
-        return format_for(format).name
-    if isinstance(output, str | os.PathLike):
-        return format_for(Path(output)).name
-    return loaded.format if FORMATS[loaded.format].writable else "png"
 
 
 def load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:

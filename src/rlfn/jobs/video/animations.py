@@ -147,11 +147,10 @@ class AnimationRun:
         )
         assert self._plan is not None
         seconds = time.perf_counter() - began
-        made = record.made_by(self._plan)
         return replace(
-            made,
+            record.made_by(self._plan),
             status="done",
-            warnings=(*self._warnings, *made.warnings),
+            warnings=(*self._warnings, *self._plan.warnings),
             input_size=(self._animation.width, self._animation.height),
             output_size=size,
             seconds=seconds,

@@ -119,10 +119,9 @@ class FramesRun:
         self._warn(source_warnings(self._frames))
         if kept := self._read - self._written:
             self._warn([f"{kept} existing frames were kept: {setting('overwrite')} replaces them"])
-        made = record.made_by(self._plan)
         return replace(
-            made,
-            warnings=tuple(dict.fromkeys([*made.warnings, *self._warnings])),
+            record.made_by(self._plan),
+            warnings=tuple(dict.fromkeys([*self._plan.warnings, *self._warnings])),
             status="done",
             input_size=(self._clip.width, self._clip.height),
             output_size=self._enlarger.size(*self._size),
