@@ -206,11 +206,11 @@ def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
 
 def row_of(entry: Any, digest: str, size: int) -> PictureRow:
     return PictureRow(
-        entry.key,
         entry.path,
         entry.output,
         "done",
-        2,
+        key=entry.key,
+        attempts=2,
         input_bytes=entry.bytes,
         input_stamp=entry.stamp,
         output_bytes=size,

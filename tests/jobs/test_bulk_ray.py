@@ -23,7 +23,7 @@ import pyarrow as pa
 from rlfn.errors import OutputError
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargeOptions
-from rlfn.jobs.batch import Batch, Settings
+from rlfn.jobs.batch import Batch, Record, Settings
 from rlfn.jobs.bulk import ray_workers
 from rlfn.jobs.bulk.driver import BulkRequest, BulkRun
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
@@ -199,6 +199,7 @@ def test_the_command_reports_each_picture(tmp_path: Path, command: Any) -> None:
         "sub/2.png": "done",
         "bad.png": "failed",
     }
+    assert all(Record("", "", "").as_dict().keys() < record.keys() for record in done.records)
     assert "3 upscaled, 1 failed" in done.err
     assert outputs(str(target)) == batch_outputs(source, tmp_path / "batch")
     (source / "bad.png").unlink()

@@ -80,9 +80,9 @@ class StoreFiles(JobFiles):
         stream = io.BytesIO()
         warnings = encode(stream)
         data = stream.getvalue()
+        self._output.put(job.entry.output, data)
         facts = self.facts[job.entry.key]
         facts.output_bytes, facts.output_sha256 = len(data), sha256_of(data)
-        self._output.put(job.entry.output, data)
         return warnings
 
 

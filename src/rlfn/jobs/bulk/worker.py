@@ -155,47 +155,28 @@ class BulkWorker:
         return sha256_of(made) == entry.output_sha256 and sha256_of(given) == entry.input_sha256
 
     def _row(self, entry: BulkEntry, record: Record, facts: FileFacts) -> PictureRow:
-        wide, high = record.input_size or (0, 0)
-        out_wide, out_high = record.output_size or (0, 0)
         return PictureRow(
-            entry.key,
-            entry.path,
-            entry.output,
-            record.status,
-            entry.attempts + 1,
-            record.error or "",
-            facts.input_bytes,
-            entry.stamp,
-            facts.input_sha256,
-            wide,
-            high,
-            out_wide,
-            out_high,
-            facts.output_bytes if record.status == "done" else 0,
-            facts.output_sha256 if record.status == "done" else "",
-            self._config.digests[entry.options],
-            record.model or "",
-            record.engine or "",
-            record.precision or "",
-            record.restore or 0.0,
-            "; ".join(record.warnings),
-            round(record.seconds, 4),
-            round(record.engine_seconds, 4),
-            self._name,
-            round(time.time(), 3),
+            **vars(replace(record, input=entry.path, output=entry.output, cause=None)),
+            **vars(facts),
+            key=entry.key,
+            attempts=entry.attempts + 1,
+            input_stamp=entry.stamp,
+            settings=self._config.digests[entry.options],
+            worker=self._name,
+            finished=time.time(),
         )
 
 
 def failed_row(entry: BulkEntry, digest: str, error: str) -> PictureRow:
     """Return the row of a picture that failed before a worker processed it."""
     return PictureRow(
-        entry.key,
         entry.path,
         entry.output,
         "failed",
-        entry.attempts + 1,
-        error,
+        error=error,
+        key=entry.key,
+        attempts=entry.attempts + 1,
         input_stamp=entry.stamp,
         settings=digest,
-        finished=round(time.time(), 3),
+        finished=time.time(),
     )
