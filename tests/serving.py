@@ -33,6 +33,7 @@ class ThreadWorker:
         self.pool = UpscalerPool()
         self.gate = gate
         self.cancelled = False
+        self.started = 0
         self.done = 0
 
     async def start(self) -> None:
@@ -40,6 +41,7 @@ class ThreadWorker:
 
     async def run(self, item: WorkItem, report: ProgressCallback, seconds: float) -> JobResult:
         self.cancelled = False
+        self.started += 1
         loop = asyncio.get_running_loop()
         deadline = time.monotonic() + seconds
 
@@ -78,6 +80,11 @@ class GatedWorkers:
             return self.workers
 
         return make_app(settings, make_workers)
+
+    @property
+    def started(self) -> int:
+        """Number of jobs that a worker took up."""
+        return sum(worker.started for worker in self.workers)
 
     @property
     def done(self) -> int:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +49,34 @@ def test_what_is_missing_or_too_much_is_named(release: ModuleType) -> None:
         "the sdist has secret.txt, which git does not track",
     ]
     assert release.wheel_problems([WHEEL[0], WHEEL[2]], TRACKED) == ["the wheel lacks rlfn/models/weights/a.onnx"]
+    assert release.wheel_problems([*WHEEL, "rlfn/photo.png"], TRACKED) == [
+        "the wheel has rlfn/photo.png, which git does not track"
+    ]
+    assert release.wheel_problems([*WHEEL, "rlfn/photo.png"], TRACKED, ["rlfn/photo.png"]) == []
+
+
+def test_a_real_build_has_no_problems(release: ModuleType, tmp_path: Path) -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("needs a git checkout")
+    tracked = [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    source = tmp_path / "source"
+    for name in tracked:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    sdist = _build("sdist", source, tmp_path)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    wheel = _build("wheel", tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path)
+    assert release.archive_problems(sdist, wheel, tracked) == []
+
+
+def _build(kind: str, source: Path, target: Path) -> Path:
+    """Build an archive as the packaging tools do, without an environment of its own."""
+    code = "import sys, hatchling.build as build; print(getattr(build, f'build_{sys.argv[1]}')(sys.argv[2]))"
+    command = [sys.executable, "-c", code, kind, os.fspath(target)]
+    done = subprocess.run(command, cwd=source, check=True, stdout=subprocess.PIPE, text=True)
+    return target / done.stdout.splitlines()[-1]
 
 
 def test_the_version_stands_in_the_package_alone() -> None:

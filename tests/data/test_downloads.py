@@ -165,6 +165,13 @@ def test_damaged_archives_are_reported(server: Server, tmp_path: Path, name: str
         fetch(server.serve(name, b"not an archive" * 100, None), tmp_path)
 
 
+def test_a_damaged_member_leaves_nothing_unfinished(server: Server, tmp_path: Path) -> None:
+    body = zipped(a=b"good", b=b"content")
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        fetch(server.serve("a.zip", body.replace(b"content", b"CONTENT"), None), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.zip"]
+
+
 def test_unknown_names_and_sets_on_request(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="Did you mean 'div2k'"):
         get("div2", tmp_path)

@@ -7,9 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -184,18 +184,17 @@ def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
         write_rgb(folder / f"{number:02}.png", synthetic(200, 200, number))
     code = (
         "import sys, time; from pathlib import Path; from rlfn.data.packing import make_pack\n"
-        "slow = lambda done, total, name: (print(done, flush=True), time.sleep(0.2))\n"
-        "make_pack([Path(sys.argv[1])], Path(sys.argv[2]), min_side=64, progress=slow)"
+        "stop = lambda done, total, name: (print(done, flush=True), done == 3 and time.sleep(600))\n"
+        "make_pack([Path(sys.argv[1])], Path(sys.argv[2]), min_side=64, progress=stop)"
     )
     out = tmp_path / "pack"
     run = subprocess.Popen([sys.executable, "-c", code, str(folder), str(out)], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
-    while run.stdout.readline().strip() != "3":
-        assert run.poll() is None
+    assert [run.stdout.readline() for _ in range(3)] == ["1\n", "2\n", "3\n"]
     run.send_signal(signal.SIGKILL)
     run.wait()
     packed = make_pack([folder], out, min_side=64)
-    assert packed.made <= 9
+    assert packed.made == 9
     assert contents(out) == contents(make_pack([folder], tmp_path / "reference", min_side=64).pack.path)
 
 
@@ -249,19 +248,46 @@ def test_a_full_disk_is_reported_and_the_run_can_be_resumed(
     assert make_pack([folder], tmp_path / "pack", min_side=64).made == 2
 
 
+def test_a_disk_that_is_full_at_the_index_leaves_an_unfinished_pack(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Disk:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(os, name)
+
+        def fsync(self, file: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "pack"
+    with monkeypatch.context() as patched:
+        patched.setattr("rlfn.data.pack.os", Disk())
+        with pytest.raises(OutputError, match=r"index\.json' cannot be written: no space left"):
+            make_pack([folder], out, min_side=64)
+    assert not list(out.glob(".*"))
+    with pytest.raises(DataError, match="is not finished"):
+        Pack.open(out)
+    packed = make_pack([folder], out, min_side=64)
+    assert packed.made == 0
+    packed.pack.verify()
+
+
 def test_an_unwritable_folder_is_reported(folder: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         make_pack([folder], Path("/proc/pack"), min_side=64)
 
 
-def test_a_pack_of_many_pictures_is_quick(tmp_path: Path) -> None:
+def test_every_picture_is_decoded_once_and_the_index_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(60):
         write_rgb(folder / f"{number:02}.png", synthetic(64, 64, number))
-    start = time.perf_counter()
+    decoded, written = Mock(wraps=packing.read_rgb), Mock(wraps=packing.write_index)
+    monkeypatch.setattr(packing, "read_rgb", decoded)
+    monkeypatch.setattr(packing, "write_index", written)
     make_pack([folder], tmp_path / "pack", min_side=64)
-    assert time.perf_counter() - start < 5
+    assert (decoded.call_count, written.call_count) == (60, 1)
     rows = json.loads((tmp_path / "pack" / "index.json").read_text())["pictures"]
     assert [row["offsets"]["1"] for row in rows] == list(range(0, 60 * 64 * 64 * 3, 64 * 64 * 3))
 

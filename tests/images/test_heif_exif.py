@@ -15,8 +15,9 @@ from test_carried import need, run, slopes, tags_of
 from rlfn.images.codecs import heif_exif
 from rlfn.images.exif import HEADER
 from rlfn.images.files import Metadata, Picture, read_picture, write_picture
-from rlfn.images.ifd import ASCII, EXIF_IFD, GPS_IFD, LONG, RATIONAL, SHORT, UNDEFINED, Entry, built
+from rlfn.images.ifd import EXIF_IFD, GPS_IFD, LONG, RATIONAL, SHORT, UNDEFINED, Entry, built
 
+ASCII = 2  # the TIFF type
 PIXELS = np.asarray(slopes())
 
 

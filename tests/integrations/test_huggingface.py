@@ -75,6 +75,17 @@ def test_the_hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert told == ["t", ("me/mine", True), ("me/mine", "v1")]
 
 
+def test_files_that_exist_are_replaced_as_a_whole(tmp_path: Path) -> None:
+    kept = {name: tmp_path / f"my {name}" for name in ("README.md", "config.json")}
+    for name, file in kept.items():
+        file.write_text("mine")
+        (tmp_path / "hub").mkdir(exist_ok=True)
+        (tmp_path / "hub" / name).symlink_to(file)
+    save_pretrained("rlfn-s-x4", tmp_path / "hub")
+    assert [file.read_text() for file in kept.values()] == ["mine", "mine"]
+    assert json.loads((tmp_path / "hub" / "config.json").read_text())["scale"] == 4
+
+
 def test_errors_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match=r"has no model\.safetensors"):
         from_pretrained(tmp_path)

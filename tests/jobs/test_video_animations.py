@@ -17,7 +17,7 @@ from rlfn.errors import OptionError, PictureError
 from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.animations import open_any
 from rlfn.jobs.video.batch import upscale_one
-from rlfn.jobs.video.detection import is_video
+from rlfn.jobs.video.detection import is_animation, is_video
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings
 from rlfn.wording import as_argument, worded
@@ -116,6 +116,30 @@ def test_an_animated_png(tmp_path: Path) -> None:
 def test_a_still_picture_is_no_animation(tmp_path: Path) -> None:
     pyvips.Image.black(20, 20).write_to_file(str(tmp_path / "a.gif"))
     assert not is_video(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_gif_is_no_transport_stream(tmp_path: Path, frames: int) -> None:
+    path = tmp_path / "a.gif"
+    first, *more = (Image.new("P", (8, 8), number) for number in range(frames))
+    for image in (first, *more):
+        image.putpalette(bytes(range(256)) * 3)
+    first.save(path, save_all=True, append_images=more, optimize=False)
+    data = bytearray(path.read_bytes())
+    assert data[10] & 0x87 == 0x87  # a palette of 256 colours, from byte 13 on
+    data[188:753:188] = b"GGGG"
+    path.write_bytes(data)
+    assert is_video(path) == (frames > 1)
+    assert is_animation(path)
+
+
+def test_a_picture_is_no_transport_stream(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
+    body = bytearray(0x4711 - 2)
+    body[196 - 6] = body[388 - 6] = 0x47  # with the length's first byte, at the places of Blu-ray's packets
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff\xfe\x47\x11" + body + data[2:])
+    assert not is_video(tmp_path / "a.jpg")
 
 
 def test_a_video_cannot_become_a_gif(tmp_path: Path) -> None:

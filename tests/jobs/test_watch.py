@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 
 import pytest
 
 from rlfn.errors import MissingExtraError
+from rlfn.jobs import watch
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record
 from rlfn.jobs.watch import OwnOutputs, arrivals
@@ -17,12 +20,74 @@ from waiting import PATIENCE
 pytest.importorskip("watchfiles")
 
 
-def test_a_file_is_given_when_it_is_whole(tmp_path: Path) -> None:
+@dataclass
+class Watched:
+    """A folder that a watch looks at when the test says so, by the test's clock."""
+
+    folder: Path
+    seconds: float = 0.0
+    given: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    moving: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
+
+    def after(self, seconds: float) -> list[str]:
+        """Return the names of the pictures found whole so many seconds later."""
+        self.seconds += seconds
+        return [path.name for path in watch._settled(self.folder, True, self.given, self.moving, settle=1.0)]
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    made = Watched(tmp_path)
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: made.seconds))
+    return made
+
+
+def test_a_file_is_given_when_it_is_whole(watched: Watched) -> None:
+    (watched.folder / "deep").mkdir()
+    with (watched.folder / "deep" / "new.jpg").open("wb") as file:
+        for _ in range(4):
+            file.write(b"part")
+            file.flush()
+            assert watched.after(0.9) == []
+    (watched.folder / "notes.txt").write_text("no picture")
+    assert watched.after(0.9) == []
+    assert watched.after(0.2) == ["new.jpg"]
+    assert watched.after(9.0) == []
+    assert watched.moving == {}
+    (watched.folder / "deep" / "new.jpg").write_bytes(b"changed")
+    assert watched.after(0.1) == []
+    assert watched.after(1.0) == ["new.jpg"]
+
+
+def test_what_vanished_is_forgotten(watched: Watched) -> None:
+    (watched.folder / "whole.png").write_bytes(b"1")
+    assert watched.after(0.0) == []
+    assert watched.after(1.0) == ["whole.png"]
+    (watched.folder / "begun.png").write_bytes(b"2")
+    assert watched.after(0.5) == []
+    for name in ("whole.png", "begun.png"):
+        (watched.folder / name).unlink()
+    assert watched.after(0.5) == []
+    assert (watched.given, watched.moving) == ({}, {})
+
+
+def test_an_empty_file_is_not_looked_at_for_ever(watched: Watched) -> None:
+    (watched.folder / "new.png").touch()
+    assert watched.after(0.0) == []
+    assert list(watched.moving) == [watched.folder / "new.png"]
+    assert watched.after(1.0) == []
+    assert watched.moving == {}
+    (watched.folder / "new.png").write_bytes(b"content")
+    assert watched.after(0.0) == []
+    assert watched.after(1.0) == ["new.png"]
+
+
+def test_arrivals_are_noticed(tmp_path: Path) -> None:
     (tmp_path / "there.png").write_bytes(b"1")
     stop, found = threading.Event(), Queue[list[str]]()
 
     def work() -> None:
-        for paths in arrivals(tmp_path, recursive=True, settle=1.0, stop=stop):
+        for paths in arrivals(tmp_path, recursive=True, settle=0.1, stop=stop):
             found.put([path.name for path in paths])
 
     thread = threading.Thread(target=work)
@@ -30,13 +95,7 @@ def test_a_file_is_given_when_it_is_whole(tmp_path: Path) -> None:
     try:
         assert found.get(timeout=PATIENCE) == ["there.png"]
         (tmp_path / "deep").mkdir()
-        with (tmp_path / "deep" / "new.jpg").open("wb") as file:
-            for _ in range(12):  # longer than it takes to settle
-                file.write(b"part")
-                file.flush()
-                stop.wait(0.2)
-                assert found.empty()
-        (tmp_path / "notes.txt").write_text("no picture")
+        (tmp_path / "deep" / "new.jpg").write_bytes(b"new")
         assert found.get(timeout=PATIENCE) == ["new.jpg"]
         (tmp_path / "there.png").write_bytes(b"changed")
         assert found.get(timeout=PATIENCE) == ["there.png"]

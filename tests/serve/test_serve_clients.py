@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,19 +24,18 @@ from waiting import PATIENCE, until
 
 def connected(address: str) -> socket.socket:
     place = urlsplit(address)
-    return socket.create_connection((str(place.hostname), int(place.port or 0)), 10)
+    return socket.create_connection((str(place.hostname), int(place.port or 0)), PATIENCE)
 
 
 def test_a_body_that_stops_coming_is_given_up(listening: Any) -> None:
     address = listening(patience=0.2)
 
-    def slow() -> Iterator[bytes]:
-        yield picture_bytes()[:50]
-        time.sleep(1)
-        yield picture_bytes()[50:]
-
-    answer = post(f"{address}/v1/upscale", content=slow())
-    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
+    with connected(address) as slow:
+        slow.sendall(b"POST /v1/upscale HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n" + bytes(50))
+        slow.settimeout(PATIENCE)
+        answer = HTTPResponse(slow)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())["code"]) == (408, "request_timeout")
     assert get(f"{address}/healthz").json()["status"] == "ok"
 
 
@@ -82,11 +81,11 @@ def test_shutdown_fails_waiting_jobs_and_finishes_running_ones(listening: Any, g
         answers[name] = post(f"{address}/v1/upscale?width={width}", content=picture_bytes())
 
     threads = [threading.Thread(target=ask, args=row) for row in (("running", 30), ("waiting", 31))]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.2)
     health = httpx.Client(timeout=PATIENCE)
-    assert health.get(f"{address}/healthz").json() == {"status": "ok", "waiting": 1, "running": 1}
+    for waiting, thread in enumerate(threads):
+        thread.start()
+        jobs = {"status": "ok", "waiting": waiting, "running": 1}
+        until(lambda jobs=jobs: health.get(f"{address}/healthz").json() == jobs)
     ending = next(server for server in gated_workers.servers if server.started)
     ending.handle_exit(15, None)
     threads[1].join(PATIENCE)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
+from rlfn.errors import PictureError
 from rlfn.serve import responses
+from rlfn.serve.workers import LostWorkerError
 from serving import get, metric_values, picture_bytes, post, size_of
-from waiting import until
+from waiting import PATIENCE, until
 
 
 def test_a_job_from_upload_to_result(serving: Any) -> None:
@@ -112,8 +114,8 @@ def test_no_job_starts_while_too_many_results_wait(serving: Any, gated_workers: 
     until(lambda: client.get(first).json()["status"] == "done")
     assert client.get(first).json()["bytes"] > len(data)
     second = client.post("/v1/jobs?width=31", content=data).headers["location"]
-    time.sleep(0.1)
     assert client.get(second).json()["status"] == "waiting"
+    assert gated_workers.started == 1
     assert client.get(f"{first}/result").status_code == 200
     until(lambda: client.get(second).json()["status"] == "done")
 
@@ -153,6 +155,41 @@ def test_the_same_idempotency_key_is_the_same_job(serving: Any, gated_workers: A
     assert gated_workers.done == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [(LostWorkerError("Send it again."), 2), (RuntimeError("a bug"), 2), (PictureError("Not a picture."), 1)],
+)
+def test_an_idempotency_key_tries_again_only_after_the_servers_own_failures(
+    serving: Any, gated_workers: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
+) -> None:
+    client = serving()
+    worker = gated_workers.workers[0]
+    works, calls = worker.run, 0
+
+    async def fails_once(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise error
+        return await works(*given)
+
+    monkeypatch.setattr(worker, "run", fails_once)
+
+    def place() -> Any:
+        headers = {"Idempotency-Key": "once"}
+        return client.post("/v1/jobs", content=picture_bytes(), headers=headers).headers["location"]
+
+    first = place()
+    until(lambda: client.get(first).json()["status"] == "failed")
+    second = place()
+    until(lambda: client.get(second).json()["status"] in ("done", "failed"))
+    assert client.get(second).json()["status"] == ("done" if tries == 2 else "failed")
+    assert (second != first) == (tries == 2)
+    assert place() == second
+    assert calls == tries
+    assert client.get(first).json()["status"] == "failed"  # the first attempt can still be looked up
+
+
 def test_a_job_joins_a_waiting_request_and_outlives_it(listening: Any, gated_workers: Any) -> None:
     address, headers = listening(cache=0), {"Idempotency-Key": "once"}
     gated_workers.gate.clear()
@@ -169,8 +206,11 @@ def test_a_job_joins_a_waiting_request_and_outlives_it(listening: Any, gated_wor
 def test_a_client_that_disconnects_cancels_its_job(listening: Any, gated_workers: Any) -> None:
     address = listening(cache=0)
     gated_workers.gate.clear()
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{address}/v1/upscale", content=picture_bytes(), timeout=0.3)
+    with socket.create_connection(("127.0.0.1", httpx.URL(address).port), PATIENCE) as client:
+        body = picture_bytes()
+        head = f"POST /v1/upscale HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        until(lambda: get(f"{address}/healthz").json()["running"] == 1)
     until(lambda: get(f"{address}/healthz").json()["running"] == 0)
     found = metric_values(get(f"{address}/metrics"))
     assert found['rlfn_pictures_total{status="cancelled"}'] == 1

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +91,13 @@ def test_an_unresponsive_process_is_killed_and_restarted(monkeypatch: pytest.Mon
         await worker.run(item(picture_bytes()), lambda share: None, 60)
         process = worker._process
         os.kill(process.pid, signal.SIGSTOP)
+        cancel = worker.cancel
+
+        def cancel_what_runs() -> None:
+            until(lambda: worker._active_number)
+            cancel()
+
+        monkeypatch.setattr(worker, "cancel", cancel_what_runs)
         with pytest.raises(TimeoutError):
             await worker.run(item(picture_bytes()), lambda share: None, 0.1)
         assert not process.is_alive()
@@ -106,7 +112,8 @@ def test_a_lost_process_is_reported_and_restarted() -> None:
         await worker.run(item(picture_bytes()), lambda share: None, 60)
         os.kill(worker._process.pid, signal.SIGSTOP)
         running = asyncio.create_task(worker.run(item(picture_bytes()), lambda share: None, 60))
-        await asyncio.sleep(0.1)
+        while not worker._active_number:
+            await asyncio.sleep(0.01)
         os.kill(worker._process.pid, signal.SIGKILL)
         with pytest.raises(LostWorkerError, match="Send it again"):
             await running
@@ -195,6 +202,7 @@ def test_when_the_grace_period_is_over_clients_are_told_and_the_server_ends(serv
     server, address = serving_process("--grace", "1", "--workers", "2", "--cache", "0")
     job = long_job(address)
     found: dict[str, Any] = {}
+    ended = threading.Event()
 
     def wait() -> None:
         query = "model=rlfn-s&scale=4&restore=1&self_ensemble=true"
@@ -206,7 +214,7 @@ def test_when_the_grace_period_is_over_clients_are_told_and_the_server_ends(serv
     def upload() -> None:
         def slow() -> Iterator[bytes]:
             yield b"x"
-            time.sleep(3)
+            ended.wait(PATIENCE)
             yield b"y"
 
         with contextlib.suppress(httpx.TransportError):  # the server may close the connection before it is read
@@ -218,9 +226,10 @@ def test_when_the_grace_period_is_over_clients_are_told_and_the_server_ends(serv
     until(lambda: get(f"{address}healthz").json()["running"] == 2)
     children = workers_of(server.pid)
     server.terminate()
+    assert server.wait(PATIENCE) == 0
+    ended.set()
     for thread in threads:
         thread.join(PATIENCE)
-    assert server.wait(PATIENCE) == 0
     assert server.stderr.read() == ""
     assert (found["upscale"].status_code, found["upscale"].json()["code"]) == (503, "shutting_down")
     assert found["upscale"].headers["content-type"] == "application/problem+json"
@@ -261,10 +270,9 @@ def workers_of(process: int) -> list[int]:
 
 def alive(process: int) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return "Z" not in Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
 def test_an_unusable_address_is_refused(command: Any) -> None:
@@ -296,6 +304,22 @@ def test_invalid_options(command: Any, arguments: tuple[str, ...], sentence: str
     done = command("serve", *arguments)
     assert done.status == 2
     assert sentence in done.err
+
+
+@pytest.mark.parametrize(("place", "found"), [("src", True), ("lib/python3.12/site-packages", False)])
+def test_only_a_checkout_has_an_app_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, found: bool
+) -> None:
+    from rlfn.cli import serve
+
+    package = tmp_path / place / "rlfn"
+    monkeypatch.setattr(serve, "_PACKAGE", package)
+    built = package.parents[1] / "web" / "dist"
+    assert serve._app_folder(None) is None
+    built.mkdir(parents=True)
+    (built / "index.html").touch()
+    assert serve._app_folder(None) == (built if found else None)
+    assert serve._app_folder(built) == built
 
 
 def test_a_missing_extra_is_named(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:

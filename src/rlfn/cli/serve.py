@@ -17,8 +17,7 @@ from rlfn.serve.settings import MEGABYTE, ServeSettings
 from rlfn.wording import setting
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_BUILT_APP = Path(__file__).parents[3] / "web" / "dist"
-"""Folder of the built browser app in a checkout."""
+_PACKAGE = Path(__file__).parents[1]
 
 _MODULES = ("starlette", "uvicorn", "python_multipart", "prometheus_client")
 
@@ -144,12 +143,18 @@ def _hosts(host: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _app_folder(given: Path | None) -> Path | None:
-    folder = given or _BUILT_APP
-    if (folder / "index.html").is_file():
+    folder = given or _app_in_checkout()
+    if folder is not None and (folder / "index.html").is_file():
         return folder
     if given is not None:
         raise OptionError(f"There is no built app in {given}: index.html is missing. Build it first: npm run build")
     return None
+
+
+def _app_in_checkout() -> Path | None:
+    """Return where a checkout has its built app; None if the package is installed."""
+    sources = _PACKAGE.parent
+    return sources.parent / "web" / "dist" if sources.name == "src" else None
 
 
 def _check_engine(settings: ServeSettings) -> None:

@@ -26,6 +26,7 @@ _Drawn = TypeVar("_Drawn")
 SampleBatch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 FLAT = 4.0  # mean difference between neighbours, in levels of 255, below which a crop counts as flat
+_AHEAD = 2  # number of batches to prefetch
 REDRAWS = 4  # maximum number of redraws per sample
 _BICUBIC = Bicubic()
 
@@ -135,28 +136,22 @@ def draw_crop(
     return SampleCrop(picture, top, left, bool(mirror_rows), bool(mirror_columns), bool(turn))
 
 
-def batches(
-    draw: Callable[[_Wanted], _Drawn], wanted: Iterable[_Wanted], *, ahead: int = 2, workers: int = 1
-) -> Iterator[tuple[_Wanted, _Drawn]]:
-    """Draw batches in background threads, so that loading does not stall training.
+def batches(draw: Callable[[_Wanted], _Drawn], wanted: Iterable[_Wanted]) -> Iterator[tuple[_Wanted, _Drawn]]:
+    """Draw batches in a background thread, two ahead, so that loading does not stall training.
 
     Args:
         draw: creates a batch; it runs in another thread and must not depend on mutable state.
         wanted: the arguments of ``draw``, in order; read in the caller's thread; may be infinite.
-        ahead: number of batches to prefetch.
-        workers: number of threads.
 
     Yields:
         (wanted, batch) in order; an exception of ``draw`` is raised in place of its batch.
     """
-    if ahead < 1 or workers < 1:
-        raise OptionError(f"Cannot prefetch {ahead} batches with {workers} threads. Both must be at least 1.")
-    pool = ThreadPoolExecutor(workers, "batches")
+    pool = ThreadPoolExecutor(1, "batches")
     remaining = iter(wanted)
     queue: deque[tuple[_Wanted, Future[_Drawn]]] = deque()
 
     def refill() -> None:
-        for each in itertools.islice(remaining, ahead - len(queue)):
+        for each in itertools.islice(remaining, _AHEAD - len(queue)):
             queue.append((each, pool.submit(draw, each)))
 
     try:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlfn.atomic import make_folder
 from rlfn.data.crops import sample_stream
 from rlfn.data.degradations import Degradation
 from rlfn.data.packing import PictureProgress
@@ -84,7 +85,7 @@ def degrade_folder(
                 raise PictureError(f"{source.path} is {hr.shape[1]}x{hr.shape[0]}, too small to be reduced by {scale}.")
             number = int.from_bytes(hashlib.sha256(source.name.encode()).digest()[:7], "big")
             lr = degradation.apply(hr[:height, :width], scale, sample_stream(seed, 0, number))
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             write_rgb(target, lr)
         except PictureError as error:
             return str(error)
@@ -98,8 +99,6 @@ def degrade_folder(
             degraded.failures += [failure] if failure else []
             if progress:
                 progress(number, len(targets), source.name)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror or error}.") from error
     finally:
         pool.shutdown(cancel_futures=True)
     return degraded

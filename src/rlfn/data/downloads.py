@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rlfn.atomic import make_folder, to_path
 from rlfn.errors import DataError, MissingExtraError, OutputError, unknown
 from rlfn.wording import setting
 
@@ -156,7 +157,7 @@ def fetch(file: File, out: Path, report: DownloadProgress | None = None) -> Path
 
     Raises:
         DataError: the file cannot be downloaded, differs from its hash or is not a complete archive.
-        OSError: ``out`` cannot be written.
+        OSError, OutputError: ``out`` cannot be written.
         MissingExtraError: pooch is not installed.
     """
     try:
@@ -241,7 +242,6 @@ def _unpack(archive: Path, out: Path) -> None:
 
 def _write_member(out: Path, name: str, size: int, open_member: Callable[[], Any]) -> None:
     """Write one member of an archive atomically, and never outside ``out``."""
-    import os
     import shutil
 
     target = out / name
@@ -249,8 +249,6 @@ def _write_member(out: Path, name: str, size: int, open_member: Callable[[], Any
         raise DataError(f"The archive has a file outside its own folder: {name}. It cannot be trusted; delete it.")
     if target.is_file() and target.stat().st_size == size:
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.part")
-    with open_member() as source, unfinished.open("wb") as stream:
-        shutil.copyfileobj(source, stream, 1 << 20)
-    os.replace(unfinished, target)
+    make_folder(target.parent)
+    with open_member() as source:
+        to_path(target, lambda stream: shutil.copyfileobj(source, stream, 1 << 20))

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.atomic import to_path
 from rlfn.data.store import PictureStore, shorten
 from rlfn.errors import DataError
 from rlfn.wording import listing, setting
@@ -180,18 +182,21 @@ def intact(entry: PackEntry, layers: dict[int, NDArray[np.uint8]]) -> bool:
 
 
 def write_index(path: Path, entries: list[PackEntry], scales: tuple[int, ...], settings: dict[str, Any]) -> None:
-    """Write the index of a pack atomically; ``path`` is the pack's folder."""
-    import os
+    """Write the index of a pack atomically; ``path`` is the pack's folder.
 
+    Raises:
+        OutputError: it cannot be written.
+    """
     rows = [asdict(entry) for entry in sorted(entries, key=lambda entry: entry.name)]
     index = {"kind": KIND, "version": VERSION, "scales": list(scales), "settings": settings, "pictures": rows}
     text = json.dumps(seal(json.loads(json.dumps(index))), separators=(",", ":"))
-    partial = path / f".{INDEX}.part"
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(text.encode())
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(partial, path / INDEX)
+
+    to_path(path / INDEX, write)
 
 
 def _read_index(path: Path) -> dict[str, Any]:

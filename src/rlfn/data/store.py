@@ -24,6 +24,7 @@ PackPart = Literal["train", "held-out", "all"]
 Indices = NDArray[np.intp]
 
 _CACHE_BYTES = 1 << 30
+_LISTED = 8  # names in a message
 
 
 class PictureStore(ABC):
@@ -279,8 +280,8 @@ def reduce_bicubic(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     return resize(hr[: height * scale, : width * scale], scale=1 / scale)
 
 
-def shorten(names: Iterable[object], most: int = 8) -> str:
+def shorten(names: Iterable[object]) -> str:
     """Join the first few names for a message."""
     names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return listing(names[:most]) + more
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return listing(names[:_LISTED]) + more

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import OptionError, OutputError, RlfnError
+from rlfn.atomic import make_folder
+from rlfn.errors import OptionError, RlfnError
 from rlfn.evaluation.metrics import score_rgb, score_y
 from rlfn.evaluation.sets import Fingerprint, PicturePair, PictureSet, Sample, find_set, read_pair, warning
 from rlfn.evaluation.similarity import check_metrics, similarity_score
@@ -324,10 +325,7 @@ def save_png(path: Path, image: NDArray[np.uint8]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {path.parent} cannot be created: {error.strerror}. Choose another.") from error
+    make_folder(path.parent)
     write_picture(Picture(image), path)
 
 

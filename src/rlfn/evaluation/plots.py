@@ -17,6 +17,7 @@ from rlfn.evaluation.metrics import Score, score_y
 from rlfn.images.resize import resize
 
 _PANEL_INCHES = 2.6
+_MOST_COLUMNS = 4
 _MARKERS = "osD^vPX<>*h"
 
 
@@ -102,14 +103,14 @@ def check_figure_path(path: Path) -> None:
         raise OptionError(f"Figures are written as PNG, but '{path}' does not end in .png. Choose a name that does.")
 
 
-def draw_panels(panels: Sequence[Panel], path: Path, columns: int = 4) -> None:
+def draw_panels(panels: Sequence[Panel], path: Path) -> None:
     """Write panels as one PNG, PSNR and SSIM under each.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    columns = min(columns, len(panels))
+    columns = min(_MOST_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     height, width = panels[0].pixels.shape[:2]
     tall = _PANEL_INCHES * height / width

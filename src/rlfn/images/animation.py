@@ -19,6 +19,7 @@ from rlfn.images.apng import write_apng
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Encoding
 from rlfn.images.codecs.webp import is_lossy
+from rlfn.images.codecs.webp_chunks import iter_chunks
 from rlfn.images.formats import HEAD_BYTES, check_writable_size, format_for, sniff
 from rlfn.images.picture import Metadata
 
@@ -86,16 +87,9 @@ def open_animation(path: Path) -> Animation:
     )
 
 
-def _webp_places(stream: BinaryIO) -> Iterator[int]:
-    """Yield where a WebP file says how long each frame is shown: three bytes, in ms."""
-    at = 12
-    stream.seek(at)
-    while len(head := stream.read(8)) == 8:
-        if head[:4] == b"ANMF":
-            yield at + 20
-        size = int.from_bytes(head[4:], "little")
-        at += 8 + size + size % 2
-        stream.seek(at)
+def _webp_places(stream: BinaryIO) -> list[int]:
+    """Return where a WebP file says how long each frame is shown: three bytes, in ms."""
+    return [at + 20 for name, at, _ in iter_chunks(stream) if name == b"ANMF"]
 
 
 def _webp_delays(data: bytes) -> list[int]:
@@ -106,7 +100,7 @@ def _webp_delays(data: bytes) -> list[int]:
 def _save_webp(given: Encoding, stream: BinaryIO, delays: Sequence[int]) -> None:
     """Write a WebP file, and then the delays that libvips changed."""
     vips.save("webp", given, stream, keep=("icc", "xmp"))
-    places = list(_webp_places(stream))
+    places = _webp_places(stream)
     if len(places) == len(delays):  # else frames that are the same became one
         for at, delay in zip(places, delays, strict=True):
             stream.seek(at)

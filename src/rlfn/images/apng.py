@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import io
 import struct
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from rlfn.atomic import to_path
 from rlfn.images.codecs import vips
+from rlfn.images.codecs.png_chunks import SIGNATURE, chunk, iter_chunks
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS = 1000
 _MAX_COUNT = 65_535
 
@@ -26,19 +26,15 @@ def read_control(stream: BinaryIO) -> tuple[int, int] | None:
 
     What says it stands before the picture's data, behind a profile of any length.
     """
-    if stream.read(len(_SIGNATURE)) != _SIGNATURE:
+    if stream.read(len(SIGNATURE)) != SIGNATURE:
         return None
-    for _ in range(_MAX_CHUNKS):
-        head = stream.read(8)
-        if len(head) < 8:
-            return None
-        size, kind = struct.unpack(">I4s", head)
-        if kind == b"acTL":
+    for name, start, _ in islice(iter_chunks(stream), _MAX_CHUNKS):
+        if name == b"acTL":
+            stream.seek(start)
             body = stream.read(8)
             return struct.unpack(">II", body) if len(body) == 8 else None
-        if kind in (b"IDAT", b"IEND"):
+        if name in (b"IDAT", b"IEND"):
             return None
-        stream.seek(size + 4, os.SEEK_CUR)
     return None
 
 
@@ -49,13 +45,10 @@ def count_missing_frames(stream: BinaryIO) -> tuple[int, int]:
     """
     control = read_control(stream)
     stated, begun = (control[0] if control else 0), 0
-    stream.seek(len(_SIGNATURE))
-    while len(head := stream.read(8)) == 8:
-        size, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":
+    for name, _, _ in iter_chunks(stream):
+        if name == b"IEND":
             return 0, stated
-        begun += kind == b"fcTL"
-        stream.seek(size + 4, os.SEEK_CUR)
+        begun += name == b"fcTL"
     return max(0, stated - max(0, begun - 1)), stated
 
 
@@ -81,23 +74,24 @@ def write_apng(
         for delay, frame in zip(delays, frames, strict=True):
             if not size:
                 size.append((frame.shape[1], frame.shape[0]))
-            chunks = list(_chunks(_png(frame, icc if not number else None)))
+            data = _png(frame, icc if not number else None)
+            chunks = [(name, data[at : at + length]) for name, at, length in iter_chunks(io.BytesIO(data))]
             if not number:
-                stream.write(_SIGNATURE)
-                for kind, body in chunks:
-                    if kind in (b"IHDR", b"iCCP"):
-                        _write(stream, kind, body)
-                _write(stream, b"acTL", struct.pack(">II", len(delays), loop))
+                stream.write(SIGNATURE)
+                for name, body in chunks:
+                    if name in (b"IHDR", b"iCCP"):
+                        stream.write(chunk(name, body))
+                stream.write(chunk(b"acTL", struct.pack(">II", len(delays), loop)))
             control = struct.pack(">5I2H2B", number, *size[0], 0, 0, *_fraction(delay), 0, 0)
-            _write(stream, b"fcTL", control)
+            stream.write(chunk(b"fcTL", control))
             first, number = number == 0, number + 1
-            for kind, body in chunks:
-                if kind == b"IDAT" and first:
-                    _write(stream, kind, body)
-                elif kind == b"IDAT":
-                    _write(stream, b"fdAT", struct.pack(">I", number) + body)
+            for name, body in chunks:
+                if name == b"IDAT" and first:
+                    stream.write(chunk(name, body))
+                elif name == b"IDAT":
+                    stream.write(chunk(b"fdAT", struct.pack(">I", number) + body))
                     number += 1
-        _write(stream, b"IEND", b"")
+        stream.write(chunk(b"IEND", b""))
 
     to_path(path, encode)
     return size[0]
@@ -126,15 +120,3 @@ def _png(frame: NDArray[Any], icc: bytes | None) -> bytes:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     data: bytes = image.pngsave_buffer(keep="icc" if icc is not None else "none", filter="all")
     return data
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = len(_SIGNATURE)
-    while at < len(data):
-        (size,) = struct.unpack_from(">I", data, at)
-        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + size]
-        at += 12 + size
-
-
-def _write(stream: BinaryIO, kind: bytes, body: bytes) -> None:
-    stream.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))

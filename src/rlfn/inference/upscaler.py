@@ -26,6 +26,7 @@ from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits
 from rlfn.wording import setting
 
+_BAND_ROWS = 256
 # the eight symmetries of the square: (quarter turns, mirrored)
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 
@@ -293,9 +294,9 @@ def _round(levels: NDArray[np.float32], top: float, kind: np.dtype[Any]) -> NDAr
     return scaled.astype(kind)
 
 
-def _bands(image: NDArray[np.float32], rows: int = 256) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    for start in range(0, image.shape[0], rows):
-        yield start, image[start : start + rows]
+def _bands(image: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    for start in range(0, image.shape[0], _BAND_ROWS):
+        yield start, image[start : start + _BAND_ROWS]
 
 
 def _share_of(progress: TileProgress | None, number: int, count: int = 2) -> TileProgress | None:

@@ -18,7 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlfn.errors import MissingExtraError, ModelError, OutputError
+from rlfn.atomic import make_folder, write_bytes
+from rlfn.errors import MissingExtraError, ModelError
 from rlfn.inference.loading import checkpoint_of
 from rlfn.models.source import ModelSource
 from rlfn.telemetry import import_silent
@@ -78,25 +79,19 @@ def save_pretrained(model: str | os.PathLike[str], folder: str | os.PathLike[str
     checkpoint = checkpoint_of(source)
     from rlfn.networks import save_checkpoint
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        variant = checkpoint.variant
-        save_checkpoint(folder / WEIGHTS_FILE, checkpoint.network, variant, checkpoint.scale, checkpoint.metadata)
-        config = {
-            "model_type": "rlfn",
-            "variant": variant.name,
-            "architecture": variant.architecture,
-            "fields": asdict(variant.fields),
-            "scale": checkpoint.scale,
-            "value_range": 255,
-        }
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        card = model_card(source.name, checkpoint, repo or folder.resolve().name)
-        (folder / CARD_FILE).write_text(card, encoding="utf-8")
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"The folder {folder} cannot be written: {error.strerror}. Choose another one.") from error
+    make_folder(folder)
+    variant = checkpoint.variant
+    save_checkpoint(folder / WEIGHTS_FILE, checkpoint.network, variant, checkpoint.scale, checkpoint.metadata)
+    config = {
+        "model_type": "rlfn",
+        "variant": variant.name,
+        "architecture": variant.architecture,
+        "fields": asdict(variant.fields),
+        "scale": checkpoint.scale,
+        "value_range": 255,
+    }
+    write_bytes(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
+    write_bytes(folder / CARD_FILE, model_card(source.name, checkpoint, repo or folder.resolve().name).encode())
     return folder
 
 

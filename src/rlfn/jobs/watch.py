@@ -121,20 +121,26 @@ def _changes(folder: Path, *, recursive: bool) -> Iterator[Callable[[], bool]]:
 def _settled(
     folder: Path, recursive: bool, given: dict[Path, _Stamp], moving: dict[Path, tuple[_Stamp, float]], settle: float
 ) -> list[Path]:
-    """Return the pictures that are whole and new, and note those that still move."""
-    now, found = time.monotonic(), []
+    """Return the pictures that are whole and new, note those that still move, and forget those that are gone."""
+    now, found, seen = time.monotonic(), [], set()
     for path in folder_content(folder, recursive=recursive).pictures:
         stamp = _stamp(path)
         if stamp is None:
             continue
+        seen.add(path)
         if given.get(path) == stamp:
             moving.pop(path, None)
             continue
         since = moving.get(path)
         if since is None or since[0] != stamp:
             moving[path] = since = (stamp, now)
-        if now - since[1] >= settle and stamp[0] > 0:
+        if now - since[1] < settle:
+            continue
+        del moving[path]
+        if stamp[0] > 0:  # an empty file is noticed again when it gets its content
             given[path] = stamp
-            del moving[path]
             found.append(path)
+    for known in (given, moving):
+        for path in known.keys() - seen:
+            del known[path]
     return found

@@ -138,6 +138,8 @@ class JobQueue:
     ) -> UpscaleJob:
         """Add a job, or return the one that was added with the same idempotency key.
 
+        A job that failed with a status of 500 or more gives its key back, so that a repeated request tries again.
+
         Args:
             picture: the bytes of its file.
             options: the client's options.
@@ -248,10 +250,14 @@ class JobQueue:
         """Forget a finished job and release its result."""
         if self.jobs.pop(job.id, None) is not None and job.result is not None:
             self._release(job.result)
-        if job.idempotency and self._by_idempotency.get(job.idempotency) is job:
-            del self._by_idempotency[job.idempotency]
+        self._release_key(job)
         job.result = None
         self._dispatch()
+
+    def _release_key(self, job: UpscaleJob) -> None:
+        """Let the next request with the job's idempotency key start a job of its own."""
+        if job.idempotency and self._by_idempotency.get(job.idempotency) is job:
+            del self._by_idempotency[job.idempotency]
 
     def _dispatch(self) -> None:
         """Dispatch waiting jobs to idle workers while there is room for results."""
@@ -310,6 +316,8 @@ class JobQueue:
             self.waiting.remove(job)
         if job not in self.running:
             self._drop_upload(job)
+        if problem is not None and problem.status >= 500:  # another attempt may succeed
+            self._release_key(job)
         job.problem = problem
         job.update(state)
         self._on_finished(job)

@@ -50,7 +50,7 @@ class Optimizer(Section):
         return known("optimiser", name, OPTIMIZERS)
 
 
-def orthogonalise(matrices: Tensor, steps: int = _STEPS) -> Tensor:
+def orthogonalise(matrices: Tensor) -> Tensor:
     """Push the singular values of each matrix towards 1 by a quintic Newton-Schulz iteration.
 
     The coefficients are those of Muon (Jordan et al., 2024): they trade exactness for speed, so the singular values end
@@ -58,7 +58,6 @@ def orthogonalise(matrices: Tensor, steps: int = _STEPS) -> Tensor:
 
     Args:
         matrices: (N, rows, columns) float32; each is treated on its own.
-        steps: iterations.
 
     Returns:
         The same shape: for M = U S V^T approximately U V^T.
@@ -67,7 +66,7 @@ def orthogonalise(matrices: Tensor, steps: int = _STEPS) -> Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         gram = x @ x.transpose(1, 2)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.transpose(1, 2) if tall else x

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
+import io
 from typing import BinaryIO
 
 from rlfn.images import exif as exif_block
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, starts_with, tell_aspect, tell_lost
-from rlfn.images.codecs.png_chunks import SIGNATURE, chunks_of, walk
+from rlfn.images.codecs.png_chunks import SIGNATURE, chunks_of, iter_chunks, walk
 from rlfn.images.coding import CodingInfo
 from rlfn.images.picture import Metadata
 
@@ -40,19 +40,16 @@ def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
 
 def _spliced(head: bytes, added: bytes, resolution: bool) -> bytes | None:
     """Put chunks before the first IDAT, and take away a resolution that nobody stated."""
-    kept = bytearray(head[:8])
-    at = 8
-    while True:
-        if len(head) < at + 8:
-            return None
-        size, name = struct.unpack_from(">I4s", head, at)
+    kept = bytearray(SIGNATURE)
+    for name, start, size in iter_chunks(io.BytesIO(head)):
+        whole = head[start - 8 : start + size + 4]
         if name == b"IDAT":
-            return bytes(kept) + added + head[at:]
-        if len(head) < at + 12 + size:
+            return bytes(kept) + added + head[start - 8 :]
+        if len(whole) < 12 + size:
             return None
         if name != b"pHYs" or resolution:
-            kept += head[at : at + 12 + size]
-        at += 12 + size
+            kept += whole
+    return None
 
 
 PNG = Codec(

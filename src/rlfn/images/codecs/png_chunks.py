@@ -1,4 +1,4 @@
-"""PNG's chunks: what they say beside the pixels, to and from :class:`rlfn.images.picture.Metadata`.
+"""PNG's chunks: a walker, a writer, and what they say beside the pixels (:class:`rlfn.images.picture.Metadata`).
 
 Sources: PNG, third edition; ImageMagick's raw profiles, as ExifTool documents them.
 """
@@ -6,10 +6,13 @@ Sources: PNG, third edition; ImageMagick's raw profiles, as ExifTool documents t
 from __future__ import annotations
 
 import contextlib
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import BinaryIO
 
 from rlfn.images import photoshop
 from rlfn.images.exif import PREFIX
@@ -21,7 +24,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = "XML:com.adobe.xmp"
 _RAW = "Raw profile type "
 _TEXT_MAX = 16 << 20  # bytes of all texts together, unpacked
-_MAX_CHUNKS = 200_000
+MAX_CHUNKS = 200_000
+"""The most chunks that are searched for metadata."""
+
 # Chunks that say how the pixels are stored, or are taken from the image that libvips gives.
 _KNOWN = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"iCCP", b"sBIT", b"acTL", b"fcTL", b"fdAT"))
 
@@ -60,7 +65,9 @@ def walk(data: bytes) -> ChunksFound:
     """Go over the chunks of a file; a damaged one ends the walk."""
     found = ChunksFound()
     late = 0
-    for name, start, size in _chunks(data):
+    for name, start, size in islice(iter_chunks(io.BytesIO(data)), MAX_CHUNKS):
+        if start + size + 4 > len(data):
+            break
         if name == b"IDAT":
             late = 1
         elif name not in _KNOWN or name == b"acTL":
@@ -77,16 +84,15 @@ def walk(data: bytes) -> ChunksFound:
     return found
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def iter_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Go through the chunks of a file: name, and position and size of the body, of which the end may be missing."""
     at = len(SIGNATURE)
-    for _ in range(_MAX_CHUNKS):
-        if at + 12 > len(data):
-            return
-        size = int.from_bytes(data[at : at + 4], "big")
-        if at + 12 + size > len(data):
-            return
-        yield data[at + 4 : at + 8], at + 8, size
+    stream.seek(at)
+    while len(head := stream.read(8)) == 8:
+        size, name = struct.unpack(">I4s", head)
+        yield name, at + 8, size
         at += 12 + size
+        stream.seek(at)
 
 
 def _take(name: bytes, body: bytes, found: ChunksFound) -> None:

@@ -217,15 +217,3 @@ def _sizes(store: Store) -> pa.Table:
             names.append(found.name)
             sizes.append(found.size)
     return arrow.table({"name": arrow.array(names, arrow.string()), "bytes": arrow.array(sizes, arrow.int64())})
-
-
-def bulk(request: BulkRequest) -> BulkProgress:
-    """Run a request to its end and return its progress; :class:`BulkRun` yields each picture.
-
-    Raises:
-        RlfnError: see :class:`BulkRun`.
-    """
-    run = BulkRun(request)
-    for _ in run.rows():
-        pass
-    return run.progress

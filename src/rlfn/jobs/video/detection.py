@@ -113,11 +113,13 @@ def _is_container(head: bytes) -> bool:
         return head[8:12] in (b"AVI ", b"AVIX")
     if any(head.startswith(magic, at) for at, magic in _MAGIC):
         return True
-    # MPEG transport streams: packets of 188 bytes, with 4 bytes before each on Blu-ray
-    return any(
-        len(head) > at + 2 * size and head[at] == head[at + size] == head[at + 2 * size] == 0x47
-        for at, size in ((0, 188), (4, 192))
-    )
+    return not head.startswith(b"GIF8") and _is_transport_stream(head)
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Tell whether each packet begins with 0x47: packets have 188 bytes, on Blu-ray with 4 more before each."""
+    packets = (head[0::188], head[4::192])
+    return any(len(marks) >= 3 and set(marks) == {0x47} for marks in packets)
 
 
 def _may_move(path: Path, head: bytes) -> bool:
