@@ -200,7 +200,7 @@ def test_watch_makes_what_arrived_during_a_clash_of_names_once_it_is_over(tmp_pa
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_storm_of_signals_leaves_no_traceback_and_nothing_partial(tmp_path: Path, number: int) -> None:
-    for one in range(40):
+    for one in range(200):  # more than can be made before the first signal arrives
         make(tmp_path / "in" / f"{one}.png", seed=one)
     options = ["upscale", "in", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime", "-o", "out"]
     process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)

@@ -62,8 +62,8 @@ def test_native_code_does_not_keep_a_command_alive(tmp_path: Path, number: str, 
 
 def test_storm_of_signals_leaves_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    for number in range(12):
-        write_picture(Picture(synthetic(40, 40, number)), tmp_path / "in" / f"{number:02}.png")
+    for number in range(200):  # more than can be made before the first signal arrives
+        write_picture(Picture(synthetic(40, 40, number)), tmp_path / "in" / f"{number:03}.png")
     code = "import sys; from rlfn.cli import main; sys.argv[0] = 'rlfn'; print('begun', flush=True); main()"
     process = start(code, tmp_path, "upscale", "in", "-o", "out", "-m", "rlfn-xs-x2", "--engine", "onnxruntime")
     assert process.stdout is not None

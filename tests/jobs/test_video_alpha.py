@@ -22,8 +22,7 @@ from rlfn.jobs.video.frames import FrameSource
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
-from rlfn.jobs.video.settings import VideoSettings
-from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.settings import TimeRange, VideoSettings
 from rlfn.jobs.video.webm_alpha import add, addition
 
 SETTINGS = VideoSettings(EnlargeOptions(engine=Doubled()))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import pyvips
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from clips import Doubled, av, frames_of
 from rlfn.errors import OptionError, PictureError
@@ -24,6 +24,7 @@ from rlfn.wording import as_argument, worded
 
 SETTINGS = VideoSettings(EnlargeOptions(engine=Doubled()))
 DELAYS = (50, 70, 100, 30)
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -209,3 +210,44 @@ def test_animations_that_are_too_large_are_refused_with_the_limit(tmp_path: Path
     source = by_pillow(tmp_path / f"a{suffix}", DELAYS)
     with pytest.raises(PictureError, match=r"the limit is 100\. Raise max_pixels if you trust the file"):
         enlarged(source, tmp_path / f"b{suffix}", replace(SETTINGS, max_pixels=100))
+
+
+def carrying(path: Path) -> Path:
+    """Write an animation with all that Pillow can add to one."""
+    exif, texts = Image.Exif(), PngImagePlugin.PngInfo()
+    exif[0x010E] = "a title"
+    texts.add_text("Author", "somebody")
+    more = {
+        ".gif": {"comment": b"a comment"},
+        ".png": {"exif": exif, "pnginfo": texts, "dpi": (300, 300)},
+        ".webp": {"exif": exif, "xmp": XMP, "lossless": True},
+    }[path.suffix]
+    frames = [Image.fromarray(frame) for frame in tones(False)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=50, **more)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lost"),
+    [
+        (".gif", ".gif", ["texts"]),
+        (".png", ".png", ["EXIF", "resolution", "texts"]),
+        (".webp", ".webp", ["EXIF"]),
+        (".webp", ".png", ["EXIF", "XMP"]),
+    ],
+)
+def test_what_an_animation_loses_is_told(tmp_path: Path, before: str, after: str, lost: list[str]) -> None:
+    record = enlarged(carrying(tmp_path / f"a{before}"), tmp_path / f"b{after}")
+    kind = after[1:].upper()
+    assert list(record.warnings) == [f"{what} dropped: not written to animations in {kind}" for what in lost]
+    if after == ".webp":
+        assert open_any(tmp_path / "b.webp")[0].metadata.xmp == XMP
+    plain = enlarged(animation(tmp_path / "c.gif"), tmp_path / "d.png")
+    assert plain.warnings == ()
+    assert enlarged(tmp_path / "d.png", tmp_path / "e.png").warnings == ()
+
+
+def test_exif_of_an_animated_png_does_not_stop_a_video(tmp_path: Path) -> None:
+    record = enlarged(carrying(tmp_path / "a.png"), tmp_path / "b.mkv")
+    assert record.status == "done"
+    assert "EXIF dropped" in record.warnings

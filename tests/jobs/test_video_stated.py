@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 from clips import Doubled, frames_of, moving, write_clip
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.images.files import Picture, read_picture
+from rlfn.images.picture import Metadata
+from rlfn.images.stated import StatedColor
+from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.probe import HdrFacts, probe
+from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
 
@@ -91,3 +96,43 @@ def test_depth_that_a_codec_has_not_is_named(tmp_path: Path) -> None:
     run = enlarged(source, tmp_path / "b.mkv", replace(FAST, codec="h264"))
     assert any("H.264" in text or "h264 holds no 12 bit" in text for text in run.warnings)
     assert probe(tmp_path / "b.mkv").format.name == "yuv444p10le"
+
+
+def frames_as_pictures(source: Path, folder: Path, format: str = "png") -> tuple[list[Picture], tuple[str, ...]]:
+    settings = replace(FAST, preset=None, frames_format=format)
+    record = upscale_one(source, folder, settings, UpscalerPool(), None, None, VideoRecord("", "", "failed"))
+    return [read_picture(path) for path in sorted(folder.iterdir())], record.warnings
+
+
+def test_pictures_of_frames_state_the_colours_and_tell_what_they_cannot(tmp_path: Path) -> None:
+    stated = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+    source = write_clip(
+        tmp_path / "a.mkv", moving("yuv420p10le", 64, 48), codec="libx265", name="yuv420p10le",
+        options={"x265-params": MASTERING, "preset": "ultrafast"}, times=range(0, 1000, 40),
+        stated={**stated, "sample_aspect_ratio": Fraction(4, 3)},
+    )  # fmt: skip
+    pictures, told = frames_as_pictures(source, tmp_path / "b")
+    assert [one.metadata.color for one in pictures] == [StatedColor((9, 16))] * 25
+    assert told == (
+        "the mastering display and light levels dropped",
+        "stated shape of the pixels (4:3) dropped: they are taken as square",
+    )
+    pictures, told = frames_as_pictures(source, tmp_path / "c", "webp")
+    assert all(one.metadata.icc is not None for one in pictures)
+    assert [text for text in told if "the colours are BT.2020 PQ" in text]
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), [(2, 2), (1, 1), (5, 6), (6, 6), (1, 13)])
+def test_pictures_of_ordinary_frames_state_nothing(tmp_path: Path, primaries: int, transfer: int) -> None:
+    stated = {"color_primaries": primaries, "color_trc": transfer, "sample_aspect_ratio": Fraction(1)}
+    source = write_clip(tmp_path / "a.mkv", moving("yuv420p", 64, 48), codec="libx264", times=(0, 40), stated=stated)
+    pictures, told = frames_as_pictures(source, tmp_path / "b")
+    assert [one.metadata for one in pictures] == [Metadata(size=pictures[0].metadata.size)] * 2
+    assert told == ()
+
+
+def test_pictures_of_frames_tell_a_display_matrix_that_is_not_applied(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264", times=(0, 40), turned=30,
+                        base=Fraction(1, 90000))  # fmt: skip
+    _, told = frames_as_pictures(source, tmp_path / "b")
+    assert told == ("the display matrix is dropped",)

@@ -19,8 +19,7 @@ from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.record import VideoRecord
-from rlfn.jobs.video.settings import VideoSettings
-from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.settings import TimeRange, VideoSettings
 from rlfn.jobs.video.truncation import Truncation, check_truncation
 
 FAST = VideoSettings(EnlargeOptions(engine=Doubled()), preset="ultrafast", codec="h264", overwrite=True)

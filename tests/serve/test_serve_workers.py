@@ -54,10 +54,10 @@ def test_a_process_returns_results_and_errors() -> None:
 
     async def work(worker: ProcessWorker) -> JobResult:
         with pytest.raises(PictureError, match="not a picture"):
-            await worker.run(item(b"nonsense"), shares.append, 60)
+            await worker.run(item(b"nonsense"), shares.append, PATIENCE)
         with pytest.raises(TooLargeError):
-            await worker.run(item(picture_bytes(), 100), shares.append, 60)
-        return await worker.run(item(picture_bytes()), shares.append, 60)
+            await worker.run(item(picture_bytes(), 100), shares.append, PATIENCE)
+        return await worker.run(item(picture_bytes()), shares.append, PATIENCE)
 
     made = with_worker(work)
     assert read_picture(made.data).pixels.shape == (32, 40, 3)
@@ -67,18 +67,18 @@ def test_a_process_returns_results_and_errors() -> None:
 
 
 def test_a_job_is_cancelled_between_tiles_and_the_process_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlfn.serve.workers._CANCEL_TIMEOUT", 60.0)  # a tile may take long on a busy machine
+    monkeypatch.setattr("rlfn.serve.workers._CANCEL_TIMEOUT", PATIENCE)  # a tile may take long on a busy machine
 
     async def work(worker: ProcessWorker) -> None:
         large = item(picture_bytes(900, 900), scale="2")
         began = asyncio.Event()
-        running = asyncio.create_task(worker.run(large, lambda share: began.set(), 60))
-        await asyncio.wait_for(began.wait(), 60)
+        running = asyncio.create_task(worker.run(large, lambda share: began.set(), PATIENCE))
+        await asyncio.wait_for(began.wait(), PATIENCE)
         process = worker._process
         worker.cancel()
         with pytest.raises(JobCancelled):
             await running
-        await worker.run(item(picture_bytes()), lambda share: None, 60)
+        await worker.run(item(picture_bytes()), lambda share: None, PATIENCE)
         assert worker._process is process
 
     with_worker(work)
@@ -88,7 +88,7 @@ def test_an_unresponsive_process_is_killed_and_restarted(monkeypatch: pytest.Mon
     monkeypatch.setattr("rlfn.serve.workers._CANCEL_TIMEOUT", 0.2)
 
     async def work(worker: ProcessWorker) -> None:
-        await worker.run(item(picture_bytes()), lambda share: None, 60)
+        await worker.run(item(picture_bytes()), lambda share: None, PATIENCE)
         process = worker._process
         os.kill(process.pid, signal.SIGSTOP)
         cancel = worker.cancel
@@ -101,7 +101,7 @@ def test_an_unresponsive_process_is_killed_and_restarted(monkeypatch: pytest.Mon
         with pytest.raises(TimeoutError):
             await worker.run(item(picture_bytes()), lambda share: None, 0.1)
         assert not process.is_alive()
-        made = await worker.run(item(picture_bytes()), lambda share: None, 60)
+        made = await worker.run(item(picture_bytes()), lambda share: None, PATIENCE)
         assert made.details.output_size == (40, 32)
 
     with_worker(work)
@@ -109,15 +109,15 @@ def test_an_unresponsive_process_is_killed_and_restarted(monkeypatch: pytest.Mon
 
 def test_a_lost_process_is_reported_and_restarted() -> None:
     async def work(worker: ProcessWorker) -> None:
-        await worker.run(item(picture_bytes()), lambda share: None, 60)
+        await worker.run(item(picture_bytes()), lambda share: None, PATIENCE)
         os.kill(worker._process.pid, signal.SIGSTOP)
-        running = asyncio.create_task(worker.run(item(picture_bytes()), lambda share: None, 60))
+        running = asyncio.create_task(worker.run(item(picture_bytes()), lambda share: None, PATIENCE))
         while not worker._active_number:
             await asyncio.sleep(0.01)
         os.kill(worker._process.pid, signal.SIGKILL)
         with pytest.raises(LostWorkerError, match="Send it again"):
             await running
-        await worker.run(item(picture_bytes()), lambda share: None, 60)
+        await worker.run(item(picture_bytes()), lambda share: None, PATIENCE)
 
     with_worker(work)
 
@@ -128,7 +128,7 @@ def test_a_process_is_replaced_after_a_number_of_jobs(monkeypatch: pytest.Monkey
     async def work(worker: ProcessWorker) -> list[int]:
         found = []
         for _ in range(5):
-            await worker.run(item(picture_bytes()), lambda share: None, 60)
+            await worker.run(item(picture_bytes()), lambda share: None, PATIENCE)
             found.append(worker._process.pid)
         return found
 

@@ -18,7 +18,6 @@ from rlfn.studies.paired import (
     judge,
     paired,
     sentence,
-    standard_error,
 )
 
 
@@ -74,7 +73,6 @@ def test_seeds_that_only_one_row_has_are_left_out() -> None:
 
 def test_fewer_than_two_seeds_tell_nothing() -> None:
     assert paired((30.0,), (20.0,)) is None
-    assert standard_error((30.0,)) is None
     assert judge("above", None) == NOT_RUN
     assert "not run" in sentence(Claim("a", "b"), {"a": (30.0,), "b": (20.0,)})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from rlfn.errors import OptionError
 from rlfn.inference.engines import ENGINES
 from rlfn.models.variants import VARIANTS, RFDNFields, get_variant
 from rlfn.networks.checkpoints import load_checkpoint
-from rlfn.studies import architecture, arms, mini, replication, scoring
+from rlfn.studies import architecture, arms, mini, replication, runs, scoring
 from rlfn.studies.arms import MINI, Arm, MiniStudy
 from rlfn.studies.mini import MiniPlan
 from rlfn.studies.paired import NOT_RUN, Claim, judge, paired
@@ -130,7 +131,7 @@ def test_a_study_writes_its_page_and_does_nothing_twice(done: StudyRequest, monk
     assert "'two stages' better than 'one stage': " in page
     assert "3 steps a stage of 8 patches of 24 px" in page
     table = (done.out / "table.csv").read_bytes()
-    monkeypatch.setattr(mini, "train", lambda *given, **named: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "train", lambda *given, **named: pytest.fail("trained again"))
     monkeypatch.setattr("rlfn.studies.scoring.evaluate", lambda *given: pytest.fail("scored again"))
     assert run_study("warm-start", done)
     assert (done.out / "table.csv").read_bytes() == table
@@ -171,8 +172,21 @@ def test_a_repeated_study_gives_the_same_numbers(done: StudyRequest, asked: Stud
 
 
 def test_studies_share_what_they_have_in_common(done: StudyRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mini, "train", lambda *given, **named: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "train", lambda *given, **named: pytest.fail("trained again"))
     assert run_study("warm-start", dataclasses.replace(done, out=done.out.parent / "another"))
+
+
+def test_a_run_is_found_by_its_recipe_and_data(small: MiniStudy, asked: StudyRequest) -> None:
+    plan = MiniPlan(small, asked)
+    assert asked.data is not None
+    data = hashlib.sha256((asked.data / "index.json").read_bytes()).hexdigest()
+    key = hashlib.sha256((plan.recipe(plan.arms["one"], 1).model_dump_json() + data).encode()).hexdigest()
+    model = asked.out.parent / "mini-runs" / f"rlfn-mini-x4-{key[:16]}" / "model.safetensors"
+    assert plan.model(plan.arms["one"], 1) == model
+    assert not plan.finished(plan.arms["one"], 1)
+    model.parent.mkdir(parents=True)
+    model.touch()
+    assert plan.finished(plan.arms["one"], 1)
 
 
 @pytest.mark.parametrize("name", ["two", "carried"])
@@ -222,6 +236,10 @@ def test_another_length_in_the_same_folder_is_refused_but_more_seeds_are_not(
 ) -> None:
     MiniPlan(small, asked)
     MiniPlan(small, dataclasses.replace(asked, seeds=9))
+    assert asked.data is not None
+    data = hashlib.sha256((asked.data / "index.json").read_bytes()).hexdigest()
+    wanted = f'{{\n  "budget": "mini=3",\n  "data": "{data}"\n}}\n'  # as it is in every folder that exists
+    assert (asked.out / "plan.json").read_text() == wanted
     with pytest.raises(OptionError, match=r"another budget \(mini=3\)"):
         MiniPlan(small, dataclasses.replace(asked, budget=Budget(iterations=4, mini="mini")))
 

@@ -15,7 +15,7 @@ from rlfn.errors import ModelError
 from rlfn.models.variants import get_variant
 from rlfn.networks import build, save_checkpoint
 from rlfn.networks.rfdn import GroupESA
-from rlfn.studies import contrastive, esa, trainings
+from rlfn.studies import contrastive, esa, runs
 from rlfn.studies.perceptual import vgg19_distance
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.table import STUDIES
@@ -39,7 +39,7 @@ def test_a_study_writes_everything_and_does_nothing_twice(
     assert "iterations=2: 2 iterations a stage" in text
     assert "seed to seed" in text
     assert (asked.out / "scores.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setattr(trainings, "train", lambda *given, **named: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "train", lambda *given, **named: pytest.fail("trained again"))
     monkeypatch.setattr("rlfn.studies.scoring.evaluate", lambda *given: pytest.fail("scored again"))
     monkeypatch.setattr("rlfn.studies.scoring.time_in_turn", lambda *given: pytest.fail("timed again"))
     assert STUDIES[name].run(asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from rlfn.errors import DataError, OptionError
 from rlfn.networks.checkpoints import load_checkpoint
-from rlfn.studies import trainings
+from rlfn.studies import runs, trainings
 from rlfn.studies.request import Budget, StudyRequest
 from rlfn.studies.trainings import Part, StudyPlan, Training, total_length
 from rlfn.training import recipe_files
@@ -83,8 +84,29 @@ def test_a_stopped_study_goes_on_to_the_same_weights(
     assert not stopped.model("first", 0).exists()
     assert stopped.run()
     assert torch.equal(weights(stopped, "first", 0), weights(whole, "first", 0))
-    monkeypatch.setattr(trainings, "train", lambda *given, **named: pytest.fail("nothing was left to train"))
+    monkeypatch.setattr(runs, "train", lambda *given, **named: pytest.fail("nothing was left to train"))
     assert stopped.run()
+
+
+def test_a_training_that_was_lost_before_its_first_checkpoint_begins_again(asked: StudyRequest) -> None:
+    plan = StudyPlan([FIRST], dataclasses.replace(asked, seeds=1))
+    unfinished = asked.out / "runs" / "first-seed0" / "checkpoints" / ".rlfn-0.part"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_bytes(b"half a checkpoint")
+    assert plan.run()
+    assert plan.trained("first", 0).iterations == 6
+
+
+def test_the_plan_is_written_as_in_every_folder_that_exists(asked: StudyRequest) -> None:
+    StudyPlan([FIRST], asked)
+    wanted = {
+        "budget": "iterations=2",
+        "seeds": 2,
+        "data": str(Path(asked.data or "").resolve()),
+        "trainings": [["first", "rlfn-s", 4, None, 3.0]],
+        "iterations": 2,
+    }
+    assert (asked.out / "plan.json").read_text() == json.dumps(wanted, indent=2) + "\n"
 
 
 def test_another_budget_in_the_same_folder_is_refused(asked: StudyRequest) -> None:
@@ -92,13 +114,19 @@ def test_another_budget_in_the_same_folder_is_refused(asked: StudyRequest) -> No
     StudyPlan(BOTH, asked)
     with pytest.raises(OptionError, match="another budget"):
         StudyPlan(BOTH, dataclasses.replace(asked, budget=Budget(iterations=3)))
-    with pytest.raises(OptionError, match="other seeds"):
+    with pytest.raises(OptionError, match=r"holds this study with other seeds \(2\)\. Repeat those"):
         StudyPlan(BOTH, dataclasses.replace(asked, seeds=3))
+    with pytest.raises(OptionError, match=r"with other trainings\."):
+        StudyPlan([FIRST], asked)
 
 
-def test_a_damaged_plan_says_so(asked: StudyRequest) -> None:
+@pytest.mark.parametrize(
+    "damage", [lambda plan: "{", lambda plan: "[]", lambda plan: plan.replace('"iterations"', '"steps"')]
+)
+def test_a_damaged_plan_says_so(asked: StudyRequest, damage: Callable[[str], str]) -> None:
     StudyPlan(BOTH, asked)
-    (asked.out / "plan.json").write_text("{")
+    path = asked.out / "plan.json"
+    path.write_text(damage(path.read_text()))
     with pytest.raises(OptionError, match="is damaged"):
         StudyPlan(BOTH, asked)
 

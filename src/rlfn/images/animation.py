@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -81,7 +81,7 @@ def open_animation(path: Path) -> Animation:
         height,
         tuple(delays + [delays[-1] if delays else 100] * (count - len(delays))),
         vips.field(image, "loop") or 0,
-        replace(vips.metadata(image), exif=None),
+        vips.metadata(image),
         lossy=row.name == "webp" and is_lossy(data),
         frames=lambda: _frames(image, height, count),
     )

@@ -38,6 +38,13 @@ def read_control(stream: BinaryIO) -> tuple[int, int] | None:
     return None
 
 
+def read_size(stream: BinaryIO) -> tuple[int, int] | None:
+    """Return (width, height) of a PNG file from its header; None of a file that ends before."""
+    stream.seek(len(SIGNATURE) + 8)
+    body = stream.read(8)
+    return struct.unpack(">II", body) if len(body) == 8 else None
+
+
 def count_missing_frames(stream: BinaryIO) -> tuple[int, int]:
     """Return how many frames an animated PNG that was cut short lacks, and how many it states.
 

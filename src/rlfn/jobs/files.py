@@ -91,8 +91,7 @@ class LocalFiles(JobFiles):
         self._make(job.target.parent)
         warnings = encode(job.target)
         if keep_dates and job.source is not None:
-            facts = job.source.stat()
-            os.utime(job.target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+            copy_dates(job.source, job.target)
         return warnings
 
     def _make(self, folder: Path) -> None:
@@ -100,6 +99,12 @@ class LocalFiles(JobFiles):
             raise OutputError(f"The folder {folder} was removed during the job, with the results in it. Run again.")
         make_folder(folder)
         self._made.add(folder)
+
+
+def copy_dates(source: Path, target: Path) -> None:
+    """Give an output the access and modification times of its input."""
+    facts = source.stat()
+    os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 def _standard_input() -> bytes:

@@ -9,28 +9,23 @@ a hash of all that they depend on, so that studies share them and nothing is tra
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rlfn.atomic import make_folder, write_bytes
 from rlfn.data.crops import sample_batch
-from rlfn.data.pack import INDEX, Pack
-from rlfn.errors import DataError, OptionError
-from rlfn.networks.checkpoints import fold_range, load_checkpoint, read_state
+from rlfn.data.pack import INDEX
+from rlfn.networks.checkpoints import fold_range, load_checkpoint
 from rlfn.studies.arms import Arm, MiniStudy
 from rlfn.studies.request import StudyRequest
+from rlfn.studies.runs import PlanFile, RunFolder, Trained, open_pack, write_recipe
 from rlfn.studies.shares import weight_for_share
-from rlfn.studies.trainings import Trained, step_seconds
-from rlfn.training.loop import train
+from rlfn.studies.trainings import step_seconds
 from rlfn.training.recipe import Recipe
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
 from rlfn.training.stages import FILE_RANGE, make_objective, trained_range
-from rlfn.wording import setting
 
 RUNS = "mini-runs"
 """The folder of the runs, beside those of the studies."""
@@ -51,17 +46,18 @@ class MiniPlan:
     """
 
     def __init__(self, study: MiniStudy, request: StudyRequest) -> None:
-        if request.data is None:
-            raise DataError(f"This study trains. Give it a pack: {setting('data', 'PACK')} (made by 'rlfn data pack').")
         self.study = study
         self.request = request
-        self.pack = Pack.open(request.data)
+        self.pack = open_pack(request)
         self.arms = {arm.name: arm for arm in study.arms}
         self.base = load_recipe(request.budget.mini)
         self.iterations = int(request.budget.iterations or 0)
-        self._data = hashlib.sha256((Path(request.data) / INDEX).read_bytes()).hexdigest()
+        self._data = hashlib.sha256((self.pack.path / INDEX).read_bytes()).hexdigest()
         self._weights: dict[tuple[str, int], float] = {}
-        self._check()
+        self._plan = PlanFile(request.out)
+        asked = {"budget": str(request.budget), "data": self._data}  # the number of seeds may grow
+        if self._plan.read_for(asked, shown=("budget",)) is None:
+            self._plan.write(asked)
 
     @property
     def rows(self) -> list[Arm]:
@@ -118,40 +114,33 @@ class MiniPlan:
             self._weights[key] = weight_for_share(network, objective, batches, arm.share)
         return self._weights[key]
 
-    def folder(self, arm: Arm, seed: int) -> Path:
-        """Return where an arm's run lies: named by a hash of its recipe and its data."""
+    def run_of(self, arm: Arm, seed: int) -> RunFolder:
+        """Return the folder of an arm's run: named by a hash of its recipe and its data."""
         recipe = self.recipe(arm, seed)
         key = hashlib.sha256((recipe.model_dump_json() + self._data).encode()).hexdigest()[:16]
-        return self.request.out.parent / RUNS / f"{arm.variant}-x{arm.scale}-{key}"
+        return RunFolder(self.request.out.parent / RUNS / f"{arm.variant}-x{arm.scale}-{key}")
 
     def model(self, arm: Arm, seed: int) -> Path:
         """Return the file of an arm's trained weights."""
-        return self.folder(arm, seed) / "model.safetensors"
+        return self.run_of(arm, seed).model
 
     def finished(self, arm: Arm, seed: int) -> bool:
         """Return whether an arm has been trained."""
         before = arm.after or arm.start
-        return (before is None or self.finished(self.arms[before], seed)) and self.model(arm, seed).is_file()
+        return (before is None or self.finished(self.arms[before], seed)) and self.run_of(arm, seed).finished
 
     def run(self, arm: Arm, seed: int) -> bool:
         """Train an arm unless that is done; return False where it was asked to stop."""
         if self.finished(arm, seed):
             return True
-        recipe, folder = self.recipe(arm, seed), self.folder(arm, seed)
-        write_bytes(self._recipe_file(arm, seed), (recipe.model_dump_json(indent=2) + "\n").encode())
-        checkpoints = folder / "checkpoints"
-        if not any(checkpoints.glob("*.ckpt")) and arm.after is not None:
-            newest = max((self.folder(self.arms[arm.after], seed) / "checkpoints").glob("*.ckpt"))
-            make_folder(checkpoints)
-            shutil.copyfile(newest, checkpoints / newest.name)
-        began = any(checkpoints.glob("*.ckpt"))
-        return train(recipe, folder, data=self.request.data, resume=began, stop=self.request.stop)
+        recipe = self.recipe(arm, seed)
+        write_recipe(self.request.out, arm.name, seed, recipe)
+        before = None if arm.after is None else self.run_of(self.arms[arm.after], seed)
+        return self.run_of(arm, seed).train(recipe, self.request, after=before)
 
     def trained(self, arm: Arm, seed: int) -> Trained:
         """Return what a finished run left."""
-        path = self.model(arm, seed)
-        _, facts = read_state(path)
-        return Trained(path, int(facts["iterations"]), float(facts["hours"]) * 3600.0, float(facts["validation_psnr"]))
+        return self.run_of(arm, seed).trained()
 
     @cached_property
     def step_times(self) -> dict[str, float]:
@@ -159,8 +148,7 @@ class MiniPlan:
 
         They are measured in turn, once, and kept in ``plan.json``.
         """
-        path = self.request.out / "plan.json"
-        kept: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        kept = self._plan.read() or {}
         if "step_seconds" not in kept:
             wanted = {arm.variant: arm for arm in self.study.arms if arm.as_long_as}
             wanted |= {self.arms[arm.as_long_as].variant: arm for arm in wanted.values() if arm.as_long_as}
@@ -169,7 +157,7 @@ class MiniPlan:
                 recipe = self.base.model_copy(update={"variant": variant})
                 times[variant] = min(times[variant], step_seconds(recipe, recipe.stages[0]))
             kept["step_seconds"] = times
-            write_bytes(path, (json.dumps(kept, indent=2) + "\n").encode())
+            self._plan.write(kept)
         found: dict[str, float] = kept["step_seconds"]
         return found
 
@@ -192,28 +180,3 @@ class MiniPlan:
         )
         lr, hr = (torch.from_numpy(half).float().div_(255.0) for half in halves)
         return lr, hr
-
-    def _recipe_file(self, arm: Arm, seed: int) -> Path:
-        make_folder(self.request.out / "recipes")
-        return self.request.out / "recipes" / f"{arm.name}-seed{seed}.json"
-
-    def _check(self) -> None:
-        """Refuse a folder that holds the study at another budget or of other data; the number of seeds may grow."""
-        path = self.request.out / "plan.json"
-        asked = {"budget": str(self.request.budget), "data": self._data}
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            kept = {key: found.get(key) for key in asked}
-        except FileNotFoundError:
-            make_folder(self.request.out)
-            write_bytes(path, (json.dumps(asked, indent=2) + "\n").encode())
-            return
-        except (ValueError, AttributeError):
-            raise OptionError(
-                f"{path} is damaged. Remove {self.request.out}, or choose another {setting('output')}."
-            ) from None
-        if kept != asked:
-            raise OptionError(
-                f"{self.request.out} holds this study at another budget ({kept['budget']}) or of other data. "
-                f"Repeat those to go on, or choose another {setting('output')}."
-            )

@@ -69,11 +69,6 @@ def paired(values: Sequence[float], against: Sequence[float]) -> Paired | None:
     return Paired(count, mean, error, mean - reach, mean + reach)
 
 
-def standard_error(values: Sequence[float]) -> float | None:
-    """Return the standard error of the mean; None with fewer than two values."""
-    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-
-
 def judge(sense: Sense, found: Paired | None, margin: float = MARGIN) -> str:
     """Return the verdict on a claim.
 

@@ -121,16 +121,17 @@ def spread(values: Mapping[str, tuple[float, ...]]) -> float | None:
     return math.sqrt(fmean(variances)) if variances else None
 
 
-def verdict(values: Mapping[str, tuple[float, ...]], what: str, unit: str = "dB") -> str:
+def verdict(values: Mapping[str, tuple[float, ...]], what: str) -> str:
     """Say which rows differ from the first by more than the seeds explain.
 
     Two means of n seeds each are significantly different if they differ by more than twice s sqrt(2 / n), where s is
-    the pooled standard deviation from seed to seed.
+    the standard deviation from seed to seed, pooled over the rows. Studies that test claims have more seeds and judge
+    by the paired differences (:mod:`rlfn.studies.paired`); of two seeds, the default here, Student's interval would be
+    12.7 standard errors wide to each side.
 
     Args:
-        values: for every row the numbers of its seeds; the first row is what the others are compared with.
+        values: in dB, for every row the numbers of its seeds; the first row is what the others are compared with.
         what: the name of the numbers, such as ``"Set5"``.
-        unit: their unit.
     """
     names = [name for name, row in values.items() if row]
     if len(names) < 2:
@@ -146,9 +147,9 @@ def verdict(values: Mapping[str, tuple[float, ...]], what: str, unit: str = "dB"
         limit = 2.0 * deviation * math.sqrt(1.0 / len(values[name]) + 1.0 / len(base))
         text = f"{name} {difference:+.3f}"
         (told if abs(difference) > limit else close).append(text)
-    parts = [f"{what}: the standard deviation from seed to seed is {deviation:.3f} {unit}."]
+    parts = [f"{what}: the standard deviation from seed to seed is {deviation:.3f} dB."]
     if told:
-        parts.append(f"Significantly different from {names[0]} ({unit}): {'; '.join(told)}.")
+        parts.append(f"Significantly different from {names[0]} (dB): {'; '.join(told)}.")
     if close:
         parts.append(f"Not significantly different from {names[0]} at this budget: {'; '.join(close)}.")
     return " ".join(parts)

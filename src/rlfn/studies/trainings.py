@@ -7,7 +7,6 @@ down in ``plan.json`` before the first step, and is the same for every row.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,9 @@ from typing import Any
 
 import torch
 
-from rlfn.atomic import make_folder, write_bytes
-from rlfn.data.pack import Pack
-from rlfn.errors import DataError, OptionError
-from rlfn.networks.checkpoints import read_state
+from rlfn.errors import OptionError
 from rlfn.studies.request import Budget, StudyRequest
-from rlfn.training.loop import train
+from rlfn.studies.runs import PlanFile, RunFolder, Trained, open_pack, write_recipe
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
 from rlfn.training.reporting import duration
@@ -64,16 +60,6 @@ class Training:
         return sum(part.length for part in self.parts)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A finished training: its model's file, the steps it took, and its time in steps in seconds."""
-
-    model: Path
-    iterations: int
-    seconds: float
-    held_out: float
-
-
 def ancestry(trainings: Sequence[Training], name: str) -> list[Training]:
     """Return the training called ``name`` and those that it starts from, the first one first."""
     by_name = {training.name: training for training in trainings}
@@ -100,14 +86,11 @@ class StudyPlan:
     def __init__(
         self, trainings: Sequence[Training], request: StudyRequest, small: Mapping[str, Any] | None = None
     ) -> None:
-        if request.data is None:
-            raise DataError(f"This study trains. Give it a pack: {setting('data', 'PACK')} (made by 'rlfn data pack').")
-        self.pack = Pack.open(request.data)
+        self.pack = open_pack(request)
         self.trainings = tuple(trainings)
         self.request = request
         self.base = "paper" if request.budget.paper else "study"
         self.small = {} if request.budget.paper else dict(small or {})
-        make_folder(request.out / "recipes")
         self.stage_iterations = self._settle()
 
     def recipe(self, training: Training, seed: int, iterations: int | None = None) -> Recipe:
@@ -134,13 +117,13 @@ class StudyPlan:
         raw["data"]["held_out"] = raw["data"]["held_out"] or 0.1  # what is chosen is chosen on pictures never seen
         return check_recipe(raw, training.name)
 
-    def folder(self, name: str, seed: int) -> Path:
-        """Return where a training's run lies."""
-        return self.request.out / "runs" / f"{name}-seed{seed}"
+    def run_of(self, name: str, seed: int) -> RunFolder:
+        """Return the folder of a training's run."""
+        return RunFolder(self.request.out / "runs" / f"{name}-seed{seed}")
 
     def model(self, name: str, seed: int) -> Path:
         """Return the file of a finished training's weights."""
-        return self.folder(name, seed) / "model.safetensors"
+        return self.run_of(name, seed).model
 
     def run(self) -> bool:
         """Train everything that is not finished yet; return False where it was asked to stop."""
@@ -148,22 +131,18 @@ class StudyPlan:
         todo = [(training, seed) for seed in range(request.seeds) for training in self.trainings]
         for number, (training, seed) in enumerate(todo, 1):
             recipe = self.recipe(training, seed)
-            path = request.out / "recipes" / f"{training.name}-seed{seed}.json"
-            write_bytes(path, (recipe.model_dump_json(indent=2) + "\n").encode())
-            if self.model(training.name, seed).is_file():
+            write_recipe(request.out, training.name, seed, recipe)
+            folder = self.run_of(training.name, seed)
+            if folder.finished:
                 continue
             request.log(f"{number} of {len(todo)}: {training.name}, seed {seed}")
-            folder = self.folder(training.name, seed)
-            began = (folder / "checkpoints").is_dir() and any((folder / "checkpoints").iterdir())
-            if not train(recipe, folder, data=request.data, resume=began, stop=request.stop):
+            if not folder.train(recipe, request):
                 return False
         return True
 
     def trained(self, name: str, seed: int) -> Trained:
         """Return what a finished training left."""
-        path = self.model(name, seed)
-        _, facts = read_state(path)
-        return Trained(path, int(facts["iterations"]), float(facts["hours"]) * 3600.0, float(facts["validation_psnr"]))
+        return self.run_of(name, seed).trained()
 
     def facts(self) -> dict[str, str]:
         """Return what a page says about the budget."""
@@ -181,30 +160,21 @@ class StudyPlan:
     def _settle(self) -> int:
         """Return the iterations of a stage: those of ``plan.json``, or what the budget gives, written there."""
         request = self.request
-        path = request.out / "plan.json"
+        plan = PlanFile(request.out)
         asked = {
             "budget": str(request.budget),
             "seeds": request.seeds,
             "data": str(Path(request.data or "").resolve()),
             "trainings": [[t.name, t.variant, t.scale, t.start, t.length] for t in self.trainings],
         }
-        if path.is_file():
+        found = plan.read_for(asked, shown=("budget", "seeds", "data"))
+        if found is not None:
             try:
-                found = json.loads(path.read_text(encoding="utf-8"))
-                iterations = int(found.pop("iterations"))
-            except (ValueError, KeyError, AttributeError):
-                raise OptionError(
-                    f"{path} is damaged. Remove {request.out}, or choose another {setting('output')}."
-                ) from None
-            if found != asked:
-                raise OptionError(
-                    f"{request.out} holds this study with another budget, data, or other seeds ({found.get('budget')}, "
-                    f"{found.get('seeds')} seeds, {found.get('data')}). "
-                    f"Repeat those to go on, or choose another {setting('output')}."
-                )
-            return iterations
+                return int(found["iterations"])
+            except (KeyError, TypeError, ValueError):
+                raise plan.damaged() from None
         iterations = self._from_hours(request.budget)
-        write_bytes(path, (json.dumps({**asked, "iterations": iterations}, indent=2) + "\n").encode())
+        plan.write({**asked, "iterations": iterations})
         return iterations
 
     def _from_hours(self, budget: Budget) -> int:

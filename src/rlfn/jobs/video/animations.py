@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, islice, pairwise
@@ -15,24 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import StoppedError
+from rlfn.errors import RlfnError
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
 from rlfn.images.apng import read_control
+from rlfn.images.carried import KEPT_SOMEWHERE
 from rlfn.images.codecs import vips
 from rlfn.images.coding import CodingInfo
+from rlfn.images.files import read_picture
 from rlfn.images.picture import Metadata, fitting_profile
 from rlfn.images.reading import explained_reading
-from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
-from rlfn.inference.reuse import TileCache
+from rlfn.images.stated import StatedColor
+from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.jobs.video.color import ColorConverter
 from rlfn.jobs.video.detection import is_animated_png, is_animation
+from rlfn.jobs.video.frame_work import FrameWork
 from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
+from rlfn.jobs.video.opening import check_frame_size
 from rlfn.jobs.video.probe import probe
-from rlfn.jobs.video.progress import FrameReporter, VideoReport
+from rlfn.jobs.video.progress import VideoReport
 from rlfn.jobs.video.record import VideoRecord
-from rlfn.jobs.video.settings import VideoSettings, for_frames
-from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.settings import TimeRange, VideoSettings, for_frames
 from rlfn.jobs.video.truncation import Truncation, check_png
+
+_NOT_WRITTEN = ("color", "exif", "geo", "iptc", "resolution", "texts")
+"""What animations are written without, of what pictures carry."""
 
 
 def stays_animation(source: Path, target: Path) -> bool:
@@ -40,39 +44,55 @@ def stays_animation(source: Path, target: Path) -> bool:
     return target.suffix.lower() in ANIMATION_SUFFIXES and is_animation(source)
 
 
-def open_any(path: Path) -> tuple[Animation, list[str]]:
+def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list[str]]:
     """Open an animated GIF, WebP or PNG; return it and what decoding lost.
 
+    The frames of a PNG are decoded twice, first for their timestamps, so memory does not grow with their number.
+
+    Args:
+        path: the file.
+        max_pixels: refuse larger frames, before any is decoded; None for no limit.
+
     Raises:
-        PictureError: it cannot be read.
+        PictureError: it cannot be read, or its frames are too large.
         MissingExtraError: it is a PNG, and PyAV is not installed.
     """
     with explained_reading(path), path.open("rb") as stream:
         control = read_control(stream)
     if control is None:
-        return open_animation(path), []
-    clip = probe(path)
+        animation = open_animation(path)
+        check_frame_size(path, animation.width, animation.height, max_pixels)
+        return replace(animation, metadata=_carried(path, animation.metadata.icc)), []
+    clip = probe(path, max_pixels)
     decoder = FrameSource(clip, TimeRange(), False)
-    frames = list(decoder)
-    stamps = [*(frame.pts for frame in frames), frames[-1].pts + max(1, frames[-1].duration)]
+    times = [(frame.pts, frame.duration) for frame in decoder]
+    stamps = [*(pts for pts, _ in times), times[-1][0] + max(1, times[-1][1])]
     colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
     animation = Animation(
         clip.width,
         clip.height,
         tuple(round((after - before) * clip.time_base * 1000) for before, after in pairwise(stamps)),
         control[1],
-        _png_profile(path),
+        _carried(path, _png_profile(path)),
         lossy=False,
-        frames=lambda: (_with_color(colors.image(frame.frame)) for frame in frames),
+        frames=lambda: (_with_color(colors.image(frame.frame)) for frame in FrameSource(clip, TimeRange(), False)),
     )
     return animation, source_warnings(decoder)
 
 
-def _png_profile(path: Path) -> Metadata:
+def _png_profile(path: Path) -> bytes | None:
     try:
-        return Metadata(icc=vips.metadata(vips.load("png", path.read_bytes())).icc)
+        return vips.metadata(vips.load("png", path.read_bytes())).icc
     except (vips.Error, OSError):
-        return Metadata()
+        return None
+
+
+def _carried(path: Path, icc: bytes | None) -> Metadata:
+    """Return what an animation carries beside its frames and a profile."""
+    try:
+        return replace(read_picture(path, max_pixels=None).metadata, icc=icc)
+    except RlfnError:
+        return Metadata(icc=icc)
 
 
 def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation:
@@ -94,13 +114,28 @@ def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation
 
 
 def _fitted(animation: Animation, suffix: str) -> tuple[Animation, list[str]]:
-    """Return an animation with a profile that can be written, or without one, and the warnings."""
-    icc = animation.metadata.icc
-    if icc is None:
-        return animation, []
-    fitting, problem = fitting_profile(icc, gray=False) if suffix != ".gif" else (None, "GIF holds none")
-    told = [] if fitting is not None else [f"colour profile dropped: {problem}"]
-    return replace(animation, metadata=replace(animation.metadata, icc=fitting)), told
+    """Return an animation with the metadata that can be written, and warnings of the rest."""
+    metadata, kind = animation.metadata, suffix[1:].upper()
+    told: list[str] = []
+    icc = metadata.icc
+    if icc is not None:
+        icc, problem = fitting_profile(icc, gray=False) if suffix != ".gif" else (None, "GIF holds none")
+        told += [] if icc is not None else [f"colour profile dropped: {problem}"]
+    xmp = metadata.xmp if suffix == ".webp" else None
+    lost = {name for name in _NOT_WRITTEN if getattr(metadata, name)}
+    if xmp is None and metadata.xmp:
+        lost.add("xmp")
+    if metadata.color is not None and _is_srgb(metadata.color):
+        lost.discard("color")
+    told += [f"{KEPT_SOMEWHERE[name][0]} dropped: not written to animations in {kind}" for name in sorted(lost)]
+    return replace(animation, metadata=Metadata(icc=icc, xmp=xmp)), told
+
+
+def _is_srgb(color: StatedColor) -> bool:
+    try:
+        return color.profile() is None
+    except ValueError:
+        return False
 
 
 def _with_color(image: NDArray[Any]) -> NDArray[Any]:
@@ -121,62 +156,46 @@ class AnimationRun:
 
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool) -> None:
         check_path(target)
-        self._source, self._target, self._settings = source, target, settings
-        animation, damage = open_any(source)
+        self._target, self._settings = target, settings
+        animation, damage = open_any(source, settings.max_pixels)
         rate = Fraction(1000 * len(animation.delays), max(1, sum(animation.delays)))
         self._truncation = (
             check_png(source, rate) if settings.time_range.whole and is_animated_png(source) else Truncation()
         )
         animation = _cut(animation, settings.time_range, source)
-        self._animation, self._warnings = _fitted(animation, target.suffix.lower())
-        self._warnings += [*settings.left_out("an animation"), *self._truncation.warnings, *damage]
-        size = (self._animation.width, self._animation.height)
-        settings.check_frame_size(source, *size)
-        self._enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).with_auto_engine(None)
-        self._plan: EnlargePlan | None = None
-        self._cache = TileCache()
-        self._engine_seconds = 0.0
-        self._counts = {"frames": 0, "repeated": 0}
+        self._animation, warnings = _fitted(animation, target.suffix.lower())
+        self._size = (animation.width, animation.height)
+        self._enlarger = Enlarger(for_frames(settings.enlarge, *self._size), pool).with_auto_engine(None)
+        coding = CodingInfo(lossy=animation.lossy)
+        self._work = FrameWork(source, self._enlarger, coding, reuse=settings.reuse, after_cancel="Nothing is written.")
+        self._work.warn([*warnings, *settings.left_out("an animation"), *self._truncation.warnings, *damage])
+        if target.suffix.lower() != ".webp":
+            self._work.warn(settings.left_out(target.suffix[1:].upper(), ["quality"]))
 
-    def run(self, report: VideoReport | None, cancel: Event | None, record: VideoRecord) -> VideoRecord:
-        """Do the work; return its record."""
-        began = time.perf_counter()
+    def run(self, report: VideoReport | None = None, cancel: Event | None = None) -> None:
+        """Write the animation.
+
+        Args:
+            report: called after each frame.
+            cancel: ends the work after the frame at hand.
+
+        Raises:
+            StoppedError: it was cancelled; nothing is written.
+            RlfnError: a frame cannot be enlarged, or the file not written.
+        """
         make_folder(self._target.parent)
-        size = write_animation(
-            self._enlarged(report, cancel), self._target, self._animation, self._settings.frames_quality
-        )
-        assert self._plan is not None
-        seconds = time.perf_counter() - began
-        return replace(
-            record.made_by(self._plan),
-            status="done",
-            warnings=(*self._warnings, *self._plan.warnings),
-            input_size=(self._animation.width, self._animation.height),
-            output_size=size,
-            seconds=seconds,
-            engine_seconds=self._engine_seconds,
-            reused=self._cache.reused_share,
-            frames_per_second=self._counts["frames"] / seconds,
-            codec=self._target.suffix.lower().removeprefix("."),
-            frames=self._counts["frames"],
-            missing=self._truncation.share,
-            repeated=self._counts["repeated"],
-        )
+        animation = self._animation
+        frames = self._work.watched(animation.frames(), report, cancel, len(animation.delays))
+        results = (self._work.enlarge_changed(image) for image in frames)
+        write_animation(results, self._target, animation, self._settings.frames_quality)
 
-    def _enlarged(self, report: VideoReport | None, cancel: Event | None) -> Iterator[NDArray[Any]]:
-        reporter, last, result = FrameReporter(report, len(self._animation.delays), self._cache), None, None
-        for image in self._animation.frames():
-            if cancel is not None and cancel.is_set():
-                raise StoppedError(f"The work on '{self._source}' was cancelled. Nothing is written.")
-            if self._plan is None:
-                self._plan = self._enlarger.plan(image, CodingInfo(lossy=self._animation.lossy))
-            if result is not None and last is not None and np.array_equal(image, last):
-                self._counts["repeated"] += 1
-            else:
-                began = time.perf_counter()
-                result = self._enlarger(image, plan=self._plan, cache=self._cache).image
-                self._engine_seconds += time.perf_counter() - began
-            last = image
-            self._counts["frames"] += 1
-            reporter.tick()
-            yield result
+    def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
+        """Return the record of the work, which took ``seconds``."""
+        return self._work.record(
+            record,
+            seconds,
+            input_size=self._size,
+            output_size=self._enlarger.size(*self._size),
+            codec=self._target.suffix.lower().removeprefix("."),
+            missing=self._truncation.share,
+        )

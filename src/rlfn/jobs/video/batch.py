@@ -11,6 +11,7 @@ from threading import Event
 
 from rlfn.errors import MissingExtraError
 from rlfn.inference.enlarge import UpscalerPool
+from rlfn.jobs.files import copy_dates
 from rlfn.jobs.plan import Job
 from rlfn.jobs.video.animations import AnimationRun, stays_animation
 from rlfn.jobs.video.frame_export import FramesRun
@@ -80,14 +81,16 @@ def upscale_one(
     Raises:
         RlfnError: see :class:`~rlfn.jobs.video.run.VideoRun`.
     """
-    if settings.frames_format is not None:
-        return FramesRun(source, target, settings, settings.frames_format, pool).run(report, cancel, record)
-    if stays_animation(source, target):
-        return AnimationRun(source, target, settings, pool).run(report, cancel, record)
     began = time.perf_counter()
-    run = VideoRun(source, target, settings, pool)
+    kind = _kind(source, target, settings)
+    run = kind(source, target, settings, pool)
     run.run(report, cancel)
-    if settings.keep_dates:
-        facts = source.stat()
-        os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    if settings.keep_dates and kind is not FramesRun:  # which gives each picture its dates
+        copy_dates(source, target)
     return run.record(record, time.perf_counter() - began)
+
+
+def _kind(source: Path, target: Path, settings: VideoSettings) -> type[FramesRun] | type[AnimationRun] | type[VideoRun]:
+    if settings.frames_format is not None:
+        return FramesRun
+    return AnimationRun if stays_animation(source, target) else VideoRun

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.images.stated import StatedColor
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.pixels import PixelFormat, pixel_format
 
@@ -28,6 +29,11 @@ _STAND_IN = 9
 
 _SD_WIDTH, _SD_HEIGHT = 1280, 576
 _BT709, _BT601 = 1, 6
+
+_UNSTATED = (0, UNSPECIFIED)
+_LIKE_BT709 = (_BT709, 5, _BT601, 7)
+_SHOWN_ALIKE = (_BT709, 4, 5, _BT601, 7, 13, 14, 15)
+"""H.273's transfer functions of ordinary videos, which players show as if they were the same, and sRGB's."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,15 @@ def stated_color(
     elif not source.gray and color.matrix != UNSPECIFIED and color.matrix not in _SWSCALE:
         told = (f"matrix {color.matrix} is treated as BT.2020: the colours come back as they were",)
     return replace(color, range=FULL) if target.name.startswith("yuvj") else color, told
+
+
+def picture_color(color: ClipColor) -> StatedColor | None:
+    """Return what pictures of the frames state; None where that is close to sRGB, as in ordinary videos."""
+    primaries = _BT709 if color.primaries in _UNSTATED else color.primaries
+    transfer = _BT709 if color.transfer in _UNSTATED else color.transfer
+    if primaries in _LIKE_BT709 and transfer in _SHOWN_ALIKE:
+        return None
+    return StatedColor((primaries, transfer))
 
 
 class ColorConverter:

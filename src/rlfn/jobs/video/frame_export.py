@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,15 +11,17 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rlfn.atomic import make_folder
-from rlfn.errors import StoppedError
-from rlfn.images.files import Picture, write_picture
-from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
-from rlfn.inference.reuse import TileCache
-from rlfn.jobs.video.color import ColorConverter
+from rlfn.images.codecs.codec import tell_aspect
+from rlfn.images.files import Picture, check_writable_size, write_picture
+from rlfn.images.picture import Metadata
+from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.jobs.files import copy_dates
+from rlfn.jobs.video.color import ColorConverter, picture_color
 from rlfn.jobs.video.display_matrix import is_upright, turn, upright_size
+from rlfn.jobs.video.frame_work import FrameWork
 from rlfn.jobs.video.frames import FrameSource, no_frames, source_warnings
-from rlfn.jobs.video.probe import probe
-from rlfn.jobs.video.progress import FrameReporter, VideoReport
+from rlfn.jobs.video.probe import Clip, HdrFacts, probe
+from rlfn.jobs.video.progress import VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import VideoSettings, for_frames
 from rlfn.jobs.video.truncation import check_truncation
@@ -40,96 +39,103 @@ class FramesRun:
     Args:
         source: the video.
         folder: where to write; existing files are kept unless ``settings.overwrite`` is set.
-        settings: see :class:`~rlfn.jobs.video.settings.VideoSettings`; settings of codecs are left out with a warning.
-        format: of the pictures.
+        settings: see :class:`~rlfn.jobs.video.settings.VideoSettings`; ``frames_format`` is set, and settings of codecs
+            are left out with a warning.
         pool: where loaded models are kept.
 
     Raises:
         RlfnError: the video cannot be read or enlarged.
     """
 
-    def __init__(self, source: Path, folder: Path, settings: VideoSettings, format: str, pool: UpscalerPool) -> None:
-        clip = self._clip = probe(source)
-        settings.check_frame_size(source, clip.width, clip.height)
-        self._folder, self._settings, self._format = folder, settings, format
+    def __init__(self, source: Path, folder: Path, settings: VideoSettings, pool: UpscalerPool) -> None:
+        assert settings.frames_format is not None
+        clip = self._clip = probe(source, settings.max_pixels)
+        self._folder, self._settings, self._format = folder, settings, settings.frames_format
         self._truncation = check_truncation(clip, settings.time_range)
-        self._warnings: dict[str, None] = {}  # ordered, without the repetitions of every frame
-        self._warn([*settings.left_out("pictures"), *self._truncation.warnings])
-        self._warn(f"{what} dropped" for what in clip.lost)
         self._turned = is_upright(clip.matrix)
-        self._size = upright_size(clip)
-        self._enlarger = Enlarger(for_frames(settings.enlarge, *self._size), pool).with_auto_engine(None)
+        size = upright_size(clip)
+        enlarger = Enlarger(for_frames(settings.enlarge, *size), pool).with_auto_engine(None)
+        self._size = enlarger.size(*size)
+        check_writable_size(self._format, *self._size)
         self._colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
         self._frames = FrameSource(clip, settings.time_range, settings.deinterlace)
-        self._plan: EnlargePlan | None = None
-        self._cache = TileCache()
-        self._engine_seconds = 0.0
-        self._read = self._written = 0
+        self._work = FrameWork(
+            source, enlarger, clip.coding, reuse=settings.reuse, after_cancel="Frames that are finished stay."
+        )
+        self._work.warn([*settings.left_out("pictures"), *self._truncation.warnings])
+        self._work.warn(_lost(clip, self._turned))
+        self._metadata = Metadata(color=picture_color(clip.color))
 
-    def run(self, report: VideoReport | None, cancel: Event | None, record: VideoRecord) -> VideoRecord:
-        """Write the pictures; return the record.
+    def run(self, report: VideoReport | None = None, cancel: Event | None = None) -> None:
+        """Write the pictures.
+
+        Args:
+            report: called after each frame.
+            cancel: ends the work after the frame at hand.
 
         Raises:
             StoppedError: it was cancelled; finished pictures stay.
             RlfnError: a frame cannot be enlarged, or a file not written.
         """
-        began = time.perf_counter()
         make_folder(self._folder)
-        reporter = FrameReporter(report, self._clip.frames_in(self._settings.time_range), self._cache)
+        work, total = self._work, self._clip.frames_in(self._settings.time_range)
         pending: list[Future[tuple[str, ...]]] = []
         with ThreadPoolExecutor(2) as writers:
-            for timed in self._frames:
-                if cancel is not None and cancel.is_set():
-                    raise StoppedError(f"The work on '{self._clip.path}' was cancelled. Frames that are finished stay.")
-                self._read += 1
+            for timed in work.watched(self._frames, report, cancel, total):
                 self._export(timed.frame, writers, pending)
                 while len(pending) > _MAX_PENDING:
-                    self._warn(pending.pop(0).result())
-                reporter.tick()
+                    work.warn(pending.pop(0).result())
             for future in pending:
-                self._warn(future.result())
-        return self._record(record, time.perf_counter() - began)
+                work.warn(future.result())
+        if not work.decided:
+            raise no_frames(self._clip.path)
+        work.warn(source_warnings(self._frames))
+        if work.kept:
+            work.warn([f"{work.kept} existing frames were kept: {setting('overwrite')} replaces them"])
+
+    def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
+        """Return the record of the work, which took ``seconds``."""
+        return self._work.record(
+            record,
+            seconds,
+            input_size=(self._clip.width, self._clip.height),
+            output_size=self._size,
+            codec=self._format,
+            missing=self._truncation.share,
+        )
 
     def _export(self, frame: Any, writers: Executor, pending: list[Future[tuple[str, ...]]]) -> None:
         """Enlarge a frame and have it written, unless its picture exists and is kept."""
-        target = self._folder / f"{self._read:0{_DIGITS}}.{self._format}"
-        wanted = self._settings.overwrite or not os.path.exists(target)
-        if self._plan is not None and not wanted:
+        target = self._folder / f"{self._work.frames + 1:0{_DIGITS}}.{self._format}"
+        if not self._settings.overwrite and os.path.exists(target):
+            self._work.kept += 1
+            if not self._work.decided:
+                self._work.decide(self._upright(frame))
             return
-        image = self._upright(frame)
-        self._plan = self._plan or self._enlarger.plan(image, self._clip.coding)
-        if wanted:
-            began = time.perf_counter()
-            result = self._enlarger(image, plan=self._plan, cache=self._cache).image
-            self._engine_seconds += time.perf_counter() - began
-            picture, quality = Picture(result, bits=self._clip.format.bits), self._settings.frames_quality
-            pending.append(writers.submit(write_picture, picture, target, quality=quality))
-            self._written += 1
+        result = self._work.enlarge_changed(self._upright(frame))
+        pending.append(writers.submit(self._write, self._picture(result), target))
 
-    def _warn(self, warnings: Iterable[str]) -> None:
-        self._warnings |= dict.fromkeys(warnings)
+    def _picture(self, image: NDArray[Any]) -> Picture:
+        return Picture(image, self._metadata, bits=self._clip.format.bits)
+
+    def _write(self, picture: Picture, target: Path) -> tuple[str, ...]:
+        warnings = write_picture(picture, target, quality=self._settings.frames_quality)
+        if self._settings.keep_dates:
+            copy_dates(self._clip.path, target)
+        return warnings
 
     def _upright(self, frame: Any) -> NDArray[Any]:
         image = self._colors.image(frame)
         return turn(image, self._clip.matrix) if self._turned else image
 
-    def _record(self, record: VideoRecord, seconds: float) -> VideoRecord:
-        if self._plan is None:
-            raise no_frames(self._clip.path)
-        self._warn(source_warnings(self._frames))
-        if kept := self._read - self._written:
-            self._warn([f"{kept} existing frames were kept: {setting('overwrite')} replaces them"])
-        return replace(
-            record.made_by(self._plan),
-            warnings=tuple(dict.fromkeys([*self._plan.warnings, *self._warnings])),
-            status="done",
-            input_size=(self._clip.width, self._clip.height),
-            output_size=self._enlarger.size(*self._size),
-            seconds=seconds,
-            engine_seconds=self._engine_seconds,
-            frames=self._read,
-            missing=self._truncation.share,
-            reused=self._cache.reused_share,
-            frames_per_second=self._written / seconds,
-            codec=self._format,
-        )
+
+def _lost(clip: Clip, turned: bool) -> list[str]:
+    """Return what a clip states and pictures of its frames do not."""
+    lost = [f"{what} dropped" for what in clip.lost]
+    if clip.matrix and not turned:
+        lost.append("the display matrix is dropped")
+    if clip.hdr != HdrFacts():
+        lost.append("the mastering display and light levels dropped")
+    if clip.aspect is not None:
+        tell_aspect((clip.aspect.numerator, clip.aspect.denominator) if clip.aspect != 1 else None, lost)
+    return lost

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from rlfn.errors import PictureError
 from rlfn.jobs.video.library import import_av
-from rlfn.jobs.video.probe import Clip, main_stream, open_video
-from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.opening import decoder_options, main_stream, open_video
+from rlfn.jobs.video.probe import Clip
+from rlfn.jobs.video.settings import TimeRange
 from rlfn.jobs.video.timeline import Timeline
 from rlfn.jobs.video.webm_alpha import AlphaJoiner
 from rlfn.wording import setting
@@ -102,9 +103,10 @@ class FrameSource:
 
     def _decoded(self) -> Iterator[Any]:
         av, path = import_av(), self._clip.path
-        with closing(open_video(path)) as container:
+        with closing(open_video(path, self._clip.decoder_pixels)) as container:
             stream = main_stream(container, path)
             stream.thread_type = "AUTO"
+            stream.codec_context.options = decoder_options(self._clip.decoder_pixels)
             joiner = AlphaJoiner(stream) if self._clip.separate_alpha else None
             packets = container.demux(stream)
             while True:

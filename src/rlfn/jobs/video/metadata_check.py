@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlfn.jobs.video.muxing import TURNING, Muxed, MuxPlan, is_attached, is_generated, plain_metadata, stream_name
-from rlfn.jobs.video.probe import main_stream, open_video
+from rlfn.jobs.video.opening import main_stream, open_video
 from rlfn.wording import listing
 
 

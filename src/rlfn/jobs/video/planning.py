@@ -67,8 +67,7 @@ def plan_video(source: Path, target: Path, settings: VideoSettings, pool: Upscal
     if target.suffix.lower() in ANIMATED:
         raise OptionError(f"{no_animation(source, target)}.")
     check_path(target)
-    clip = probe(source)
-    settings.check_frame_size(source, clip.width, clip.height)
+    clip = probe(source, settings.max_pixels)
     warnings = [f"{what} dropped" for what in clip.lost]
     codec = choose_codec(
         settings.codec, "vp9" if clip.separate_alpha and keeps_alpha("vp9", muxer) else clip.codec, muxer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,15 +10,24 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from rlfn.atomic import check_name
 from rlfn.errors import PictureError
 from rlfn.images.coding import CodingInfo
 from rlfn.jobs.video.color import ClipColor
-from rlfn.jobs.video.detection import is_animated_png, is_video
+from rlfn.jobs.video.detection import is_video
 from rlfn.jobs.video.library import import_av
+from rlfn.jobs.video.opening import (
+    check_frame_size,
+    decoder_options,
+    decoder_pixels_for,
+    main_stream,
+    open_video,
+    png_frames,
+    png_size,
+)
 from rlfn.jobs.video.pixels import PixelFormat, pixel_format
-from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.settings import TimeRange
 from rlfn.jobs.video.webm_alpha import addition, joined_format, states_alpha
+from rlfn.wording import setting
 
 _LOSSLESS = frozenset(
     (
@@ -41,7 +49,13 @@ _LOST_SIDE_DATA = {
     "GOP_TIMECODE": "timecodes of groups of pictures",
     "S12M_TIMECODE": "timecodes of frames",
     "ICC_PROFILE": "the ICC profile",
+    "EXIF": "EXIF",
 }
+_SIDE_DATA_KINDS = 64
+"""More than FFmpeg numbers."""
+
+_NAMELESS = {31: "EXIF"}
+"""Kinds of side data that PyAV has no names for, by FFmpeg's number."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +89,10 @@ class Clip:
         aspect: the shape of a pixel; None where not stated.
         matrix: FFmpeg's display matrix, nine numbers; empty where there is none.
         progressive: whether the stream states that its frames are whole.
-        interlaced: whether the first frame consists of two fields.
         described: whether its stream's description says what only a copy of it keeps: HDR, 3D, a sphere.
         lost: what its frames carry that is not kept, by name.
         coding: how it was coded.
+        decoder_pixels: the most pixels that a decoder may give a frame; None for any number.
     """
 
     path: Path
@@ -98,10 +112,10 @@ class Clip:
     hdr: HdrFacts
     matrix: tuple[int, ...]
     progressive: bool
-    interlaced: bool
     described: bool
     lost: tuple[str, ...]
     coding: CodingInfo
+    decoder_pixels: int | None = None
 
     def frames_in(self, time_range: TimeRange) -> int:
         """Return the approximate number of frames in a time range; 0 where unknown."""
@@ -112,65 +126,41 @@ class Clip:
         return round(taken * float(self.rate))
 
 
-def open_video(path: Path) -> Any:
-    """Open a file with FFmpeg.
-
-    Raises:
-        PictureError: it is missing, or no video.
-        MissingExtraError: PyAV is not installed.
-    """
-    av = import_av()
-    check_name(path, PictureError)
-    try:
-        # FFmpeg looks for a PNG's animation in its first bytes alone, and takes "12:30.mp4" for a protocol
-        format = "apng" if is_animated_png(path) else None
-        return av.open(os.path.abspath(path), format=format, metadata_errors="replace")
-    except FileNotFoundError:
-        raise PictureError(f"There is no file '{path}'. Check the spelling and the folder.") from None
-    except PermissionError:
-        raise PictureError(f"'{path}' may not be read by this user. Change its permissions.") from None
-    except (av.error.FFmpegError, OSError) as error:
-        raise PictureError(
-            f"'{path}' is not a video that can be read, or it is damaged ({_reason(error)}). Get a whole copy of it."
-        ) from None
-
-
-def main_stream(container: Any, path: Path) -> Any:
-    """Return the video stream that is enlarged: the first default one, or the first; never an attached picture.
-
-    Raises:
-        PictureError: there is none, or its codec is not known.
-    """
-    av = import_av()
-    attached = av.stream.Disposition.attached_pic
-    streams = [one for one in container.streams.video if not one.disposition & attached]
-    if not streams:
-        held = ", ".join(dict.fromkeys(one.type for one in container.streams)) or "nothing"
-        picture = " A picture is attached to it; extract that first." if container.streams.video else ""
-        raise PictureError(f"'{path}' has no video stream. It holds: {held}.{picture}")
-    found = next((one for one in streams if one.disposition & av.stream.Disposition.default), streams[0])
-    if found.codec_context is None:
-        raise PictureError(f"The video stream of '{path}' has a codec that is not known here. Convert it first.")
-    return found
-
-
-def probe(path: Path) -> Clip:
+def probe(path: Path, max_pixels: int | None = None) -> Clip:
     """Read a video's header and its first frame.
 
+    Args:
+        path: the video.
+        max_pixels: refuse larger frames, before any is decoded; None for no limit.
+
     Raises:
-        PictureError: it is no video, or no frame of it can be read.
+        PictureError: it is no video, its frames are too large, or none of them can be read.
         MissingExtraError: PyAV is not installed.
     """
-    with closing(open_video(path)) as container:
+    if max_pixels is not None and (size := png_size(path)) is not None:
+        check_frame_size(path, *size, max_pixels)
+    with closing(open_video(path, decoder_pixels_for(max_pixels, 0, 0))) as container:
         stream = main_stream(container, path)
-        siting = _siting(stream)
-        frame, separate_alpha = _first_frame(container, stream, path)
         context = stream.codec_context
+        check_frame_size(path, context.width, context.height, max_pixels)
+        decoder_pixels = decoder_pixels_for(max_pixels, context.width, context.height)
+        siting = _siting(stream)
+        context.options = decoder_options(decoder_pixels)
+        try:
+            frame, separate_alpha = _first_frame(container, stream, path)
+        except PictureError as error:
+            if max_pixels is None or context.width:
+                raise
+            raise PictureError(
+                f"{error.template} Its frames may also have many more pixels than the limit of {max_pixels:,}: raise "
+                f"{setting('max_pixels')} if you trust the file."
+            ) from None
+        check_frame_size(path, frame.width, frame.height, max_pixels)
         sides = _side_data(frame, context.codec.canonical_name)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         duration = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
         alone = pixel_format(frame.format.name)
-        format, opaque = _joined(path, stream, alone, separate_alpha)
+        format, opaque = _joined(path, stream, alone, separate_alpha, decoder_pixels)
         return Clip(
             path=path,
             container=container.format.name,
@@ -182,7 +172,7 @@ def probe(path: Path) -> Clip:
             separate_alpha=format != alone,
             time_base=stream.time_base,
             rate=rate if rate > 0 else Fraction(25),
-            frames=stream.frames or round(duration * float(rate)),
+            frames=stream.frames or png_frames(path) or round(duration * float(rate)),
             duration=duration,
             aspect=stream.sample_aspect_ratio or None,
             color=ClipColor(
@@ -191,7 +181,6 @@ def probe(path: Path) -> Clip:
             hdr=_hdr(sides),
             matrix=_matrix(sides),
             progressive=context.field_order == 1,
-            interlaced=bool(frame.interlaced_frame),
             described=bool(_DESCRIBED & set(sides)) and "DOVI_METADATA" not in sides,
             lost=tuple(
                 dict.fromkeys(
@@ -201,14 +190,17 @@ def probe(path: Path) -> Clip:
             coding=CodingInfo(
                 lossy=context.codec.canonical_name not in _LOSSLESS, halved=not format.rgb and format.chroma != (64, 64)
             ),
+            decoder_pixels=decoder_pixels,
         )
 
 
-def _joined(path: Path, stream: Any, alone: PixelFormat, separate_alpha: bool) -> tuple[PixelFormat, bool]:
+def _joined(
+    path: Path, stream: Any, alone: PixelFormat, separate_alpha: bool, decoder_pixels: int | None
+) -> tuple[PixelFormat, bool]:
     """Return the format of frames with what lies beside them, and whether transparency is lost."""
     if not states_alpha(stream):
         return alone, separate_alpha
-    with closing(open_video(path)) as container:
+    with closing(open_video(path, decoder_pixels)) as container:
         joined = joined_format(container, main_stream(container, path), alone)
     return joined or alone, joined is None
 
@@ -237,12 +229,28 @@ def _first_frame(container: Any, stream: Any, path: Path) -> tuple[Any, bool]:
 
 def _side_data(frame: Any, codec: str) -> dict[str, bytes]:
     """Return what goes with a frame, by FFmpeg's names."""
-    if codec not in ("png", "apng"):
-        return {side.type.name: bytes(side) for side in frame.side_data}
-    # PyAV frees the name of a PNG's profile, which FFmpeg frees again: so the profile is never asked for
-    rest = _filtered(frame, "mode=delete:type=ICC_PROFILE")
-    found = {side.type.name: bytes(side) for side in rest.side_data}
-    return found if _filtered(frame, "mode=select:type=ICC_PROFILE") is None else {**found, "ICC_PROFILE": b""}
+    rest, found = frame, {}
+    if codec in ("png", "apng"):
+        # PyAV frees the name of a PNG's profile, which FFmpeg frees again: so the profile is never asked for
+        rest = _filtered(frame, "mode=delete:type=ICC_PROFILE")
+        if _filtered(frame, "mode=select:type=ICC_PROFILE") is not None:
+            found["ICC_PROFILE"] = b""
+    try:
+        return found | {side.type.name: bytes(side) for side in rest.side_data}
+    except ValueError:  # PyAV gives none where it has no name for one of them
+        rest, nameless = _without_nameless(rest)
+        return found | nameless | {side.type.name: bytes(side) for side in rest.side_data}
+
+
+def _without_nameless(frame: Any) -> tuple[Any, dict[str, bytes]]:
+    """Return a frame without the side data that PyAV has no names for, and those with a name here."""
+    known, found = import_av().sidedata.sidedata.Type, {}
+    for number in range(1 + max(one.value for one in known), _SIDE_DATA_KINDS):
+        if _filtered(frame, f"mode=select:type={number}") is not None:
+            frame = _filtered(frame, f"mode=delete:type={number}")
+            if number in _NAMELESS:
+                found[_NAMELESS[number]] = b""
+    return frame, found
 
 
 def _filtered(frame: Any, options: str) -> Any:
@@ -294,8 +302,3 @@ def _siting(stream: Any) -> str:
     data = header.getvalue()
     places = tuple(data[at + 3] if (at := data.find(key)) >= 0 else 0 for key in (b"\x55\xb7\x81", b"\x55\xb8\x81"))
     return _SITINGS.get(places, "")  # type: ignore[arg-type]
-
-
-def _reason(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text).split(":")[0].lower()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
@@ -18,18 +16,17 @@ from numpy.typing import NDArray
 
 import rlfn
 from rlfn.atomic import make_folder
-from rlfn.errors import StoppedError
-from rlfn.inference.enlarge import EnlargePlan, UpscalerPool
-from rlfn.inference.reuse import TileCache
+from rlfn.inference.enlarge import UpscalerPool
 from rlfn.jobs.video.display_matrix import turn
 from rlfn.jobs.video.encoding import FrameEncoder
+from rlfn.jobs.video.frame_work import FrameWork
 from rlfn.jobs.video.frames import FrameSource, no_frames, same_frame, source_warnings
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.mux_check import check_muxing
 from rlfn.jobs.video.muxing import Muxed, MuxPlan
 from rlfn.jobs.video.planning import plan_video
 from rlfn.jobs.video.probe import Clip
-from rlfn.jobs.video.progress import FrameReporter, VideoReport
+from rlfn.jobs.video.progress import VideoReport
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.segments import Segment, SegmentStore
 from rlfn.jobs.video.settings import VideoSettings, segment_frames
@@ -63,7 +60,6 @@ class VideoRun:
 
     Attributes:
         plan: what was decided.
-        warnings: what is lost or changed.
         facts: what was counted.
         muxed: what became of the streams.
 
@@ -74,19 +70,28 @@ class VideoRun:
     def __init__(self, source: Path, target: Path, settings: VideoSettings, pool: UpscalerPool | None = None) -> None:
         self.plan = plan_video(source, target, settings, pool)
         self._truncation = check_truncation(self.plan.clip, settings.time_range)
-        self.warnings = [*self.plan.warnings, *self._truncation.warnings]
+        self._work = FrameWork(
+            source,
+            self.plan.enlarger,
+            self.plan.clip.coding,
+            reuse=settings.reuse,
+            after_cancel="Finished work is kept; the same call continues it.",
+        )
+        self._work.warn([*settings.left_out("a video", ["quality"]), *self.plan.warnings, *self._truncation.warnings])
         self.facts = {"frames": 0, "repeated": 0, "computed_tiles": 0, "reused_tiles": 0}
         self.muxed = Muxed()
         self._source = self._new_source()
         self._colors = self.plan.color_converter()
-        self._cache = TileCache()
-        self._enlarge_plan: EnlargePlan | None = None
-        self._engine_seconds, self._new_frames = 0.0, 0
 
     @property
     def clip(self) -> Clip:
         """The source."""
         return self.plan.clip
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is lost or changed, as far as that is known."""
+        return list(self._work.warnings)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -109,9 +114,7 @@ class VideoRun:
         first = next(iter(self._new_source()), None)
         if first is None:
             raise no_frames(plan.clip.path)
-        self._enlarge_plan = plan.enlarger.plan(
-            self._turned(plan.color_converter().image(first.frame)), plan.clip.coding
-        )
+        self._work.decide(self._turned(plan.color_converter().image(first.frame)))
         with SegmentStore(plan.target, self._identity()) as store:
             segments = store.open()
             if not segments:
@@ -127,21 +130,16 @@ class VideoRun:
 
     def record(self, record: VideoRecord, seconds: float) -> VideoRecord:
         """Return the record of the work, which took ``seconds``."""
-        assert self._enlarge_plan is not None
         facts = self.facts
         tiles = facts["computed_tiles"] + facts["reused_tiles"]
-        return replace(
-            record.made_by(self._enlarge_plan),
-            status="done",
+        return self._work.record(
+            record,
+            seconds,
             input_size=(self.clip.width, self.clip.height),
             output_size=self.size,
-            seconds=seconds,
-            engine_seconds=self._engine_seconds,
-            warnings=tuple(dict.fromkeys([*self.warnings, *self._enlarge_plan.warnings])),
             frames=facts["frames"],
             repeated=facts["repeated"],
             reused=facts["reused_tiles"] / tiles if tiles else 0.0,
-            frames_per_second=self._new_frames / seconds if seconds else 0.0,
             codec=self.plan.encode.codec,
             missing=self._truncation.share,
             streams=tuple(self.muxed.kept),
@@ -155,12 +153,14 @@ class VideoRun:
         threads = ThreadGroup()
         images, results = Channel(threads, _WAITING), Channel(threads, _WAITING)
         total = self.clip.frames_in(self.plan.settings.time_range)
-        reporter = FrameReporter(report, total, self._cache, done)
         made: list[Segment] = []
         threads.start("decoder", lambda: self._decode(images, done))
         threads.start("encoder", lambda: self._write(results, store, len(segments), made))
         try:
-            self._enlarge(images, results, threads, reporter, cancel)
+            for item in self._work.watched(images, report, cancel, total, done):
+                threads.check()
+                results.put(item if item.image is None else item._replace(image=self._work.enlarge(item.image)))
+            results.end()
             threads.join()
         finally:
             threads.stop()
@@ -179,29 +179,8 @@ class VideoRun:
             last = timed.frame
         images.end()
 
-    def _enlarge(
-        self, images: Channel, results: Channel, threads: ThreadGroup, reporter: FrameReporter, cancel: Event | None
-    ) -> None:
-        cache = self._cache if self.plan.settings.reuse else None
-        for item in images:
-            if cancel is not None and cancel.is_set():
-                raise StoppedError(
-                    f"The work on '{self.clip.path}' was cancelled. Finished work is kept; the same call continues it."
-                )
-            threads.check()
-            if item.image is not None:
-                began = time.perf_counter()
-                made = self.plan.enlarger(item.image, plan=self._enlarge_plan, cache=cache)
-                self._engine_seconds += time.perf_counter() - began
-                item = item._replace(image=made.image)
-            results.put(item)
-            self._new_frames += 1
-            reporter.tick()
-        results.end()
-
     def _write(self, results: Channel, store: SegmentStore, number: int, made: list[Segment]) -> None:
-        assert self._enlarge_plan is not None
-        length = segment_frames(self._enlarge_plan.upscaler.model, self.clip.width * self.clip.height)
+        length = segment_frames(self._work.plan.upscaler.model, self.clip.width * self.clip.height)
         encoder = writer = frame = None
         before = dict(self._counts())
         try:
@@ -226,7 +205,8 @@ class VideoRun:
                 writer.drop()
 
     def _counts(self) -> dict[str, int]:
-        return {"computed_tiles": self._cache.computed, "reused_tiles": self._cache.reused}
+        cache = self._work.cache
+        return {"computed_tiles": cache.computed, "reused_tiles": cache.reused}
 
     def _since(self, before: dict[str, int]) -> dict[str, int]:
         return {name: count - before[name] for name, count in self._counts().items()}
@@ -243,8 +223,7 @@ class VideoRun:
 
     def _identity(self) -> dict[str, Any]:
         """Return everything that determines the result."""
-        assert self._enlarge_plan is not None
-        plan, upscaler = self.plan, self._enlarge_plan.upscaler
+        plan, upscaler = self.plan, self._work.plan.upscaler
         options = plan.enlarger.options
         return {
             "versions": [rlfn.__version__, import_av().__version__],
@@ -274,12 +253,12 @@ class VideoRun:
 
     def _tell(self) -> None:
         """Add the warnings of the streams, the frames and their timestamps."""
-        source = self._source
-        self.warnings += [*self.muxed.warnings, *source_warnings(source)]
+        source, warn = self._source, self._work.warn
+        warn([*self.muxed.warnings, *source_warnings(source)])
         if moved := source.moved + source.timeline.moved:
-            self.warnings.append(f"{moved} timestamps were missing or did not grow, and were set")
+            warn([f"{moved} timestamps were missing or did not grow, and were set"])
         if jumps := len(source.timeline.jumps):
-            self.warnings.append(f"the timestamps jump back ({jumps} times): what follows was appended")
+            warn([f"the timestamps jump back ({jumps} times): what follows was appended"])
 
 
 def _finished(encoder: FrameEncoder, writer: Any, tiles: dict[str, int], repeated: int) -> Segment:

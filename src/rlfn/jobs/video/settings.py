@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
 from numbers import Real
-from pathlib import Path
 
-from rlfn.errors import OptionError, PictureError
+from rlfn.errors import OptionError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
+from rlfn.images.formats import check_quality, format_for
 from rlfn.images.reading import check_max_pixels
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.inference.restore import AUTO
 from rlfn.inference.restore_weights import is_photo
 from rlfn.inference.sizing import Wanted, is_family_or_default, reaches
 from rlfn.jobs.video.codecs import check_codec
-from rlfn.jobs.video.time_range import TimeRange
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
 from rlfn.wording import setting
@@ -24,9 +24,25 @@ from rlfn.wording import setting
 SCALE = 2
 """What a video is enlarged by where nothing is asked for."""
 
+CODEC_SETTINGS = ("codec", "crf", "preset")
+"""The settings of a video's encoder."""
+
 _SEGMENT_SECONDS, _MACS_A_SECOND = 6, 30e9
 _SEGMENT_FRAMES = (12, 120)
 _UNKNOWN_PARAMETERS = 500_000
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """The part of a video to process: from ``start`` seconds on, for ``duration`` seconds, or to its end."""
+
+    start: Fraction = Fraction(0)
+    duration: Fraction | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is all of it."""
+        return not self.start and self.duration is None
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class VideoSettings:
         preset: the encoder's; None for the codec's default.
         start, duration: the time range to process, in seconds; None for the beginning and the end.
         frames_format: of pictures that are written in place of a video; None for a video.
-        frames_quality: of these, 1 to 100; None for the format's own.
+        frames_quality: of these and of animated WebP, 1 to 100; None for the format's own.
         deinterlace: join the fields of interlaced frames; otherwise they are refused.
         reuse: take unchanged tiles from the frame before; the result is the same without it.
         overwrite: replace outputs that exist.
@@ -69,30 +85,21 @@ class VideoSettings:
         """Refuse what no video could be written with."""
         check_codec(self.codec, self.crf, self.preset)
         check_max_pixels(self.max_pixels)
+        check_quality(self.frames_quality)
+        if self.frames_format is not None:
+            format_for(self.frames_format)
         for name, value, least in (("start", self.start, 0.0), ("duration", self.duration, 1e-6)):
             if value is not None and not (isinstance(value, Real) and least <= value < inf):
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
 
-    def check_frame_size(self, source: Path, width: int, height: int) -> None:
-        """Refuse a video whose frames are larger than ``max_pixels``.
-
-        Raises:
-            PictureError: they are.
-        """
-        if self.max_pixels is not None and width * height > self.max_pixels:
-            raise PictureError(
-                f"'{source}' has frames of {width} x {height} pixels; the limit is {self.max_pixels:,}. "
-                f"Raise {setting('max_pixels')} if you trust the file."
-            )
-
-    def left_out(self, what: str) -> list[str]:
-        """Return warnings for settings of codecs that do not apply to ``what``."""
-        given = (("codec", self.codec), ("crf", self.crf), ("preset", self.preset))
+    def left_out(self, what: str, names: Sequence[str] = CODEC_SETTINGS) -> list[str]:
+        """Return warnings for settings that were given and do not apply to ``what``."""
+        given = {"codec": self.codec, "crf": self.crf, "preset": self.preset, "quality": self.frames_quality}
         return [
-            f"{setting(name, value)} does not apply to {what} and was ignored"
-            for name, value in given
-            if value is not None
+            f"{setting(name, given[name])} does not apply to {what} and was ignored"
+            for name in names
+            if given[name] is not None
         ]
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 from rlfn.jobs.video.codecs import is_carried
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.muxing import codec_name
-from rlfn.jobs.video.probe import open_video
+from rlfn.jobs.video.opening import open_video
 
 _PACKETS, _BYTES = 1000, 64 << 20
 """Number of packets, and of bytes, searched for the first packet of each stream."""

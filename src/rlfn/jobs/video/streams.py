@@ -25,7 +25,7 @@ from rlfn.jobs.video.muxing import (
     plain_metadata,
     stream_name,
 )
-from rlfn.jobs.video.probe import open_video
+from rlfn.jobs.video.opening import open_video
 from rlfn.jobs.video.stream_check import StreamTags, describe_for, first_packets
 from rlfn.jobs.video.timeline import Timeline, decode_times, frame_durations
 from rlfn.jobs.video.webm_alpha import add

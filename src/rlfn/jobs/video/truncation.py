@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 from rlfn.errors import PictureError
 from rlfn.images.apng import count_missing_frames
 from rlfn.jobs.video.library import import_av
-from rlfn.jobs.video.probe import Clip, main_stream, open_video
-from rlfn.jobs.video.time_range import TimeRange
+from rlfn.jobs.video.opening import main_stream, open_video
+from rlfn.jobs.video.probe import Clip
+from rlfn.jobs.video.settings import TimeRange
 from rlfn.wording import setting
 
 _ALLOWED = 0.1

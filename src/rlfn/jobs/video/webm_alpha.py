@@ -85,6 +85,7 @@ class AlphaJoiner:
         context.copy_opaque = True  # what a packet carries, its frame does, whenever that is ready
         self._errors, self._packet = av.error.FFmpegError, av.Packet
         self._context = av.CodecContext.create(context.codec.canonical_name, "r")
+        self._context.options = dict(context.options)
         self._context.thread_count = 1  # so that each packet gives its frame at once
         self._shaper = av.video.reformatter.VideoReformatter()
         self._last: NDArray[np.uint8] | None = None
