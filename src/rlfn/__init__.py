@@ -6,8 +6,8 @@ The public names are loaded on first use, so ``import rlfn`` is fast.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers take it as true; importing typing would take most of the time
 if TYPE_CHECKING:
     from rlfn.api.pictures import Upscaled, upscale, upscale_with_details
     from rlfn.api.videos import upscale_video

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -22,18 +23,31 @@ _unfinished: set[Path] = set()
 
 
 def check_name(path: str | os.PathLike[str], error: type[RlfnError] = OutputError) -> None:
-    """Refuse a path with a zero byte: no file can have one, and Python's own functions raise a ``ValueError``.
+    """Refuse a path that no file can have, for which Python's own functions raise a ``ValueError``.
 
     Args:
         path: the path of a file to read or to write.
         error: the type of the error.
 
     Raises:
-        RlfnError: the path contains a zero byte.
+        RlfnError: the path contains a zero byte, or a character that file names cannot contain, such as half of a
+            surrogate pair.
     """
     name = os.fspath(path)
     if "\0" in name:
         raise error(f"{name!r} cannot be the path of a file: it contains a zero byte. Remove the zero byte.")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as found:
+        raise error(
+            f"{name!r} cannot be the path of a file: this system cannot encode {name[found.start]!r} in file names. "
+            "Remove that character."
+        ) from None
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Return whether an error means that no space is left, on the disk or in the user's quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_path(path: Path, *, make_folders: bool = True) -> None:
@@ -152,7 +166,8 @@ def _explained(what: str) -> Iterator[None]:
         raise OutputError(f"{what} was closed by its reader before the picture was complete.") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{what} cannot be written: {reason}. Free some space or write elsewhere.") from error
+        remedy = "Free some space or write elsewhere" if disk_is_full(error) else "Write elsewhere"
+        raise OutputError(f"{what} cannot be written: {reason}. {remedy}.") from error
 
 
 @contextlib.contextmanager

@@ -326,6 +326,20 @@ def test_a_path_with_a_zero_byte_is_refused(tmp_path: Path, name: str) -> None:
         rlfn.upscale_video(tmp_path / "a.mkv", tmp_path / "a\0.mkv")
 
 
+@pytest.mark.parametrize("name", ["a\ud800.png", "a\udfff/b.png"])
+def test_a_path_that_cannot_be_encoded_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.mkv").write_bytes(b"")
+    said = r"a\\ud[8f]..[./].* cannot encode '\\ud[8f]..' in file names\. Remove"
+    with pytest.raises(PictureError, match=said):
+        rlfn.upscale(tmp_path / name, output=tmp_path / "b.png")
+    with pytest.raises(OutputError, match=said):
+        rlfn.upscale(np.zeros((20, 20), np.uint8), output=tmp_path / name)
+    with pytest.raises(PictureError, match=said):
+        rlfn.upscale_video(tmp_path / name, tmp_path / "b.mkv")
+    with pytest.raises(OutputError, match="cannot encode"):
+        rlfn.upscale_video(tmp_path / "a.mkv", tmp_path / "a\ud800.mkv")
+
+
 def test_a_missing_video_is_named(tmp_path: Path) -> None:
     for source, target in (("a.gif", "b.gif"), ("a.mkv", "b.mkv")):
         with pytest.raises(PictureError, match=rf"There is no file '.*{source}'\. Check"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,7 +175,7 @@ def test_watch_replaces_the_result_of_a_picture_that_was_still_arriving(tmp_path
 
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
-def test_watch_makes_what_arrived_during_a_clash_of_names_once_it_is_over(tmp_path: Path) -> None:
+def test_watch_goes_on_beside_a_conflict_and_retries_when_it_is_over(tmp_path: Path) -> None:
     pytest.importorskip("watchfiles")
     make(tmp_path / "in" / "a.png")
     options = ["upscale", "in", "--watch", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
@@ -184,17 +186,63 @@ def test_watch_makes_what_arrived_during_a_clash_of_names_once_it_is_over(tmp_pa
         assert process.stdout.readline().startswith("in/a.png -> ")
         assert process.stderr.readline() == "Watching in. Stop with Ctrl-C.\n"
         make(tmp_path / "in" / "a.jpg")
-        make(tmp_path / "in" / "b.png")
-        assert "would be written to one file" in process.stderr.readline()
-        (tmp_path / "in" / "a.jpg").unlink()
-        make(tmp_path / "in" / "c.png")
-        made = sorted(process.stdout.readline().split(" ")[0] for _ in range(2))
-        assert made == ["in/b.png", "in/c.png"]
+        assert "in/a.jpg and in/a.png (out/a.png)" in process.stderr.readline()
+        for name in ("b", "c"):
+            make(tmp_path / "in" / f"{name}.png")
+            assert process.stdout.readline().startswith(f"in/{name}.png -> ")
+        (tmp_path / "in" / "a.png").unlink()
+        assert process.stdout.readline().startswith("out/a.png exists: skipped")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE)
+        assert process.communicate(timeout=PATIENCE) == ("", "rlfn: stopped.\n")
     finally:
         process.kill()
     assert process.returncode == 130
+
+
+@pytest.mark.skipif(not POSIX, reason="a folder that is watched cannot be removed elsewhere")
+@pytest.mark.parametrize("way", ["removed", "removed and made again", "renamed", "renamed and made again"])
+def test_watch_ends_when_its_folder_is_gone(tmp_path: Path, way: str) -> None:
+    pytest.importorskip("watchfiles")
+    make(tmp_path / "in" / "a.png")
+    options = ["upscale", "in", "--watch", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
+    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("in/a.png -> ")
+        if way.startswith("removed"):
+            shutil.rmtree(tmp_path / "in")
+        else:
+            (tmp_path / "in").rename(tmp_path / "in2")
+        if way.endswith("again"):
+            make(tmp_path / "in" / "b.png")
+        _, told = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert told.splitlines()[1:] == [
+        "rlfn: The watched folder in was removed, renamed or replaced. Create it if it is missing, then run again."
+    ]
+
+
+@pytest.mark.skipif(not POSIX, reason="signals work otherwise")
+def test_watch_records_every_picture_in_a_conflict(tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    for name in ("a.png", "a.jpg", "b.png"):
+        make(tmp_path / "in" / name)
+    options = ["upscale", "in", "--watch", "--json", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
+    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    try:
+        assert process.stdout is not None
+        records = [json.loads(process.stdout.readline()) for _ in range(3)]
+    finally:
+        process.kill()
+        process.communicate()
+    assert [(record["input"], record["status"]) for record in records] == [
+        ("in/a.jpg", "failed"),
+        ("in/a.png", "failed"),
+        ("in/b.png", "done"),
+    ]
+    assert "--keep-suffix keeps the inputs' suffixes" in records[0]["error"]
 
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,31 @@ def encode(stream):
 
 with ending_on_signals():
     to_path(Path("out.bin"), encode)
+"""
+
+_EARLY = """
+import os, signal, sys
+from importlib import import_module
+
+class Strike:
+    def find_spec(self, name, path=None, target=None):
+        if name == "rlfn.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+            print("not ended", flush=True)
+
+sys.meta_path.insert(0, Strike())
+"""
+
+_PACKAGE = """
+import os, signal
+try:
+    number = {number}
+    if number is not None:
+        os.kill(os.getpid(), number)
+        print("not ended", flush=True)
+except BaseException:
+    pass
+raise ImportError("initialization failed")  # what an extension module makes of it
 """
 
 _NOISE = """
@@ -58,6 +84,43 @@ def test_native_code_does_not_keep_a_command_alive(tmp_path: Path, number: str, 
     _, told = process.communicate(timeout=PATIENCE)
     assert (process.returncode, told) == (status, "rlfn: stopped.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("way", ["script", "module"])
+def test_ctrl_c_before_the_command_line_is_loaded(tmp_path: Path, way: str) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    module, _, function = project["scripts"]["rlfn"].partition(":")
+    starts = {
+        "script": f"import_module('{module}').{function}()",
+        "module": "import_module('runpy').run_module('rlfn', run_name='__main__')",
+    }
+    process = start(_EARLY + starts[way], tmp_path, "models")
+    assert process.communicate(timeout=PATIENCE) == ("", "")
+    assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("engine", ["openvino", "ncnn"])
+@pytest.mark.parametrize(
+    ("number", "status", "told"),
+    [
+        (signal.SIGINT, 130, "rlfn: stopped.\n"),
+        (signal.SIGTERM, 143, ""),
+        (None, 2, "rlfn: An internal error occurred (ImportError: initialization failed)"),
+    ],
+)
+def test_a_signal_while_an_engine_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, number: int | None, status: int, told: str
+) -> None:
+    write_picture(Picture(synthetic(16, 20)), tmp_path / "a.png")
+    (tmp_path / "packages" / engine).mkdir(parents=True)
+    written = None if number is None else int(number)
+    (tmp_path / "packages" / engine / "__init__.py").write_text(_PACKAGE.format(number=written))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"), prepend=os.pathsep)
+    process = start("from rlfn.cli import main; main()", tmp_path, "upscale", "a.png", "--engine", engine)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (status, "")
+    assert err.startswith(told) if told else err == ""
+    assert not (tmp_path / "a_x4.png").exists()
 
 
 def test_storm_of_signals_leaves_no_traceback(tmp_path: Path) -> None:

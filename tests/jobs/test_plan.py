@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from rlfn.errors import OptionError, OutputError, PictureError
 from rlfn.jobs import keys
 from rlfn.jobs import plan as module
+from rlfn.jobs.conflicts import conflict_error
+from rlfn.jobs.finding import folder_content
 from rlfn.jobs.plan import Job, Naming, make_plan
 
 
@@ -143,6 +145,18 @@ def test_all_collisions_are_named_and_suffixes_resolve_them(here: Path) -> None:
     assert [target for _, target in pairs(beside)] == ["d/1.JPG_x4.png", "d/1.png_x4.png"]
 
 
+def test_jobs_in_a_conflict_are_set_aside_on_request(here: Path) -> None:
+    touch("d/1.JPG", "d/1.png", "d/2.webp", "d/3.png", "d/4.png")
+    Path("out").mkdir()
+    os.link("d/3.png", "out/3.png")
+    plan = make_plan(["d"], "out", Naming("x4"), set_aside=True)
+    assert [source for source, _ in pairs(plan)] == ["d/2.webp", "d/4.png"]
+    assert [[str(job.source) for job in each.jobs] for each in plan.conflicts] == [["d/3.png"], ["d/1.JPG", "d/1.png"]]
+    errors = [str(conflict_error([each], keep_suffix=False)) for each in plan.conflicts]
+    assert errors[0].startswith("d/3.png would be replaced by the result out/3.png.")
+    assert "d/1.JPG and d/1.png (out/1.png)" in errors[1]
+
+
 @pytest.mark.parametrize("pattern", ["holiday [2019]/*.png", "holiday [2019]/[ab].png", "holiday [2019]/**/a.png"])
 def test_a_folder_with_brackets_in_a_pattern(here: Path, pattern: str) -> None:
     touch("holiday [2019]/a.png", "holiday 2/a.png")
@@ -236,3 +250,8 @@ def test_keeping_suffixes_is_only_suggested_if_it_helps(here: Path) -> None:
             make_plan(["a/x.png", "b/x.png"], "out", naming)
     with pytest.raises(OutputError, match=r"keep_suffix keeps the inputs' suffixes"):
         make_plan(["a/y.png", "a/y.jpg"], "out", Naming("x4"))
+
+
+def test_a_folder_that_vanishes_is_named(here: Path) -> None:
+    with pytest.raises(PictureError, match=r"The folder gone does not exist\."):
+        folder_content(Path("gone"), recursive=True)

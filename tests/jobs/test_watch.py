@@ -12,9 +12,9 @@ import pytest
 
 from rlfn.errors import MissingExtraError
 from rlfn.jobs import watch
-from rlfn.jobs.plan import Job
+from rlfn.jobs.plan import Job, Naming, Plan, make_plan
 from rlfn.jobs.record import Record
-from rlfn.jobs.watch import OwnOutputs, arrivals
+from rlfn.jobs.watch import OwnOutputs, Waiting, arrivals
 from waiting import PATIENCE
 
 pytest.importorskip("watchfiles")
@@ -120,7 +120,33 @@ def test_a_watch_replaces_only_what_it_wrote_itself(tmp_path: Path) -> None:
         assert not own.job(job).overwrite
     own.note(job, Record("a.png", "out.png", "done"))
     assert own.job(job).overwrite
+    assert not own.job(Job(tmp_path / "a.jpg", tmp_path / "out.png")).overwrite
     (tmp_path / "out.png").write_bytes(b"edited")
     assert not own.job(job).overwrite
     (tmp_path / "out.png").unlink()
     assert not own.job(job).overwrite
+
+
+def test_a_conflict_is_reported_until_it_is_over(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "b.png"):
+        (tmp_path / name).write_bytes(b"1")
+
+    def plan() -> Plan:
+        return make_plan([str(tmp_path)], None, Naming("x4"), set_aside=True)
+
+    waiting = Waiting()
+    assert waiting.add([tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "b.png"])
+    jobs, conflicts = waiting.take(plan())
+    assert [job.source for job in jobs] == [tmp_path / "b.png"]
+    assert [[job.source for job in held] for _, held in conflicts] == [[tmp_path / "a.jpg", tmp_path / "a.png"]]
+    assert waiting.add([])
+    assert waiting.take(plan()) == ([], [])
+    (tmp_path / "a.jpg").unlink()
+    assert waiting.add([])
+    jobs, conflicts = waiting.take(plan())
+    assert ([job.source for job in jobs], conflicts) == ([tmp_path / "a.png"], [])
+    assert not waiting.add([])
+    (tmp_path / "a.jpg").write_bytes(b"2")
+    assert waiting.add([tmp_path / "a.jpg"])
+    jobs, conflicts = waiting.take(plan())
+    assert [[job.source for job in held] for _, held in conflicts] == [[tmp_path / "a.jpg"]]

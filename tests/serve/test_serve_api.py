@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rlfn.api.pictures import upscale_with_details
-from rlfn.images.files import WRITABLE, Metadata, read_picture
-from rlfn.serve.media import MEDIA_TYPES
+from rlfn.images.files import FORMATS, WRITABLE, Metadata, read_picture
+from rlfn.serve.media import accepted_format, writable_formats
 from serving import metric_values, picture_bytes, size_of
 
 
@@ -46,7 +46,7 @@ def test_a_form_takes_the_same_fields(serving: Any) -> None:
 def test_accept_chooses_the_format(serving: Any, format: str) -> None:
     if format == "jxl":
         pytest.importorskip("pyjpegxl")
-    kind = MEDIA_TYPES[format]
+    kind = FORMATS[format].media_type
     answer = serving().post("/v1/upscale", content=picture_bytes(), headers={"Accept": f"image/gif, {kind};q=0.5"})
     assert answer.headers["content-type"] == kind
     assert read_picture(answer.content).format == format
@@ -56,7 +56,7 @@ def test_the_pictures_own_format_is_the_default(serving: Any) -> None:
     client = serving()
     for format in ("jpg", "tiff"):
         answer = client.post("/v1/upscale?restore=off", content=picture_bytes(format=format))
-        assert answer.headers["content-type"] == MEDIA_TYPES[format]
+        assert answer.headers["content-type"] == FORMATS[format].media_type
 
 
 def test_an_accept_without_a_format_that_can_be_written_is_refused(serving: Any) -> None:
@@ -129,5 +129,11 @@ def test_the_openapi_document_is_valid_and_complete(serving: Any) -> None:
     assert fields | {"picture"} == set(form["properties"])
 
 
-def test_every_writable_format_has_a_media_type() -> None:
-    assert set(WRITABLE) <= set(MEDIA_TYPES)
+def test_media_types_come_from_the_table_of_formats() -> None:
+    assert [accepted_format(FORMATS[name].media_type) for name in WRITABLE] == list(WRITABLE)
+    assert [row["media_type"] for row in writable_formats()] == [FORMATS[name].media_type for name in WRITABLE]
+    assert {row["name"] for row in writable_formats() if row["browsers"]} == {"jpg", "png", "webp", "avif"}
+
+
+def test_media_types_are_distinct() -> None:
+    assert len({row.media_type for row in FORMATS.values()}) == len(FORMATS)

@@ -19,7 +19,7 @@ from rlfn import __version__
 from rlfn.cli import bulk, completion, data, doctor, evaluate, models, profile, serve, study, train, upscale
 from rlfn.cli.commands import Group, NothingAsked
 from rlfn.cli.messages import Session, explain, printable_list, say_traceback
-from rlfn.cli.signals import INTERRUPTED, ending_on_signals
+from rlfn.cli.signals import INTERRUPTED, Ending, ending_on_signals
 from rlfn.cli.streams import keep_natives_quiet
 
 _FAILED = 2
@@ -96,8 +96,8 @@ def main() -> None:
     if not debug:
         keep_natives_quiet()
     try:
-        with ending_on_signals():
-            status = _run(arguments, session)
+        with ending_on_signals() as ending:
+            status = _run(arguments, session, ending)
     except KeyboardInterrupt:  # in the last moment
         status = INTERRUPTED
     if session.unprintable is not None:
@@ -112,8 +112,11 @@ def main() -> None:
     sys.exit(status)
 
 
-def _run(arguments: list[str], session: Session) -> int:
-    """Run one command and return the exit status; print one message if it failed."""
+def _run(arguments: list[str], session: Session, ending: Ending) -> int:
+    """Run one command and return the exit status; print one message if it failed.
+
+    After a signal any error counts as its effect: native code and imports turn the signal's exception into their own.
+    """
     try:
         with app.make_context("rlfn", arguments, obj=session) as context:
             app.invoke(context)
@@ -126,18 +129,25 @@ def _run(arguments: list[str], session: Session) -> int:
         status = INTERRUPTED
     except BrokenPipeError:
         _drop(sys.stdout)  # the reader has closed it
-        return 1
+        status = 1
     except NothingAsked as help:
         _tell(help.message)
-        return _FAILED
+        status = _FAILED
     except Exception as error:
-        if session.debug and not isinstance(error, click.UsageError):
-            say_traceback(error)
-        _tell(f"rlfn: {printable_list(explain(error, session.command))}")
-        return _FAILED
+        if ending.status is None:
+            _explain(error, session)
+        status = _FAILED
+    if status and ending.status is not None:
+        status = ending.status
     if status == INTERRUPTED:
         _tell("rlfn: stopped.")
     return status
+
+
+def _explain(error: Exception, session: Session) -> None:
+    if session.debug and not isinstance(error, click.UsageError):
+        say_traceback(error)
+    _tell(f"rlfn: {printable_list(explain(error, session.command))}")
 
 
 def _tell(text: str) -> None:

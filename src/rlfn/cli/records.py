@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlfn.cli.messages import flags, say, say_json, say_traceback, session, warn
+from rlfn.cli.messages import explain, flags, say, say_json, say_traceback, session, warn
 from rlfn.cli.progress import Show, progress
+from rlfn.errors import RlfnError
 from rlfn.wording import listing, setting
 
 if TYPE_CHECKING:
@@ -82,6 +83,17 @@ class Shown:
             engine = record.engine if record.device in (None, "cpu") else f"{record.engine} on {record.device}"
             how = f"{wide}x{high} in {record.seconds:.1f} s ({record.model}, {engine}{restored}{record.note})"
             say(f"{record.input} -> {record.output}  {how}", err=self._to_stdout)
+
+    def refused(self, jobs: list[Job], error: RlfnError) -> None:
+        """Report jobs that are not run for one reason: in one line, or in a JSON record for each."""
+        from rlfn.jobs.record import Record
+
+        if not self.as_json:
+            warn(f"rlfn: {explain(error)}")
+            return
+        for job in jobs:
+            record = Record(str(job.source), str(job.target), "failed").failed(error)
+            say_json(record.as_dict(flags(session().command)))
 
     def summary(self) -> bool:
         """Print the totals, the failures and the skipped inputs; return whether everything succeeded."""

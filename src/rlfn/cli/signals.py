@@ -24,32 +24,37 @@ INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
 
-class _Ending:
-    """The handler of all signals that end a command. The first one raises; the others find it ending already."""
+class Ending:
+    """The handler of all signals that end a command. The first one raises; the others find it ending already.
+
+    Attributes:
+        status: the exit status that the first signal asks for; None if none came.
+    """
 
     def __init__(self) -> None:
-        self._struck = False
+        self.status: int | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._struck:
+        """Raise for the first signal."""
+        if self.status is not None:
             return
-        self._struck = True
+        self.status = INTERRUPTED if number == signal.SIGINT else 128 + number
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + number)
+        raise SystemExit(self.status)
 
 
 @contextlib.contextmanager
-def ending_on_signals() -> Iterator[None]:
+def ending_on_signals() -> Iterator[Ending]:
     """Let SIGINT, SIGTERM and SIGHUP end what runs inside, each as it would by default, but in order.
 
     What does not end within :data:`_GRACE` is ended here, its unfinished files removed. A command that takes signals
     itself, as training does, is left alone. Afterwards the signals end the process at once, without a word.
     """
+    ending, mine = Ending(), list[int]()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ending
         return
-    ending, mine = _Ending(), []
     for name in _ENDING:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
@@ -61,7 +66,7 @@ def ending_on_signals() -> Iterator[None]:
     threading.Thread(target=_enforce, args=(told, ending), name="rlfn-signals", daemon=True).start()
     try:
         with _without_remarks():
-            yield
+            yield ending
     finally:
         for number in mine:
             if signal.getsignal(number) is ending:
@@ -70,7 +75,7 @@ def ending_on_signals() -> Iterator[None]:
         tell.close()
 
 
-def _enforce(told: socket.socket, ending: _Ending) -> None:
+def _enforce(told: socket.socket, ending: Ending) -> None:
     """End the process when a signal came and the main thread did not end by itself."""
     with told:
         while came := told.recv(1):

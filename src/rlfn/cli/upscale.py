@@ -123,7 +123,7 @@ def upscale(
         video_label(settings.enlarge),
     )
     if watch:
-        ended_well = _watch(batch, inputs, output, naming, shown)
+        _watch(batch, inputs, output, naming, shown)
     else:
         plan = make_plan(inputs, output, naming)
         _check_streams(plan)
@@ -135,9 +135,8 @@ def upscale(
                     "Leave out one of them."
                 )
             _to_folders(plan, of_videos["to_frames"])
-        ended_well = _run(batch, plan, shown)
-    if not ended_well:
-        raise click.exceptions.Exit(1)
+        if not _run(batch, plan, shown):
+            raise click.exceptions.Exit(1)
 
 
 def settings_of(
@@ -233,26 +232,39 @@ def _run(batch: MixedBatch, plan: Plan, shown: Shown, own: OwnOutputs | None = N
     return shown.summary()
 
 
-def _watch(batch: MixedBatch, inputs: Sequence[str], output: str | None, naming: Naming, shown: Shown) -> bool:
-    """Upscale the pictures in a folder and those that arrive there, until a signal ends it."""
+def _watch(batch: MixedBatch, inputs: Sequence[str], output: str | None, naming: Naming, shown: Shown) -> None:
+    """Upscale the pictures in a folder and those that arrive there, until a signal ends it.
+
+    Raises:
+        Exit: the folder was removed or cannot be read.
+    """
+    from rlfn.jobs.conflicts import conflict_error
     from rlfn.jobs.plan import Plan, make_plan
-    from rlfn.jobs.watch import OwnOutputs, arrivals
+    from rlfn.jobs.watch import OwnOutputs, Waiting, arrivals
 
     if len(inputs) != 1 or not Path(inputs[0]).is_dir():
         raise OptionError(f"{setting('watch')} takes exactly one folder as its input.")
     with suppress(PictureError):  # there may be no picture yet; a wrong output is reported at once
-        make_plan(inputs, output, naming)
-    ended_well, waiting, own = True, set[Path](), OwnOutputs()
+        make_plan(inputs, output, naming, set_aside=True)
+    waiting, own, reported = Waiting(), OwnOutputs(), ""
     warn(f"Watching {inputs[0]}. Stop with Ctrl-C.")
-    for arrived in arrivals(Path(inputs[0]), recursive=naming.recursive):
-        waiting.update(arrived)
-        try:
-            plan = make_plan(inputs, output, naming)
-        except RlfnError as error:
-            warn(f"rlfn: {explain(error)}")
-            ended_well = False
-            continue
-        jobs = [own.job(job) for job in plan.jobs if job.source in waiting]
-        ended_well = _run(batch, Plan(jobs), shown, own) and ended_well
-        waiting.clear()
-    return ended_well
+    try:
+        for arrived in arrivals(Path(inputs[0]), recursive=naming.recursive, waiting=waiting.pictures):
+            if not waiting.add(arrived):
+                continue
+            try:
+                plan = make_plan(inputs, output, naming, set_aside=True)
+            except RlfnError as error:
+                if explain(error) != reported:
+                    warn(f"rlfn: {explain(error)}")
+                reported = explain(error)
+                continue
+            reported = ""
+            jobs, conflicts = waiting.take(plan)
+            for conflict, held in conflicts:
+                shown.refused(held, conflict_error([conflict], keep_suffix=naming.keep_suffix))
+            if jobs:
+                _run(batch, Plan([own.job(job) for job in jobs]), shown, own)
+    except PictureError as error:  # of the folder itself
+        warn(f"rlfn: {explain(error)}")
+        raise click.exceptions.Exit(1) from error

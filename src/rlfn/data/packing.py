@@ -6,7 +6,6 @@ that is interrupted at any moment, even by ``kill -9``, can be resumed, and an i
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rlfn.atomic import disk_is_full
 from rlfn.data.pack import INDEX, JOURNAL, Pack, PackEntry, intact, layer_file, write_index
 from rlfn.data.pairs import PackingJob, plan_packing
 from rlfn.data.pictures import find_pictures, read_rgb
@@ -262,6 +262,6 @@ def _make(job: PackingJob, scales: tuple[int, ...]) -> Planes:
 
 
 def _output_error(out: Path, error: OSError) -> OutputError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(error):
         return OutputError(f"The disk of {out} is full. Free some space and run the same command again to continue.")
     return OutputError(f"The pack {out} cannot be written: {error.strerror}: {error.filename or out}.")

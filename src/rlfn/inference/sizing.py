@@ -96,10 +96,11 @@ def pick_model(factor: float | None, family: str | None = None) -> catalog.Model
     for scale in sorted({model.scale for model in models}):
         if reaches(scale, factor):
             return catalog.model_for_scale(scale, family)
+    most = max(model.scale for model in models)
     of = "" if family is None else f" of {family}"
     raise OptionError(
-        f"No packaged model{of} upscales x{factor:.4g}. Ask for at most x{max(model.scale for model in models)}, or "
-        "upscale the result once more."
+        f"No packaged model{of} upscales x{_above(factor, most)}. Ask for at most x{most}, or upscale "
+        " the result once more."
     )
 
 
@@ -111,9 +112,14 @@ def check_reach(model: str, scale: int, factor: float) -> None:
     """
     if not reaches(scale, factor):
         raise OptionError(
-            f"A factor of {factor:.4g} was asked for, but {model} upscales x{scale}. "
+            f"A factor of {_above(factor, scale)} was asked for, but {model} upscales x{scale}. "
             "Ask for a smaller size, or upscale the result once more."
         )
+
+
+def _above(factor: float, scale: int) -> str:
+    """Return a factor above ``scale`` in as many digits as show that it is above, at least four."""
+    return next(text for digits in range(4, 18) if float(text := f"{factor:.{digits}g}") > scale)
 
 
 def _half_up(value: float) -> int:

@@ -63,12 +63,14 @@ def folder_content(folder: Path, *, recursive: bool, videos: bool = False) -> Fo
         videos: include files that are videos by suffix and content.
 
     Raises:
-        PictureError: the folder itself cannot be read.
+        PictureError: the folder itself does not exist or cannot be read.
     """
     found = FolderContent()
 
     def note(error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
+            if Path(error.filename) == folder:
+                raise PictureError(f"The folder {folder} does not exist. Check its name.") from error
             return
         reason = (error.strerror or str(error)).lower()
         sentence = f"The folder {error.filename} cannot be read: {reason}. Change its permissions."

@@ -10,8 +10,9 @@ from pathlib import Path
 from rlfn.atomic import check_name
 from rlfn.errors import OptionError, OutputError, PictureError
 from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for, result_format
+from rlfn.jobs.conflicts import Conflict, conflict_error, find_conflicts
 from rlfn.jobs.finding import collect, folder_content
-from rlfn.jobs.keys import file_key, name_key, output_key
+from rlfn.jobs.keys import file_key, name_key
 from rlfn.jobs.video.detection import ANIMATED, CONTAINERS, is_animation, is_video, no_animation, video_suffix
 from rlfn.wording import listing, setting
 
@@ -41,6 +42,7 @@ class Plan:
 
     Attributes:
         jobs: one per picture.
+        conflicts: jobs that were set aside because of a conflict.
         left_out: inputs that are outputs of other inputs.
         others: pictures in unsupported formats, found in folders.
         unreadable: (path, error message) of sub-folders that cannot be listed and of broken links.
@@ -48,6 +50,7 @@ class Plan:
     """
 
     jobs: list[Job] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
@@ -96,7 +99,7 @@ class Naming:
         return Job(source, folder / f"{self.stem(source)}{label}{suffix}", video=video)
 
 
-def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan:
+def make_plan(inputs: Sequence[str], output: str | None, naming: Naming, *, set_aside: bool = False) -> Plan:
     """Decide every output's name.
 
     Args:
@@ -104,11 +107,12 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
         output: a file, a folder, ``-``, or None for names next to the inputs: ``photo_x4.png``, ``folder_x4/``. A
             single picture is written to a file if ``output`` is a file or has a suffix; otherwise to a folder.
         naming: see :class:`Naming`.
+        set_aside: move jobs in a conflict to the plan's ``conflicts`` instead of refusing the call.
 
     Raises:
         PictureError: an input is missing, or there is nothing to do.
         OptionError: the output does not fit the inputs or the format.
-        OutputError: two inputs would write one file, or an output would replace an input.
+        OutputError: two inputs would write one file, or an output would replace an input; not with ``set_aside``.
     """
     if "" in inputs or output == "":
         raise OptionError("An empty name was given. Name a file or a folder, or - for standard input or output.")
@@ -130,7 +134,11 @@ def make_plan(inputs: Sequence[str], output: str | None, naming: Naming) -> Plan
         _check_folder_name(output)
         _name_outputs(plan, files, folders, output, naming)
     _drop_outputs(plan)
-    _check_conflicts(plan, naming)
+    plan.conflicts = find_conflicts(plan.jobs)
+    if plan.conflicts and not set_aside:
+        raise conflict_error(plan.conflicts, keep_suffix=naming.keep_suffix)
+    aside = {job for conflict in plan.conflicts for job in conflict.jobs}
+    plan.jobs = [job for job in plan.jobs if job not in aside]
     return plan
 
 
@@ -288,35 +296,3 @@ def _drop_outputs(plan: Plan) -> None:
         else:
             plan.left_out.append(job.source)
     plan.jobs = kept
-
-
-def _check_conflicts(plan: Plan, naming: Naming) -> None:
-    sources = {file_key(job.source): job.source for job in plan.jobs if job.source is not None}
-    taken: dict[str, list[Job]] = {}
-    for job in plan.jobs:
-        assert job.source is not None
-        assert job.target is not None
-        key = file_key(job.target)
-        replaced = sources.get(key)
-        if replaced is None and os.path.exists(key) and os.path.exists(job.source):
-            replaced = job.source if os.path.samefile(key, job.source) else None  # a hard link, or a difference in case
-        if replaced is not None:
-            raise OutputError(
-                f"{replaced} would be replaced by the result {job.target}. Inputs are never overwritten: "
-                f"choose another {_OUTPUT}."
-            )
-        taken.setdefault(output_key(job.target), []).append(job)
-    clashes = [jobs for jobs in taken.values() if len(jobs) > 1]
-    if clashes:
-        rows = [f"{' and '.join(str(job.source) for job in jobs)} ({jobs[0].target})" for jobs in clashes]
-        more = f", and {len(rows) - 20} more" if len(rows) > 20 else ""
-        by_suffix = all(len({Path(str(job.source)).name for job in jobs}) == len(jobs) for jobs in clashes)
-        help = (
-            f": {setting('keep_suffix')} keeps the inputs' suffixes in the names, or rename one."
-            if by_suffix and not naming.keep_suffix
-            else ". Rename one, or run the command for each folder."
-        )
-        raise OutputError(
-            f"Several pictures would be written to one file: {listing(rows[:20])}{more}. Every picture needs a unique "
-            f"name{help}"
-        )

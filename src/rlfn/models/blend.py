@@ -5,18 +5,17 @@ Two models can be blended if one was trained from the weights of the other: same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from rlfn.errors import ModelError, OptionError
+from rlfn.models.protobuf import DamagedMessage, wire_fields
 from rlfn.models.source import ModelSource
 from rlfn.wording import setting
 
 # field numbers of onnx.proto3
-_GRAPH, _INITIALIZER, _TYPE, _NAME, _RAW, _FLOAT = 7, 5, 2, 8, 9, 1
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_GRAPH, _NODE, _INITIALIZER, _TYPE, _NAME, _RAW, _FLOAT = 7, 1, 5, 2, 8, 9, 1
 
 
 class Blend(ModelSource):
@@ -99,7 +98,7 @@ def blend_graphs(clean: bytes, photo: bytes, share: float) -> bytes:
     """
     try:
         ends = _tensors(clean), _tensors(photo)
-    except (IndexError, ValueError):
+    except DamagedMessage:
         raise _different_networks() from None
     if [(one.name, one.end - one.start) for one in ends[0]] != [(one.name, one.end - one.start) for one in ends[1]]:
         raise _different_networks()
@@ -121,18 +120,18 @@ def _different_networks() -> ModelError:
 
 def _nodes(data: bytes) -> list[bytes]:
     """Return the serialised nodes of a graph."""
-    (start, end), *_ = [(a, b) for number, a, b in _fields(data, 0, len(data)) if number == _GRAPH]
-    return [data[a:b] for number, a, b in _fields(data, start, end) if number == 1]
+    graph = next(field for field in wire_fields(data, 0, len(data)) if field.number == _GRAPH)
+    return [data[one.start : one.end] for one in wire_fields(data, graph.start, graph.end) if one.number == _NODE]
 
 
 def _tensors(data: bytes) -> list[_Tensor]:
     """Locate the float weights in the bytes of an ONNX file."""
     found = []
-    for number, start, end in _fields(data, 0, len(data)):
-        if number != _GRAPH:
+    for graph in wire_fields(data, 0, len(data)):
+        if graph.number != _GRAPH:
             continue
-        for part, a, b in _fields(data, start, end):
-            if part == _INITIALIZER and (tensor := _tensor(data, a, b)) is not None:
+        for part in wire_fields(data, graph.start, graph.end):
+            if part.number == _INITIALIZER and (tensor := _tensor(data, part.start, part.end)) is not None:
                 found.append(tensor)
     return found
 
@@ -140,51 +139,15 @@ def _tensors(data: bytes) -> list[_Tensor]:
 def _tensor(data: bytes, start: int, end: int) -> _Tensor | None:
     """Read one initializer; None if its type is not float32."""
     name, kind, raw = b"", 0, None
-    for number, a, b in _fields(data, start, end):
-        if number == _NAME:
-            name = data[a:b]
-        elif number == _TYPE:
-            kind = _varint(data, a)[0]
-        elif number == _RAW:
-            raw = (a, b)
+    for field in wire_fields(data, start, end):
+        if field.number == _NAME:
+            name = data[field.start : field.end]
+        elif field.number == _TYPE:
+            kind = field.value
+        elif field.number == _RAW:
+            raw = (field.start, field.end)
     if kind != _FLOAT:
         return None
     if raw is None:
-        raise ValueError("weights that are not raw data")
+        raise DamagedMessage("weights that are not raw data")
     return _Tensor(name, *raw)
-
-
-def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Iterate over the fields of a protobuf message: number, start and end of the content.
-
-    Raises:
-        ValueError, IndexError: the message is damaged.
-    """
-    while at < end:
-        tag, at = _varint(data, at)
-        start, kind = at, tag & 7
-        if kind == _VARINT:
-            _, stop = _varint(data, at)
-        elif kind == _BYTES:
-            size, start = _varint(data, at)
-            stop = start + size
-        elif kind in (_FIXED64, _FIXED32):
-            stop = at + (8 if kind == _FIXED64 else 4)
-        else:
-            raise ValueError(f"wire type {kind}")
-        if stop > end:
-            raise ValueError("cut short")
-        yield tag >> 3, start, stop
-        at = stop
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return a varint and the position after it."""
-    value = shift = 0
-    while shift < 64:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-    raise ValueError("a number that does not end")

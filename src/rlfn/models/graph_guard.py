@@ -4,8 +4,7 @@ Engines trust their files: OpenVINO takes an address in this process's memory fr
 engines read other files, run infinite loops and load custom operators. So the bytes are parsed strictly here: a field
 that is not in :data:`_MESSAGES`, or an operator that is not in :data:`OPERATORS`, is refused.
 
-The format is protobuf (https://protobuf.dev/programming-guides/encoding/), the messages are those of onnx.proto
-(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). The base install has no package that parses it.
+The format is protobuf, the messages are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlfn.errors import ModelError
+from rlfn.models.protobuf import BYTES, FIXED32, FIXED64, VARINT, DamagedMessage, varint, wire_fields
 
 OPERATORS = frozenset(
     name
@@ -40,15 +40,13 @@ _MOST_NUMBER = 1 << 16
 _MOST_TEXT = 4096
 _MOST_FACTS = 64
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
 _TEXT, _NUMBER, _FLOAT, _NUMBERS, _FLOATS, _RAW = "text", "number", "float", "numbers", "floats", "raw"
 
 _WIRES = {
-    _NUMBER: (_VARINT,),
-    _FLOAT: (_FIXED32,),
-    _NUMBERS: (_VARINT, _BYTES),
-    _FLOATS: (_FIXED32, _FIXED64, _BYTES),
+    _NUMBER: (VARINT,),
+    _FLOAT: (FIXED32,),
+    _NUMBERS: (VARINT, BYTES),
+    _FLOATS: (FIXED32, FIXED64, BYTES),
 }
 """Wire type of each kind of field; all others are bytes."""
 
@@ -174,9 +172,10 @@ def check_graph(data: bytes, label: str) -> None:
         if len(data) > _MOST_BYTES:
             raise _Refused(f"has {len(data):,} bytes; allowed are {_MOST_BYTES:,}")
         _Walk().message("model", memoryview(data))
-    except _Refused as error:
+    except (_Refused, DamagedMessage) as error:
+        problem = error if isinstance(error, _Refused) else "is cut short or damaged"
         raise ModelError(
-            f"{label} is not an ONNX graph that can be trusted: it {error}. Allowed is a single graph of "
+            f"{label} is not an ONNX graph that can be trusted: it {problem}. Allowed is a single graph of "
             "common operators with its weights inside; get the file again, or export the weights with 'rlfn export'."
         ) from None
 
@@ -203,32 +202,20 @@ class _Walk:
 
     def _fields(self, message: str, data: memoryview) -> Iterator[_Field]:
         """Yield a message's fields; refuse unknown ones and those with the wrong wire type."""
-        allowed, at = _MESSAGES[message], 0
-        while at < len(data):
+        allowed = _MESSAGES[message]
+        for number, wire, value, start, end in wire_fields(data, 0, len(data)):
             self._left -= 1
             if self._left < 0:
                 raise _Refused(f"has more than {_MOST_FIELDS:,} parts")
-            tag, at = _varint(data, at)
-            number, wire = tag >> 3, tag & 7
             if number not in allowed:
                 what = _REFUSED.get((message, number), f"parts that no ONNX file has ({message} {number})")
                 raise _Refused(f"holds {what}")
             name, kind = allowed[number]
-            if wire not in _WIRES.get(kind, (_BYTES,)):
+            if wire not in _WIRES.get(kind, (BYTES,)):
                 raise _Refused(f"is damaged: {message}.{name} is written as another kind")
-            begin, value = at, 0
-            if wire == _VARINT:
-                value, at = _varint(data, at)
-            elif wire == _BYTES:
-                length, begin = _varint(data, at)
-                at = begin + length
-            else:
-                at += 4 if wire == _FIXED32 else 8
-            if at > len(data):
-                raise _Refused("is cut short or damaged")
-            if kind == _TEXT and at - begin > _MOST_TEXT:
-                raise _Refused(f"has a text of {at - begin:,} bytes ({message}.{name}); allowed are {_MOST_TEXT:,}")
-            yield _Field(name, kind, value, data[begin:at])
+            if kind == _TEXT and end - start > _MOST_TEXT:
+                raise _Refused(f"has a text of {end - start:,} bytes ({message}.{name}); allowed are {_MOST_TEXT:,}")
+            yield _Field(name, kind, value, data[start:end])
 
 
 def _check_model(fields: list[_Field]) -> None:
@@ -299,20 +286,6 @@ def _numbers(field: _Field) -> list[int]:
         raise _Refused(f"has {len(field.content):,} bytes of {field.name}; allowed are {_MOST_TEXT:,}")
     found, at = [], 0
     while at < len(field.content):
-        value, at = _varint(field.content, at)
+        value, at = varint(field.content, at, len(field.content))
         found.append(value - (1 << 64) if value >= 1 << 63 else value)
     return found
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Read a varint (base 128, least significant group first); return it and the position after it."""
-    value = shift = 0
-    while at < len(data) and shift < 70:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            if value >= 1 << 64:
-                break
-            return value, at
-    raise _Refused("is cut short or damaged")

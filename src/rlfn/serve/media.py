@@ -8,27 +8,8 @@ from rlfn.images.formats import FORMATS, WRITABLE
 from rlfn.serve.problems import problem
 from rlfn.wording import listing
 
-MEDIA_TYPES = {
-    "jpg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-    "tiff": "image/tiff",
-    "avif": "image/avif",
-    "jxl": "image/jxl",
-    "heic": "image/heic",
-    "gif": "image/gif",
-    "bmp": "image/bmp",
-    "pnm": "image/x-portable-anymap",
-    "qoi": "image/qoi",
-    "tga": "image/x-tga",
-}
-"""Media types by format name."""
-
 MIXED = "multipart/mixed"
 """Media type of responses that carry the details as JSON before the picture."""
-
-BROWSERS = ("jpg", "png", "webp", "avif", "gif")
-"""Formats that browsers display."""
 
 
 def accepted_format(accept: str) -> str | None:
@@ -40,7 +21,7 @@ def accepted_format(accept: str) -> str | None:
     >>> accepted_format("image/avif;q=0.5, image/webp")
     'webp'
     """
-    kinds = {MEDIA_TYPES[name]: name for name in WRITABLE}
+    kinds = {FORMATS[name].media_type: name for name in WRITABLE}
     named = sorted(_kinds(accept), key=lambda row: -row[1])
     for kind, share in named:
         if share > 0 and kind in kinds:
@@ -77,10 +58,10 @@ def writable_formats() -> list[dict[str, object]]:
             "name": name,
             "title": FORMATS[name].title,
             "suffix": FORMATS[name].suffixes[0],
-            "media_type": MEDIA_TYPES[name],
+            "media_type": FORMATS[name].media_type,
             "lossy": FORMATS[name].lossy,
             "quality": FORMATS[name].default_quality,
-            "browsers": name in BROWSERS,
+            "browsers": FORMATS[name].in_browsers,
         }
         for name in WRITABLE
     ]

@@ -13,11 +13,12 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from rlfn.images.formats import FORMATS
 from rlfn.jobs.record import Details
 from rlfn.serve.fields import as_field
 from rlfn.serve.job import JobState, UpscaleJob
 from rlfn.serve.job_queue import JobQueue
-from rlfn.serve.media import MEDIA_TYPES, MIXED
+from rlfn.serve.media import MIXED
 from rlfn.serve.problems import Problem
 from rlfn.serve.work import JobResult
 from rlfn.wording import worded
@@ -90,7 +91,7 @@ class ResultResponse(Response):
         self.status_code = 200
         facts = json.dumps(details_as_json(result.details, cached=cached))
         assert result.details.format is not None  # the server's results are files
-        kind = MEDIA_TYPES[result.details.format]
+        kind = FORMATS[result.details.format].media_type
         self._parts: list[bytes] = [result.data]
         headers = {"Content-Type": kind, "Cache-Control": "no-store", "Vary": "Accept"}
         if mixed:

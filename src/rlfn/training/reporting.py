@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from rlfn.atomic import make_folder, write_bytes
+from rlfn.atomic import disk_is_full, make_folder, write_bytes
 from rlfn.errors import OutputError
 from rlfn.training.recipe import Stage
 from rlfn.training.state import TrainingState
@@ -136,8 +136,9 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        remedy = "Free some space" if disk_is_full(error) else "Remove the cause"
         raise OutputError(
-            f"{path} cannot be written: {(error.strerror or str(error)).lower()}. Free some space, then resume the run "
+            f"{path} cannot be written: {(error.strerror or str(error)).lower()}. {remedy}, then resume the run "
             f"({setting('resume')})."
         ) from error
 

@@ -58,19 +58,22 @@ class Codec:
 
     ``recognise`` judges a file by its first bytes. ``open`` reads the header, and raises whatever the decoder raises
     where the file is damaged. ``save`` encodes into a stream that can be read and sought in, None where the format is
-    only read; it takes a list for warnings. ``max_side`` is in pixels, of what can be written; ``depths`` are the bits
-    a channel that a file can hold and that are kept; ``gray`` says that it has pictures without colour;
-    ``default_quality`` (1 to 100) exists only where ``lossy``. ``exif_max`` are the bytes of EXIF that fit, None for no
-    limit; ``comments`` says that it has plain comments. ``carries`` tells what becomes of metadata, by the names of
-    :data:`rlfn.images.carried.KEPT_SOMEWHERE`; what it does not name is lost with a warning.
+    only read; it takes a list for warnings. ``in_browsers`` says that browsers display the format. ``max_side`` is in
+    pixels, of what can be written; ``depths`` are the bits a channel that a file can hold and that are kept; ``gray``
+    says that it has pictures without colour; ``default_quality`` (1 to 100) exists only where ``lossy``. ``exif_max``
+    are the bytes of EXIF that fit, None for no limit; ``comments`` says that it has plain comments. ``carries`` tells
+    what becomes of metadata, by the names of :data:`rlfn.images.carried.KEPT_SOMEWHERE`; what it does not name is lost
+    with a warning.
     """
 
     name: str
     title: str
     suffixes: tuple[str, ...]
+    media_type: str
     recognise: Callable[[bytes], bool]
     open: Callable[[bytes], Opened]
     save: Callable[[Encoding, BinaryIO, list[str]], None] | None = None
+    in_browsers: bool = False
     max_side: int = 0
     depths: tuple[int, ...] = (8,)
     lossy: bool = False

@@ -94,4 +94,4 @@ def _joined(data: bytes, at: int, end: int) -> bytes:
     return b"".join(parts)
 
 
-GIF = Codec("gif", "GIF", (".gif",), starts_with(b"GIF87a", b"GIF89a"), _open)
+GIF = Codec("gif", "GIF", (".gif",), "image/gif", starts_with(b"GIF87a", b"GIF89a"), _open, in_browsers=True)

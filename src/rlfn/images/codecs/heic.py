@@ -60,4 +60,6 @@ def _decode(heif: Any, found: ItemsFound, warnings: list[str]) -> Content:
     return Content(pixels, gray, bits, metadata)
 
 
-HEIC = Codec("heic", "HEIC", (".heic", ".heif", ".hif"), _recognise, _open, depths=(8, 10, 12), lossy=True)
+HEIC = Codec(
+    "heic", "HEIC", (".heic", ".heif", ".hif"), "image/heic", _recognise, _open, depths=(8, 10, 12), lossy=True
+)

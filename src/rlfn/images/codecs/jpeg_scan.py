@@ -6,7 +6,9 @@ Sources: ITU-T T.81; Exif 2.32; XMP specification part 3; CIPA DC-007 (multi-pic
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from rlfn.images import photoshop
 from rlfn.images.coding import CodingInfo, table_quality
@@ -112,27 +114,45 @@ class Structure:
 def walk(data: bytes) -> Structure:
     """Go over the markers of a file; a damaged one ends the walk."""
     found = Structure()
-    at = 2
-    for _ in range(_MAX_MARKERS):
-        marker = _MARKER.search(data, at)
-        if marker is None:
-            return found
-        at, code = marker.end(), data[marker.end() - 1]
+    for count, (code, start, end) in enumerate(_segments(data)):
+        if count == _MAX_MARKERS:
+            found.gave_up = True
+            break
         if code == _EOI:
-            found.end = at
-            _look_behind(data, at, found)
-            return found
-        if code in _BARE:
+            found.end = end
+            _look_behind(data, end, found)
+            break
+        if code not in _BARE:
+            _take(code, data[start:end], found)
+        if code == _SOS and not found.data_at:
+            found.data_at = end
+    return found
+
+
+def metadata_spans(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the application segments before the pixels lie; without pixels all that follows them too."""
+    stop = 0
+    for code, start, stop in islice(_segments(data), _MAX_MARKERS):
+        if code == _SOS:
+            return
+        if _APP0 <= code < _APP0 + 16:
+            yield start, stop
+    yield stop, len(data)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Go through the segments: marker, and where the body starts and ends; a damaged one ends the walk."""
+    at = 2
+    while marker := _MARKER.search(data, at):
+        at, code = marker.end(), data[marker.end() - 1]
+        if code == _EOI or code in _BARE:
+            yield code, at, at
             continue
         size = int.from_bytes(data[at : at + 2], "big")
         if size < 2 or at + size > len(data):
-            return found
-        _take(code, data[at + 2 : at + size], found)
+            return
+        yield code, at + 2, at + size
         at += size
-        if code == _SOS and not found.data_at:
-            found.data_at = at
-    found.gave_up = True
-    return found
 
 
 def _take(code: int, body: bytes, found: Structure) -> None:

@@ -162,6 +162,7 @@ JXL = Codec(
     "jxl",
     "JPEG XL",
     (".jxl",),
+    "image/jxl",
     starts_with(b"\xff\x0a", _CONTAINER),
     _open,
     _save,

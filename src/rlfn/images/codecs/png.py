@@ -56,9 +56,11 @@ PNG = Codec(
     "png",
     "PNG",
     (".png",),
+    "image/png",
     starts_with(SIGNATURE),
     _open,
     _save,
+    in_browsers=True,
     max_side=1_000_000,
     depths=(8, 16),
     carries={

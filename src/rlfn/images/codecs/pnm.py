@@ -37,4 +37,11 @@ def _open_deep(data: bytes, head: re.Match[bytes]) -> Opened:
     return Opened(width, height, decode)
 
 
-PNM = Codec("pnm", "PNM", (".pnm", ".ppm", ".pgm", ".pbm"), lambda head: _START.match(head) is not None, _open)
+PNM = Codec(
+    "pnm",
+    "PNM",
+    (".pnm", ".ppm", ".pgm", ".pbm"),
+    "image/x-portable-anymap",
+    lambda head: _START.match(head) is not None,
+    _open,
+)

@@ -68,6 +68,7 @@ TIFF = Codec(
     "tiff",
     "TIFF",
     (".tiff", ".tif"),
+    "image/tiff",
     starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     _open,
     _save,

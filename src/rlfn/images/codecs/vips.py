@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -16,8 +16,8 @@ from rlfn.errors import OutputError
 from rlfn.forked import ForkGuard
 from rlfn.images import exif as exif_block
 from rlfn.images.codecs.codec import Content, Encoding
+from rlfn.images.codecs.exif_guard import GUARDED, without_exhausting
 from rlfn.images.convert import as_srgb, from_float, full_range, unpremultiplied
-from rlfn.images.ifd import exhausting
 from rlfn.images.picture import Metadata, Unreadable
 from rlfn.images.stated import StatedColor
 
@@ -56,7 +56,6 @@ _silence((b"VIPS", b"GLib", b"GLib-GObject", b"GLib-GIO", b"GModule"))
 _UNSTATED = (1.0, 1.0)  # libvips' resolution for a TIFF, WebP or AVIF file that states none, in pixels a millimetre
 _DEFAULT_RESOLUTION = 72 / 25.4  # what readers assume where nothing is stated
 _CONVERTED = ("cmyk", "lab", "labs", "labq")
-_WITHOUT_EXIF = ("tiff", "gif")
 _TAMED = "rlfn-tamed"
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double": np.float64}
 
@@ -64,7 +63,7 @@ _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32, "double"
 def load(loader: str, data: bytes, *, fail_on: str = "error", **options: Any) -> Any:
     """Read the header by the one loader that the first bytes call for."""
     pyvips.vips_lib.vips_error_clear()  # or a later message would repeat remarks on other files
-    tame = data if loader in _WITHOUT_EXIF else _tame(data)
+    tame = without_exhausting(loader, data) if loader in GUARDED else data
     image = getattr(pyvips.Image, f"{loader}load_buffer")(
         tame, access="sequential", fail_on=fail_on, revalidate=True, **options
     )
@@ -72,25 +71,6 @@ def load(loader: str, data: bytes, *, fail_on: str = "error", **options: Any) ->
         image = image.copy()
         image.set_type(pyvips.GValue.gint_type, _TAMED, 1)
     return image
-
-
-def _tame(data: bytes) -> bytes:
-    """Blank EXIF blocks on which libvips, which takes every block apart, would work for minutes or for ever."""
-    view = memoryview(data)
-    found = [at for head in (b"II*\0", b"MM\0*") for at in _places(data, head) if exhausting(view[at:])]
-    if not found:
-        return data
-    tame = bytearray(data)
-    for at in found:
-        tame[at : at + 4] = b"\0\0\0\0"
-    return bytes(tame)
-
-
-def _places(data: bytes, word: bytes) -> Iterator[int]:
-    at = data.find(word)
-    while at >= 0:
-        yield at
-        at = data.find(word, at + 4)
 
 
 def remarks() -> bytes:

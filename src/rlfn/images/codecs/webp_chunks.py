@@ -12,7 +12,8 @@ FIRST = 12
 FRAME_HEADER = 24
 """Bytes of an ANMF chunk before the chunks inside it."""
 
-_MAX_CHUNKS = 1_000_000
+MAX_CHUNKS = 1_000_000
+"""The most chunks that are looked at."""
 
 
 def iter_chunks(stream: BinaryIO, at: int = FIRST) -> Iterator[tuple[bytes, int, int]]:
@@ -21,7 +22,7 @@ def iter_chunks(stream: BinaryIO, at: int = FIRST) -> Iterator[tuple[bytes, int,
     The last one's padding may be missing.
     """
     end = stream.seek(0, 2)
-    for _ in range(_MAX_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         stream.seek(at)
         head = stream.read(8)
         if len(head) < 8:

@@ -46,7 +46,7 @@ def import_ncnn() -> Any:
     """
     try:
         import ncnn
-    except ImportError:
+    except ModuleNotFoundError:
         raise MissingExtraError("The engine ncnn", install=INSTALL_NCNN) from None
     return ncnn
 

@@ -25,7 +25,7 @@ class OpenVinoEngine:
         self.precision = precision
         try:
             openvino = import_silent("openvino")
-        except ImportError:
+        except ModuleNotFoundError:
             raise MissingExtraError("The engine openvino", "openvino") from None
         core = openvino.Core()
         settings = {

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rlfn.atomic import write_bytes
+from rlfn.atomic import disk_is_full, write_bytes
 from rlfn.errors import OutputError
 from rlfn.jobs.video.webm_alpha import addition
 
@@ -262,7 +262,8 @@ def _explained(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
+        remedy = "Free some space" if disk_is_full(error) else "Remove the cause"
         raise OutputError(
-            f"'{place}' cannot be written: {reason}. Free some space; finished work is kept, and the same call "
-            "continues from there."
+            f"'{place}' cannot be written: {reason}. {remedy}; finished work is kept, and the same call continues from "
+            "there."
         ) from error
