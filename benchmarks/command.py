@@ -68,7 +68,7 @@ def main() -> None:
         folder = Path(name)
         single = folder / "one.png"
         write_picture(Picture(picture("256x256")), single)
-        upscaler = Upscaler(MODEL, engine_of(str(single), "--overwrite", *engine))
+        upscaler = Upscaler(MODEL, engine=engine_of(str(single), "--overwrite", *engine))
         print(f"{MODEL}; one picture on {upscaler.engine}", end="; ")
         wholes, alones = [], []
         for _ in range(ROUNDS):
@@ -80,7 +80,7 @@ def main() -> None:
         many.mkdir()
         for number in range(PICTURES):
             write_picture(Picture(picture("640x360")), many / f"{number:02}.png")
-        upscaler = Upscaler(MODEL, given.engine)
+        upscaler = Upscaler(MODEL, engine=given.engine)
         before = engine_seconds(upscaler, "640x360", 3)
         whole, _ = command(str(many), *engine)
         alone = PICTURES * (before + engine_seconds(upscaler, "640x360", 3)) / 2

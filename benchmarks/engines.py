@@ -27,7 +27,7 @@ def start(model: str, engine: str, threads: int, precision: str) -> float:
     code = (
         "import time; began = time.perf_counter()\n"
         "import numpy as np\nfrom rlfn.inference.upscaler import Upscaler\n"
-        f"upscaler = Upscaler({model!r}, {engine!r}, {threads}, precision={precision!r})\n"
+        f"upscaler = Upscaler({model!r}, engine={engine!r}, threads={threads}, precision={precision!r})\n"
         "image = np.zeros((64, 64, 3), np.uint8)\nupscaler(image)\nfirst = time.perf_counter()\nupscaler(image)\n"
         "print(2 * first - began - time.perf_counter())"
     )
@@ -56,7 +56,9 @@ def main() -> None:
     print(f"| seconds | {' | '.join(given.engines)} |\n|---{'|---' * len(given.engines)}|")
     starts = [start(given.model, engine, given.threads, given.precision) for engine in given.engines]
     print(f"| start | {' | '.join(f'{seconds:.2f}' for seconds in starts)} |", flush=True)
-    upscalers = [Upscaler(given.model, name, given.threads, precision=given.precision) for name in given.engines]
+    upscalers = [
+        Upscaler(given.model, engine=name, threads=given.threads, precision=given.precision) for name in given.engines
+    ]
     for size in given.sizes:
         image = picture(size)
         times: list[list[float]] = [[] for _ in upscalers]

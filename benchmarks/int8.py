@@ -101,7 +101,7 @@ def flat(engine: str) -> None:
     for name, model in catalog.models().items():
         if not model.scores_in("int8"):
             continue
-        full, small = (Upscaler(name, engine, 1, precision=precision) for precision in PRECISIONS)
+        full, small = (Upscaler(name, engine=engine, threads=1, precision=precision) for precision in PRECISIONS)
 
         def off(colour: tuple[int, ...], full: Upscaler = full, small: Upscaler = small) -> int:
             picture = np.full((64, 64, 3), colour, np.uint8)

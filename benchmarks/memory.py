@@ -34,7 +34,7 @@ def memory_field(name: str) -> int:
 def child(model: str, engine: str, device: str) -> None:
     from rlfn.inference.upscaler import Upscaler
 
-    upscaler = Upscaler(model, engine, 2, tile=0, precision="fp32", device=device)
+    upscaler = Upscaler(model, engine=engine, threads=2, tile=0, precision="fp32", device=device)
     height, width = SIZES.get(engine, TILE) if device == "cpu" else ON_DEVICE
     small = 64 if device == "cpu" else 16
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)

@@ -44,7 +44,9 @@ def main() -> None:
 
     ends = ModelSource(given.clean), ModelSource(given.photo)
     models = [ends[0], *(Blend(*ends, share) for share in STRENGTHS[1:-1]), ends[1]]
-    upscalers = [Upscaler(model, "onnxruntime", given.threads, 0, precision="fp32") for model in models]
+    upscalers = [
+        Upscaler(model, engine="onnxruntime", threads=given.threads, tile=0, precision="fp32") for model in models
+    ]
     scale = upscalers[0].scale
     pairs = find_set(given.set, scale, given.sets_dir).pairs
     pairs = pairs[:: max(1, len(pairs) // given.pictures)][: given.pictures]

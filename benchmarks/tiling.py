@@ -26,14 +26,14 @@ def main() -> None:
     given = parser.parse_args()
     print("| model | picture | tile px (core) | ours: max / mean | plain: max / mean |\n|---|---|---|---|---|")
     for model in given.models:
-        whole = Upscaler(model, "torch", tile=0)
+        whole = Upscaler(model, engine="torch", tile=0)
         for path in given.pictures:
             image = to_rgb(read_picture(path).pixels)
             reference = whole(image).astype(int)
             for tile in given.tiles:
                 cells = []
                 for takes_grid in (True, False):
-                    upscaler = Upscaler(model, "torch", tile=tile)
+                    upscaler = Upscaler(model, engine="torch", tile=tile)
                     upscaler._engine.takes_grid = takes_grid
                     margin = upscaler._engine.traits.margin
                     difference = np.abs(upscaler(image) - reference)

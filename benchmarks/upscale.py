@@ -35,7 +35,7 @@ def ours(engine: str, threads: int, size: str) -> Run:
     if engine == AUTO:
         width, height = map(int, size.split("x"))
         engine = choose_engine(ModelSource(MODEL), width * height, "fp32")
-    return Upscaler(MODEL, engine, threads, precision="fp32")
+    return Upscaler(MODEL, engine=engine, threads=threads, precision="fp32")
 
 
 def plain(engine: str, threads: int, size: str) -> Run:

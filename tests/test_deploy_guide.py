@@ -32,7 +32,7 @@ def test_its_tiles_equal_the_whole_picture(tiles: dict[str, Any], name: str, hei
     image = photograph()[20 : 20 + height, 60 : 60 + width]
     session = onnxruntime.InferenceSession(catalog.get_model(name).file(catalog.GRAPH).read())
     found = tiles["upscale"](session, image, tile=96)
-    wanted = Upscaler(name, "onnxruntime", tile=0, precision="fp32")(image)
+    wanted = Upscaler(name, engine="onnxruntime", tile=0, precision="fp32")(image)
     assert found.shape == wanted.shape
     difference = np.abs(found.astype(int) - wanted)
     assert difference.max() <= 2

@@ -26,7 +26,7 @@ def write():
     write_picture(Picture(image), "b.png")
 
 def new(engine="onnxruntime"):
-    return Upscaler("rlfn-xs-x2", engine, threads=2)
+    return Upscaler("rlfn-xs-x2", engine=engine, threads=2)
 
 {before}
 sys.stdout.flush()

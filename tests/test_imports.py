@@ -15,7 +15,7 @@ HEAVY = ("torch", "onnxruntime", "openvino", "pyvips", "numpy", "pydantic", "PIL
 TORCH_SIDE = ("networks", "training", "export", "studies", "integrations")
 
 LADDER = (
-    {"wording"},
+    {"wording", "numeric"},
     {"errors", "telemetry"},
     {"atomic", "forked"},
     {"models", "images"},

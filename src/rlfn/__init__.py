@@ -10,8 +10,11 @@ from importlib import import_module
 TYPE_CHECKING = False  # type checkers take it as true; importing typing would take most of the time
 if TYPE_CHECKING:
     from rlfn.api.pictures import Upscaled, upscale, upscale_with_details
+    from rlfn.api.pool import unload_models
     from rlfn.api.videos import upscale_video
     from rlfn.errors import (
+        DataError,
+        ForkedError,
         MissingExtraError,
         ModelError,
         OptionError,
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
         PictureWarning,
         RlfnError,
         StoppedError,
+        TrainingError,
     )
     from rlfn.inference.upscaler import Upscaler
     from rlfn.jobs.video.progress import VideoProgress
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "DataError": "rlfn.errors",
+    "ForkedError": "rlfn.errors",
     "MissingExtraError": "rlfn.errors",
     "ModelError": "rlfn.errors",
     "OptionError": "rlfn.errors",
@@ -36,10 +42,12 @@ _MODULES = {
     "PictureWarning": "rlfn.errors",
     "RlfnError": "rlfn.errors",
     "StoppedError": "rlfn.errors",
+    "TrainingError": "rlfn.errors",
     "Upscaled": "rlfn.api.pictures",
     "Upscaler": "rlfn.inference.upscaler",
     "VideoProgress": "rlfn.jobs.video.progress",
     "VideoRecord": "rlfn.jobs.video.record",
+    "unload_models": "rlfn.api.pool",
     "upscale": "rlfn.api.pictures",
     "upscale_video": "rlfn.api.videos",
     "upscale_with_details": "rlfn.api.pictures",
@@ -47,6 +55,8 @@ _MODULES = {
 """The module that defines each public name."""
 
 __all__ = [
+    "DataError",
+    "ForkedError",
     "MissingExtraError",
     "ModelError",
     "OptionError",
@@ -55,11 +65,13 @@ __all__ = [
     "PictureWarning",
     "RlfnError",
     "StoppedError",
+    "TrainingError",
     "Upscaled",
     "Upscaler",
     "VideoProgress",
     "VideoRecord",
     "__version__",
+    "unload_models",
     "upscale",
     "upscale_video",
     "upscale_with_details",

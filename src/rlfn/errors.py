@@ -7,6 +7,8 @@ settings that it names.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 from rlfn.wording import as_argument, listing, worded
 
@@ -63,6 +65,11 @@ class MissingExtraError(RlfnError, ImportError):
         """Name the ``feature`` (a noun phrase) and the pip ``extra`` for it, or how else to ``install`` it."""
         how = install or f"pip install 'rlfn[{extra}]'"
         super().__init__(f"{feature} needs packages that are not installed. Install them with: {how}")
+        self.feature, self.extra, self.install = feature, extra, install
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments, from which the message is made again."""
+        return partial(type(self), install=self.install), (self.feature, self.extra), self.__dict__
 
 
 class PictureWarning(UserWarning):

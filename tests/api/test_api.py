@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import os
 import pickle
 import re
 import sys
 import warnings
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +19,8 @@ import pytest
 from PIL import Image
 
 import rlfn
+from rlfn import errors
+from rlfn.api import pool
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError
 from rlfn.images.files import Picture, picture_size, read_picture, write_picture
 from rlfn.images.picture import Metadata
@@ -39,6 +45,18 @@ def test_arrays(nearest: object, shape: tuple[int, ...], kind: type) -> None:
     mirrored = image[::-1, ::-1]  # strides do not matter
     np.testing.assert_array_equal(rlfn.upscale(mirrored), rlfn.upscale(mirrored.copy()))
     np.testing.assert_array_equal(image, before)
+
+
+def test_gray_arrays_with_an_axis_of_one_channel(nearest: type, tmp_path: Path) -> None:
+    gray = RGB[:, :, 0]
+    for scale in (4, 2.5):
+        np.testing.assert_array_equal(rlfn.upscale(gray[:, :, None], scale), rlfn.upscale(gray, scale)[:, :, None])
+    made = rlfn.Upscaler(engine=nearest())(gray[:, :, None])
+    np.testing.assert_array_equal(made, rlfn.Upscaler(engine=nearest())(gray)[:, :, None])
+    rlfn.upscale(gray[:, :, None], output=tmp_path / "a.png")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png").pixels, rlfn.upscale(gray))
+    with pytest.raises(OptionError, match=r"gray \(H, W\) or \(H, W, 1\)"):
+        rlfn.upscale(RGB[:, :, :2])
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "I;16", "1", "P", "CMYK"])
@@ -133,7 +151,18 @@ def test_an_input_is_never_overwritten(nearest: object, tmp_path: Path) -> None:
     data = (tmp_path / "a.png").read_bytes()
     with pytest.raises(OptionError, match="Inputs are never overwritten"):
         rlfn.upscale(tmp_path / "a.png", output=tmp_path / "." / "a.png")
+    with (tmp_path / "a.png").open("rb") as file, pytest.raises(OptionError, match="Inputs are never overwritten"):
+        rlfn.upscale(file, output=tmp_path / "a.png")
+    number = os.open(tmp_path / "a.png", os.O_RDONLY)  # the name of a file that is opened by its number
+    with open(number, "rb") as file, pytest.raises(OptionError, match="Inputs are never overwritten"):
+        rlfn.upscale(file, output=tmp_path / "a.png")
+    with (tmp_path / "a.png").open("r+b") as file:
+        for given in (tmp_path / "a.png", file):
+            with pytest.raises(OptionError, match="Inputs are never overwritten"):
+                rlfn.upscale(given, output=file, format="png")
     assert (tmp_path / "a.png").read_bytes() == data
+    with (tmp_path / "a.png").open("rb") as file:
+        assert rlfn.upscale(file, output=tmp_path / "b.png") == tmp_path / "b.png"
 
 
 def test_without_pillow_a_path_is_refused_before_the_work(
@@ -151,15 +180,17 @@ def test_threads_may_share_it(engine: str) -> None:
     pytest.importorskip(engine)
     images = [RANDOM.integers(0, 256, (16, 16 + number, 3), dtype=np.uint8) for number in range(6)]
     expected = [rlfn.upscale(image, engine=engine, threads=1) for image in images]
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(6) as threads:
         for _ in range(3):
-            found = pool.map(lambda image: rlfn.upscale(image, engine=engine, threads=1), images)
+            found = threads.map(lambda image: rlfn.upscale(image, engine=engine, threads=1), images)
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(one, other)
 
 
 def test_the_public_names() -> None:
     assert set(rlfn.__all__) == {
+        "DataError",
+        "ForkedError",
         "MissingExtraError",
         "ModelError",
         "OptionError",
@@ -168,11 +199,13 @@ def test_the_public_names() -> None:
         "PictureWarning",
         "RlfnError",
         "StoppedError",
+        "TrainingError",
         "Upscaled",
         "Upscaler",
         "VideoProgress",
         "VideoRecord",
         "__version__",
+        "unload_models",
         "upscale",
         "upscale_video",
         "upscale_with_details",
@@ -206,6 +239,8 @@ def test_bytes_and_file_objects(nearest: object, tmp_path: Path) -> None:
     Image.fromarray(RGB).save(buffer, "webp", lossless=True)
     found = rlfn.upscale(buffer.getvalue())
     assert (Image.open(io.BytesIO(found)).format, Image.open(io.BytesIO(found)).size) == ("WEBP", (92, 68))
+    for kind in (bytearray, memoryview):
+        assert rlfn.upscale(kind(buffer.getvalue())) == found
     stream = rlfn.upscale(io.BytesIO(buffer.getvalue()), 2, format="png")
     assert (stream.tell(), Image.open(stream).format, Image.open(stream).size) == (0, "PNG", (46, 34))
     gif = io.BytesIO()
@@ -276,7 +311,7 @@ def test_engines_are_handed_in(nearest: type) -> None:
 
 
 def test_an_upscaler_goes_to_another_process() -> None:
-    one = rlfn.Upscaler("rlfn-xs-x2", "onnxruntime", 1, precision="fp32")
+    one = rlfn.Upscaler("rlfn-xs-x2", engine="onnxruntime", threads=1, precision="fp32")
     other = pickle.loads(pickle.dumps(one))
     np.testing.assert_array_equal(one(RGB), other(RGB))
 
@@ -305,6 +340,15 @@ def test_a_changed_model_file_is_loaded_again(tmp_path: Path) -> None:
         ({"restore": np.array([1, 2])}, r"restore was given as array"),
         ({"scale": 10**400}, r"A scale of 1000.* was asked for\. Allowed: a number above 0"),
         ({"tile": np.float32(1)}, r"A tile of "),
+        ({"progress": 5}, r"progress was given as 5\. Allowed: a function, or None"),
+        ({"tile": True}, r"A tile of True was asked for"),
+        ({"threads": True}, r"An engine cannot run on True threads"),
+        ({"threads": 2.0}, r"An engine cannot run on 2\.0 threads"),
+        ({"scale": True}, r"A scale of True was asked for"),
+        ({"width": True}, r"A width of True px was asked for"),
+        ({"quality": True}, r"Quality True is out of range"),
+        ({"max_pixels": True}, r"max_pixels was given as True"),
+        ({"restore": True}, r"restore was given as True"),
     ],
 )
 def test_arguments_of_another_kind_are_refused_by_name(options: dict[str, object], said: str) -> None:
@@ -367,8 +411,11 @@ def test_a_video_does_not_replace_itself(tmp_path: Path) -> None:
         ({"preset": ["fast"]}, r"There is no preset .*Allowed: ultrafast"),
         ({"progress": 5}, r"progress was given as 5\. Allowed: a function"),
         ({"cancel": 5}, r"cancel was given as 5\. Allowed: a threading\.Event"),
-        ({"video": 5}, r"video was given as 5\. Allowed: a path"),
+        ({"video": 5}, r"video was given as 5\. Allowed: a path\. Videos are read from files"),
+        ({"video": bytes(9999)}, r"video was given as b'[^.]{1,30}\.\.\.[^.]{1,30}'\. Allowed: a path"),
+        ({"video": io.BytesIO()}, r"video was given as <.*BytesIO.*>\. Allowed: a path"),
         ({"output": None}, r"output was given as None\. Allowed: a path"),
+        ({"output": 4}, r"output was given as 4\. .*The second argument is the output; scale is the third\."),
     ],
 )
 def test_arguments_for_videos_of_another_kind_are_refused_by_name(options: dict[str, object], said: str) -> None:
@@ -393,6 +440,9 @@ def test_subclasses_of_arrays_and_whole_numbers_are_taken_as_such() -> None:
     np.testing.assert_array_equal(rlfn.upscale(matrix, 2, model="rlfn-xs"), plain)
     np.testing.assert_array_equal(rlfn.Upscaler("rlfn-xs-x2")(matrix), plain)
     np.testing.assert_array_equal(rlfn.upscale(image, 2, model="rlfn-xs", tile=np.int64(128)), plain)
+    threads = rlfn.upscale(image, np.float32(2), model="rlfn-xs", threads=np.int64(2), engine="onnxruntime")
+    assert threads.shape == plain.shape
+    assert rlfn.Upscaler("rlfn-xs-x2", engine="onnxruntime", threads=np.int64(1))(image).shape == plain.shape
 
 
 def test_what_a_pillow_picture_cannot_say_is_a_warning(tmp_path: Path) -> None:
@@ -426,8 +476,50 @@ def test_pictures_and_videos_share_loaded_models() -> None:
 
 
 def test_every_error_that_the_functions_name_is_public() -> None:
+    every = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, rlfn.RlfnError)}
+    assert every <= set(rlfn.__all__)
     for function in (rlfn.upscale, rlfn.upscale_with_details, rlfn.upscale_video):
         raises = function.__doc__.partition("Raises:")[2]
         names = re.findall(r"\w+Error", raises)
         assert names
         assert set(names) <= set(rlfn.__all__)
+
+
+@pytest.mark.parametrize("call", [rlfn.upscale, rlfn.upscale_with_details])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+def test_progress_is_the_share_that_is_done(nearest: object, call: Callable[..., object], channels: tuple) -> None:
+    seen: list[float] = []
+    call(RANDOM.integers(0, 256, (80, 90, *channels), dtype=np.uint8), tile=48, progress=seen.append)
+    assert len(seen) > 2
+    assert all(0 < share <= 1 for share in seen)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "ncnn", "openvino"])
+def test_an_exception_of_progress_ends_the_work(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(engine)
+
+    class Enough(Exception):  # noqa: N818
+        pass
+
+    def stop(share: float) -> None:
+        raise Enough
+
+    how: dict = {"model": "rlfn-s", "engine": engine, "threads": 2}
+    with pytest.raises(Enough):
+        rlfn.upscale(np.zeros((200, 200, 3), np.uint8), 2, output=tmp_path / "a.png", progress=stop, **how)
+    assert not list(tmp_path.iterdir())
+    assert rlfn.upscale(RGB, 2, **how).shape == (34, 46, 3)
+
+
+def test_models_are_released(nearest: type) -> None:
+    rlfn.upscale(RGB)
+    (kept,) = (weakref.ref(one) for one in pool.POOL._kept.values())
+    assert rlfn.upscale(RGB).shape == (68, 92, 3)
+    assert kept() is not None
+    rlfn.unload_models()
+    gc.collect()
+    assert kept() is None
+    assert rlfn.upscale(RGB).shape == (68, 92, 3)
+    assert pool.POOL._kept

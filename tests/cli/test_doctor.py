@@ -83,7 +83,7 @@ def test_quick_and_speed_contradict(command) -> None:
 
 def test_slow_engines_are_called_a_few_times_only(command, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setattr("rlfn.inference.upscaler.Upscaler", lambda *_: calls.append)
+    monkeypatch.setattr("rlfn.inference.upscaler.Upscaler", lambda *_, **__: calls.append)
     monkeypatch.setattr("rlfn.cli.doctor._SECONDS_EACH", 0.0)
     monkeypatch.setattr("rlfn.cli.doctor._SIZES", ((640, 360),))
     monkeypatch.setattr("rlfn.cli.doctor._installed", lambda: ["onnxruntime"])

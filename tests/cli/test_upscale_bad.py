@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rlfn.images.files import Picture, write_picture
-from rlfn.inference.upscaler import Upscaler
+from rlfn.inference.part_upscaler import PartUpscaler
 from waiting import PATIENCE
 
 POSIX = os.name == "posix"
@@ -295,7 +295,7 @@ class TestFilesOfPosix:
 def test_what_an_engine_raises_fails_one_picture(command, nearest, monkeypatch, error: Exception) -> None:
     for number in range(3):
         make(f"d/{number}.png", seed=number)
-    whole, calls = Upscaler.__call__, []
+    whole, calls = PartUpscaler.__call__, []
 
     def sometimes(self, image, **options):
         calls.append(0)
@@ -303,13 +303,13 @@ def test_what_an_engine_raises_fails_one_picture(command, nearest, monkeypatch, 
             raise error
         return whole(self, image, **options)
 
-    monkeypatch.setattr(Upscaler, "__call__", sometimes)
+    monkeypatch.setattr(PartUpscaler, "__call__", sometimes)
     done = command("upscale", "d", "--json")
     assert done.status == 1
     assert [record["status"] for record in done.records] == ["done", "failed", "done"]
     assert "\n" not in done.records[1]["error"]
     assert "Traceback" not in done.err
-    monkeypatch.setattr(Upscaler, "__call__", lambda *_, **__: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(PartUpscaler, "__call__", lambda *_, **__: (_ for _ in ()).throw(error))
     assert "Traceback" in command("upscale", "d", "--overwrite", "--debug").err
 
 

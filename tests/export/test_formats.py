@@ -154,14 +154,14 @@ def test_a_dynamic_fp16_file_runs_in_the_upscaler(half: Path, checkpoint: Checkp
     weights = tmp_path / "x.safetensors"
     save_checkpoint(weights, checkpoint.network, checkpoint.variant, checkpoint.scale)
     image = photograph()[:40, :50]
-    wanted = Upscaler(weights, "torch")(image).astype(int)
-    assert np.abs(Upscaler(half, "onnxruntime")(image) - wanted).max() <= 1
+    wanted = Upscaler(weights, engine="torch")(image).astype(int)
+    assert np.abs(Upscaler(half, engine="onnxruntime")(image) - wanted).max() <= 1
 
 
 def test_files_that_tiles_cannot_run_are_refused_by_the_upscaler(checkpoint: Checkpoint, tmp_path: Path) -> None:
     export(checkpoint, "onnx", tmp_path / "x.onnx", ExportRequest(shape=(1, 3, 20, 20)))
     with pytest.raises(ModelError, match="writes for any size"):
-        Upscaler(tmp_path / "x.onnx", "onnxruntime")
+        Upscaler(tmp_path / "x.onnx", engine="onnxruntime")
 
 
 @pytest.mark.parametrize("to", ["openvino", "ncnn"])

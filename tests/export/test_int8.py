@@ -24,7 +24,9 @@ QUANTISED = [model.name for model in catalog.models().values() if any(file.preci
 
 def both(name: str, image: NDArray[np.uint8], tile: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return what a packaged model makes of a picture in fp32 and in int8."""
-    made = [Upscaler(name, "onnxruntime", tile=tile, precision=kind)(image).astype(int) for kind in ("fp32", "int8")]
+    made = [
+        Upscaler(name, engine="onnxruntime", tile=tile, precision=kind)(image).astype(int) for kind in ("fp32", "int8")
+    ]
     return made[0], made[1]
 
 
@@ -59,7 +61,7 @@ COLOURS = {"blue": (0.75, 0.9, 1.0), "warm": (1.0, 0.95, 0.85), "deep": (0.5, 0.
 def test_skies_stay_smooth(name: str) -> None:
     """No band, no seam, and no patch that is visibly lighter or darker than its neighbour or than in fp32."""
     steps = []
-    full, small = (Upscaler(name, "onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
+    full, small = (Upscaler(name, engine="onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
     for sky_name, (low, high) in SKIES.items():
         for colour_name, colour in COLOURS.items():
             picture = sky(90, 120, low, high, colour)
@@ -80,7 +82,7 @@ def test_skies_stay_smooth(name: str) -> None:
 @pytest.mark.parametrize("name", QUANTISED)
 def test_flat_colours_are_preserved(name: str) -> None:
     """Screenshots and drawings are full of them: what was rounded on the long skip was 7 levels off."""
-    full, small = (Upscaler(name, "onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
+    full, small = (Upscaler(name, engine="onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
     for picture in flat_colours():
         difference = small(picture).astype(int) - full(picture).astype(int)
         assert np.abs(difference).max() <= 2, picture[0, 0]
@@ -146,7 +148,9 @@ def test_a_photograph_stays_close(name: str) -> None:
 @pytest.mark.parametrize("name", QUANTISED)
 def test_tiles_equal_the_whole_picture(name: str) -> None:
     image = photograph()[:150, :140]
-    whole, tiled = (Upscaler(name, "onnxruntime", tile=tile, precision="int8")(image).astype(int) for tile in (0, 96))
+    whole, tiled = (
+        Upscaler(name, engine="onnxruntime", tile=tile, precision="int8")(image).astype(int) for tile in (0, 96)
+    )
     # in fp32 less than a level: here a value between two int8 steps may fall on the other one, everywhere alike
     assert np.abs(whole - tiled).mean() <= 0.4
     assert np.abs(whole - tiled).max() <= 5
@@ -157,14 +161,14 @@ def test_openvino_runs_the_same_file(name: str) -> None:
     pytest.importorskip("openvino")
     image = photograph()[:70, :90]
     ours, theirs = (
-        Upscaler(name, engine, precision="int8")(image).astype(int) for engine in ("onnxruntime", "openvino")
+        Upscaler(name, engine=engine, precision="int8")(image).astype(int) for engine in ("onnxruntime", "openvino")
     )
     assert 10 * np.log10(255**2 / np.mean((ours - theirs) ** 2)) >= 40
 
 
 def test_torch_does_not_run_int8_silently_in_fp32() -> None:
     with pytest.raises(OptionError, match="does not compute in int8"):
-        Upscaler("rlfn-s-x4", "torch", precision="int8")
+        Upscaler("rlfn-s-x4", engine="torch", precision="int8")
 
 
 def test_the_command_runs_int8(command, tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ def test_a_users_graph_runs_in_every_graph_engine(graph: Path, checkpoint: Check
     weights = tmp_path / "tiny.safetensors"
     save_checkpoint(weights, checkpoint.network, replace(TINY, name="rlfn-custom"), 3)
     image = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)
-    wanted = Upscaler(weights, "torch")(image).astype(int)
+    wanted = Upscaler(weights, engine="torch")(image).astype(int)
     for engine in ("onnxruntime", "openvino"):
-        assert np.abs(Upscaler(graph, engine)(image) - wanted).max() <= 1
+        assert np.abs(Upscaler(graph, engine=engine)(image) - wanted).max() <= 1
 
 
 def test_a_graph_that_differs_is_not_written(
@@ -139,7 +139,7 @@ PEERS = ("imdn_x4", "rfdn_aim_x4", "span_ch28_x4")
 @pytest.mark.parametrize("name", PEERS)
 def test_reference_weights_run_in_the_graph_engines(name: str, shared: Path) -> None:
     """Real weights, among them a SPAN whose answers to noise reach -2900."""
-    Upscaler(shared / "reference" / "peers" / f"{name}.pth", "onnxruntime", threads=1)
+    Upscaler(shared / "reference" / "peers" / f"{name}.pth", engine="onnxruntime", threads=1)
 
 
 def test_an_unwritable_target_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -97,4 +97,4 @@ def test_the_upscaler_runs_its_own_files_at_any_size(side: int) -> None:
     from rlfn.inference.upscaler import Upscaler
 
     image = np.random.default_rng(side).integers(0, 256, (side, side + 1, 3), np.uint8)
-    assert Upscaler("rlfn-s-x2", "onnxruntime")(image).shape == (2 * side, 2 * side + 2, 3)
+    assert Upscaler("rlfn-s-x2", engine="onnxruntime")(image).shape == (2 * side, 2 * side + 2, 3)

@@ -26,7 +26,7 @@ def model(path: Path) -> None:
 
     from rlfn.inference.upscaler import Upscaler
 
-    result = Upscaler(path, "onnxruntime", threads=1)(np.full((16, 18, 3), 100, np.uint8))
+    result = Upscaler(path, engine="onnxruntime", threads=1)(np.full((16, 18, 3), 100, np.uint8))
     assert result.dtype == np.uint8, "another type"
 
 

@@ -18,7 +18,7 @@ SCALE = 4
 
 @pytest.fixture(scope="module")
 def upscaler() -> Upscaler:
-    return Upscaler("rlfn-s-x4", "onnxruntime")
+    return Upscaler("rlfn-s-x4", engine="onnxruntime")
 
 
 def disc(background: int, size: tuple[int, int] = (47, 51), kind: type = np.uint8) -> NDArray[np.generic]:

@@ -140,6 +140,23 @@ def test_weights_sum_to_one() -> None:
         assert taps.index.max() < length
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.sampled_from([np.uint8, np.uint16]),
+    st.sampled_from([(), (1,), (3,)]),
+)
+def test_wrapped_is_the_middle_of_a_texture_laid_out_in_tiles(
+    sides: tuple[int, int], out: tuple[int, int], kind: Any, channels: tuple[int, ...]
+) -> None:
+    image = np.random.default_rng(sum(sides)).integers(0, np.iinfo(kind).max, (*sides, *channels)).astype(kind)
+    tiles = 7  # the kernel reaches at most three tiles far
+    tiled = np.tile(image, (tiles, tiles) + (1,) * len(channels))
+    wanted = resize(tiled, size=(out[0] * tiles, out[1] * tiles))[3 * out[0] : 4 * out[0], 3 * out[1] : 4 * out[1]]
+    np.testing.assert_array_equal(resize(image, size=out, wrap=True), wanted)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

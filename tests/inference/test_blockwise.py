@@ -35,12 +35,12 @@ def noise(height: int, width: int, kind: type = np.uint8) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def whole() -> Upscaler:
-    return Upscaler("rlfn-s-x4", "onnxruntime", tile=0, precision="fp32")
+    return Upscaler("rlfn-s-x4", engine="onnxruntime", tile=0, precision="fp32")
 
 
 @pytest.fixture(scope="module")
 def ours() -> Upscaler:
-    return Upscaler("rlfn-s-x4", "ncnn", 2)
+    return Upscaler("rlfn-s-x4", engine="ncnn", threads=2)
 
 
 @pytest.mark.parametrize("size", ODD_SIZES + TILED_SIZES)
@@ -57,14 +57,15 @@ def test_sixteen_bits_agree_to_a_hundredth_of_a_level(whole: Upscaler, ours: Ups
 def test_every_number_of_threads_gives_the_same_bits(ours: Upscaler) -> None:
     image = noise(150, 140, np.uint16)
     for threads in (1, 3, 7):
-        np.testing.assert_array_equal(Upscaler("rlfn-s-x4", "ncnn", threads)(image), ours(image))
+        np.testing.assert_array_equal(Upscaler("rlfn-s-x4", engine="ncnn", threads=threads)(image), ours(image))
 
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_other_scales(scale: int) -> None:
     image = noise(71, 80)
     found = [
-        Upscaler(f"rlfn-s-x{scale}", name, precision="fp32")(image).astype(int) for name in ("ncnn", "onnxruntime")
+        Upscaler(f"rlfn-s-x{scale}", engine=name, precision="fp32")(image).astype(int)
+        for name in ("ncnn", "onnxruntime")
     ]
     assert np.abs(found[0] - found[1]).max() <= 1
 
@@ -197,4 +198,4 @@ def test_other_networks_are_refused_with_what_to_do() -> None:
     from rlfn.errors import OptionError
 
     with pytest.raises(OptionError, match=r"rlfn-xs-x4 is a network of another kind, plain.*Use the engine"):
-        Upscaler("rlfn-xs-x4", "ncnn")
+        Upscaler("rlfn-xs-x4", engine="ncnn")

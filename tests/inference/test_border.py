@@ -34,7 +34,7 @@ def test_small_images_are_framed(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("model", ["rlfn-s-x4", "rlfn-xs-x2"])
 def test_flat_colours_have_no_rings(color: tuple[int, int, int], model: str) -> None:
     image = np.full((33, 26, 3), color, np.uint8)
-    upscaler = Upscaler(model, "onnxruntime", precision="fp32")
+    upscaler = Upscaler(model, engine="onnxruntime", precision="fp32")
     assert np.abs(upscaler(image).astype(int) - color).max() <= 2
     ensemble = upscaler(image, self_ensemble=True)
     assert np.abs(ensemble.astype(int) - color).max() <= 2

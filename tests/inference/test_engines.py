@@ -27,7 +27,7 @@ SIZES = [(1, 1), (2, 2), (14, 14), (15, 15), (16, 16), (17, 17), (33, 21), (5, 6
 
 @pytest.fixture(scope="module")
 def upscalers() -> dict[str, Upscaler]:
-    return {name: Upscaler("rlfn-s-x4", name) for name, row in ENGINES.items() if find_spec(row.module)}
+    return {name: Upscaler("rlfn-s-x4", engine=name) for name, row in ENGINES.items() if find_spec(row.module)}
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -43,7 +43,7 @@ def test_engines_agree(upscalers: dict[str, Upscaler], height: int, width: int, 
 
 def test_tiles_agree_across_engines(upscalers: dict[str, Upscaler]) -> None:
     image = np.random.default_rng(1).integers(0, 256, (90, 100, 3), np.uint8)
-    results = {name: Upscaler("rlfn-s-x4", name, tile=96)(image).astype(int) for name in upscalers}
+    results = {name: Upscaler("rlfn-s-x4", engine=name, tile=96)(image).astype(int) for name in upscalers}
     for result in results.values():
         assert np.abs(result - results["onnxruntime"]).max() <= 1
 
@@ -124,7 +124,7 @@ def test_damaged_graphs(tmp_path: Path, engine: str, content: bytes) -> None:
     with pytest.raises(
         ModelError, match=r"is not an ONNX graph that can be trusted|cannot be loaded as an ONNX graph|lacks metadata"
     ):
-        Upscaler(path, engine)
+        Upscaler(path, engine=engine)
 
 
 def test_foreign_graphs_are_refused(tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_foreign_graphs_are_refused(tmp_path: Path) -> None:
     onnx.save(model, path)
     for engine in ("onnxruntime", "openvino"):
         with pytest.raises(ModelError, match="lacks metadata of its network"):
-            Upscaler(path, engine)
+            Upscaler(path, engine=engine)
     with pytest.raises(OptionError, match="which torch cannot run"):
-        Upscaler(path, "torch")
+        Upscaler(path, engine="torch")
 
 
 def test_a_damaged_package_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

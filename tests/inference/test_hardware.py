@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from rlfn.inference import hardware
+
+
+@pytest.fixture(autouse=True)
+def read_again() -> Iterator[None]:
+    """Forget the memory that was read for other tests, and afterwards the memory of this one."""
+    hardware._memory_at.cache_clear()
+    yield
+    hardware._memory_at.cache_clear()
 
 
 @pytest.fixture
@@ -64,3 +74,16 @@ def test_the_limit_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (1, 1))
     assert hardware.available_memory() == 0
+
+
+def test_the_memory_is_read_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, reads = [100.0], count(1)
+    monkeypatch.setattr(hardware.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(hardware, "_machine_memory", lambda: [next(reads)])
+    monkeypatch.setattr(hardware, "_group_memory", list)
+    monkeypatch.setattr(hardware, "_process_memory", list)
+    found = []
+    for moment in (100.0, 100.2, 100.49, 100.5, 100.9, 101.0):
+        now[0] = moment
+        found.append(hardware.available_memory())
+    assert found == [1, 1, 1, 2, 2, 3]

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rlfn.inference.engines import ENGINES
+from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import Computed, ImagePart
-from rlfn.inference.upscaler import Upscaler
 
 MODEL = "rlfn-s-x2"
 TILED = [name for name in ("onnxruntime", "openvino") if find_spec(ENGINES[name].module)]
@@ -26,8 +26,8 @@ def noise(*shape: int) -> NDArray[np.uint8]:
 class Elsewhere:
     """Computes parts the last one first, each after a journey as bytes, and by an upscaler that made one too."""
 
-    def __init__(self, upscaler: Upscaler) -> None:
-        self.away: Upscaler = pickle.loads(pickle.dumps(upscaler))
+    def __init__(self, upscaler: PartUpscaler) -> None:
+        self.away: PartUpscaler = pickle.loads(pickle.dumps(upscaler))
         self.parts = 0
 
     def __call__(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
@@ -41,7 +41,7 @@ class Elsewhere:
     [((40, 90), {}), ((40, 90, 3), {"self_ensemble": True}), ((60, 50, 4), {"wrap": True}), ((9, 150, 3), {})],
 )
 def test_the_order_and_the_place_do_not_matter(shape: tuple[int, ...], how: dict[str, Any]) -> None:
-    here = Upscaler("rlfn-xs-x2", TILED[0], 1, tile=60)
+    here = PartUpscaler("rlfn-xs-x2", engine=TILED[0], threads=1, tile=60)
     elsewhere = Elsewhere(here)
     np.testing.assert_array_equal(here(noise(*shape), run=elsewhere, **how), here(noise(*shape), **how))
     assert elsewhere.parts > 1
@@ -49,7 +49,7 @@ def test_the_order_and_the_place_do_not_matter(shape: tuple[int, ...], how: dict
 
 @pytest.mark.parametrize("engine", TILED)
 def test_every_engine_of_tiles_can_be_elsewhere(engine: str) -> None:
-    here = Upscaler(MODEL, engine, 1, tile=96)
+    here = PartUpscaler(MODEL, engine=engine, threads=1, tile=96)
     elsewhere = Elsewhere(here)
     np.testing.assert_array_equal(here(noise(100, 100, 3), run=elsewhere), here(noise(100, 100, 3)))
     assert elsewhere.parts == 4
@@ -58,7 +58,7 @@ def test_every_engine_of_tiles_can_be_elsewhere(engine: str) -> None:
 @pytest.mark.parametrize("engine", TILED)
 def test_results_stay_when_the_next_part_is_computed(engine: str) -> None:
     """Several processes compute an image, and it is put together behind them."""
-    upscaler = Upscaler("rlfn-xs-x2", engine, 1, tile=60)
+    upscaler = PartUpscaler("rlfn-xs-x2", engine=engine, threads=1, tile=60)
 
     def late(parts: Iterable[ImagePart]) -> Iterator[Computed]:
         yield from [computed for part in parts for computed in upscaler.compute(part)]
@@ -67,14 +67,14 @@ def test_results_stay_when_the_next_part_is_computed(engine: str) -> None:
 
 
 def test_an_engine_of_columns_can_be_elsewhere() -> None:
-    here = Upscaler(MODEL, "ncnn", 2)
+    here = PartUpscaler(MODEL, engine="ncnn", threads=2)
     elsewhere = Elsewhere(here)
     np.testing.assert_array_equal(here(noise(30, 1500, 3), run=elsewhere), here(noise(30, 1500, 3)))
     assert elsewhere.parts == 2
 
 
 def test_nothing_is_computed_here_while_parts_are_elsewhere() -> None:
-    here = Upscaler(MODEL, TILED[0], 1, tile=90)
+    here = PartUpscaler(MODEL, engine=TILED[0], threads=1, tile=90)
 
     def nowhere(parts: Iterable[ImagePart]) -> Iterator[Computed]:
         raise AssertionError("not asked for")

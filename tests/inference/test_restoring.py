@@ -39,7 +39,7 @@ def run(image: NDArray[np.uint8], **options: object):
 
 
 def direct(model: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return Upscaler(model, "onnxruntime", 1)(image)
+    return Upscaler(model, engine="onnxruntime", threads=1)(image)
 
 
 @pytest.mark.usefixtures("no_photo_family")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.reuse import TileCache
-from rlfn.inference.upscaler import Upscaler
 
 SIDE = 150
 
@@ -28,21 +28,21 @@ def sequence(shape: tuple[int, ...], kind: Any) -> list[NDArray[Any]]:
 
 @pytest.mark.parametrize(("shape", "kind"), [((SIDE, SIDE, 3), np.uint8), ((SIDE, SIDE), np.uint16)])
 def test_results_are_the_same_to_the_bit(shape: tuple[int, ...], kind: Any) -> None:
-    upscaler, cache = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileCache()
+    upscaler, cache = PartUpscaler("rlfn-xxs-photo-x2", engine="onnxruntime", threads=1, tile=96), TileCache()
     for image in sequence(shape, kind):
         np.testing.assert_array_equal(upscaler(image, cache=cache), upscaler(image))
     assert cache.reused > cache.computed / 3
 
 
 def test_tiles_of_a_network_that_sees_the_whole_picture_are_the_same_too() -> None:
-    upscaler, cache = Upscaler("rlfn-s-x2", "onnxruntime", 1, 96), TileCache()
+    upscaler, cache = PartUpscaler("rlfn-s-x2", engine="onnxruntime", threads=1, tile=96), TileCache()
     for image in (image[:100, :100] for image in sequence((SIDE, SIDE, 3), np.uint8)[1:3]):
         np.testing.assert_array_equal(upscaler(image, cache=cache), upscaler(image))
     assert cache.reused > 0
 
 
 def test_only_what_changed_is_computed(nearest: Any) -> None:
-    upscaler, cache = Upscaler("rlfn-s-x4", tile=60), TileCache()
+    upscaler, cache = PartUpscaler("rlfn-s-x4", tile=60), TileCache()
     counts = []
     for image in sequence((SIDE, SIDE, 3), np.uint8)[:6]:
         before = cache.computed
@@ -55,7 +55,7 @@ def test_only_what_changed_is_computed(nearest: Any) -> None:
 
 
 def test_a_failure_leaves_nothing_behind() -> None:
-    upscaler, cache = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileCache()
+    upscaler, cache = PartUpscaler("rlfn-xxs-photo-x2", engine="onnxruntime", threads=1, tile=96), TileCache()
     first, _, corner = sequence((SIDE, SIDE, 3), np.uint8)[:3]
     upscaler(first, cache=cache)
 
@@ -68,7 +68,7 @@ def test_a_failure_leaves_nothing_behind() -> None:
 
 
 def test_pictures_with_alpha_are_computed_whole() -> None:
-    upscaler, cache = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 96), TileCache()
+    upscaler, cache = PartUpscaler("rlfn-xxs-photo-x2", engine="onnxruntime", threads=1, tile=96), TileCache()
     image = sequence((SIDE, SIDE, 4), np.uint8)[0]
     for _ in range(2):
         np.testing.assert_array_equal(upscaler(image, cache=cache), upscaler(image))
@@ -78,7 +78,7 @@ def test_pictures_with_alpha_are_computed_whole() -> None:
 def test_neighbours_that_changed_are_computed_together() -> None:
     """Of a local network; what is put together is cut again where it is large."""
     parts: list[tuple[int, int]] = []
-    upscaler = Upscaler("rlfn-xxs-photo-x2", "onnxruntime", 1, 128)
+    upscaler = PartUpscaler("rlfn-xxs-photo-x2", engine="onnxruntime", threads=1, tile=128)
 
     def watched(found: Any) -> Any:
         for part in found:

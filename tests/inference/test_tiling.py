@@ -78,8 +78,8 @@ def test_a_tiles_rows_are_the_whole_pictures(start: int, size: int, rest: int) -
 
 def difference(model: str | Path, image: np.ndarray, tile: int) -> tuple[int, float]:
     engine = "onnxruntime" if isinstance(model, str) else "torch"
-    whole = Upscaler(model, engine, tile=0)(image).astype(int)
-    tiled = Upscaler(model, engine, tile=tile)(image).astype(int)
+    whole = Upscaler(model, engine=engine, tile=0)(image).astype(int)
+    tiled = Upscaler(model, engine=engine, tile=tile)(image).astype(int)
     return int(np.abs(tiled - whole).max()), float(np.abs(tiled - whole).mean())
 
 

@@ -20,7 +20,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "astronaut.png"
 
 @pytest.fixture(scope="module")
 def upscaler() -> Upscaler:
-    return Upscaler("rlfn-s-x4", "onnxruntime")
+    return Upscaler("rlfn-s-x4", engine="onnxruntime")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_it_beats_bicubic(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
 
 def set5_scores(shared: Path, model: str, precision: str) -> tuple[float, float]:
     """Return the mean PSNR and SSIM on Y over Set5."""
-    upscaler = Upscaler(model, "onnxruntime", precision=precision)
+    upscaler = Upscaler(model, engine="onnxruntime", precision=precision)
     scale, found = upscaler.scale, []
     for path in sorted((shared / "data" / "bench" / "Set5" / "HR").glob("*.png")):
         lr = read_picture(path.parents[1] / "LR_bicubic" / f"X{scale}" / f"{path.stem}x{scale}.png").pixels
@@ -106,13 +106,13 @@ def test_the_ensemble_is_the_mean_of_eight(upscaler: Upscaler, photo: NDArray[np
 
 def test_progress_ends_at_one(photo: NDArray[np.uint8]) -> None:
     seen: list[float] = []
-    Upscaler("rlfn-s-x4", "onnxruntime", tile=84)(photo, progress=seen.append)
+    Upscaler("rlfn-s-x4", engine="onnxruntime", tile=84)(photo, progress=seen.append)
     assert len(seen) > 1
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
     seen.clear()
     rgba = np.dstack([photo, photo[:, :, 0]])[:20, :20]
-    Upscaler("rlfn-s-x4", "onnxruntime")(rgba, progress=seen.append, self_ensemble=True)
+    Upscaler("rlfn-s-x4", engine="onnxruntime")(rgba, progress=seen.append, self_ensemble=True)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
 
@@ -134,4 +134,4 @@ def test_other_arrays_are_refused(upscaler: Upscaler, image: NDArray[np.uint8]) 
 
 def test_a_tile_without_room_is_refused_at_once() -> None:
     with pytest.raises(OptionError, match="margins"):
-        Upscaler("rlfn-s-x4", "onnxruntime", tile=50)
+        Upscaler("rlfn-s-x4", engine="onnxruntime", tile=50)

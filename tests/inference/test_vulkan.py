@@ -24,6 +24,7 @@ from rlfn.inference.devices import load_on
 from rlfn.inference.engines import load_engine, vulkan
 from rlfn.inference.engines.vulkan import VulkanEngine
 from rlfn.inference.loading import tensors_of
+from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler import Upscaler
 from rlfn.inference.vulkan import gpus
@@ -118,7 +119,10 @@ def failing(monkeypatch: pytest.MonkeyPatch, works: int, off: float = 0.0) -> No
 
 def test_a_gpu_that_fails_on_the_way_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, works=3)
-    upscaler, whole = Upscaler("rlfn-xs-x2", device="gpu", tile=40), Upscaler("rlfn-xs-x2", "onnxruntime", tile=0)
+    upscaler, whole = (
+        Upscaler("rlfn-xs-x2", device="gpu", tile=40),
+        Upscaler("rlfn-xs-x2", engine="onnxruntime", tile=0),
+    )
     assert (upscaler.device, upscaler.fallback_reason) == ("Card", "")
     image = noise(90, 41)
     assert np.abs(upscaler(image).astype(int) - whole(image)).max() <= 1
@@ -225,7 +229,7 @@ def device() -> str:
 @pytest.mark.parametrize("family", families())
 def test_vulkan_and_processor_agree(device: str, family: str) -> None:
     name = FAMILIES[family]
-    ours, whole = Upscaler(name, device=device), Upscaler(name, "onnxruntime", tile=0, precision="fp32")
+    ours, whole = Upscaler(name, device=device), Upscaler(name, engine="onnxruntime", tile=0, precision="fp32")
     assert (ours.engine, ours.precision, ours.fallback_reason) == ("ncnn", "fp32", "")
     assert ours.device != "cpu"
     for size in ODD_SIZES:
@@ -233,7 +237,7 @@ def test_vulkan_and_processor_agree(device: str, family: str) -> None:
         assert np.abs(ours(image).astype(int) - whole(image)).max() <= 1, size
 
 
-def watched(upscaler: Upscaler) -> tuple[Callable[[NDArray[Any]], NDArray[Any]], list[ImagePart]]:
+def watched(upscaler: PartUpscaler) -> tuple[Callable[[NDArray[Any]], NDArray[Any]], list[ImagePart]]:
     """Return an upscaler, and a list that fills with the parts that it computes."""
     seen: list[ImagePart] = []
 
@@ -247,16 +251,16 @@ def watched(upscaler: Upscaler) -> tuple[Callable[[NDArray[Any]], NDArray[Any]],
 
 @pytest.mark.parametrize(("name", "tile", "size"), [("rlfn-s-x2", 78, (15, 84)), ("rlfn-xs-x4", 36, (50, 70))])
 def test_tiles_on_vulkan_are_the_whole_picture(device: str, name: str, tile: int, size: tuple[int, int]) -> None:
-    image, (ours, parts) = noise(*size), watched(Upscaler(name, device=device, tile=tile))
-    assert np.abs(ours(image).astype(int) - Upscaler(name, "onnxruntime", tile=0)(image)).max() <= 1
+    image, (ours, parts) = noise(*size), watched(PartUpscaler(name, device=device, tile=tile))
+    assert np.abs(ours(image).astype(int) - Upscaler(name, engine="onnxruntime", tile=0)(image)).max() <= 1
     assert len(parts) > 1
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", ["rlfn-xs-x4", "rlfn-s-x2"])
 def test_a_tile_of_the_largest_side(device: str, name: str) -> None:
-    image, (ours, parts) = noise(vulkan.LARGEST_TILE, vulkan.LARGEST_TILE), watched(Upscaler(name, device=device))
-    assert np.abs(ours(image).astype(int) - Upscaler(name, "onnxruntime", tile=0)(image)).max() <= 1
+    image, (ours, parts) = noise(vulkan.LARGEST_TILE, vulkan.LARGEST_TILE), watched(PartUpscaler(name, device=device))
+    assert np.abs(ours(image).astype(int) - Upscaler(name, engine="onnxruntime", tile=0)(image)).max() <= 1
     assert len(parts) == 1
 
 

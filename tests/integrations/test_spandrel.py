@@ -84,7 +84,7 @@ def test_every_variant_and_scale(spandrel: Any, loader: Any, tmp_path: Path, var
     assert found.size_requirements.minimum == 15
     # smaller than the network takes: spandrel pads, as its requirements say
     image = np.random.default_rng(0).integers(0, 256, (17, 24, 3), np.uint8)
-    assert np.abs(through(found, image) - Upscaler(path, "torch")(image)).max() <= 1
+    assert np.abs(through(found, image) - Upscaler(path, engine="torch")(image)).max() <= 1
     assert through(found, image[:9, :4]).shape == (9 * scale, 4 * scale, 3)
 
 
@@ -104,7 +104,7 @@ def test_every_other_network(spandrel: Any, loader: Any, tmp_path: Path, variant
     assert found.tiling == (spandrel.ModelTiling.SUPPORTED if local else spandrel.ModelTiling.DISCOURAGED)
     image = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
     raw = through(found, image)
-    wanted = Upscaler(path, "torch", tile=0)(image)
+    wanted = Upscaler(path, engine="torch", tile=0)(image)
     inside = (raw > 1) & (raw < 254)
     assert np.abs(raw.clip(0, 255) - wanted)[inside].max(initial=0) <= 1
 
@@ -134,7 +134,7 @@ def test_comfyui_loads_a_packaged_model(spandrel: Any) -> None:
             sr = model(batch.movedim(-1, -3).to(model.device))
         found = torch.clamp(sr.movedim(-3, -1), min=0.0, max=1.0)
         assert found.shape == (1, 24 * model.scale, 30 * model.scale, 3)
-        wanted = Upscaler(name, "onnxruntime", tile=0, precision="fp32")(image)
+        wanted = Upscaler(name, engine="onnxruntime", tile=0, precision="fp32")(image)
         assert np.abs(np.floor(found[0].numpy() * 255.0 + 0.5) - wanted).max() <= 1
 
 
@@ -168,7 +168,7 @@ def test_official_files_on_set5(shared: Path, loader: Any, name: str) -> None:
 
     path = shared / "reference" / "rlfn_official" / f"{name}.pth"
     found = loader.load_from_file(path)
-    upscaler = Upscaler(path, "torch", tile=0)
+    upscaler = Upscaler(path, engine="torch", tile=0)
     pictures = sorted((shared / "data" / "bench" / "Set5" / "LR_bicubic" / f"X{found.scale}").glob("*.png"))
     assert len(pictures) == 5
     for picture in pictures:

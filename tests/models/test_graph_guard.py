@@ -49,7 +49,7 @@ def test_packaged_graphs_pass(file):
 def test_plain_graph_runs_from_a_file(tmp_path):
     (tmp_path / "a.onnx").write_bytes(_model().SerializeToString())
     image = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
-    assert np.array_equal(Upscaler(tmp_path / "a.onnx", "onnxruntime")(image), image)
+    assert np.array_equal(Upscaler(tmp_path / "a.onnx", engine="onnxruntime")(image), image)
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
@@ -65,7 +65,7 @@ def test_external_data_is_refused_before_an_engine(tmp_path, engine, located):
     _refused(model, "external data")
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match="external data"):
-        Upscaler(tmp_path / "a.onnx", engine)
+        Upscaler(tmp_path / "a.onnx", engine=engine)
 
 
 def test_location_alone_is_refused():

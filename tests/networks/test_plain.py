@@ -98,8 +98,8 @@ def test_tiles_equal_the_whole_picture(engine: str, files: Path) -> None:
     path = files / ("torch.safetensors" if engine == "torch" else "graph.onnx")
     margin = get_variant("rlfn-xs").fields.layers + 2
     image = np.random.default_rng(0).integers(0, 256, (61, 54, 3), np.uint8)
-    whole = Upscaler(path, engine, tile=0)(image).astype(int)
-    upscaler = Upscaler(path, engine, tile=2 * margin + 13)
+    whole = Upscaler(path, engine=engine, tile=0)(image).astype(int)
+    upscaler = Upscaler(path, engine=engine, tile=2 * margin + 13)
     traits = upscaler._engine.traits
     assert (traits.variant, traits.margin, traits.stride, traits.min_side) == ("rlfn-xs", margin, 1, 1)
     tiled = upscaler(image).astype(int)

@@ -32,7 +32,7 @@ def test_webgpu_makes_the_same_pixels(model: str, site: str, browser: Any, upsca
         options = {"device": "webgpu", "model": model[:-3], "scale": 2, "tile": 90}
         told = page.evaluate(upscale_script, [None, pixels, options])
         made = np.frombuffer(base64.b64decode(told["data"]), np.uint8).reshape(80, 194, 4)
-        wanted = rlfn.Upscaler(model, "onnxruntime", threads=1, tile=90, precision="fp32")(image)
+        wanted = rlfn.Upscaler(model, engine="onnxruntime", threads=1, tile=90, precision="fp32")(image)
         assert told["device"] == "webgpu"
         assert int(np.abs(made[:, :, :3].astype(int) - wanted).max()) <= 1
     finally:

@@ -26,7 +26,7 @@ def scene(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
 
 
 def python(image: NDArray[np.uint8], model: str, tile: int = 384) -> NDArray[np.uint8]:
-    return rlfn.Upscaler(model, "onnxruntime", threads=1, tile=tile, precision="fp32")(image)
+    return rlfn.Upscaler(model, engine="onnxruntime", threads=1, tile=tile, precision="fp32")(image)
 
 
 def opaque(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

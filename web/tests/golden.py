@@ -121,7 +121,7 @@ def enlarged(model: str, width: int, height: int, kind: str, tile: int) -> NDArr
         image = image[:, :, 0]
     elif kind not in ("alpha", "veil"):
         image = image[:, :, :3]
-    made = rlfn.Upscaler(model, "onnxruntime", threads=1, tile=tile, precision="fp32")(image)
+    made = rlfn.Upscaler(model, engine="onnxruntime", threads=1, tile=tile, precision="fp32")(image)
     return made.reshape(*made.shape[:2], -1)
 
 

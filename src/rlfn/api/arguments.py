@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import reprlib
+import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlfn.atomic import check_path
 from rlfn.errors import OptionError
@@ -15,14 +18,16 @@ from rlfn.images.files import Picture, format_for, read_picture
 from rlfn.images.pillow import from_pillow, is_pillow, require_pillow
 from rlfn.wording import setting
 
-_ALLOWED = "a NumPy array, a Pillow picture, bytes, a binary file object, or a path"
+_ALLOWED = "a NumPy array, a Pillow picture, bytes or another buffer of them, a binary file object, or a path"
 
 
 def check_given(picture: Any) -> None:
     """Refuse what is no kind of picture."""
     if isinstance(picture, io.TextIOBase):
         raise OptionError("A text file object was given. Open the file in binary mode ('rb').")
-    known = isinstance(picture, np.ndarray | bytes | str | os.PathLike) or hasattr(picture, "read")
+    known = isinstance(picture, np.ndarray | bytes | bytearray | memoryview | str | os.PathLike) or hasattr(
+        picture, "read"
+    )
     if not (known or is_pillow(picture)):
         raise OptionError(f"Cannot upscale a {type(picture).__name__}. Allowed: {_ALLOWED}.")
 
@@ -37,6 +42,7 @@ def check_output(picture: Any, output: Any, format: str | None) -> None:
         if isinstance(picture, str | os.PathLike):
             require_pillow()
         return
+    check_not_replaced(picture, output)
     if isinstance(output, io.TextIOBase):
         raise OptionError("The output is a text file object. Open the file in binary mode ('wb').")
     if not isinstance(output, str | os.PathLike):
@@ -49,28 +55,43 @@ def check_output(picture: Any, output: Any, format: str | None) -> None:
     path = Path(output)
     if format is None:
         format_for(path)
-    if isinstance(picture, str | os.PathLike):
-        check_not_replaced(Path(picture), path)
     check_path(path, make_folders=False)
 
 
-def check_not_replaced(source: Path, target: Path) -> None:
-    """Refuse an output that would replace its own input."""
-    if source.exists() and target.exists() and source.samefile(target):
-        raise OptionError(f"{source} would be replaced by its own result. Inputs are never overwritten.")
+def check_progress(progress: Any) -> None:
+    """Refuse what cannot be called."""
+    if progress is not None and not callable(progress):
+        raise OptionError(f"{setting('progress')} was given as {progress!r}. Allowed: a function, or None.")
 
 
-def checked_path(name: str, value: Any) -> Path:
-    """Return the argument ``name`` as a path; refuse what is none."""
+def check_not_replaced(source: Any, target: Any) -> None:
+    """Refuse an output that would replace its own input; each is a path or a file object."""
+    before, after = _file_status(source), _file_status(target)
+    if before is not None and after is not None and os.path.samestat(before, after):
+        name = next((given for given in (source, target) if isinstance(given, str | os.PathLike)), "The input")
+        raise OptionError(f"{name} would be replaced by its own result. Inputs are never overwritten.")
+
+
+def _file_status(given: Any) -> os.stat_result | None:
+    """Return the status of the ordinary file that a path or a file object stands for, if there is one."""
+    try:
+        found = os.stat(given if isinstance(given, str | os.PathLike) else given.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def checked_path(name: str, value: Any, advice: str) -> Path:
+    """Return the argument ``name`` as a path; refuse what is none, with a sentence of advice."""
     if not isinstance(value, str | os.PathLike):
-        raise OptionError(f"{setting(name)} was given as {value!r}. Allowed: a path.")
+        raise OptionError(f"{setting(name)} was given as {reprlib.repr(value)}. Allowed: a path. {advice}")
     return Path(value)
 
 
 def load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:
-    """Return pixels and metadata; ``upright``: a Pillow picture is turned as a file is to hold it."""
+    """Return pixels, gray as (H, W), and metadata; ``upright``: a Pillow picture is turned as a file is to hold it."""
     if isinstance(picture, np.ndarray):
-        return Picture(picture)
+        return Picture(picture[:, :, 0] if _is_single(picture) else picture)
     if is_pillow(picture):
         return from_pillow(picture, upright=upright)
     if not hasattr(picture, "read"):
@@ -84,3 +105,12 @@ def load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:
             f"The file object gave {type(data).__name__}, not bytes. Open the file in binary mode ('rb')."
         )
     return read_picture(bytes(data), max_pixels=max_pixels)
+
+
+def as_given(image: NDArray[Any], given: NDArray[Any]) -> NDArray[Any]:
+    """Return a gray image (H, W) as (H, W, 1) if the array given has that form."""
+    return image[:, :, None] if _is_single(given) else image
+
+
+def _is_single(array: NDArray[Any]) -> bool:
+    return array.ndim == 3 and array.shape[2] == 1

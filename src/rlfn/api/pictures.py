@@ -7,6 +7,7 @@ import io
 import os
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack, overload
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.api import pool
-from rlfn.api.arguments import check_given, check_output, load
+from rlfn.api.arguments import as_given, check_given, check_output, check_progress, load
 from rlfn.errors import PictureWarning
 from rlfn.images.files import DEFAULT_MAX_PIXELS, result_format
 from rlfn.images.formats import check_quality
@@ -50,6 +51,7 @@ class _Options(TypedDict, total=False):
     format: str | None
     quality: int | None
     max_pixels: int | None
+    progress: Callable[[float], None] | None
 
 
 class UpscaleOptions(_Options, total=False):
@@ -87,7 +89,13 @@ def upscale(
     picture: NDArray[Any], scale: float | None = ..., *, output: None = ..., **options: Unpack[_Options]
 ) -> NDArray[Any]: ...
 @overload
-def upscale(picture: bytes, scale: float | None = ..., *, output: None = ..., **options: Unpack[_Options]) -> bytes: ...
+def upscale(
+    picture: bytes | bytearray | memoryview,
+    scale: float | None = ...,
+    *,
+    output: None = ...,
+    **options: Unpack[_Options],
+) -> bytes: ...
 @overload
 def upscale(
     picture: Image | str | os.PathLike[str],
@@ -122,15 +130,17 @@ def upscale(
     format: str | None = None,
     quality: int | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    progress: Callable[[float], None] | None = None,
 ) -> Any:
     """Upscale a picture and return the same kind of object; a path gives a Pillow picture.
 
     What was changed, lost, or computed differently than requested is reported as a :class:`rlfn.PictureWarning`.
-    Loaded models are kept, so later calls do not load them again.
+    Loaded models are kept, so later calls do not load them again; :func:`rlfn.unload_models` releases them.
 
     Args:
-        picture: uint8 or uint16 array, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4); a Pillow picture; the bytes of a
-            picture file; a binary file object, which gives an ``io.BytesIO``; or a path.
+        picture: uint8 or uint16 array, gray (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4); a Pillow picture; the
+            content of a picture file as bytes, bytearray or memoryview, which gives bytes; a binary file object, which
+            gives an ``io.BytesIO``; or a path.
         scale: any factor up to the model's; for smaller factors the model's result is reduced with bicubic. None for
             the model's own.
         width, height: the output size in px, instead of ``scale``; with only one of them the aspect ratio is kept.
@@ -150,11 +160,14 @@ def upscale(
             otherwise PNG.
         quality: 1 to 100, for lossy formats.
         max_pixels: refuse picture files with more pixels; None for no limit.
+        progress: called with the share of the pixels that are done, above 0 to 1; an exception that it raises ends the
+            work and is passed on.
 
     Raises:
         OptionError: an argument is not allowed, or no model reaches the size.
         PictureError, ModelError, OutputError: the picture, the model or the output cannot be used.
         MissingExtraError: the call needs packages that are not installed.
+        ForkedError: this process was forked from one that had already used a library that the call needs.
 
     >>> import numpy as np
     >>> upscale(np.zeros((20, 30), np.uint8), 3).shape
@@ -179,6 +192,7 @@ def upscale(
         format=format,
         quality=quality,
         max_pixels=max_pixels,
+        progress=progress,
     )
     for text in result.warnings:
         warnings.warn(text, PictureWarning, stacklevel=2)
@@ -195,7 +209,7 @@ def upscale_with_details(picture: Any, scale: float | None = None, **options: Un
         picture, scale, options: the arguments of :func:`upscale`, with the same defaults.
 
     Raises:
-        OptionError, PictureError, ModelError, OutputError: as :func:`upscale`.
+        OptionError, PictureError, ModelError, OutputError, MissingExtraError, ForkedError: as :func:`upscale`.
 
     >>> import numpy as np
     >>> upscale_with_details(np.zeros((20, 30), np.uint8), 2, model="rlfn-xs").model
@@ -216,14 +230,17 @@ def _upscaled(
     format: str | None,
     quality: int | None,
     max_pixels: int | None,
+    progress: Callable[[float], None] | None,
     **how: Any,
 ) -> Upscaled:
     """Upscale a picture; ``how`` are fields of :class:`EnlargeOptions`."""
     began = time.perf_counter()
     check_quality(quality)
     check_max_pixels(max_pixels)
+    check_progress(progress)
     enlarger = Enlarger(EnlargeOptions(Wanted(scale, width, height), **how), pool.POOL)
     check_given(picture)
+    picture = bytes(picture) if isinstance(picture, bytearray | memoryview) else picture
     check_output(picture, output, format)
     loaded = load(picture, max_pixels, upright=output is not None)
     encoded = output is not None or isinstance(picture, bytes) or hasattr(picture, "read")
@@ -231,14 +248,14 @@ def _upscaled(
     written = result_format(format, path, loaded.format) if encoded else None
     if written is None and not isinstance(picture, np.ndarray):
         check_pillow_can(loaded)
-    made = upscale_picture(loaded, enlarger.with_auto_engine(loaded.width * loaded.height), written)
+    made = upscale_picture(loaded, enlarger.with_auto_engine(loaded.width * loaded.height), written, progress=progress)
     messages = list(made.warnings)
     if written is not None:
         target = io.BytesIO() if output is None else output
         messages = list(made.write(target, quality))
         returned = _returned(picture, output, target)
     elif isinstance(picture, np.ndarray):
-        returned = made.picture.pixels
+        returned = as_given(made.picture.pixels, picture)
     else:
         returned = to_pillow(made.picture, picture if is_pillow(picture) else None, messages)
     return Upscaled.of(

@@ -9,7 +9,7 @@ from threading import Event
 from typing import Literal
 
 from rlfn.api import pool
-from rlfn.api.arguments import check_not_replaced, checked_path
+from rlfn.api.arguments import check_not_replaced, check_progress, checked_path
 from rlfn.errors import OptionError, PictureWarning
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.engines import AUTO, CPU, Engine
@@ -81,10 +81,10 @@ def upscale_video(
         StoppedError: ``cancel`` was set.
         MissingExtraError: PyAV is not installed.
     """
-    source, target = checked_path("video", video), checked_path("output", output)
+    source = checked_path("video", video, "Videos are read from files; write other data to a file first.")
+    target = checked_path("output", output, f"The second argument is the output; {setting('scale')} is the third.")
     check_not_replaced(source, target)
-    if progress is not None and not callable(progress):
-        raise OptionError(f"{setting('progress')} was given as {progress!r}. Allowed: a function, or None.")
+    check_progress(progress)
     if cancel is not None and not hasattr(cancel, "is_set"):
         raise OptionError(f"{setting('cancel')} was given as {cancel!r}. Allowed: a threading.Event, or None.")
     settings = VideoSettings(

@@ -135,7 +135,7 @@ def _speed(model: str) -> None:
         for number, engine in enumerate(engines):
             show(number, len(engines), engine)
             try:
-                upscaler = Upscaler(model, engine)
+                upscaler = Upscaler(model, engine=engine)
                 upscaler(image)
             except RlfnError as error:
                 lines.append(f"  {engine}: {explain(error)}")
@@ -167,7 +167,7 @@ def _compare(name: str) -> None:
     for engine in _installed():
         try:
             if ENGINES[engine].takes(model):
-                upscalers[engine] = Upscaler(name, engine)
+                upscalers[engine] = Upscaler(name, engine=engine)
         except RlfnError as error:
             say(f"  {engine}: {explain(error)}")
     lines = [f"seconds per picture with {name}, medians:"]

@@ -30,7 +30,7 @@ def load_candidates(
         OptionError, ModelError, MissingExtraError: a model cannot be loaded.
     """
     paths = list(dict.fromkeys(models))
-    loaded = [Upscaler(path, engine, threads, tile=0, precision=precision) for path in paths]
+    loaded = [Upscaler(path, engine=engine, threads=threads, tile=0, precision=precision) for path in paths]
     candidates = []
     for name, upscaler in zip(distinct_names(paths, [upscaler.model for upscaler in loaded]), loaded, strict=True):
         run = partial(upscaler, self_ensemble=True) if self_ensemble else upscaler

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from numbers import Integral
 from pathlib import PurePath
 
 from rlfn.errors import OptionError, OutputError, PictureError, unknown
 from rlfn.images.codecs import ROWS
 from rlfn.images.codecs.codec import Codec
+from rlfn.numeric import is_whole
 from rlfn.wording import listing
 
 FORMATS: dict[str, Codec] = {row.name: row for row in ROWS}
@@ -132,7 +132,7 @@ def check_quality(quality: int | None) -> None:
     Raises:
         OptionError: it is outside.
     """
-    if quality is not None and not (isinstance(quality, Integral) and 1 <= int(quality) <= 100):
+    if quality is not None and not (is_whole(quality) and 1 <= quality <= 100):
         raise OptionError(f"Quality {quality!r} is out of range. Allowed: 1 to 100.")
 
 

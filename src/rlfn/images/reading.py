@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 
 from rlfn.atomic import check_name
@@ -15,6 +14,7 @@ from rlfn.images.codecs.codec import Codec, Opened
 from rlfn.images.formats import HEAD_BYTES, sniff
 from rlfn.images.picture import Damaged, Picture, Unreadable
 from rlfn.images.upright import upright, upright_metadata
+from rlfn.numeric import is_whole
 from rlfn.wording import setting
 
 DEFAULT_MAX_PIXELS = 64_000_000
@@ -101,7 +101,7 @@ def check_max_pixels(max_pixels: object) -> None:
     Raises:
         OptionError: it is not one.
     """
-    if max_pixels is not None and not (isinstance(max_pixels, Integral) and int(max_pixels) > 0):
+    if max_pixels is not None and not (is_whole(max_pixels) and max_pixels > 0):
         raise OptionError(
             f"{setting('max_pixels')} was given as {max_pixels!r}. Allowed: a whole number above 0, or None for no "
             "limit."

@@ -41,17 +41,20 @@ def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x <= 1.0, near, np.where(x <= 2.0, far, 0.0))
 
 
-def axis_taps(length: int, out_length: int, scale: float, antialias: bool = True) -> Taps:
-    """Return the samples and weights with which ``length`` samples become ``out_length`` at ``scale``."""
+def axis_taps(length: int, out_length: int, scale: float, antialias: bool = True, wrap: bool = False) -> Taps:
+    """Return the samples and weights with which ``length`` samples become ``out_length`` at ``scale``.
+
+    Beyond the ends the samples are mirrored, or, with ``wrap``, continued from the other end.
+    """
     shrink = min(scale, 1.0) if antialias else 1.0
     width = _KERNEL_WIDTH / shrink
     centre = (np.arange(out_length) + 0.5) / scale - 0.5
     index = np.floor(centre - width / 2.0) + np.arange(math.ceil(width) + 2)[:, None]
     weight = shrink * cubic(shrink * (centre - index))
     weight /= weight.sum(axis=0)
-    # symmetric borders: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ...
-    folded = np.mod(index.astype(np.intp), 2 * length)
-    folded = np.where(folded < length, folded, 2 * length - 1 - folded)
+    folded = np.mod(index.astype(np.intp), length if wrap else 2 * length)
+    if not wrap:  # symmetric borders: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ...
+        folded = np.where(folded < length, folded, 2 * length - 1 - folded)
     used = np.any(weight != 0.0, axis=1)
     return Taps(folded[used], weight[used])
 
@@ -62,6 +65,7 @@ def resize(
     scale: float | None = None,
     size: tuple[int, int] | None = None,
     antialias: bool = True,
+    wrap: bool = False,
 ) -> NDArray[Any]:
     """Resize a picture exactly as MATLAB's ``imresize`` with its default bicubic kernel.
 
@@ -70,6 +74,8 @@ def resize(
         scale: the factor for both sides; a side of n becomes ``ceil(n * scale)``.
         size: instead of ``scale``, the (height, width) wanted.
         antialias: widen the kernel when a side shrinks, as MATLAB does by default.
+        wrap: the picture is a tile of a seamless texture: each border continues at the opposite side. MATLAB has no
+            such borders.
 
     Returns:
         The resized picture, of the same kind. Integers are rounded half up after each pass and clipped to their range;
@@ -92,7 +98,7 @@ def resize(
     out_sides, factors = _target(image.shape[:2], scale, size)
     order = (0, 1) if factors[0] <= factors[1] else (1, 0)
     for axis in order:
-        taps = axis_taps(image.shape[axis], out_sides[axis], factors[axis], antialias)
+        taps = axis_taps(image.shape[axis], out_sides[axis], factors[axis], antialias, wrap)
         image = _apply(image, taps, axis)
     return image
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from rlfn.errors import ForkedError, MissingExtraError, OptionError, unknown
-from rlfn.inference.engines import AUTO, ENGINES, load_engine
+from rlfn.inference.engines import AUTO, ENGINES, check_threads, load_engine
 from rlfn.inference.engines.base import CPU, Engine
 from rlfn.inference.vulkan.gpus import Gpu, NoGpuError, find_gpus, no_gpu, pick_gpu
 from rlfn.models.source import ModelSource
@@ -84,7 +84,7 @@ def load_on(
                 f"{model.label} is an ONNX graph, and a GPU runs the weights themselves. Give the .safetensors or "
                 ".pth file"
             )
-        return load(model, threads, pick_gpu(device, (find or find_gpus)())), ""
+        return load(model, check_threads(threads), pick_gpu(device, (find or find_gpus)())), ""
     except (NoGpuError, ForkedError) as error:
         reason = no_gpu(error)
     except MissingExtraError as error:

@@ -18,8 +18,9 @@ from rlfn.errors import PictureError
 from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.resize import resize
 from rlfn.inference.devices import check_device
-from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, choose_engine
+from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, check_threads, choose_engine
 from rlfn.inference.hardware import available_memory
+from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import PartRunner
 from rlfn.inference.restore import NO_RESTORE, RestoreStrength, check_restore, choose_strength
 from rlfn.inference.restore_weights import check_strength, is_photo, photo_model, restoring
@@ -27,7 +28,7 @@ from rlfn.inference.reuse import TileCache
 from rlfn.inference.sizing import Wanted, check_reach, is_family_or_default, pick_model
 from rlfn.inference.tile_runner import TileProgress
 from rlfn.inference.tiling import check_tile
-from rlfn.inference.upscaler import Upscaler, check_image
+from rlfn.inference.upscaler import check_image
 from rlfn.models.catalog import PRECISIONS, Model
 from rlfn.models.source import ModelSource
 from rlfn.wording import setting
@@ -74,6 +75,7 @@ class EnlargeOptions:
         """Refuse what no image could be enlarged with."""
         object.__setattr__(self, "restore", check_restore(self.restore))
         check_engine(self.engine if isinstance(self.engine, str) else AUTO, self.threads, self.precision)
+        object.__setattr__(self, "threads", check_threads(self.threads))
         check_device(self.device, self.engine, self.precision)
         check_tile(self.tile)
 
@@ -82,7 +84,7 @@ class EnlargeOptions:
 class EnlargePlan:
     """What an image is enlarged with, how strongly that restores, and what computes its parts: None for here."""
 
-    upscaler: Upscaler
+    upscaler: PartUpscaler
     restore: RestoreStrength
     run: PartRunner | None = None
 
@@ -110,27 +112,57 @@ class UpscalerPool:
 
     def __init__(self, size: int = _KEPT) -> None:
         self._size = size
-        self._kept: OrderedDict[Any, Upscaler] = OrderedDict()
+        self._start()
+
+    def _start(self) -> None:
+        self._kept: OrderedDict[Any, PartUpscaler] = OrderedDict()
+        self._loading: dict[Any, Lock] = {}
         self._lock = Lock()
         self._process = os.getpid()
 
-    def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | ModelSource) -> Upscaler:
+    def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | ModelSource) -> PartUpscaler:
         """Return the upscaler of ``model`` with the engine, precision, threads, tile and device of ``options``."""
         if not isinstance(options.engine, str):
-            return Upscaler(model, options.engine, tile=options.tile)
-        how = (options.engine, options.threads, options.tile)
-        source = model if isinstance(model, ModelSource) else ModelSource(model)
-        key = (source.stamp, how, options.precision, options.device)
-        if self._process != os.getpid():  # forked: the lock may be held by a thread of the parent
-            self._lock, self._process = Lock(), os.getpid()
-            self._kept.clear()
+            return PartUpscaler(model, engine=options.engine, tile=options.tile)
+        source, engine = model if isinstance(model, ModelSource) else ModelSource(model), options.engine
+        if engine == AUTO and options.device == CPU:
+            engine = choose_engine(source, None, options.precision)
+        key = (source.stamp, engine, options.threads, options.tile, options.precision, options.device)
+        if self._process != os.getpid():  # forked: a lock may be held by a thread of the parent
+            self._start()
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = Upscaler(model, *how, precision=options.precision, device=options.device)
-                while len(self._kept) > self._size:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            loading = self._loading.setdefault(key, Lock())
+        with loading:  # the other models can be had meanwhile
+            with self._lock:
+                if key in self._kept:
+                    return self._kept[key]
+            try:
+                made = PartUpscaler(
+                    model,
+                    engine=engine,
+                    threads=options.threads,
+                    tile=options.tile,
+                    precision=options.precision,
+                    device=options.device,
+                )
+                with self._lock:
+                    self._kept[key] = made
+                    while len(self._kept) > self._size:
+                        self._kept.popitem(last=False)
+                return made
+            finally:
+                with self._lock:
+                    self._loading.pop(key, None)
+
+    def clear(self) -> None:
+        """Release the upscalers; those in use live until their work ends."""
+        if self._process != os.getpid():
+            self._start()
+        with self._lock:
+            self._kept.clear()
 
 
 class Enlarger:
@@ -155,8 +187,7 @@ class Enlarger:
         else:
             assert asked is not None
             self.first = asked
-            packaged = ModelSource(asked).packaged
-            self.scale = packaged.scale if packaged else self._upscaler(asked).scale
+            self.scale = self._scale_of(asked)
         if not isinstance(options.engine, str):
             self.scale = options.engine.traits.scale
         self._check_precision()
@@ -196,7 +227,7 @@ class Enlarger:
             progress: called with the finished share, 0 to 1.
             coding: what the image's file says of its coding.
             plan: what :meth:`plan` returned for the image, or for another of the same size to treat alike.
-            cache: of the image before in a sequence, see :class:`rlfn.inference.upscaler.Upscaler`; with one plan.
+            cache: of the image before in a sequence, see :class:`PartUpscaler`; with one plan.
 
         Raises:
             OptionError: an array of another kind, or a size that no model reaches.
@@ -220,7 +251,7 @@ class Enlarger:
         )
         wide, high = self.size(width, height)
         if made.shape[:2] != (high, wide):
-            made = _resize_down(made, (high, wide), wrap=self.options.wrap)
+            made = resize(made, size=(high, wide), wrap=asked.wrap)
         told = plan.warnings + ((_inexact(upscaler.model),) if upscaler.cuts_inexactly(image) else ())
         return Enlarged(made, plan, told)
 
@@ -263,15 +294,24 @@ class Enlarger:
         if not isinstance(restore, str) and not (packaged is not None and is_photo(packaged) and restore == 1.0):
             check_strength(packaged, factor, restore, self.options.precision)
 
-    def _upscaler(self, model: str | os.PathLike[str] | ModelSource) -> Upscaler:
+    def _upscaler(self, model: str | os.PathLike[str] | ModelSource) -> PartUpscaler:
         return self._pool.get(self.options, model)
+
+    def _scale_of(self, model: str | os.PathLike[str]) -> int:
+        """Return a model's scale; it is not loaded before its engine is chosen."""
+        source = ModelSource(model)
+        if source.packaged is not None:
+            return source.packaged.scale
+        if source.has_graph and self.options.engine == AUTO and self.options.device == CPU:
+            return source.graph_traits().scale
+        return self._upscaler(source).scale
 
     def _check_precision(self) -> None:
         """Refuse a precision that the model has no file for, before anything is loaded."""
         if self.options.precision in PRECISIONS and isinstance(self.options.engine, str):
             ModelSource(self.first).check_precision(self.options.precision)
 
-    def _check_memory(self, image: NDArray[Any], upscaler: Upscaler) -> None:
+    def _check_memory(self, image: NDArray[Any], upscaler: PartUpscaler) -> None:
         """Refuse a result that the free memory cannot hold, before the system ends this process for it."""
         needed = upscaler.result_bytes(image, self_ensemble=self.options.self_ensemble)
         free = available_memory()
@@ -288,16 +328,6 @@ def _inexact(model: str) -> str:
         f"tiles of {model} differ from the whole picture; run it with {setting('tile', 0)}, or export its weights with "
         f"'rlfn export' and {setting('to', 'rlfn')}"
     )
-
-
-def _resize_down(image: NDArray[Any], size: tuple[int, int], *, wrap: bool) -> NDArray[Any]:
-    """Resize to (height, width); a texture's borders see its opposite side."""
-    if not wrap:
-        return resize(image, size=size)
-    # thrice as large in both directions keeps the factor, and its middle is the result
-    return resize(np.tile(image, (3, 3) + (1,) * (image.ndim - 2)), size=(3 * size[0], 3 * size[1]))[
-        size[0] : 2 * size[0], size[1] : 2 * size[1]
-    ]
 
 
 def _family(model: str | os.PathLike[str] | None) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 _CGROUP = Path("/sys/fs/cgroup")
 _UNTOLD = 2 << 30
+_MEMORY_SECONDS = 0.5
 
 BF16_FEATURES = frozenset({"avx512_bf16", "amx_bf16"})
 """Features with which a processor computes in bf16."""
@@ -41,7 +43,14 @@ def available_memory() -> int:
     """Return the bytes of memory that this process may still take, as far as the system tells; else 2 GiB.
 
     What the machine has free counts, and the limits of the process (RLIMIT_AS) and of its control groups (v1 and v2).
+    The answer is up to half a second old: it is asked for with every picture, and reading all the limits is slow.
     """
+    return _memory_at(int(time.monotonic() / _MEMORY_SECONDS))
+
+
+@lru_cache(maxsize=1)
+def _memory_at(interval: int) -> int:
+    """Return the memory that is available during an interval; it is read once."""
     found = [*_machine_memory(), *_group_memory(), *_process_memory()]
     return max(0, min(found, default=_UNTOLD))
 

@@ -87,7 +87,7 @@ def check_restore(value: float | str) -> float | str:
         strength = float(value)
     except (TypeError, ValueError):
         strength = -1.0
-    if not 0.0 <= strength <= 1.0:
+    if isinstance(value, bool) or not 0.0 <= strength <= 1.0:
         raise OptionError(
             f"{setting('restore')} was given as {value!r}. Allowed: auto, off, or a number from 0 (off) to 1 (full)."
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 from rlfn.errors import OptionError
 from rlfn.models import catalog
+from rlfn.numeric import is_real, is_whole
 from rlfn.wording import setting
 
 _SLACK = 1e-9
@@ -34,10 +34,10 @@ class Wanted:
                 "Both a scale and a width or height were given. "
                 f"Give either {setting('scale')}, or {setting('width')} and {setting('height')}."
             )
-        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale < 1e9):
+        if self.scale is not None and not (is_real(self.scale) and 0 < self.scale < 1e9):
             raise OptionError(f"A scale of {self.scale!r} was asked for. Allowed: a number above 0, such as 2 or 2.5.")
         for name, side in (("width", self.width), ("height", self.height)):
-            if side is not None and not (isinstance(side, Integral) and side >= 1):
+            if side is not None and not (is_whole(side) and side >= 1):
                 raise OptionError(f"A {name} of {side!r} px was asked for. Allowed: a whole number of at least 1.")
 
     def size(self, width: int, height: int, model_scale: int) -> tuple[int, int]:

@@ -18,9 +18,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 from rlfn.errors import OptionError
+from rlfn.numeric import is_whole
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def check_tile(tile: int | str) -> None:
     Raises:
         OptionError: neither ``"auto"`` nor 0 nor a positive whole number.
     """
-    if tile != "auto" and not (isinstance(tile, Integral) and int(tile) >= 0):
+    if tile != "auto" and not (is_whole(tile) and tile >= 0):
         raise OptionError(
             f"A tile of {tile!r} was asked for. Allowed: 'auto', 0 for the whole picture at once, or a side in px."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from threading import Lock
 from typing import Any, Literal, NamedTuple
@@ -17,7 +17,7 @@ from rlfn.images.color import to_gray, to_rgb
 from rlfn.inference.border import add_border
 from rlfn.inference.devices import check_device, load_on
 from rlfn.inference.engines import AUTO, CPU, Engine, GpuEngine, WholeEngine
-from rlfn.inference.parts import Computed, ImagePart, PartRunner, compute
+from rlfn.inference.parts import PartRunner
 from rlfn.inference.reuse import TileCache
 from rlfn.inference.tile_runner import TileProgress, TileRunner
 from rlfn.inference.tiling import check_tile, spans
@@ -31,7 +31,9 @@ _BAND_ROWS = 256
 _SYMMETRIES = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 
 
-class _CallOptions(NamedTuple):
+class CallOptions(NamedTuple):
+    """How one picture is upscaled, see :class:`rlfn.inference.part_upscaler.PartUpscaler`."""
+
     self_ensemble: bool
     wrap: bool
     keep_hidden: bool
@@ -65,10 +67,10 @@ class Upscaler:
     def __init__(
         self,
         model: str | os.PathLike[str] | ModelSource | None = None,
+        *,
         engine: str | Engine = AUTO,
         threads: int | None = None,
         tile: int | Literal["auto"] = "auto",
-        *,
         precision: str = AUTO,
         device: str = CPU,
     ) -> None:
@@ -141,25 +143,18 @@ class Upscaler:
         self_ensemble: bool = False,
         wrap: bool = False,
         keep_hidden: bool = False,
-        progress: TileProgress | None = None,
-        cache: TileCache | None = None,
-        run: PartRunner | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> NDArray[Any]:
         """Upscale one picture.
 
         Args:
-            image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
+            image: uint8 or uint16; gray (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4).
             self_ensemble: average over the eight flips and rotations, the field's "+": eight times the work, and a
                 float copy of the result in memory.
             wrap: the image is a tile of a seamless texture, so its borders are continued by the opposite side.
             keep_hidden: colours under transparent pixels are upscaled as they are; otherwise they are replaced by those
                 of their visible surroundings.
-            progress: called with the finished share after each tile.
-            cache: of the picture before, whose tiles are not computed again where they are the same. Neither ``image``
-                nor the result may be written to afterwards. Pictures with alpha, a self-ensemble, and engines that cut
-                pictures up by themselves are computed whole.
-            run: computes the parts of the image in place of this upscaler, in any order and perhaps elsewhere; for each
-                part it yields what :meth:`compute` yields. The result is bit-identical.
+            progress: called with the share that is done, above 0 to 1, after each tile.
 
         Returns:
             The same kind of array, ``scale`` times as high and wide.
@@ -168,39 +163,22 @@ class Upscaler:
             OptionError: an array of another kind.
             ModelError: the engine failed, or returned what is no picture.
         """
+        return self._checked(image, CallOptions(self_ensemble, wrap, keep_hidden), progress)
+
+    def _checked(self, image: NDArray[Any], how: CallOptions, progress: TileProgress | None) -> NDArray[Any]:
+        single = np.ndim(image) == 3 and image.shape[2] == 1
+        image = image[:, :, 0] if single else image
         check_image(image)
         image = np.asarray(image)  # a subclass, such as a matrix, may mean other things by shape and product
         if self._process != os.getpid():  # forked: the engine's threads stayed with the parent
             self._load()
-        how = _CallOptions(self_ensemble, wrap, keep_hidden, cache, run)
-        with self._lock if run is None else nullcontext():  # engines reuse their buffers; ``run`` may call ``compute``
-            return self._upscaled(image, how, progress)
+        with (
+            self._lock if how.run is None else nullcontext()
+        ):  # engines reuse their buffers; ``run`` may call ``compute``
+            made = self._upscaled(image, how, progress)
+        return made[:, :, None] if single else made
 
-    def compute(self, part: ImagePart) -> Iterator[Computed]:
-        """Compute a part of an image that an upscaler like this one cut, perhaps in another process.
-
-        Results stay as they are when the next part is computed: they may be put together later.
-
-        Raises:
-            ModelError: the engine failed, or returned what is no picture.
-        """
-        with self._lock:
-            for tile, block in compute(self._engine, part, self.model):
-                yield tile, block.copy()  # engines write the next result over the last one
-
-    def cuts_inexactly(self, image: NDArray[Any]) -> bool:
-        """Tell whether ``image`` is cut into tiles whose results differ from the whole picture's."""
-        whole = isinstance(self._engine, WholeEngine) or max(image.shape[:2]) <= self._tiles.side(image)
-        return not (whole or self._engine.traits.exact)
-
-    def result_bytes(self, image: NDArray[Any], *, self_ensemble: bool = False) -> int:
-        """Return about how much memory the result of ``image`` takes while it is made, without the network's own."""
-        pixels = image.shape[0] * image.shape[1] * self.scale**2
-        channels = image.shape[2] if image.ndim == 3 else 1
-        copies = 2 if channels == 4 else 1  # colour and alpha, and both together
-        return int(pixels * (channels * image.itemsize * copies + (12 if self_ensemble else 0)))
-
-    def _upscaled(self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None) -> NDArray[Any]:
+    def _upscaled(self, image: NDArray[Any], how: CallOptions, progress: TileProgress | None) -> NDArray[Any]:
         if image.ndim == 2:
             return self._color(to_rgb(image), how, progress, gray=True)
         if image.shape[2] == 3:
@@ -216,7 +194,7 @@ class Upscaler:
         return np.dstack([color, limit_alpha(wide, alpha, self.scale)])
 
     def _color(
-        self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None, gray: bool = False
+        self, image: NDArray[Any], how: CallOptions, progress: TileProgress | None, gray: bool = False
     ) -> NDArray[Any]:
         """Upscale (H, W, 3) to an array of its kind: (sH, sW, 3), or the luma (sH, sW) of a gray picture."""
         height, width = (side * self.scale for side in image.shape[:2])
@@ -237,7 +215,7 @@ class Upscaler:
             how.cache.keep(out)
         return out
 
-    def _ensemble(self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None) -> NDArray[np.float32]:
+    def _ensemble(self, image: NDArray[Any], how: CallOptions, progress: TileProgress | None) -> NDArray[np.float32]:
         """Return the float mean (sH, sW, 3), in levels of 255, over the eight symmetries."""
         height, width = (side * self.scale for side in image.shape[:2])
         total = np.zeros((height, width, 3), np.float32)
@@ -251,7 +229,7 @@ class Upscaler:
         return total
 
     def _blocks(
-        self, image: NDArray[Any], how: _CallOptions, progress: TileProgress | None
+        self, image: NDArray[Any], how: CallOptions, progress: TileProgress | None
     ) -> Iterator[tuple[tuple[slice, slice], NDArray[np.float32]]]:
         """Yield the result in parts: where each lies in the (sH, sW) result, and (3, sh, sw) in levels of 255."""
         bordered, sides, scale = add_border(image, wrap=how.wrap), image.shape[:2], self.scale
@@ -266,9 +244,9 @@ class Upscaler:
                 yield (area[0], area[1]), block[:, inside[0], inside[1]]
 
 
-def _rebuild(kind: type[Upscaler], *arguments: Any) -> Upscaler:
-    *rest, precision, device = arguments
-    return kind(*rest, precision=precision, device=device)
+def _rebuild(kind: type[Upscaler], model: Any, *options: Any) -> Upscaler:
+    names = ("engine", "threads", "tile", "precision", "device")
+    return kind(model, **dict(zip(names, options, strict=True)))
 
 
 def check_image(image: NDArray[Any]) -> None:
@@ -282,7 +260,7 @@ def check_image(image: NDArray[Any]) -> None:
     if not (kinds and shapes and image.size):
         raise OptionError(
             f"Cannot upscale an array of shape {image.shape} and type {image.dtype}. "
-            "Allowed: uint8 or uint16, gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4), not empty."
+            "Allowed: uint8 or uint16, gray (H, W) or (H, W, 1), RGB (H, W, 3) or RGBA (H, W, 4), not empty."
         )
 
 

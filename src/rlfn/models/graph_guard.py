@@ -173,11 +173,37 @@ def check_graph(data: bytes, label: str) -> None:
             raise _Refused(f"has {len(data):,} bytes; allowed are {_MOST_BYTES:,}")
         _Walk().message("model", memoryview(data))
     except (_Refused, DamagedMessage) as error:
-        problem = error if isinstance(error, _Refused) else "is cut short or damaged"
-        raise ModelError(
-            f"{label} is not an ONNX graph that can be trusted: it {problem}. Allowed is a single graph of "
-            "common operators with its weights inside; get the file again, or export the weights with 'rlfn export'."
-        ) from None
+        raise _untrusted(label, error) from None
+
+
+def graph_metadata(data: bytes, label: str) -> dict[str, str]:
+    """Return the metadata of an ONNX file. Its graph is not read: :func:`check_graph` still has to check it.
+
+    Args:
+        data: the whole file.
+        label: its name in messages.
+
+    Raises:
+        ModelError: the file is damaged or of another kind.
+    """
+    walk, found = _Walk(), {}
+    try:
+        for entry in walk.fields("model", memoryview(data)):
+            if entry.name == "metadata_props":
+                texts = walk.fields("fact", entry.content)
+                fact = {field.name: bytes(field.content).decode("utf-8", "replace") for field in texts}
+                found[fact.get("key", "")] = fact.get("value", "")
+    except (_Refused, DamagedMessage) as error:
+        raise _untrusted(label, error) from None
+    return found
+
+
+def _untrusted(label: str, error: _Refused | DamagedMessage) -> ModelError:
+    problem = error if isinstance(error, _Refused) else "is cut short or damaged"
+    return ModelError(
+        f"{label} is not an ONNX graph that can be trusted: it {problem}. Allowed is a single graph of "
+        "common operators with its weights inside; get the file again, or export the weights with 'rlfn export'."
+    )
 
 
 class _Walk:
@@ -188,7 +214,7 @@ class _Walk:
 
     def message(self, kind: str, data: memoryview) -> None:
         """Check a message and those inside it."""
-        found = list(self._fields(kind, data))
+        found = list(self.fields(kind, data))
         names = [field.name for field in found]
         twice = [name for name in set(names) - _REPEATED if names.count(name) > 1]
         if twice:
@@ -200,7 +226,7 @@ class _Walk:
         if kind in check:
             check[kind](found)
 
-    def _fields(self, message: str, data: memoryview) -> Iterator[_Field]:
+    def fields(self, message: str, data: memoryview) -> Iterator[_Field]:
         """Yield a message's fields; refuse unknown ones and those with the wrong wire type."""
         allowed = _MESSAGES[message]
         for number, wire, value, start, end in wire_fields(data, 0, len(data)):

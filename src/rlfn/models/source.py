@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rlfn.errors import ModelError, OptionError
 from rlfn.models import catalog
-from rlfn.models.graph_guard import check_graph
+from rlfn.models.graph_guard import check_graph, graph_metadata
+from rlfn.models.traits import Traits
 from rlfn.wording import listing, setting
 
 GRAPH_SUFFIXES = (".onnx",)
@@ -99,12 +100,27 @@ class ModelSource:
         self.check_precision(precision)
         if self._model is not None:
             return self._model.file(catalog.GRAPH, "int8" if precision == "int8" else "fp32").read()
-        try:
-            data = self._path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{self._path} cannot be read: {error.strerror}. Check the file.") from error
+        data = self._read()
         check_graph(data, self.label)
         return data
+
+    def graph_traits(self) -> Traits:
+        """Return the traits that the metadata of a .onnx file states; the graph itself is not read.
+
+        Raises:
+            ModelError: the file cannot be read, is damaged, or lacks the metadata.
+        """
+        metadata = graph_metadata(self._read(), self.label)
+        try:
+            return Traits.from_metadata(metadata)
+        except ModelError as error:
+            raise ModelError(f"{self.label}: {error.template}") from error
+
+    def _read(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{self._path} cannot be read: {error.strerror}. Check the file.") from error
 
     def weights(self) -> Path:
         """Return the path of the weights file.

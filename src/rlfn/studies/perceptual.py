@@ -52,7 +52,7 @@ def distance_column(comparison: Comparison, weights: Path | None) -> dict[str, C
             continue
         values = []
         for seed in range(comparison.request.seeds):
-            upscaler = Upscaler(str(comparison.plan.model(row.training, seed)), "torch", None, tile=0)
+            upscaler = Upscaler(str(comparison.plan.model(row.training, seed)), engine="torch", threads=None, tile=0)
             each = [vgg19_distance(network, upscaler(sample.lr), sample.hr) for sample in samples]
             values.append(float(np.mean(each)))
         column[row.label] = tuple(values)

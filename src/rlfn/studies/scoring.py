@@ -52,7 +52,7 @@ class Measured:
 
         def load() -> Candidate:
             engine = "onnxruntime" if model.suffix.lower() in GRAPH_SUFFIXES else "torch"
-            upscaler = Upscaler(str(model), engine, self.request.threads, tile=0)
+            upscaler = Upscaler(str(model), engine=engine, threads=self.request.threads, tile=0)
             return Candidate(name, upscaler.scale, upscaler, engine)
 
         return self._scored(name, _digest(model), load)

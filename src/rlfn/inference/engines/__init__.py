@@ -26,6 +26,7 @@ from rlfn.inference.loading import checkpoint_of, graph_of
 from rlfn.inference.vulkan.gpus import Gpu
 from rlfn.models.catalog import PRECISIONS
 from rlfn.models.source import ModelSource
+from rlfn.numeric import is_whole
 from rlfn.wording import listing, setting
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "GpuEngine",
     "WholeEngine",
     "check_engine",
+    "check_threads",
     "choose_engine",
     "choose_precision",
     "load_engine",
@@ -136,7 +138,7 @@ def load_engine(name: str, model: ModelSource, threads: int | None = None, preci
     if precision == AUTO:
         precision = choose_precision(name, model)
     try:
-        return ENGINES[name].load(model, threads, precision)
+        return ENGINES[name].load(model, check_threads(threads), precision)
     except ModelError as error:
         if model.label in error.template:
             raise
@@ -151,10 +153,7 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
             processor, or ``threads`` is outside 1 to :data:`MAX_THREADS`.
         MissingExtraError: the engine is not installed.
     """
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
-        raise OptionError(
-            f"An engine cannot run on {threads} threads. Allowed: 1 to {MAX_THREADS}; leave it out for all cores."
-        )
+    check_threads(threads)
     if precision not in (AUTO, *PRECISIONS):
         raise unknown("precision", precision, (AUTO, *PRECISIONS))
     if name == AUTO:
@@ -169,6 +168,21 @@ def check_engine(name: str, threads: int | None = None, precision: str = "fp32")
             f"The engine {name} does not compute in {precision} on this processor. It has: {listing(have)}; "
             f"{setting('precision', AUTO)} chooses."
         )
+
+
+def check_threads(threads: object) -> int | None:
+    """Return a number of threads as an ``int``, or None for all cores.
+
+    Raises:
+        OptionError: it is not a whole number from 1 to :data:`MAX_THREADS`.
+    """
+    if threads is None:
+        return None
+    if not (is_whole(threads) and 1 <= threads <= MAX_THREADS):
+        raise OptionError(
+            f"An engine cannot run on {threads!r} threads. Allowed: 1 to {MAX_THREADS}; leave it out for all cores."
+        )
+    return int(threads)
 
 
 def choose_engine(model: ModelSource, pixels: int | None = None, precision: str = AUTO) -> str:

@@ -15,8 +15,8 @@ from pathlib import Path
 from rlfn.errors import RlfnError
 from rlfn.images.files import Picture
 from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
+from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import Computed, ImagePart
-from rlfn.inference.upscaler import Upscaler
 from rlfn.jobs.batch import Batch
 from rlfn.jobs.bulk.files import BudgetExhausted, FileFacts, OversizedPicture, StoreFiles, StoreJob, sha256_of
 from rlfn.jobs.bulk.manifest import PictureRow
@@ -82,7 +82,7 @@ class BulkWorker:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._output = Store(config.output)
         self._pool = UpscalerPool()
-        self._received: dict[bytes, Upscaler] = {}
+        self._received: dict[bytes, PartUpscaler] = {}
 
     def ping(self) -> int:
         """Return the process's id once it is ready."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Integral
 
 from rlfn.errors import OptionError, OutputError, unknown
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.webm_alpha import HOLDERS
+from rlfn.numeric import is_whole
 from rlfn.wording import listing, setting
 
 _X_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
@@ -96,8 +96,7 @@ def check_codec(codec: str | None, crf: int | None, preset: str | None) -> None:
     if codec is not None and not (isinstance(codec, str) and codec in CODECS):
         raise unknown("video codec", codec, CODECS)
     rows = [CODECS[codec]] if codec is not None else list(CODECS.values())
-    whole = isinstance(crf, Integral) and not isinstance(crf, bool)
-    if crf is not None and not (whole and any(row.crf and row.crf[0] <= crf <= row.crf[1] for row in rows)):
+    if crf is not None and not (is_whole(crf) and any(row.crf and row.crf[0] <= crf <= row.crf[1] for row in rows)):
         row = rows[0]
         allowed = f"{row.title} has no such setting."
         if row.crf:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
-from numbers import Real
 
 from rlfn.errors import OptionError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
@@ -19,6 +18,7 @@ from rlfn.inference.sizing import Wanted, is_family_or_default, reaches
 from rlfn.jobs.video.codecs import check_codec
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
+from rlfn.numeric import is_real
 from rlfn.wording import setting
 
 SCALE = 2
@@ -89,7 +89,7 @@ class VideoSettings:
         if self.frames_format is not None:
             format_for(self.frames_format)
         for name, value, least in (("start", self.start, 0.0), ("duration", self.duration, 1e-6)):
-            if value is not None and not (isinstance(value, Real) and least <= value < inf):
+            if value is not None and not (is_real(value) and least <= value < inf):
                 allowed = "0 or more seconds" if name == "start" else "more than 0 seconds"
                 raise OptionError(f"A {name} of {value!r} seconds was given. Allowed: {allowed}, a finite number.")
 
