@@ -8,7 +8,10 @@ import io
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -90,6 +93,54 @@ class GatedWorkers:
     def done(self) -> int:
         """Number of finished jobs."""
         return sum(worker.done for worker in self.workers)
+
+
+class PrefixProxy(ThreadingHTTPServer):
+    """A reverse proxy that removes the prefix ``/sr`` and forwards to a server; ``strays`` are requests without it."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _ProxyHandler)
+        self.upstream = urlsplit(upstream)
+        self.strays: list[str] = []
+        self.address = f"http://127.0.0.1:{self.server_port}/sr/"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _ProxyHandler(BaseHTTPRequestHandler):
+    server: PrefixProxy
+
+    def _forward(self) -> None:
+        if not self.path.startswith("/sr/"):
+            self.server.strays.append(self.path)
+            self.send_error(404)
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        upstream = HTTPConnection(self.server.upstream.netloc, timeout=PATIENCE)
+        upstream.request(self.command, self.path.removeprefix("/sr"), body, dict(self.headers.items()))
+        answer = upstream.getresponse()
+        self.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection"):
+                self.send_header(name, value)
+        self.end_headers()
+        while data := answer.read1(1 << 16):
+            self.wfile.write(data)
+            self.wfile.flush()
+        upstream.close()
+
+    do_GET = do_POST = do_DELETE = do_HEAD = _forward  # noqa: N815
+
+    def log_message(self, *given: object) -> None:
+        """Log nothing."""
 
 
 def picture_bytes(width: int = 20, height: int = 16, format: str = "png", **kept: Any) -> bytes:

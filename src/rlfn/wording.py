@@ -42,3 +42,13 @@ def as_argument(name: str, value: str | None) -> str:
 def listing(names: Iterable[object]) -> str:
     """Join ``names`` for an error message: ``a, b, c``."""
     return ", ".join(str(name) for name in names)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people.
+
+    >>> duration(75), duration(4000)
+    ('1m15s', '1h06m')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{rest:02d}s"

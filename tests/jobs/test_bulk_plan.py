@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,78 @@ def test_sources_without_pictures(tmp_path: Path) -> None:
         find_pictures(str(tmp_path / "in"), Store(f"{tmp_path}/in/"))
 
 
+def refuse_to_list(monkeypatch: pytest.MonkeyPatch, name: str, error: int = errno.EACCES) -> None:
+    """Make folders of a name unreadable, for the superuser too."""
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == name:
+            raise OSError(error, os.strerror(error), path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+def test_what_cannot_be_read_is_rejected_and_the_others_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path / "in", "b.png", "locked/a.png", "gone/c.png", "stale/d.png", "out/locked/e.png")
+    source = tmp_path / "in"
+    for name in ("broken.png", "notes.txt", ".hidden.png"):
+        (source / name).symlink_to("/nonexistent")
+    (source / "loop.png").symlink_to("loop.png")
+    for name, error in (("locked", errno.EACCES), ("gone", errno.ENOENT), ("stale", errno.ESTALE)):
+        refuse_to_list(monkeypatch, name, error)
+    status = os.stat
+
+    def failing(path: Any, **how: Any) -> os.stat_result:
+        if str(path).endswith("b.png") and str(path).startswith(str(tmp_path / "failing")):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return status(path, **how)
+
+    files(tmp_path / "failing", "a.png", "b.png")
+    monkeypatch.setattr(os, "stat", failing)
+    work = work_for(str(source), str(source / "out"))
+    assert [entry.key for entry in work.entries(work.remaining)] == ["b.png"]
+    rejected = {work.rejected_entry(index).key: str(error) for index, error in work.rejected.items()}
+    assert rejected == {
+        "locked": f"The folder {source}/locked cannot be read: permission denied. Change its permissions.",
+        "stale": f"The folder {source}/stale cannot be read: stale file handle. Check the disk or network share.",
+        "broken.png": f"The link {source}/broken.png is broken. Remove it or fix it.",
+        "loop.png": f"The link {source}/loop.png is broken. Remove it or fix it.",
+    }
+    found = find_pictures(str(tmp_path / "failing"), Store(tmp_path / "out"))
+    assert found.rejected == {
+        1: f"{tmp_path}/failing/b.png cannot be read: input/output error. Check the disk or network share."
+    }
+
+
+def test_a_source_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(tmp_path, "in/a.png", "closed/in/a.png")
+    refuse_to_list(monkeypatch, "in")
+    with pytest.raises(PictureError, match=r"The folder .*in cannot be read: permission denied"):
+        find_pictures(str(tmp_path / "in"), Store(tmp_path / "out"))
+    with pytest.raises(PictureError, match=r"There are no pictures in .*closed\. The folder .*in cannot be read"):
+        find_pictures(str(tmp_path / "closed"), Store(tmp_path / "out"))
+
+
+def test_an_unreadable_folder_in_the_destination_is_refused_if_results_belong_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    files(tmp_path, "in/sub/a.jpg", "in/b.jpg", "out/locked/a.png", "new/sub/a.png")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "b.png").symlink_to("/nonexistent")
+    refuse_to_list(monkeypatch, "locked")
+    BulkRun(BulkRequest(str(tmp_path / "in"), str(tmp_path / "out"), FAST))
+    with pytest.raises(OutputError, match=r"holds 1 files that results would replace, for example b\.png"):
+        BulkRun(BulkRequest(str(tmp_path / "in"), str(tmp_path / "linked"), FAST))
+    (tmp_path / "list.csv").write_text("path,key\nin/sub/a.jpg,sub/a.jpg\n")
+    refuse_to_list(monkeypatch, "sub")
+    with pytest.raises(OutputError, match=r"folder .*sub cannot be read: permission denied.* Results belong in it"):
+        BulkRun(BulkRequest(str(tmp_path / "list.csv"), str(tmp_path / "new"), FAST))
+
+
 def work_of(tmp_path: Path, *names: str, settings: Settings = FAST, **how: Any) -> PendingWork:
     files(tmp_path / "in", *names)
     found = find_pictures(str(tmp_path / "in"), Store(tmp_path / "out"))
@@ -202,6 +275,43 @@ def test_keys_that_leave_the_destination_fail_alone(tmp_path: Path) -> None:
     assert "'..'" in str(work.rejected[0])
     assert "of s3://b/../../etc/x.png leads out of the destination" in str(work.rejected[0])
     assert work.rejected_entry(0).output == ""
+
+
+def test_default_keys_stay_in_the_destination(tmp_path: Path) -> None:
+    files(tmp_path, "many/a.png", "lists/b.png")
+    (tmp_path / "lists" / "l.txt").write_text(
+        f"../many/a.png\n./b.png\n../lists/../many/c.png\nfile://{tmp_path}/../d.png\n"
+    )
+    work = work_for(str(tmp_path / "lists" / "l.txt"), str(tmp_path / "out"))
+    names = ["many/a.png", "b.png", "many/c.png", f"{tmp_path.parent}/d.png"[1:]]
+    assert work.table.column("output").to_pylist() == names
+    assert work.table.column("path").to_pylist()[:2] == [str(tmp_path / "many/a.png"), str(tmp_path / "lists/b.png")]
+    (tmp_path / "lists" / "l.csv").write_text("path,key\nb.png,../b.png\nb.png,/c.png\nb.png,d.png\n")
+    work = work_for(str(tmp_path / "lists" / "l.csv"), str(tmp_path / "out"))
+    assert list(work.remaining) == [2]
+
+
+def test_a_row_that_is_listed_twice_is_done_once(tmp_path: Path) -> None:
+    rows = [
+        f"{tmp_path}/a/b.png",
+        f"{tmp_path}/a//b.png",
+        f"{tmp_path}/\0.png",
+        f"file://{tmp_path}/a/./b.png",
+        "s3://b/c.png",
+    ]
+    work = PendingWork(
+        find_pictures([*rows, rows[0], rows[2], "s3a://b/c.png"], Store(tmp_path)),
+        resolve_settings(FAST, [()]),
+        Store(tmp_path),
+        keep_suffix=False,
+    )
+    assert work.table.column("path").to_pylist() == [rows[0], f"{tmp_path}/\\x00.png", "s3://b/c.png"]
+    assert list(work.rejected) == [1]
+    (tmp_path / "l.csv").write_text("path,scale,key\na.png,2,\na.png,4,\na.png,2,b\na.png,2,\n")
+    with pytest.raises(
+        OutputError, match=r"a\.png and a\.png \(a\.png\)\. Use unique names: give a list with a column key"
+    ):
+        work_for(str(tmp_path / "l.csv"), str(tmp_path / "out"))
 
 
 def row_of(entry: Any, digest: str, size: int) -> PictureRow:

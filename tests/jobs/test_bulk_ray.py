@@ -20,12 +20,13 @@ pytest.importorskip("ray")
 
 import pyarrow as pa
 
+from rlfn.cli.bulk import _status_line
 from rlfn.errors import OutputError
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargeOptions
 from rlfn.jobs.batch import Batch, Record, Settings
 from rlfn.jobs.bulk import ray_workers
-from rlfn.jobs.bulk.driver import BulkRequest, BulkRun
+from rlfn.jobs.bulk.driver import BulkProgress, BulkRequest, BulkRun
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
 from rlfn.jobs.bulk.ray_workers import ClusterOptions, cluster
 from rlfn.jobs.bulk.stores import Store
@@ -208,6 +209,14 @@ def test_the_command_reports_each_picture(tmp_path: Path, command: Any) -> None:
     assert [record["status"] for record in done.records] == ["skipped"] * 3
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(30, "0m45s"), (120, "3m00s"), (6000, "2h30m")])
+def test_the_status_line_tells_the_time_left(seconds: float, left: str) -> None:
+    state = BulkProgress(total=10, done=3, failed=1, pixels=8_000_000, workers=2)
+    line = _status_line(state, seconds)
+    assert line.startswith("4 of 10 (40.0%), ")
+    assert line.endswith(f"on 2 workers, {left} left")
+
+
 def test_outputs_of_a_killed_run_are_replaced_but_foreign_files_are_not(tmp_path: Path) -> None:
     source, target = pictures(tmp_path / "in", 3), tmp_path / "out"
     rows = BulkRun(BulkRequest(str(source), str(target), FAST, CLUSTER)).rows()
@@ -253,10 +262,15 @@ class BusyRay:
         pass
 
 
-def test_a_ray_that_fails_to_start_is_started_again(tmp_path: Path) -> None:
-    busy = BusyRay(1)
-    ray_workers._start(busy, str(tmp_path), 1)
-    assert busy.calls == 2
+def test_a_ray_that_fails_to_start_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(ray_workers.time, "sleep", pauses.append)
+    for _ in range(3):
+        busy = BusyRay(1)
+        ray_workers._start(busy, str(tmp_path), 1)
+        assert busy.calls == 2
+    assert len(set(pauses)) == 3  # runs that began together do not retry together
+    assert all(1 <= pause <= 10 for pause in pauses)
     with pytest.raises(OutputError, match=r"Ray failed to start on this machine twice \(The current node timed out"):
         ray_workers._start(BusyRay(2), str(tmp_path), 1)
 

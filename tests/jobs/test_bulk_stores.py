@@ -18,8 +18,10 @@ import pyarrow as pa
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
 from rlfn.jobs.bulk import stores as module
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
+from rlfn.jobs.bulk.pending import PendingWork, resolve_settings
 from rlfn.jobs.bulk.sources import find_pictures
 from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
+from rlfn.jobs.record import Settings
 from rlfn.wording import setting
 
 
@@ -123,6 +125,30 @@ def test_markers_of_empty_folders_are_not_files(bucket: str) -> None:
     assert [one.name for one in Store(bucket).files()] == ["in/a.png"]
 
 
+def test_odd_keys_of_objects_are_pictures_or_errors(bucket: str, tmp_path: Path) -> None:
+    store, names = Store(bucket), ["/lead.png", "a/../up.png", "a/./dot.png", "a//twice.png"]
+    for name in names:
+        store.put(name, name.encode())
+    found = find_pictures(bucket, Store(tmp_path))
+    work = PendingWork(found, resolve_settings(Settings(), [()]), Store(tmp_path), keep_suffix=False)
+    entries = {entry.output: read_location(entry.path).decode() for entry in work.entries(work.remaining)}
+    assert entries == {"lead.png": "/lead.png", "a/dot.png": "a/./dot.png", "a/twice.png": "a//twice.png"}
+    ((index, error),) = work.rejected.items()
+    assert work.rejected_entry(index).key == "a/../up.png"
+    assert "leads out of the destination" in str(error)
+
+
+def test_relative_paths_of_a_list_in_a_bucket_start_from_its_folder(bucket: str, tmp_path: Path) -> None:
+    Store(bucket).put("lists/deep/l.txt", b"../../many/a.png\nb.png\n../../../c.png\n")
+    table = find_pictures(f"{bucket}/lists/deep/l.txt", Store(tmp_path)).table
+    assert table.column("path").to_pylist() == [
+        f"{bucket}/many/a.png",
+        f"{bucket}/lists/deep/b.png",
+        f"{bucket}/../c.png",
+    ]
+    assert table.column("key").to_pylist() == ["many/a.png", "b.png", "c.png"]
+
+
 def test_a_missing_bucket_is_named(bucket: str) -> None:
     missing = Store(f"{bucket}-none/out")
     sentence = r"The bucket of s3://.*-none/out\S* does not exist\. Create it, or check the spelling\."
@@ -193,6 +219,38 @@ def test_a_dropout_does_not_turn_a_picture_into_a_folder(monkeypatch: pytest.Mon
     found = find_pictures("memory://dropout/a.png", Store("memory://elsewhere"))
     assert found.table.select(["key", "bytes"]).to_pylist() == [{"key": "a.png", "bytes": 3}]
     assert len(asked) == 2
+
+
+def test_a_remote_folder_that_cannot_be_listed_is_not_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    store = Store("memory://unlistable")
+    for name in ("a.png", "locked/b.png", "deep/er/c.png", "gone/d.png", ".hidden/e.png"):
+        store.put(name, b"123")
+    errors: dict[str, list[Exception]] = {
+        "locked": [PermissionError()] * 9,
+        "er": [ConnectionResetError("reset by peer")],
+        "gone": [FileNotFoundError()],
+        ".hidden": [AssertionError("a hidden folder is listed")],
+    }
+    monkeypatch.setattr(type(store.system), "find", fsspec.AbstractFileSystem.find)  # as SFTP and others have it
+    listed = type(store.system).ls
+
+    def ls(self: Any, path: str, **how: Any) -> Any:
+        if left := errors.get(path.rpartition("/")[2]):
+            raise left.pop()
+        return listed(self, path, **how)
+
+    monkeypatch.setattr(type(store.system), "ls", ls)
+    found = find_pictures("memory://unlistable", Store(tmp_path))
+    assert found.table.column("key").to_pylist() == ["a.png", "deep/er/c.png", "locked"]
+    told = "Permission denied: memory://unlistable/locked cannot be read. Check its permissions."
+    assert found.rejected == {2: told}
+    errors["er"] = [ConnectionResetError("reset by peer")] * 4
+    with pytest.raises(UnreachableError, match=r"deep/er is unreachable \(reset by peer\)"):
+        find_pictures("memory://unlistable", Store(tmp_path))
+    errors["unlistable"] = [PermissionError()]
+    with pytest.raises(PictureError, match="Permission denied: memory://unlistable cannot be read"):
+        find_pictures("memory://unlistable", Store(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["CredentialRetrievalError", "TimeoutError"])

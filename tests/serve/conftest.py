@@ -36,7 +36,7 @@ def serving(gated_workers: GatedWorkers) -> Iterator[Serving]:
 
     def make(**settings: Any) -> TestClient:
         client = TestClient(gated_workers.app(ServeSettings(**settings)), base_url="http://127.0.0.1")
-        client.event_hooks = {"response": [documented(ServeSettings(**settings))]}
+        client.event_hooks = {"response": [documented(ServeSettings(**settings)), resolve_location]}
         client.__enter__()
         opened.append(client)
         return client
@@ -65,6 +65,12 @@ def documented(settings: ServeSettings) -> Callable[[httpx.Response], None]:
             assert answer.headers["retry-after"].isdecimal()
 
     return check
+
+
+def resolve_location(answer: httpx.Response) -> None:
+    """Make the Location of an answer a full path."""
+    if "location" in answer.headers:
+        answer.headers["location"] = answer.url.join(answer.headers["location"]).path
 
 
 Listening = Callable[..., str]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import email
 import json
+from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 from rlfn.api.pictures import upscale_with_details
 from rlfn.images.files import FORMATS, WRITABLE, Metadata, read_picture
 from rlfn.serve.media import accepted_format, writable_formats
-from serving import metric_values, picture_bytes, size_of
+from serving import PrefixProxy, metric_values, picture_bytes, size_of
+from waiting import PATIENCE, until
 
 
 def details(answer: Any) -> dict[str, Any]:
@@ -116,6 +119,24 @@ def test_models_formats_and_limits_are_listed(serving: Any) -> None:
     assert [row["name"] for row in found["formats"]] == list(WRITABLE)
     assert found["limits"]["pixels"] == 12345
     assert all(row["about"].endswith(".") for row in found["families"])
+
+
+def test_behind_a_proxy_that_removes_a_prefix(listening: Any, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>the app</p>")
+    with (
+        PrefixProxy(listening(app=tmp_path)) as proxy,
+        httpx.Client(base_url=proxy.address, timeout=PATIENCE) as client,
+    ):
+        made = client.post("v1/jobs", content=picture_bytes())
+        place = made.url.join(made.headers["location"])
+        assert str(place) == f"{proxy.address}v1/jobs/{made.json()['id']}"
+        until(lambda: client.get(place).json()["status"] == "done")
+        assert size_of(client.get(f"{place}/result").content) == (80, 64)
+        answer = client.get("app", follow_redirects=True)
+        assert (str(answer.url), answer.text) == (f"{proxy.address}app/", "<p>the app</p>")
+        openapi = client.get("v1/openapi.json")
+        assert str(openapi.url.join(openapi.json()["servers"][0]["url"])) == proxy.address
+        assert not proxy.strays
 
 
 def test_the_openapi_document_is_valid_and_complete(serving: Any) -> None:

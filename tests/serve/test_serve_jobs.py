@@ -196,7 +196,7 @@ def test_a_job_joins_a_waiting_request_and_outlives_it(listening: Any, gated_wor
     with ThreadPoolExecutor() as pool:
         waited = pool.submit(post, f"{address}/v1/upscale", content=picture_bytes(), headers=headers)
         until(lambda: get(f"{address}/healthz").json()["running"] == 1)
-        place = post(f"{address}/v1/jobs", content=picture_bytes(), headers=headers).headers["location"]
+        place = "/v1/" + post(f"{address}/v1/jobs", content=picture_bytes(), headers=headers).headers["location"]
         gated_workers.gate.set()
         assert waited.result().status_code == 200
     assert get(f"{address}{place}").json()["status"] == "done"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rlfn.images.files import read_picture
-from serving import get, metric_values, picture_bytes, post, size_of
+from serving import PrefixProxy, get, metric_values, picture_bytes, post, size_of
 from waiting import PATIENCE, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -69,6 +69,17 @@ def test_from_the_upload_to_the_download(opened: Any) -> None:
     assert download.value.suggested_filename == "flower_x4.png"
     made = read_picture(Path(download.value.path()).read_bytes()).pixels
     assert np.array_equal(made, read_picture(data).pixels.repeat(4, axis=0).repeat(4, axis=1))
+
+
+def test_behind_a_proxy_that_removes_a_prefix(opened: Any, listening: Any) -> None:
+    page = opened()
+    with PrefixProxy(listening()) as proxy:
+        page.goto(proxy.address)
+        give(page, ("flower.png", picture_bytes(24, 18)))
+        expect(row(page, "flower.png")).to_have_attribute("data-status", "done")
+        expect(page.locator("#caption .facts")).to_contain_text("96 × 72 px")
+        page.goto("about:blank")
+        assert not proxy.strays
 
 
 def test_options_reach_the_server(opened: Any) -> None:

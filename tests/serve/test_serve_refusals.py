@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rlfn.serve.job_queue import JobQueue
 from rlfn.serve.problems import Problem
 from rlfn.serve.settings import ServeSettings
 from rlfn.serve.uploads import _chunks
-from serving import picture_bytes, post
+from serving import get, picture_bytes, post
 from waiting import until
 
 KEY = "0123456789abcdef0123"
@@ -59,7 +60,7 @@ def refused(answer: Any, status: int, code: str) -> str:
         ("scale=1_0", "The field 'scale' was given as '1_0'. Allowed: a number"),
         ("restore=0_1", "The field 'restore' was given as '0_1'. Allowed: auto, off, or a number from 0"),
         ("tile=64", "There is no field 'tile'."),
-        ("picture=/etc/passwd", "There is no field 'picture'."),
+        ("picture=/etc/passwd", "'picture' is not for the query."),
     ],
 )
 def test_invalid_fields(serving: Any, query: str, sentence: str) -> None:
@@ -94,6 +95,14 @@ def test_a_request_without_a_picture(serving: Any) -> None:
     assert "Send it as the body, or as 'picture'" in refused(only_fields, 400, "bad_request")
     misnamed = client.post("/v1/upscale", files={"file": ("a.png", picture_bytes())})
     assert "Send the picture as 'picture'" in refused(misnamed, 422, "invalid_option")
+    for text in ("photo.jpg", picture_bytes(60, 60) + bytes(2000)):  # without a file name
+        answer = client.post("/v1/upscale", files={"picture": (None, text)})
+        told = "The form's 'picture' is text: it has no file name. Send a file, as curl -F picture=@photo.jpg does."
+        assert refused(answer, 400, "bad_request") == told
+    long = client.post("/v1/upscale", files={"model": (None, "x" * 1025)})
+    assert "The field 'model' has more than 1,024 bytes" in refused(long, 400, "bad_request")
+    similar = client.post("/v1/upscale?pictur=x", content=picture_bytes())
+    assert "Allowed: scale, " in refused(similar, 422, "invalid_option")
     two = client.post("/v1/upscale", files=[("picture", ("a.png", b"1")), ("picture", ("b.png", b"2"))])
     assert "Too many files" in refused(two, 400, "bad_request")
 
@@ -150,6 +159,15 @@ def test_api_keys(serving: Any) -> None:
         assert client.post("/v1/upscale", content=picture_bytes(), headers=headers).status_code == 200
     for path in ("/", "/page/style.css", "/healthz", "/v1/openapi.json"):
         assert client.get(path).status_code == 200
+
+
+def test_the_app_needs_no_key(serving: Any, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>the app</p>")
+    client = serving(keys=(KEY,), app=tmp_path)
+    answer = client.get("/app", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/app/")
+    assert client.get("/app").text == "<p>the app</p>"
+    refused(serving(keys=(KEY,)).get("/app"), 404, "not_found")
 
 
 def test_pages_of_other_sites(serving: Any) -> None:
@@ -231,10 +249,12 @@ def test_fields_and_settings_cover_the_python_options() -> None:
     assert options & operators == {"engine", "threads", "tile", "max_pixels", "device"}
 
 
-def test_invalid_requests_are_not_logged(listening: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_invalid_requests_are_not_logged(listening: Any, caplog: pytest.LogCaptureFixture) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert post(f"{listening()}/v1/upscale", content=picture_bytes(), headers=headers).status_code == 400
-    assert capfd.readouterr().err == ""
+    websocket = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    assert get(f"{listening()}/", headers=websocket).status_code == 200
+    assert not [record.message for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_an_upload_that_still_receives_data_is_refused_when_the_server_shuts_down() -> None:

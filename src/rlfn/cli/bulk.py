@@ -14,7 +14,7 @@ from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import flags, say_json, session, warn
 from rlfn.cli.progress import progress
 from rlfn.cli.upscale import settings_of
-from rlfn.wording import listing
+from rlfn.wording import duration, listing
 
 if TYPE_CHECKING:
     from rlfn.jobs.bulk.driver import BulkProgress, BulkRun
@@ -144,7 +144,7 @@ def _status_line(state: BulkProgress, seconds: float) -> str:
     left = (state.total - over) / max(rate, 1e-9)
     return (
         f"{over:,} of {state.total:,} ({over / max(state.total, 1):.1%}), {rate:.2f} pictures/s, "
-        f"{state.pixels / 1e6 / max(seconds, 1e-9):.2f} Mpx/s on {state.workers} workers, {left / 3600:.1f} h left"
+        f"{state.pixels / 1e6 / max(seconds, 1e-9):.2f} Mpx/s on {state.workers} workers, {duration(left)} left"
     )
 
 

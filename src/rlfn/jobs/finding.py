@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import os
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from rlfn.errors import PictureError
 from rlfn.images.files import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.keys import name_key
 from rlfn.jobs.video.detection import VIDEO_SUFFIXES, is_video
+from rlfn.jobs.walking import UnreadableEntry, file_status, walk_files
 from rlfn.wording import listing
 
 _GLOB = set("*?[")
@@ -25,7 +25,7 @@ class FolderContent:
     Attributes:
         pictures: files with the suffix of a readable format, and videos if requested.
         others: pictures in unsupported formats.
-        unreadable: (path, error message) of sub-folders that cannot be listed and of broken links.
+        unreadable: (path, error message) of sub-folders and files that cannot be read, and of broken links.
     """
 
     pictures: list[Path] = field(default_factory=list)
@@ -67,32 +67,13 @@ def folder_content(folder: Path, *, recursive: bool, videos: bool = False) -> Fo
     """
     found = FolderContent()
 
-    def note(error: OSError) -> None:
-        if isinstance(error, FileNotFoundError):
-            if Path(error.filename) == folder:
-                raise PictureError(f"The folder {folder} does not exist. Check its name.") from error
-            return
-        reason = (error.strerror or str(error)).lower()
-        sentence = f"The folder {error.filename} cannot be read: {reason}. Change its permissions."
-        if Path(error.filename) == folder:
-            raise PictureError(sentence) from error
-        found.unreadable.append((Path(error.filename), sentence))
+    def note(entry: UnreadableEntry) -> None:
+        found.unreadable.append((Path(entry.path), entry.error))
 
-    for home, below, names in os.walk(folder, onerror=note):
-        below[:] = [name for name in below if recursive and not name.startswith(".")]
-        if names and not os.access(home, os.X_OK):
-            note(PermissionError(errno.EACCES, os.strerror(errno.EACCES), home))
-            below.clear()
-            continue
-        for name in names:
-            path = Path(home, name)
-            known = path.suffix.lower() in READABLE_SUFFIXES or (videos and _is_video(path))
-            if name.startswith(".") or not (known or looks_like_picture(path)):
-                continue
-            if not os.path.isfile(path):
-                if os.path.islink(path) and not os.path.exists(path):
-                    found.unreadable.append((path, f"The link {path} is broken. Remove it or fix it."))
-                continue
+    for name in walk_files(str(folder), note, recursive=recursive):
+        path = Path(name)
+        known = path.suffix.lower() in READABLE_SUFFIXES or (videos and _is_video(path))
+        if (known or looks_like_picture(path)) and file_status(name, note):
             (found.pictures if known else found.others).append(path)
     found.pictures.sort()
     found.others.sort()

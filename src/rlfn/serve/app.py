@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
@@ -84,6 +84,7 @@ def make_app(
         },
     )
     app.state.queue = queue
+    app.router.redirect_slashes = False  # its redirects are absolute, and wrong behind a proxy with TLS or a prefix
     return app
 
 
@@ -107,11 +108,15 @@ class _Api:
             Route("/metrics", self.prometheus_metrics),
         ]
         if app is not None:
+            found.append(Route("/app", self.redirect_to_app))
             found.append(Mount("/app", StaticFiles(directory=app, html=True)))
         return found
 
     async def page(self, request: Request) -> Response:
         return FileResponse(PAGE / "index.html")
+
+    async def redirect_to_app(self, request: Request) -> Response:
+        return RedirectResponse("app/")
 
     async def upscale(self, request: Request) -> Any:
         upload = await read_upload(request, self.queue)
@@ -121,8 +126,8 @@ class _Api:
     async def create_job(self, request: Request) -> Response:
         upload = await read_upload(request, self.queue)
         job = self.queue.submit(upload.picture, upload.options, upload.idempotency)
-        place = f"{request.url.path.rstrip('/')}/{job.id}"
-        return JSONResponse(job_status(job, self.queue), 202, {"Location": place})
+        # relative to the request's URL, which may have a prefix that a proxy removes
+        return JSONResponse(job_status(job, self.queue), 202, {"Location": f"jobs/{job.id}"})
 
     async def job(self, request: Request) -> Response:
         job = self._job(request)

@@ -174,8 +174,12 @@ def read_fields(given: Iterable[tuple[str, str]], settings: ServeSettings) -> Re
     """
     found: dict[str, Any] = {}
     for name, text in given:
+        if name == PICTURE:
+            raise OptionError(
+                f"'{PICTURE}' is not for the query. Send the picture as the body, or as a file in a form."
+            )
         if name not in FIELDS:
-            raise unknown("field", name[:_MAX_CHARACTERS], (PICTURE, *FIELDS))
+            raise unknown("field", name[:_MAX_CHARACTERS], FIELDS)
         if name in found:
             raise OptionError(f"The field '{name}' was given twice. Give it once.")
         found[name] = _value(FIELDS[name], text)

@@ -114,7 +114,12 @@ def _picture_paths() -> dict[str, dict[str, Any]]:
                 {
                     "202": {
                         "description": "The job.",
-                        "headers": {"Location": {"schema": {"type": "string"}}},
+                        "headers": {
+                            "Location": {
+                                "description": "The job's URL, relative to the URL of the request.",
+                                "schema": {"type": "string"},
+                            }
+                        },
                         "content": state,
                     }
                 },

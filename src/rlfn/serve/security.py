@@ -28,7 +28,7 @@ _COMMON = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-_PUBLIC = ("/", "/healthz", "/v1/openapi.json")
+_PUBLIC = ("/", "/app", "/healthz", "/v1/openapi.json")
 """Paths that need no API key, besides the files of the page and the app."""
 
 OnRequest = Callable[[Scope, int, float], None]

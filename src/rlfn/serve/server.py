@@ -41,6 +41,9 @@ class TimeoutProtocol(H11Protocol):
         self._head_timer.cancel()
         super().connection_lost(exc)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer requests for another protocol, such as WebSockets, without a warning in the log."""
+
     def _abort_idle(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
             self.transport.abort()

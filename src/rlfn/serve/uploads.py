@@ -41,6 +41,18 @@ class _InMemoryParser(MultiPartParser):
 
     spool_max_size = 1 << 62
 
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Refuse a text that is too long with a message about it; only parts with file names are files."""
+        part = self._current_part
+        if part.file is None and len(part.data) + end - start > self.max_part_size:
+            if part.field_name == PICTURE:
+                raise _not_a_file()
+            raise problem(
+                "bad_request",
+                f"The field '{part.field_name[:60]}' has more than {self.max_part_size:,} bytes. Send a shorter value.",
+            )
+        super().on_part_data(data, start, end)
+
 
 async def read_upload(request: Request, queue: JobQueue) -> UploadRequest:
     """Read an upload: the picture is the body itself, or the form field ``picture``.
@@ -120,6 +132,8 @@ async def _from_form(request: Request, queue: JobQueue) -> tuple[bytes, list[tup
                         "invalid_option", f"The form has a file '{name[:60]}'. Send the picture as '{PICTURE}'."
                     )
                 picture = value.file.read()
+            elif name == PICTURE and value != "":
+                raise _not_a_file()
             elif value != "":  # browsers send empty fields
                 values.append((name, value))
     finally:
@@ -156,6 +170,13 @@ async def _chunks(request: Request, queue: JobQueue) -> AsyncGenerator[bytes, No
             raise _too_large(settings.max_body, {"Connection": "close"})
         if chunk:
             yield chunk
+
+
+def _not_a_file() -> Problem:
+    return problem(
+        "bad_request",
+        f"The form's '{PICTURE}' is text: it has no file name. Send a file, as curl -F {PICTURE}=@photo.jpg does.",
+    )
 
 
 def _too_large(max_bytes: int, headers: dict[str, str]) -> Problem:

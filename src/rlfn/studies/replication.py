@@ -16,7 +16,7 @@ from rlfn.studies.paired import MARGIN, Claim, judge, paired, sentence
 from rlfn.studies.report import Cell, Column, StudyPage, Table
 from rlfn.studies.request import StudyRequest
 from rlfn.studies.scoring import Measured
-from rlfn.training.reporting import duration
+from rlfn.wording import duration
 
 HELD_OUT = "held-out"
 """The column of the pictures of the pack that no training saw."""

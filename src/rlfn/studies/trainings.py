@@ -20,9 +20,8 @@ from rlfn.studies.request import Budget, StudyRequest
 from rlfn.studies.runs import PlanFile, RunFolder, Trained, open_pack, write_recipe
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import check_recipe, load_recipe, merge
-from rlfn.training.reporting import duration
 from rlfn.training.stages import make_objective, run_network, start_network, trained_range
-from rlfn.wording import setting
+from rlfn.wording import duration, setting
 
 _LEAST = 10  # steps of a stage below which nothing can be learned
 _TIMED = 2

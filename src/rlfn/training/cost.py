@@ -15,7 +15,7 @@ from rlfn.data.store import DataSource, PictureStore, open_pictures
 from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.counting import count
 from rlfn.training.recipe import Recipe, Stage
-from rlfn.training.reporting import duration
+from rlfn.wording import duration
 
 _BACKWARD = 3  # a step costs about three forward passes
 _PROBE_PIXELS = 4_096

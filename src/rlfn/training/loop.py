@@ -29,10 +29,11 @@ from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
 from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
-from rlfn.training.reporting import duration, time_left
+from rlfn.training.reporting import time_left
 from rlfn.training.results import write_model, write_results
 from rlfn.training.run import TrainingRun, setup, summary_lines
 from rlfn.training.signals import StopRequest
+from rlfn.wording import duration
 
 
 def train(

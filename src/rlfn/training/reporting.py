@@ -160,13 +160,3 @@ def time_left(stage: Stage, state: TrainingState, iterations_per_second: float) 
     if stage.hours is not None:
         return max(0.0, stage.hours * 3600.0 - state.clock.seconds)
     return ((stage.iterations or 0) - state.iteration) / max(iterations_per_second, 1e-9)
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people.
-
-    >>> duration(75), duration(4000)
-    ('1m15s', '1h06m')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{rest:02d}s"

@@ -18,9 +18,10 @@ from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
 from rlfn.training.provenance import publishable
 from rlfn.training.recipe import HELD_OUT
-from rlfn.training.reporting import Reporter, duration, read_metrics
+from rlfn.training.reporting import Reporter, read_metrics
 from rlfn.training.run import TrainingRun
 from rlfn.training.stages import finished
+from rlfn.wording import duration
 
 
 def write_model(

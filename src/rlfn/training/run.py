@@ -27,11 +27,11 @@ from rlfn.training.preflight import Devices, check_run, open_data, start_fabric
 from rlfn.training.provenance import origins
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import apply_override, check_recipe, mistaken, parse_recipe
-from rlfn.training.reporting import Reporter, duration
+from rlfn.training.reporting import Reporter
 from rlfn.training.signals import StopRequest
 from rlfn.training.state import TrainingState
 from rlfn.training.validation import Validator, make_validator
-from rlfn.wording import listing, setting
+from rlfn.wording import duration, listing, setting
 
 
 @dataclass

@@ -16,6 +16,7 @@ from rlfn.jobs.bulk.sources import find_pictures, is_text
 from rlfn.jobs.bulk.stores import Store, UnreachableError
 from rlfn.jobs.bulk.worker import WorkerConfig, failed_row
 from rlfn.jobs.record import Settings
+from rlfn.jobs.walking import UnreadableEntry
 from rlfn.wording import setting
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ class BulkRun:
         """Skip what an earlier run has finished."""
         if self.request.settings.overwrite:
             return
-        sizes = _sizes(self._output)
+        sizes, unreadable = _sizes(self._output)
+        self._check_readable(unreadable)
         self._work.skip_done(self.manifest.read(), sizes)
         unknown = self._work.unrecorded(sizes)
         if len(unknown):  # a killed run may have written outputs without rows
@@ -116,6 +118,14 @@ class BulkRun:
                 f"{unknown[0]}, and no manifest that lists them. Name another folder, move them away, or replace them "
                 f"with {setting('overwrite')}."
             )
+
+    def _check_readable(self, unreadable: Sequence[UnreadableEntry]) -> None:
+        """Check that no result belongs in a folder that cannot be listed."""
+        compute = import_arrow().compute
+        for folder in unreadable:
+            inside = compute.starts_with(self._work.outputs(), f"{folder.path}/")
+            if compute.any(inside).as_py():
+                raise OutputError(f"{folder.error} Results belong in it.")
 
     def skipped(self) -> Iterator[BulkEntry]:
         """Yield the pictures that an earlier run has finished."""
@@ -208,12 +218,21 @@ def _check_shared(location: str | Sequence[str] | None) -> None:
         )
 
 
-def _sizes(store: Store) -> pa.Table:
-    """Return ``name`` and ``bytes`` of the files in the destination."""
+def _sizes(store: Store) -> tuple[pa.Table, list[UnreadableEntry]]:
+    """Return ``name`` and ``bytes`` of the files in the destination, and its folders that cannot be listed.
+
+    Files that cannot be accessed, such as broken links, have -1 bytes.
+    """
     arrow = import_arrow()
+    unreadable: list[UnreadableEntry] = []
     names, sizes = [], []
-    for found in store.files():
+    for found in store.files(unreadable.append):
         if is_text(found.name):  # no result has another name
             names.append(found.name)
             sizes.append(found.size)
-    return arrow.table({"name": arrow.array(names, arrow.string()), "bytes": arrow.array(sizes, arrow.int64())})
+    for entry in unreadable:
+        if is_text(entry.path) and not entry.is_folder:
+            names.append(entry.path)
+            sizes.append(-1)
+    table = arrow.table({"name": arrow.array(names, arrow.string()), "bytes": arrow.array(sizes, arrow.int64())})
+    return table, [entry for entry in unreadable if is_text(entry.path) and entry.is_folder]

@@ -20,6 +20,7 @@ import numpy as np
 from rlfn.errors import MissingExtraError, OutputError
 from rlfn.jobs.bulk.stores import MissingFileError, Store
 from rlfn.jobs.record import Record
+from rlfn.jobs.walking import UnreadableEntry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,7 +173,7 @@ class Manifest:
         return bool(self._names())
 
     def _names(self, *, plans: bool = False) -> list[str]:
-        names = (found.name for found in self.store.files())
+        names = (found.name for found in self.store.files(_refuse))
         return sorted(name for name in names if (name.startswith(_PLAN) if plans else name.endswith(".parquet")))
 
     def _read(self) -> tuple[list[str], pa.Table]:
@@ -224,6 +225,11 @@ def read_manifest(place: str) -> pa.Table:
         place: the folder's path or URL.
     """
     return Manifest(Store(place)).read()
+
+
+def _refuse(entry: UnreadableEntry) -> None:
+    if not entry.is_folder:  # the manifest has no sub-folders
+        raise OutputError(entry.error)
 
 
 def _newest(table: pa.Table) -> pa.Table:

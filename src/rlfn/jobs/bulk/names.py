@@ -53,15 +53,16 @@ def check_names(table: pa.Table, output: Store) -> None:
     counts = counts.filter(compute.greater(counts.field("counts"), 1))
     if len(counts):
         clashes = counts.field("values").to_pylist()
-        details = []
+        details, remedy = [], ""
         for name in clashes[:20]:
             keys = table.column("key").filter(compute.equal(table.column("output"), name)).to_pylist()
             details.append(f"{' and '.join(keys[:3])} ({name})")
+            if len(set(keys)) > 1:
+                remedy = f"{setting('keep_suffix')} keeps the inputs' suffixes in the names, or "
         more = f", and {len(clashes) - 20} more" if len(clashes) > 20 else ""
         raise OutputError(
             f"Several pictures would be written to one file: {listing(details)}{more}. Use unique names: "
-            f"{setting('keep_suffix')} keeps the inputs' suffixes in the names, or give a list with a column "
-            "key."
+            f"{remedy}give a list with a column key."
         )
     replaced = (_replaced_local if output.local else _replaced_remote)(table, output)
     if replaced is not None:

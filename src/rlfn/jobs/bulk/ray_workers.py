@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -30,6 +31,9 @@ _OBJECT_STORE_BYTES = 256 << 20
 
 _TASKS_PER_WORKER = 2
 """Number of tasks assigned to a worker: one running and one queued, so that it never idles."""
+
+_RESTART_SECONDS = (1.0, 10.0)
+"""Shortest and longest pause before a local Ray that failed to start is started again."""
 
 _STARTUP_SECONDS = 30.0
 """How long an oversized picture waits for helpers to start, in seconds."""
@@ -156,6 +160,7 @@ def _start(ray: Any, folder: str, cores: int) -> None:
                     f"Ray failed to start on this machine twice ({_one_line(error)}). The machine may be too busy or "
                     f"short of memory. Run again later, or give {setting('address')} of a running Ray cluster."
                 ) from error
+            time.sleep(random.uniform(*_RESTART_SECONDS))  # runs that began together must not retry together
 
 
 def _join(ray: Any, address: str) -> None:

@@ -8,13 +8,16 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from rlfn.errors import OptionError, PictureError
 from rlfn.images.formats import READABLE_SUFFIXES, looks_like_picture
 from rlfn.jobs.bulk.locations import canonical_url, local_path, protocol_of, split
 from rlfn.jobs.bulk.manifest import import_arrow
 from rlfn.jobs.bulk.stores import Store, local_facts
+from rlfn.jobs.walking import UnreadableEntry
 from rlfn.wording import listing
 
 if TYPE_CHECKING:
@@ -41,6 +44,17 @@ _CHUNK_ROWS = 50_000
 
 Options = tuple[tuple[str, Any], ...]
 """Options of one picture: (name, value), in the order of :data:`OPTION_COLUMNS`."""
+
+
+class SourceRow(NamedTuple):
+    """One row of a source: a picture, or an ``error`` in the place of one; ``options`` is an index."""
+
+    key: str
+    path: str
+    bytes: int
+    stamp: str
+    options: int
+    error: str = ""
 
 
 @dataclass
@@ -84,7 +98,7 @@ def find_pictures(source: str | Sequence[str], output: Store) -> FoundPictures:
         raise PictureError(f"{source} does not exist. Check the spelling.")
     if facts.is_file:
         name = posixpath.basename(store.root)
-        return _table_of(iter([(name, store.display_path(store.root), facts.size, facts.stamp, 0)]))
+        return _table_of(iter([SourceRow(name, store.display_path(store.root), facts.size, facts.stamp, 0)]))
     return _folder(store, output)
 
 
@@ -94,23 +108,35 @@ def _folder(store: Store, output: Store) -> FoundPictures:
         raise OptionError(f"{store.location} would be its own output. Name another destination.")
     inside = target[len(root) + 1 :] + "/" if target.startswith(f"{root}/") else None
     unsupported = 0
+    unreadable: list[UnreadableEntry] = []
 
-    def rows() -> Iterator[tuple[str, str, int, str, int]]:
+    def rows() -> Iterator[SourceRow]:
         nonlocal unsupported
-        for found in store.files():
+        for found in store.files(unreadable.append):
             if inside is not None and found.name.startswith(inside):
                 continue
-            if PurePosixPath(found.name).suffix.lower() in READABLE_SUFFIXES:
-                yield found.name, store.display_path(store.path(found.name)), found.size, found.stamp, 0
+            if _has_suffix(found.name):
+                key = found.name.lstrip("/")  # keys of buckets may begin with one
+                yield SourceRow(key, store.display_path(store.path(found.name)), found.size, found.stamp, 0)
             elif looks_like_picture(PurePosixPath(found.name)):
                 unsupported += 1
+        for entry in unreadable:
+            if inside is not None and f"{entry.path}/".startswith(inside):
+                continue
+            if entry.is_folder or _has_suffix(entry.path) or looks_like_picture(PurePosixPath(entry.path)):
+                yield SourceRow(entry.path, store.display_path(store.path(entry.path)), 0, "", 0, entry.error)
 
     found = _table_of(rows())
     found.unsupported = unsupported
-    if not found.table.num_rows:
+    if found.table.num_rows == len(found.rejected):
         more = f" It has {unsupported} pictures in unsupported formats." if unsupported else ""
-        raise PictureError(f"There are no pictures in {store.location}.{more}")
+        reason = "".join(f" {error}" for error in list(found.rejected.values())[:1])
+        raise PictureError(f"There are no pictures in {store.location}.{more}{reason}")
     return found
+
+
+def _has_suffix(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in READABLE_SUFFIXES
 
 
 def _resolved(store: Store) -> str:
@@ -118,7 +144,7 @@ def _resolved(store: Store) -> str:
     return os.path.realpath(store.root) if store.local else canonical_url(store.display_path(store.root))
 
 
-def _table_of(rows: Iterator[tuple[str, str, int, str, int]]) -> FoundPictures:
+def _table_of(rows: Iterator[SourceRow]) -> FoundPictures:
     """Collect rows in chunks: Arrow takes much less memory than Python objects."""
     arrow = import_arrow()
     schema = arrow.schema(
@@ -133,12 +159,14 @@ def _table_of(rows: Iterator[tuple[str, str, int, str, int]]) -> FoundPictures:
     pieces, piece = [], []
     rejected: dict[int, str] = {}
     for number, row in enumerate(rows):
-        names = row[0] + row[1]
+        names = row.key + row.path
         if "\0" in names or not is_text(names):
             problem = "contains a zero byte" if "\0" in names else "is not UTF-8"
-            rejected[number] = f"The name {_escaped(row[1])} {problem}. Rename the file or its folder."
-            row = (_escaped(row[0]), _escaped(row[1]), *row[2:])
-        piece.append(row)
+            error = f"The name {row.path} {problem}. Rename the file or its folder."
+            row = row._replace(key=_escaped(row.key), path=_escaped(row.path), error=_escaped(row.error or error))
+        if row.error:
+            rejected[number] = row.error
+        piece.append(row[: len(schema)])
         if len(piece) == _CHUNK_ROWS:
             pieces.append(arrow.table(list(map(list, zip(*piece, strict=True))), schema=schema))
             piece = []
@@ -192,7 +220,7 @@ def _paths(columns: dict[str, list[Any]], folder: str) -> FoundPictures:
     given = [name for name in OPTION_COLUMNS if name in columns]
     distinct: dict[Options, int] = {(): 0}
 
-    def rows() -> Iterator[tuple[str, str, int, str, int]]:
+    def rows() -> Iterator[SourceRow]:
         for number, path in enumerate(columns["path"]):
             if not isinstance(path, str) or not path:
                 raise OptionError(f"Row {number + 1} of the list has no path. Add it, or remove the row.")
@@ -205,14 +233,35 @@ def _paths(columns: dict[str, list[Any]], folder: str) -> FoundPictures:
             if not (size and version) and (here := local_path(full)) is not None:
                 facts = local_facts(here)
                 size, version = facts[0] or size, version or facts[1]
-            yield str(key), full, size, version, distinct.setdefault(own, len(distinct))
+            yield SourceRow(str(key), full, size, version, distinct.setdefault(own, len(distinct)))
 
     found = _table_of(rows())
     if not found.table.num_rows:
         raise PictureError("The list is empty.")
+    _drop_repeated(found)
     found.options = list(distinct)
     found.ignored = tuple(name for name in columns if name not in (*FILE_COLUMNS, *OPTION_COLUMNS))
     return found
+
+
+def _drop_repeated(found: FoundPictures) -> None:
+    """Keep one of the rows that have the same file, key and options."""
+    arrow = import_arrow()
+    compute = arrow.compute
+    keys = found.table.column("key")
+    counts = compute.value_counts(keys)
+    several = counts.field("values").filter(compute.greater(counts.field("counts"), 1))
+    candidates = np.flatnonzero(compute.is_in(keys, several).to_numpy())
+    names = ("key", "path", "options")
+    rows = zip(*(found.table.column(name).take(candidates).to_pylist() for name in names), strict=True)
+    seen, kept = set(), np.ones(len(keys), bool)
+    for index, (key, path, options) in zip(candidates, rows, strict=True):
+        row = (key, local_path(path) or canonical_url(path), options)
+        kept[index] = row not in seen
+        seen.add(row)
+    found.table = found.table.filter(arrow.array(kept))
+    places = np.cumsum(kept) - 1
+    found.rejected = {int(places[index]): error for index, error in found.rejected.items() if kept[index]}
 
 
 def _cell(columns: dict[str, list[Any]], name: str, number: int) -> Any:
@@ -245,11 +294,23 @@ def _full_path(path: str, folder: str) -> str:
     if protocol_of(path):
         return path
     if protocol_of(folder) and not path.startswith("/"):
-        return f"{folder}/{posixpath.normpath(path)}"
+        path = posixpath.normpath(path)
+        while path.startswith("../") and "/" in folder.partition("://")[2]:
+            folder, path = split(folder)[0], path.removeprefix("../")
+        return f"{folder}/{path}"
     return os.path.abspath(os.path.join(folder, path))
 
 
 def _default_key(path: str) -> str:
-    """Return a picture's default key: its path without protocol and leading slashes."""
+    """Return a picture's default key: its path without protocol, leading slashes and leading ``..``.
+
+    >>> _default_key("../many/./a.png"), _default_key("s3://bucket//a.png")
+    ('many/a.png', 'bucket//a.png')
+    """
     protocol = protocol_of(path)
-    return path.removeprefix(f"{protocol}://" if protocol else "").lstrip("/").removeprefix("./")
+    if local_path(path) is not None:
+        path = posixpath.normpath(path.removeprefix(f"{protocol}://"))
+    path = path.removeprefix(f"{protocol}://").lstrip("/").removeprefix("./")
+    while path.startswith("../"):
+        path = path.removeprefix("../").lstrip("/")
+    return path

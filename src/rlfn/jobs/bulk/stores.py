@@ -7,12 +7,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from rlfn.atomic import check_name, make_folder, write_bytes
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError
 from rlfn.jobs.bulk.locations import local_path, protocol_of
+from rlfn.jobs.walking import OnUnreadable, UnreadableEntry, file_status, raise_error, walk_files
 from rlfn.wording import listing
 
 _RETRY_DELAYS = (0.5, 2.0, 6.0)
@@ -103,27 +105,55 @@ class Store:
             start += "//" if start.endswith(":") else "/"
         return f"{start}{path[len(self.root) :]}"
 
-    def files(self) -> Iterator[StoredFile]:
+    def files(self, on_unreadable: OnUnreadable = raise_error) -> Iterator[StoredFile]:
         """Yield every file below the folder, except hidden files and folders and the markers of empty folders.
 
+        Args:
+            on_unreadable: called with each entry that cannot be read; its path is its name below the store's folder. By
+                default, such an entry raises a PictureError.
+
         Raises:
-            PictureError: the bucket does not exist, or access is denied.
+            PictureError: the bucket does not exist, or access to it or to the folder itself is denied.
             UnreachableError: the store does not answer.
         """
         if self.local:
-            yield from _local_files(self.root)
+            yield from _local_files(self.root, on_unreadable)
             return
 
-        def find() -> dict[str, dict[str, Any]]:
-            self.system.invalidate_cache()
-            found: dict[str, dict[str, Any]] = self.system.find(self.root, detail=True)
-            return found
-
-        start = len(self.root) + 1 if self.root else 0
-        for path, facts in self._with_retries(find, self.location).items():
-            name = path[start:]
-            if name and not name.endswith("/") and not any(part.startswith(".") for part in name.split("/")):
+        self.system.invalidate_cache()
+        in_folders = type(self.system).find is _import_fsspec().AbstractFileSystem.find
+        for path, facts in self._walk(on_unreadable) if in_folders else self._find():
+            name = self._name(path)
+            if name and not name.endswith("/") and not any(_is_hidden(part) for part in name.split("/")):
                 yield StoredFile(name, int(facts.get("size") or 0), stamp(facts))
+
+    def _name(self, path: str) -> str:
+        return path[len(self.root) + 1 if self.root else 0 :]
+
+    def _find(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """List an object store."""
+        yield from self._with_retries(lambda: self.system.find(self.root, detail=True), self.location).items()
+
+    def _walk(self, on_unreadable: OnUnreadable) -> Iterator[tuple[str, dict[str, Any]]]:
+        """List a file system with folders, one by one: fsspec's own walk leaves out those that cannot be listed."""
+        folders = [self.root]
+        while folders:
+            home = folders.pop()
+            try:
+                entries = self._with_retries(partial(self.system.ls, home, detail=True), self.display_path(home))
+            except MissingFileError:
+                continue
+            except AccessDeniedError as error:
+                if home == self.root:
+                    raise
+                on_unreadable(UnreadableEntry(self._name(home), True, error.template))
+                continue
+            for facts in sorted(entries, key=lambda one: str(one["name"])):
+                path = facts["name"].rstrip("/")
+                if facts["type"] != "directory":
+                    yield path, facts
+                elif path != home and not _is_hidden(path.rpartition("/")[2]):
+                    folders.append(path)
 
     def facts(self) -> LocationFacts | None:
         """Return the facts of the location; None if it does not exist.
@@ -248,10 +278,10 @@ def stamp(facts: dict[str, Any]) -> str:
 def local_facts(path: str) -> tuple[int, str]:
     """Return the size and the stamp of a local file; 0 and an empty stamp if it cannot be accessed."""
     try:
-        facts = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return 0, ""
-    return facts.st_size, f"{facts.st_mtime_ns:x}"
+    return status.st_size, _local_stamp(status)
 
 
 def _import_fsspec() -> Any:
@@ -282,15 +312,28 @@ def _file_system(location: str) -> tuple[Any, str]:
         raise UnreachableError(f"{location} is unreachable ({_reason(error)}). Try again later.") from error
 
 
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") and part not in (".", "..")  # both may be parts of an object's key
+
+
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
 
 
-def _local_files(root: str) -> Iterator[StoredFile]:
+def _local_files(root: str, on_unreadable: OnUnreadable) -> Iterator[StoredFile]:
     """Walk a folder."""
-    for home, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            path = os.path.join(home, name)
-            if not name.startswith(".") and os.path.isfile(path):
-                yield StoredFile(os.path.relpath(path, root).replace(os.sep, "/"), *local_facts(path))
+
+    def name_of(path: str) -> str:
+        return os.path.relpath(path, root).replace(os.sep, "/")
+
+    def note(entry: UnreadableEntry) -> None:
+        on_unreadable(entry._replace(path=name_of(entry.path)))
+
+    for path in walk_files(root, note, may_be_missing=True):
+        status = file_status(path, note)
+        if status:
+            yield StoredFile(name_of(path), status.st_size, _local_stamp(status))
+
+
+def _local_stamp(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}"
