@@ -255,7 +255,9 @@ def measure_driver(pictures: int = 20_000) -> dict[str, float]:
     memory = (resident() - before) / many
 
     entries = [entry for entry, _ in zip(work.entries(work.remaining), range(pictures), strict=False)]
-    row = PictureRow("k" * 40, "i" * 60, "o" * 40, "done", input_sha256="0" * 64, output_sha256="1" * 64, finished=1.0)
+    row = PictureRow(
+        "i" * 60, "o" * 40, "done", key="k" * 40, input_sha256="0" * 64, output_sha256="1" * 64, finished=1.0
+    )
     with tempfile.TemporaryDirectory() as folder:
         manifest = Manifest(Store(folder))
         began = time.process_time()

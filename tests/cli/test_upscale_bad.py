@@ -168,6 +168,8 @@ def test_a_truncated_picture(command, nearest) -> None:
         data = make(name)
         Path(name).write_bytes(data[: len(data) // 2])
         assert_refused(command("upscale", name), 1, "cut short")
+        done = command("upscale", "-", "-o", "b.png", stdin=data[: len(data) // 2])
+        assert_refused(done, 1, "Standard input is a")
     assert len(files()) == 5
 
 

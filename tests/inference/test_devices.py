@@ -146,7 +146,7 @@ def test_each_device_has_an_upscaler_of_its_own(cards: list[Gpu]) -> None:
     enlarger = Enlarger(EnlargeOptions(Wanted(4), device="gpu"))
     on_cpu = Enlarger(replace(enlarger.options, device="cpu"), enlarger._pool)
     enlargers = (enlarger, on_cpu, enlarger.with_auto_engine(400))
-    assert [one(image).device for one in enlargers] == ["Large", "cpu", "Large"]
+    assert [one(image).plan.upscaler.device for one in enlargers] == ["Large", "cpu", "Large"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from rlfn.images.files import Picture, write_picture
 from rlfn.images.resize import resize
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
 from rlfn.inference.loading import tensors_of
+from rlfn.inference.restore import RestoreStrength
 from rlfn.inference.sizing import Wanted
 from rlfn.inference.upscaler import Upscaler
 from rlfn.jobs.batch import Batch, Settings
@@ -45,8 +46,8 @@ def direct(model: str, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def test_without_such_a_family_nothing_changes_and_the_reason_says_so() -> None:
     made = run(NOISY)
     np.testing.assert_array_equal(made.image, direct(f"{CLEAN}-x4", NOISY))
-    assert (made.restore.strength, made.model) == (0.0, f"{CLEAN}-x4")
-    assert made.restore.reason == "no weights for photographs of rlfn-xs reach x4"
+    assert (made.plan.restore.strength, made.plan.upscaler.model) == (0.0, f"{CLEAN}-x4")
+    assert made.plan.restore.reason == "no weights for photographs of rlfn-xs reach x4"
     with pytest.raises(OptionError, match=r"no weights for photographs of rlfn-xs-x4 at x4\. Families that have them"):
         run(NOISY, restore=1)
 
@@ -57,24 +58,25 @@ class TestWithAFamilyForPhotographs:
         for image, restore in ((NOISY, "off"), (NOISY, 0), (SMOOTH, "auto")):
             made = run(image, restore=restore)
             np.testing.assert_array_equal(made.image, direct(f"{CLEAN}-x4", image))
-            assert (made.restore.strength, made.model) == (0.0, f"{CLEAN}-x4")
+            assert (made.plan.restore.strength, made.plan.upscaler.model) == (0.0, f"{CLEAN}-x4")
 
     def test_full_strength_is_the_other_family(self) -> None:
         made = run(NOISY, restore=1)
         np.testing.assert_array_equal(made.image, direct(f"{PHOTO}-x4", NOISY))
-        assert (made.restore.strength, made.restore.reason, made.model) == (1.0, "as asked", f"{PHOTO}-x4")
+        assert made.plan.restore == RestoreStrength(1.0, "as asked")
+        assert made.plan.upscaler.model == f"{PHOTO}-x4"
 
     def test_auto_follows_the_pixels(self) -> None:
         made = run(NOISY)
-        assert made.restore.strength == 1.0
-        assert made.restore.reason.startswith("chroma noise of ")
+        assert made.plan.restore.strength == 1.0
+        assert made.plan.restore.reason.startswith("chroma noise of ")
         np.testing.assert_array_equal(made.image, direct(f"{PHOTO}-x4", NOISY))
 
     def test_auto_follows_the_file(self) -> None:
         enlarger = Enlarger(EnlargeOptions(model=CLEAN, **FAST))
         made = enlarger(SMOOTH, coding=CodingInfo(True, 92, True))
-        assert (made.restore.strength, made.restore.reason) == (0.5, "JPEG of quality 92, subsampled chroma")
-        assert made.model == f"{PHOTO}-x4 at 0.5"
+        assert (made.plan.restore.strength, made.plan.restore.reason) == (0.5, "JPEG of quality 92, subsampled chroma")
+        assert made.plan.upscaler.model == f"{PHOTO}-x4 at 0.5"
 
     def test_the_blended_tensors_lie_between_the_ends(self) -> None:
         ends = ModelSource(f"{CLEAN}-x4"), ModelSource(f"{PHOTO}-x4")
@@ -97,35 +99,35 @@ class TestWithAFamilyForPhotographs:
 
     def test_weights_without_a_clean_end_run_at_0_or_1(self) -> None:
         made = run(SMOOTH, scale=2, restore="auto")
-        assert made.model == f"{CLEAN}-x2"
+        assert made.plan.upscaler.model == f"{CLEAN}-x2"
         enlarger = Enlarger(EnlargeOptions(Wanted(2), CLEAN, **FAST))
         made = enlarger(SMOOTH, coding=CodingInfo(True, 92))
-        assert (made.restore.strength, made.model) == (1.0, f"{PHOTO}-x2")
+        assert (made.plan.restore.strength, made.plan.upscaler.model) == (1.0, f"{PHOTO}-x2")
         with pytest.raises(OptionError, match=r"rlfn-xs-photo-x2 cannot be blended\. Give restore=off or restore=1"):
             run(SMOOTH, scale=2, restore=0.5)
 
     def test_a_scale_without_weights_of_its_own_is_reduced_from_a_larger_one(self) -> None:
         made = run(NOISY, scale=3, restore=0.5)
         assert made.image.shape == (120, 144, 3)
-        assert made.model == f"{PHOTO}-x4 at 0.5"
+        assert made.plan.upscaler.model == f"{PHOTO}-x4 at 0.5"
         named = run(NOISY, model=f"{CLEAN}-x3", restore=1)
-        assert (named.image.shape, named.model) == ((120, 144, 3), f"{PHOTO}-x4")
-        assert run(NOISY, scale=3, restore="off").model == f"{CLEAN}-x3"
-        assert run(NOISY, width=100, restore=1).model == f"{PHOTO}-x4"
+        assert (named.image.shape, named.plan.upscaler.model) == ((120, 144, 3), f"{PHOTO}-x4")
+        assert run(NOISY, scale=3, restore="off").plan.upscaler.model == f"{CLEAN}-x3"
+        assert run(NOISY, width=100, restore=1).plan.upscaler.model == f"{PHOTO}-x4"
 
     def test_the_family_itself_runs_as_it_is(self) -> None:
         for restore in ("auto", 1):
             made = run(SMOOTH, model=PHOTO, restore=restore)
-            assert (made.model, made.restore.strength) == (f"{PHOTO}-x4", 1.0)
+            assert (made.plan.upscaler.model, made.plan.restore.strength) == (f"{PHOTO}-x4", 1.0)
         with pytest.raises(OptionError, match="no weights for photographs of rlfn-xs-photo-x4"):
             run(SMOOTH, model=PHOTO, restore=0.5)
 
     def test_a_file_and_an_engine_of_the_callers_run_as_they_are(self, nearest) -> None:
         path = catalog.get_model(f"{CLEAN}-x2").file(catalog.TENSORS).path
         made = run(NOISY, model=path)
-        assert (made.restore.strength, made.restore.reason) == (0.0, "the model or the engine was given")
+        assert (made.plan.restore.strength, made.plan.restore.reason) == (0.0, "the model or the engine was given")
         handed = Enlarger(EnlargeOptions(engine=nearest()))(NOISY)
-        assert handed.restore.strength == 0.0
+        assert handed.plan.restore.strength == 0.0
         with pytest.raises(OptionError, match="no weights for photographs of this model"):
             run(NOISY, model=path, restore=1)
 
@@ -166,7 +168,7 @@ class TestWithAFamilyForPhotographs:
 def test_every_packaged_lineage_has_strengths_between_the_ends(model: str | None, scale: int) -> None:
     enlarger = Enlarger(EnlargeOptions(Wanted(scale), model=model, restore=0.5, **FAST))
     plan = enlarger.plan(SMOOTH)
-    assert (plan.restore.strength, plan.model) == (0.5, f"{model or 'rlfn-s'}-photo-x{scale} at 0.5")
+    assert (plan.restore.strength, plan.upscaler.model) == (0.5, f"{model or 'rlfn-s'}-photo-x{scale} at 0.5")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -174,9 +176,9 @@ def test_int8_goes_without_restoring_where_the_weights_for_photographs_have_no_s
     enlarger = Enlarger(EnlargeOptions(Wanted(4), model="rlfn-xs", precision=precision, **FAST))
     plan = enlarger.plan(SMOOTH, CodingInfo(True, 60, True))
     if precision == "fp32":
-        assert (plan.restore.strength, plan.model, plan.warnings) == (1.0, "rlfn-xs-photo-x4", ())
+        assert (plan.restore.strength, plan.upscaler.model, plan.warnings) == (1.0, "rlfn-xs-photo-x4", ())
         return
-    assert (plan.restore.strength, plan.model, plan.precision) == (0.0, "rlfn-xs-x4", "int8")
+    assert (plan.restore.strength, plan.upscaler.model, plan.upscaler.precision) == (0.0, "rlfn-xs-x4", "int8")
     (told,) = plan.warnings
     assert (
         told == "not restored, though it shows JPEG of quality 60, subsampled chroma: rlfn-xs-photo-x4 has no int8 file"
@@ -191,4 +193,4 @@ def test_int8_cannot_be_blended() -> None:
     enlarger = Enlarger(EnlargeOptions(Wanted(4), model="rlfn-s", precision="int8", **FAST))
     assert enlarger.plan(SMOOTH).upscaler.model == "rlfn-s-x4"
     plan = enlarger.plan(SMOOTH, CodingInfo(True, 92, True))
-    assert (plan.model, plan.restore.strength) == ("rlfn-s-photo-x4", 1.0)
+    assert (plan.upscaler.model, plan.restore.strength) == ("rlfn-s-photo-x4", 1.0)

@@ -66,7 +66,7 @@ def test_reading_running_and_writing_overlap(tmp_path: Path, monkeypatch: pytest
         events.append("run")
         if len(events) == 2:
             second_is_done.set()
-        return Enlarged(image, "none", "none", "fp32")
+        return Enlarged(image, self.plan(image))
 
     def write(picture: Picture, target: Path, **options: object) -> tuple[str, ...]:
         if target.name == "0.png":
@@ -74,8 +74,8 @@ def test_reading_running_and_writing_overlap(tmp_path: Path, monkeypatch: pytest
             assert third_is_read.wait(PATIENCE)
         return ()
 
-    monkeypatch.setattr(module, "read_picture", read)
-    monkeypatch.setattr(module, "write_picture", write)
+    monkeypatch.setattr("rlfn.jobs.files.read_picture", read)
+    monkeypatch.setattr("rlfn.jobs.picture.write_picture", write)
     monkeypatch.setattr(Enlarger, "__call__", enlarge)
     assert [record.error for record in Batch(Settings()).run(jobs)] == [None] * 3
 
@@ -106,7 +106,7 @@ def test_waiting_results_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return warnings
 
     monkeypatch.setattr(module, "_WAITING_BYTES", limit)
-    monkeypatch.setattr(module, "write_picture", slowly)
+    monkeypatch.setattr("rlfn.jobs.picture.write_picture", slowly)
     monkeypatch.setattr(Enlarger, "__call__", enlarge)
     assert all(record.status == "done" for record in Batch(Settings()).run(jobs))
     assert max(seen) == most

@@ -316,11 +316,11 @@ def test_a_row_that_is_listed_twice_is_done_once(tmp_path: Path) -> None:
 
 def row_of(entry: Any, digest: str, size: int) -> PictureRow:
     return PictureRow(
-        entry.key,
         entry.path,
         entry.output,
         "done",
-        2,
+        key=entry.key,
+        attempts=2,
         input_bytes=entry.bytes,
         input_stamp=entry.stamp,
         output_bytes=size,

@@ -24,7 +24,7 @@ from rlfn.cli.bulk import _status_line
 from rlfn.errors import OutputError
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge import EnlargeOptions
-from rlfn.jobs.batch import Batch, Settings
+from rlfn.jobs.batch import Batch, Record, Settings
 from rlfn.jobs.bulk import ray_workers
 from rlfn.jobs.bulk.driver import BulkProgress, BulkRequest, BulkRun
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
@@ -200,6 +200,7 @@ def test_the_command_reports_each_picture(tmp_path: Path, command: Any) -> None:
         "sub/2.png": "done",
         "bad.png": "failed",
     }
+    assert all(Record("", "", "").as_dict().keys() < record.keys() for record in done.records)
     assert "3 upscaled, 1 failed" in done.err
     assert outputs(str(target)) == batch_outputs(source, tmp_path / "batch")
     (source / "bad.png").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rlfn.jobs.bulk.pending import PendingWork, resolve_settings
 from rlfn.jobs.bulk.sources import find_pictures
 from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
 from rlfn.jobs.record import Settings
+from rlfn.wording import setting
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
@@ -300,7 +302,19 @@ def test_a_file_system_without_atomic_writes_gets_a_temporary_name(tmp_path: Pat
 
 
 def row(key: str, status: str = "done", at: float = 1.0) -> PictureRow:
-    return PictureRow(key, f"in/{key}", f"{key}.png", status, finished=at)
+    return PictureRow(f"in/{key}", f"{key}.png", status, key=key, finished=at)
+
+
+def test_the_manifest_has_the_records_of_pictures(place: str) -> None:
+    facts: dict[str, Any] = {"input_size": (3, 2), "restore": 0.5, "restore_reason": "noise", "device": "cpu"}
+    warned = replace(row("a"), warnings=(f"{setting('quality', 9)} ignored", "EXIF dropped"), **facts)
+    manifest = Manifest(Store(place))
+    manifest.add(warned)
+    manifest.add(replace(row("b", "failed"), error=f"Give {setting('tile', 128)}."))
+    manifest.flush()
+    first, second = read_manifest(place).to_pylist()
+    assert first == {**warned.as_dict(), "input_size": [3, 2], "warnings": ["quality=9 ignored", "EXIF dropped"]}
+    assert (second["error"], second["input_size"], second["warnings"]) == ("Give tile=128.", None, [])
 
 
 def test_the_manifest_can_be_read_at_any_time_and_is_merged_in_the_end(place: str) -> None:
@@ -354,11 +368,11 @@ def test_a_manifest_that_another_run_merges_is_read_again(place: str) -> None:
 
 def test_a_picture_s_outputs_have_a_row_each_and_those_that_have_none_too(tmp_path: Path) -> None:
     manifest = Manifest(Store(tmp_path))
-    manifest.add(PictureRow("a", "in/a", "a.png", "failed", finished=1.0))
-    manifest.add(PictureRow("a", "in/a", "a.jpg", "done", finished=2.0))
-    manifest.add(PictureRow("a", "in/a", "a.png", "done", finished=3.0))
-    manifest.add(PictureRow("../a", "in/a", "", "failed", finished=4.0))
-    manifest.add(PictureRow("../b", "in/b", "", "failed", finished=4.0))
+    manifest.add(PictureRow("in/a", "a.png", "failed", key="a", finished=1.0))
+    manifest.add(PictureRow("in/a", "a.jpg", "done", key="a", finished=2.0))
+    manifest.add(PictureRow("in/a", "a.png", "done", key="a", finished=3.0))
+    manifest.add(PictureRow("in/a", "", "failed", key="../a", finished=4.0))
+    manifest.add(PictureRow("in/b", "", "failed", key="../b", finished=4.0))
     manifest.compact()
     rows = [(row["key"], row["output"], row["status"]) for row in manifest.read().to_pylist()]
     assert rows == [("a", "a.jpg", "done"), ("a", "a.png", "done"), ("../a", "", "failed"), ("../b", "", "failed")]

@@ -57,11 +57,14 @@ def test_a_worker_writes_what_a_batch_writes(tmp_path: Path) -> None:
     for name in ("0.png", "1.png"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "batch" / name).read_bytes()
     first, second, bad = outcome.rows
-    assert (first.status, first.output_width, first.model, first.engine) == ("done", 80, "rlfn-xs-x2", "onnxruntime")
+    assert (first.status, first.input_size, first.output_size) == ("done", (40, 30), (80, 60))
+    assert (first.model, first.engine, first.device) == ("rlfn-xs-x2", "onnxruntime", "cpu")
     assert second.output_bytes == (tmp_path / "out" / "1.png").stat().st_size
     assert (second.attempts, second.settings, second.input_stamp) == (1, "digest", "1")
     assert bad.status == "failed"
     assert bad.error.startswith(f"'{tmp_path}/in/bad.png' is not a picture that rlfn knows")
+    limited = worker_of(tmp_path, max_pixels=100).run(entries[:1], 10**9).rows[0]
+    assert limited.error.startswith(f"'{tmp_path}/in/0.png' has 40 x 30 = 1,200 pixels")
     assert (bad.output_bytes, bad.output_sha256) == (0, "")
     assert [outcome.deferred, outcome.oversized, outcome.unreachable] == [[], [], []]
 
@@ -90,9 +93,9 @@ def test_oversized_pictures_are_returned_and_split(tmp_path: Path) -> None:
             yield from ready
 
     row = worker.run_with_helpers(entries[1], [compute], lambda error: False).rows[0]
-    assert (row.status, row.error, row.engine) == ("done", "", "onnxruntime")
+    assert (row.status, row.error, row.engine) == ("done", None, "onnxruntime")
     whole = worker_of(tmp_path / "whole").run(entries[1:], 10**9).rows[0]
-    same = ("output_sha256", "output_bytes", "model", "precision", "input_sha256", "input_width", "output_width")
+    same = ("output_sha256", "output_bytes", "model", "precision", "input_sha256", "input_size", "output_size")
     assert [getattr(row, name) for name in same] == [getattr(whole, name) for name in same]
     assert parts
 
@@ -182,6 +185,16 @@ def test_an_error_in_a_part_is_raised() -> None:
         list(PartDispatcher([failing], lambda error: False)(some_parts(2)))
     with pytest.raises(ModelError, match="damaged"):
         list(PartDispatcher([Helpers(9).blocks, failing], lambda error: False)(some_parts(500)))
+
+
+def test_an_error_while_cutting_is_raised() -> None:
+    def cutting() -> Iterator[ImagePart]:
+        yield from some_parts(2)
+        raise ModelError("cannot be cut")
+
+    helpers = Helpers(9)
+    with pytest.raises(ModelError, match="cannot be cut"):
+        list(PartDispatcher([helpers.blocks, helpers.blocks], lambda error: False)(cutting()))
 
 
 def test_a_consumer_that_stops_ends_the_helper_threads() -> None:

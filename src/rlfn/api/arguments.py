@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rlfn.atomic import check_path
 from rlfn.errors import OptionError
-from rlfn.images.files import FORMATS, Picture, format_for, read_picture
+from rlfn.images.files import Picture, format_for, read_picture
 from rlfn.images.pillow import from_pillow, is_pillow, require_pillow
 from rlfn.wording import setting
 
@@ -86,15 +86,6 @@ def checked_path(name: str, value: Any, advice: str) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise OptionError(f"{setting(name)} was given as {reprlib.repr(value)}. Allowed: a path. {advice}")
     return Path(value)
-
-
-def output_format(loaded: Picture, output: Any, format: str | None) -> str:
-    """Return the format to write."""
-    if format is not None:
-        return format_for(format).name
-    if isinstance(output, str | os.PathLike):
-        return format_for(Path(output)).name
-    return loaded.format if FORMATS[loaded.format].writable else "png"
 
 
 def load(picture: Any, max_pixels: int | None, *, upright: bool) -> Picture:

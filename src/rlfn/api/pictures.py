@@ -8,7 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack, overload
 
@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.api import pool
-from rlfn.api.arguments import as_given, check_given, check_output, check_progress, load, output_format
+from rlfn.api.arguments import as_given, check_given, check_output, check_progress, load
 from rlfn.errors import PictureWarning
-from rlfn.images.files import DEFAULT_MAX_PIXELS, check_writable_size, write_picture
+from rlfn.images.files import DEFAULT_MAX_PIXELS, result_format
 from rlfn.images.formats import check_quality
 from rlfn.images.pillow import check_pillow_can, is_pillow, to_pillow
 from rlfn.images.reading import check_max_pixels
 from rlfn.inference.engines import AUTO, CPU, Engine
 from rlfn.inference.enlarge import EnlargeOptions, Enlarger
 from rlfn.inference.sizing import Wanted
+from rlfn.jobs.picture import upscale_picture
 from rlfn.jobs.record import Details
 from rlfn.wording import as_argument, worded
 
@@ -243,31 +244,24 @@ def _upscaled(
     check_output(picture, output, format)
     loaded = load(picture, max_pixels, upright=output is not None)
     encoded = output is not None or isinstance(picture, bytes) or hasattr(picture, "read")
-    written = output_format(loaded, output, format) if encoded else None
-    if written is not None:
-        check_writable_size(written, *enlarger.size(loaded.width, loaded.height))
-    elif not isinstance(picture, np.ndarray):
+    path = output if isinstance(output, str | os.PathLike) else None
+    written = result_format(format, path, loaded.format) if encoded else None
+    if written is None and not isinstance(picture, np.ndarray):
         check_pillow_can(loaded)
-    made = enlarger.with_auto_engine(loaded.width * loaded.height)(loaded.pixels, progress, loaded.coding)
-    result = replace(loaded, pixels=made.image)
-    lost: tuple[str, ...] = ()
+    made = upscale_picture(loaded, enlarger.with_auto_engine(loaded.width * loaded.height), written, progress=progress)
+    messages = list(made.warnings)
     if written is not None:
         target = io.BytesIO() if output is None else output
-        lost = write_picture(result, target, format=written, quality=quality)
+        messages = list(made.write(target, quality))
         returned = _returned(picture, output, target)
     elif isinstance(picture, np.ndarray):
-        returned = as_given(made.image, picture)
+        returned = as_given(made.picture.pixels, picture)
     else:
-        missing: list[str] = []
-        returned = to_pillow(result, picture if is_pillow(picture) else None, missing)
-        lost = tuple(missing)
+        returned = to_pillow(made.picture, picture if is_pillow(picture) else None, messages)
     return Upscaled.of(
-        loaded,
-        result,
         made,
         picture=returned,
-        format=written,
-        warnings=tuple(worded(text, as_argument) for text in (*result.warnings, *made.warnings, *lost)),
+        warnings=tuple(worded(text, as_argument) for text in messages),
         seconds=time.perf_counter() - began,
     )
 

@@ -14,7 +14,7 @@ from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import flags, say_json, session, warn
 from rlfn.cli.progress import progress
 from rlfn.cli.upscale import settings_of
-from rlfn.wording import duration, listing, worded
+from rlfn.wording import duration, listing
 
 if TYPE_CHECKING:
     from rlfn.jobs.bulk.driver import BulkProgress, BulkRun
@@ -127,12 +127,11 @@ def _announce(run: BulkRun) -> None:
 
 
 def _print(row: PictureRow, as_json: bool) -> None:
-    wording = flags(session().command)
     if as_json:
-        say_json({**row.as_dict(), "error": worded(row.error, wording), "warnings": worded(row.warnings, wording)})
+        say_json(row.as_dict(flags(session().command)))
         return
-    if row.warnings:
-        warn(f"{row.key}: {row.warnings}")
+    for warning in row.warnings:
+        warn(f"{row.key}: {warning}")
     if row.status == "failed":
         warn(f"{row.key}: {row.error}")
 

@@ -170,6 +170,7 @@ def settings_of(
 def _video_settings(
     pictures: Settings, to_frames: Path | None, codec: str | None, crf: int | None, preset: str | None, **how: Any
 ) -> VideoSettings:
+    from rlfn.images.formats import result_format
     from rlfn.jobs.video.settings import VideoSettings
 
     return VideoSettings(
@@ -177,7 +178,7 @@ def _video_settings(
         codec,
         crf,
         preset,
-        frames_format=(pictures.format or "png") if to_frames is not None else None,
+        frames_format=result_format(pictures.format) if to_frames is not None else None,
         frames_quality=pictures.quality,
         overwrite=pictures.overwrite,
         keep_dates=pictures.keep_dates,

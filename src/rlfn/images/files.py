@@ -19,6 +19,7 @@ from rlfn.images.formats import (
     check_writable_size,
     format_for,
     looks_like_picture,
+    result_format,
 )
 from rlfn.images.picture import Metadata, Picture, Pixels
 from rlfn.images.reading import DEFAULT_MAX_PIXELS, PictureSource, picture_size, read_picture
@@ -39,5 +40,6 @@ __all__ = [
     "looks_like_picture",
     "picture_size",
     "read_picture",
+    "result_format",
     "write_picture",
 ]

@@ -79,6 +79,27 @@ def format_for(path_or_name: str | os.PathLike[str]) -> Codec:
     return row
 
 
+def result_format(asked: str | None, target: str | os.PathLike[str] | None = None, source: str = "png") -> str:
+    """Return the name of the format in which a result is written.
+
+    Args:
+        asked: the format that was asked for, if any: it decides.
+        target: the path of the result, if it has one: otherwise its suffix decides.
+        source: the format of the input, which is kept otherwise if it can be written; PNG if not.
+
+    Raises:
+        OptionError: ``asked`` or the suffix of ``target`` is no writable format.
+
+    >>> result_format("JPEG"), result_format(None, "a.tif"), result_format(None, source="webp")
+    ('jpg', 'tiff', 'webp')
+    """
+    if asked is not None:
+        return format_for(asked).name
+    if target is not None:
+        return format_for(PurePath(target)).name
+    return source if FORMATS[source].writable else "png"
+
+
 def looks_like_picture(path: str | os.PathLike[str]) -> bool:
     """Tell by its suffix whether a file is a picture of a format that is not read, so that a job can name it.
 

@@ -36,7 +36,9 @@ class _PictureFile:
     opened: Opened
 
 
-def read_picture(source: PictureSource, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> Picture:
+def read_picture(
+    source: PictureSource, *, max_pixels: int | None = DEFAULT_MAX_PIXELS, name: str = "The given data"
+) -> Picture:
     """Read a picture file, or the bytes of one.
 
     The content decides the format, not the suffix. EXIF orientation is applied. Palettes and 1-bit pictures become RGB
@@ -47,12 +49,13 @@ def read_picture(source: PictureSource, *, max_pixels: int | None = DEFAULT_MAX_
     Args:
         source: a path (taken literally), or the whole file as bytes.
         max_pixels: refuse larger pictures, judged by the header before anything is decoded; ``None`` for no limit.
+        name: what messages call the picture if it is given as bytes.
 
     Raises:
         PictureError: the file is missing, unreadable, empty, not a picture, damaged, cut short, or too large.
         MissingExtraError: a HEIC file, and pillow-heif is not installed.
     """
-    file = _open(source, max_pixels)
+    file = _open(source, max_pixels, name)
     opened = file.opened
     warnings: list[str] = []
     if opened.pages != 1:
@@ -128,8 +131,8 @@ def explained_reading(path: Path) -> Iterator[None]:
         raise PictureError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
-def _open(source: PictureSource, max_pixels: int | None) -> _PictureFile:
-    name, data, row = _bytes_of(source)
+def _open(source: PictureSource, max_pixels: int | None, name: str = "The given data") -> _PictureFile:
+    name, data, row = _bytes_of(source, name)
     try:
         opened = row.open(data)
     except Exception as error:
@@ -147,10 +150,10 @@ def _open(source: PictureSource, max_pixels: int | None) -> _PictureFile:
     return _PictureFile(name, row, opened)
 
 
-def _bytes_of(source: PictureSource) -> tuple[str, bytes, Codec]:
+def _bytes_of(source: PictureSource, name: str) -> tuple[str, bytes, Codec]:
     """Return a name for messages, the bytes, and the format. A file is read only after its first bytes were judged."""
     if isinstance(source, bytes):
-        return "the given data", source, sniff(source[:HEAD_BYTES], "The given data")
+        return name, source, sniff(source[:HEAD_BYTES], name)
     path = Path(source)
     name = f"'{path}'"
     with explained_reading(path), path.open("rb") as stream:

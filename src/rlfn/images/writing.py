@@ -18,7 +18,7 @@ from rlfn.images import xmp as xmp_packet
 from rlfn.images.carried import KEPT_SOMEWHERE, fate
 from rlfn.images.codecs.codec import Codec, Encoding
 from rlfn.images.exif import Turn
-from rlfn.images.formats import check_quality, check_writable_size, format_for
+from rlfn.images.formats import FORMATS, check_quality, check_writable_size, result_format
 from rlfn.images.picture import Metadata, Picture, Text, fitting_profile
 from rlfn.images.profiles import is_convertible, is_held, profile_to_srgb
 from rlfn.images.stated import StatedColor
@@ -47,7 +47,7 @@ def write_picture(
         OutputError: too large for the format, or the target cannot be written.
     """
     is_path = isinstance(target, (str, os.PathLike))
-    row = format_for(format if format is not None else (Path(target) if is_path else "png"))  # type: ignore[arg-type]
+    row = FORMATS[result_format(format, target if is_path else None)]  # type: ignore[arg-type]
     _check_kind(picture)
     check_writable_size(row.name, picture.width, picture.height)
     warnings: list[str] = []

@@ -81,27 +81,6 @@ class EnlargeOptions:
 
 
 @dataclass(frozen=True)
-class Enlarged:
-    """An enlarged image and what made it.
-
-    Attributes:
-        image: the same kind of array as the input.
-        model, engine, precision: what computed it.
-        restore: how strongly it was restored, 0 to 1, and why.
-        warnings: what falls short in the result, a sentence each (:func:`rlfn.wording.worded`).
-        device: where it was computed: ``"cpu"``, or the GPU's name.
-    """
-
-    image: NDArray[Any]
-    model: str
-    engine: str
-    precision: str
-    restore: RestoreStrength = NO_RESTORE
-    warnings: tuple[str, ...] = ()
-    device: str = CPU
-
-
-@dataclass(frozen=True)
 class EnlargePlan:
     """What an image is enlarged with, how strongly that restores, and what computes its parts: None for here."""
 
@@ -110,29 +89,18 @@ class EnlargePlan:
     run: PartRunner | None = None
 
     @property
-    def model(self) -> str:
-        """The model's name."""
-        return self.upscaler.model
-
-    @property
-    def engine(self) -> str:
-        """The engine's name."""
-        return self.upscaler.engine
-
-    @property
-    def precision(self) -> str:
-        """How the model is computed."""
-        return self.upscaler.precision
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return self.upscaler.device
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         """What falls short, a sentence each."""
         return tuple(text for text in (self.upscaler.fallback_reason, self.restore.shortfall) if text)
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """An enlarged image, the same kind of array as the input, what made it, and what falls short, a sentence each."""
+
+    image: NDArray[Any]
+    plan: EnlargePlan
+    warnings: tuple[str, ...] = ()
 
 
 class UpscalerPool:
@@ -285,7 +253,7 @@ class Enlarger:
         if made.shape[:2] != (high, wide):
             made = resize(made, size=(high, wide), wrap=asked.wrap)
         told = plan.warnings + ((_inexact(upscaler.model),) if upscaler.cuts_inexactly(image) else ())
-        return Enlarged(made, upscaler.model, upscaler.engine, upscaler.precision, plan.restore, told, upscaler.device)
+        return Enlarged(made, plan, told)
 
     def plan(self, image: NDArray[Any], coding: CodingInfo = UNKNOWN_CODING) -> EnlargePlan:
         """Return what an image is enlarged with: the model follows from its size, the strength from what it shows."""

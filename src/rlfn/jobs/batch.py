@@ -14,10 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
-from rlfn.images.files import Picture, check_writable_size, read_picture, write_picture
-from rlfn.images.formats import format_for
+from rlfn.images.files import Picture, result_format
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.jobs.files import JobFiles, LocalFiles
+from rlfn.jobs.picture import Planner, UpscaledPicture, upscale_picture
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record, Settings
 
@@ -41,6 +41,7 @@ class Batch:
         progress: called with the running job and the fraction of it that is done.
         pool: keeps loaded models; by default the batch has its own.
         files: reads and writes the pictures; by default on the local machine.
+        plan: decides how each picture is upscaled, instead of the settings.
         ahead: number of pictures to prefetch.
         writers: number of threads that encode.
 
@@ -56,12 +57,13 @@ class Batch:
         pool: UpscalerPool | None = None,
         *,
         files: JobFiles | None = None,
+        plan: Planner | None = None,
         ahead: int = 2,
         writers: int = 2,
     ) -> None:
         self.settings = settings
         self._files = files or LocalFiles()
-        self._ahead, self._writers = ahead, writers
+        self._plan, self._ahead, self._writers = plan, ahead, writers
         self.enlarger = Enlarger(settings.enlarge, pool)
         self._progress = progress
 
@@ -121,17 +123,9 @@ class Batch:
         """Return the seconds spent and the picture, or None if the output exists."""
         if self._is_done(job):
             return 0.0, None
-        self._files.check(job)
-        name = self._format(job)
         began = time.perf_counter()
-        picture = read_picture(self._files.source(job), max_pixels=self.settings.max_pixels)
-        check_writable_size(name, *self.enlarger.size(picture.width, picture.height))
+        picture = self._files.read(job, self.settings.max_pixels)
         return time.perf_counter() - began, picture
-
-    def _format(self, job: Job) -> str:
-        if self.settings.format is not None:
-            return self.settings.format
-        return "png" if job.target is None else format_for(job.target).name
 
     def _result_bytes(self, loaded: _Loaded | None) -> int:
         """Return the size in bytes of a picture's result."""
@@ -153,37 +147,33 @@ class Batch:
             if picture is None:
                 return 0, _finished(replace(record, status="skipped"))
             record = replace(record, input_size=(picture.width, picture.height))
-            began = time.perf_counter()
-            made = enlarger(picture.pixels, lambda share: self._report(job, share), picture.coding)
-            took = time.perf_counter() - began
-            result = replace(picture, pixels=made.image)
-            record = replace(
-                record.made_by(made),
-                output_size=(result.width, result.height),
-                seconds=reading + took,
-                engine_seconds=took,
+            format = result_format(self.settings.format, job.target)
+            made = upscale_picture(
+                picture, enlarger, format, progress=lambda share: self._report(job, share), plan=self._plan
             )
-            return int(result.pixels.nbytes), writers.submit(self._write, job, result, record)
+            record = replace(
+                record.made_by(made.plan),
+                output_size=made.output_size,
+                seconds=reading + made.seconds,
+                engine_seconds=made.seconds,
+                warnings=made.warnings,
+            )
+            return int(made.picture.pixels.nbytes), writers.submit(self._write, job, made, record)
         except Exception as error:  # engines raise arbitrary exceptions; one picture must not stop the rest
             return 0, _finished(record.failed(error))
 
-    def _write(self, job: Job, picture: Picture, record: Record) -> Record:
+    def _write(self, job: Job, made: UpscaledPicture, record: Record) -> Record:
         began = time.perf_counter()
         try:
             if self._is_done(job):  # written by another program in the meantime
                 return replace(record, status="skipped", output_size=None)
-            name, quality = self._format(job), self.settings.quality
-
-            def encode(target: Any) -> tuple[str, ...]:
-                return write_picture(picture, target, format=name, quality=quality)
-
-            warnings = self._files.write(job, encode, keep_dates=self.settings.keep_dates)
+            warnings = self._files.write(
+                job, lambda target: made.write(target, self.settings.quality), keep_dates=self.settings.keep_dates
+            )
         except Exception as error:
             return replace(record, output_size=None).failed(error)
         seconds = record.seconds + time.perf_counter() - began
-        return replace(
-            record, status="done", seconds=seconds, warnings=(*picture.warnings, *record.warnings, *warnings)
-        )
+        return replace(record, status="done", seconds=seconds, warnings=warnings)
 
     def _report(self, job: Job, share: float) -> None:
         if self._progress is not None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from rlfn.atomic import check_path, make_folder
 from rlfn.errors import OutputError, RlfnError
-from rlfn.images.files import picture_size
+from rlfn.images.files import Picture, picture_size, read_picture
 from rlfn.images.formats import HEAD_BYTES, sniff
-from rlfn.images.reading import PictureSource
 from rlfn.jobs.plan import Job
 
 Encode = Callable[[Any], tuple[str, ...]]
 """Writes a picture to a path or a binary stream, and returns warnings."""
+
+_STANDARD_INPUT = "Standard input"
 
 
 class JobFiles(Protocol):
@@ -24,30 +26,30 @@ class JobFiles(Protocol):
 
     def begin(self) -> None:
         """Begin a run of jobs."""
-        ...
+        return
 
     def exists(self, job: Job) -> bool:
         """Return whether a job's output exists."""
-        ...
+        return False
 
     def pixels(self, job: Job) -> int | None:
         """Return the pixels of a job's picture; None if they are unknown before it is read."""
-        ...
+        return None
 
-    def check(self, job: Job) -> None:
-        """Raise OutputError if the output cannot be written; called before any work."""
-        ...
+    @abstractmethod
+    def read(self, job: Job, max_pixels: int | None) -> Picture:
+        """Read a job's picture, see :func:`rlfn.images.files.read_picture`.
 
-    def source(self, job: Job) -> PictureSource:
-        """Return the path or the bytes of a job's picture."""
-        ...
+        Raises:
+            OutputError: the output cannot be written.
+        """
 
+    @abstractmethod
     def write(self, job: Job, encode: Encode, *, keep_dates: bool) -> tuple[str, ...]:
         """Write the output atomically with ``encode`` and return the warnings."""
-        ...
 
 
-class LocalFiles:
+class LocalFiles(JobFiles):
     """Local files and the standard streams.
 
     Each output folder of a run is created once. One that disappears later is an error, since its results are lost.
@@ -74,14 +76,12 @@ class LocalFiles:
             return None  # reading the picture reports the error
         return width * height
 
-    def check(self, job: Job) -> None:
+    def read(self, job: Job, max_pixels: int | None) -> Picture:
         """See :class:`JobFiles`."""
         if job.target is not None:
             check_path(job.target)
-
-    def source(self, job: Job) -> PictureSource:
-        """See :class:`JobFiles`."""
-        return _standard_input() if job.source is None else job.source
+        source = _standard_input() if job.source is None else job.source
+        return read_picture(source, max_pixels=max_pixels, name=_STANDARD_INPUT)
 
     def write(self, job: Job, encode: Encode, *, keep_dates: bool) -> tuple[str, ...]:
         """See :class:`JobFiles`."""
@@ -110,5 +110,5 @@ def copy_dates(source: Path, target: Path) -> None:
 def _standard_input() -> bytes:
     """Return all of standard input; it may be endless, so the first bytes are checked for a picture before."""
     head = sys.stdin.buffer.read(HEAD_BYTES)
-    sniff(head, "Standard input")
+    sniff(head, _STANDARD_INPUT)
     return head + sys.stdin.buffer.read()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rlfn.jobs.batch import Batch
@@ -27,14 +26,13 @@ class MixedBatch:
         self._pictures, self._videos = pictures, videos
 
     def run(self, jobs: list[Job]) -> Generator[Record, None, None]:
-        """Yield one record per job, in order.
+        """Yield one record per job, in order. Pictures before and after a video form one batch.
 
         Raises:
             OptionError, ModelError, MissingExtraError: the model cannot be loaded, or a package is not installed.
         """
-        for video, group in groupby(jobs, lambda job: job.video):
-            if video:
-                yield from self._videos().run(list(group))
-            else:
-                with closing(self._pictures.run(list(group))) as records:
-                    yield from records
+        moving = [job for job in jobs if job.video]
+        videos = iter(self._videos().run(moving) if moving else ())
+        with closing(self._pictures.run([job for job in jobs if not job.video])) as pictures:
+            for job in jobs:
+                yield next(videos) if job.video else next(pictures)

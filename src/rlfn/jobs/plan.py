@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rlfn.atomic import check_name
 from rlfn.errors import OptionError, OutputError, PictureError
-from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for
+from rlfn.images.formats import FORMATS, READABLE_SUFFIXES, WRITABLE, format_for, result_format
 from rlfn.jobs.conflicts import Conflict, conflict_error, find_conflicts
 from rlfn.jobs.finding import collect, folder_content
 from rlfn.jobs.keys import file_key, name_key
@@ -79,7 +79,7 @@ class Naming:
     @property
     def suffix(self) -> str:
         """The suffix of outputs whose name the user did not give."""
-        return self.format or "png"
+        return result_format(self.format)
 
     def stem(self, path: Path) -> str:
         """Return the part of an input's name that its output keeps."""

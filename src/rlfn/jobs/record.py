@@ -8,9 +8,9 @@ from typing import Any, Self
 from rlfn.errors import RlfnError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.formats import check_quality, format_for
-from rlfn.images.picture import Picture
 from rlfn.images.reading import check_max_pixels
-from rlfn.inference.enlarge import Enlarged, EnlargeOptions, EnlargePlan
+from rlfn.inference.enlarge import EnlargeOptions, EnlargePlan
+from rlfn.jobs.picture import UpscaledPicture
 from rlfn.wording import Wording, as_argument, setting, worded
 
 
@@ -58,18 +58,9 @@ class Record:
         facts["error"] = None if self.error is None else worded(self.error, wording)
         return {name: round(fact, 4) if isinstance(fact, float) else fact for name, fact in facts.items()}
 
-    def made_by(self, made: Enlarged | EnlargePlan) -> Self:
-        """Return the record with the model, engine, restoration and warnings of a result or plan."""
-        return replace(
-            self,
-            model=made.model,
-            engine=made.engine,
-            precision=made.precision,
-            restore=made.restore.strength,
-            restore_reason=made.restore.reason,
-            device=made.device,
-            warnings=(*self.warnings, *made.warnings),
-        )
+    def made_by(self, plan: EnlargePlan) -> Self:
+        """Return the record with the model, engine and restoration of a plan."""
+        return replace(self, **_computation(plan))
 
     def failed(self, error: BaseException) -> Self:
         """Return the record of a failure."""
@@ -104,19 +95,28 @@ class Details:
     seconds: float
 
     @classmethod
-    def of(cls, given: Picture, result: Picture, made: Enlarged, **more: Any) -> Self:
-        """Return the details of ``result``, which ``made`` is the pixels of; ``more`` are the other fields."""
+    def of(cls, made: UpscaledPicture, **more: Any) -> Self:
+        """Return the details of a result; ``more`` are the fields that it does not have."""
         return cls(
-            input_size=(given.width, given.height),
-            output_size=(result.width, result.height),
-            model=made.model,
-            engine=made.engine,
-            precision=made.precision,
-            restore=made.restore.strength,
-            restore_reason=made.restore.reason,
-            device=made.device,
+            input_size=made.input_size,
+            output_size=made.output_size,
+            format=made.format,
+            **_computation(made.plan),
             **more,
         )
+
+
+def _computation(plan: EnlargePlan) -> dict[str, Any]:
+    """Return the fields of a :class:`Record` and of :class:`Details` that follow from a plan."""
+    upscaler = plan.upscaler
+    return {
+        "model": upscaler.model,
+        "engine": upscaler.engine,
+        "precision": upscaler.precision,
+        "device": upscaler.device,
+        "restore": plan.restore.strength,
+        "restore_reason": plan.restore.reason,
+    }
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rlfn.errors import PictureError
-from rlfn.images.files import FORMATS, check_writable_size, picture_size, read_picture, write_picture
+from rlfn.images.files import picture_size, read_picture, result_format
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.jobs.picture import upscale_picture
 from rlfn.jobs.record import Details
 from rlfn.serve.fields import RequestOptions
 
@@ -59,25 +60,14 @@ def run_item(item: WorkItem, pool: UpscalerPool, progress: Callable[[float], Non
     enlarger = Enlarger(options.enlarge, pool)
     width, height = picture_size(item.picture, max_pixels=None)
     _check_pixels("picture", width, height, item.max_pixels)
-    size = enlarger.size(width, height)
-    _check_pixels("result", *size, item.max_result_pixels)
+    _check_pixels("result", *enlarger.size(width, height), item.max_result_pixels)
     progress(0.0)
     picture = read_picture(item.picture, max_pixels=item.max_pixels)
-    format = options.format or (picture.format if FORMATS[picture.format].writable else "png")
-    check_writable_size(format, *size)
-    made = enlarger.with_auto_engine(None)(picture.pixels, progress, picture.coding)
-    result = replace(picture, pixels=made.image)
+    format = result_format(options.format, source=picture.format)
+    made = upscale_picture(picture, enlarger.with_auto_engine(None), format, progress=progress)
     stream = io.BytesIO()
-    lost = write_picture(result, stream, format=format, quality=options.quality)
-    details = Details.of(
-        picture,
-        result,
-        made,
-        format=format,
-        warnings=(*result.warnings, *made.warnings, *lost),
-        seconds=time.perf_counter() - began,
-    )
-    return JobResult(stream.getvalue(), details)
+    warnings = made.write(stream, options.quality)
+    return JobResult(stream.getvalue(), Details.of(made, warnings=warnings, seconds=time.perf_counter() - began))
 
 
 def _check_pixels(what: str, width: int, height: int, limit: int) -> None:

@@ -173,7 +173,7 @@ class BulkRun:
                 reached = any(row.status == "done" for row in outcome.rows)
                 unreachable_in_a_row = 0 if reached else unreachable_in_a_row + len(outcome.unreachable)
                 if unreachable_in_a_row >= max(8, 2 * pool.count):
-                    raise UnreachableError(outcome.rows[-1].error)
+                    raise UnreachableError(str(outcome.rows[-1].error))
             self.progress.workers = sum(one.ready for one in pool.workers)
             meters.left(self.progress.total - self.progress.skipped - self.progress.done - self.progress.failed)
             if self.manifest.due():
@@ -185,7 +185,7 @@ class BulkRun:
             self.progress.done += 1
         else:
             self.progress.failed += 1
-        self.progress.pixels += row.input_width * row.input_height
+        self.progress.pixels += row.pixels
         return row
 
 
@@ -203,8 +203,8 @@ class _Meters:
     def count(self, row: PictureRow) -> None:
         """Count a picture."""
         self._pictures.inc(1, {"status": row.status})
-        if pixels := row.input_width * row.input_height:
-            self._pixels.inc(pixels)
+        if row.pixels:
+            self._pixels.inc(row.pixels)
 
     def left(self, count: int) -> None:
         """Set the number of unfinished pictures."""

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from threading import Lock
 
 from rlfn.errors import RlfnError
-from rlfn.images.files import picture_size
-from rlfn.images.reading import PictureSource
+from rlfn.images.files import Picture, picture_size, read_picture
 from rlfn.jobs.bulk.pending import BulkEntry
 from rlfn.jobs.bulk.stores import Store, read_location
-from rlfn.jobs.files import Encode
+from rlfn.jobs.files import Encode, JobFiles
 from rlfn.jobs.plan import Job
 
 
@@ -41,44 +40,23 @@ class FileFacts:
     output_sha256: str = ""
 
 
-class StoreFiles:
+class StoreFiles(JobFiles):
     """Files of jobs in stores; records their sizes and hashes, and counts the pixels that were read.
 
     Args:
         output: the store for results.
         oversized_pixels: number of pixels from which a picture is refused; None for no limit.
         budget: total number of pixels after which further pictures are refused; None for no limit.
-        max_pixels: larger pictures are left to the reader, which reports them.
     """
 
-    def __init__(
-        self,
-        output: Store,
-        oversized_pixels: int | None,
-        budget: int | None,
-        max_pixels: int | None,
-    ) -> None:
+    def __init__(self, output: Store, oversized_pixels: int | None = None, budget: int | None = None) -> None:
         self.facts: dict[str, FileFacts] = {}
         self._output = output
-        self._oversized_pixels, self._budget, self._max_pixels = oversized_pixels, budget, max_pixels
+        self._oversized_pixels, self._budget = oversized_pixels, budget
         self._spent = 0
         self._lock = Lock()
 
-    def begin(self) -> None:
-        """See :class:`rlfn.jobs.files.JobFiles`."""
-
-    def exists(self, job: Job) -> bool:
-        """See :class:`rlfn.jobs.files.JobFiles`: which outputs to keep was decided before."""
-        return False
-
-    def pixels(self, job: Job) -> int | None:
-        """See :class:`rlfn.jobs.files.JobFiles`: the engine does not depend on it."""
-        return None
-
-    def check(self, job: Job) -> None:
-        """See :class:`rlfn.jobs.files.JobFiles`."""
-
-    def source(self, job: Job) -> PictureSource:
+    def read(self, job: Job, max_pixels: int | None) -> Picture:
         """See :class:`rlfn.jobs.files.JobFiles`."""
         assert isinstance(job, StoreJob)
         path = job.entry.path
@@ -86,15 +64,15 @@ class StoreFiles:
             raise BudgetExhausted
         data = read_location(path)
         try:
-            width, height = picture_size(data, max_pixels=self._max_pixels)
+            width, height = picture_size(data, max_pixels=max_pixels)
         except RlfnError:
-            width = height = 0  # reading the picture reports the error
+            width = height = 0  # reading the picture reports the error, also that it has too many pixels
         if self._oversized_pixels is not None and width * height >= self._oversized_pixels:
             raise OversizedPicture
         with self._lock:
             self._spent += width * height
             self.facts[job.entry.key] = FileFacts(len(data), sha256_of(data))
-        return data
+        return read_picture(data, max_pixels=max_pixels, name=f"'{path}'")
 
     def write(self, job: Job, encode: Encode, *, keep_dates: bool) -> tuple[str, ...]:
         """See :class:`rlfn.jobs.files.JobFiles`."""
@@ -102,9 +80,9 @@ class StoreFiles:
         stream = io.BytesIO()
         warnings = encode(stream)
         data = stream.getvalue()
+        self._output.put(job.entry.output, data)
         facts = self.facts[job.entry.key]
         facts.output_bytes, facts.output_sha256 = len(data), sha256_of(data)
-        self._output.put(job.entry.output, data)
         return warnings
 
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 import io
 import secrets
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rlfn.errors import MissingExtraError, OutputError
 from rlfn.jobs.bulk.stores import MissingFileError, Store
+from rlfn.jobs.record import Record
 from rlfn.jobs.walking import UnreadableEntry
-from rlfn.wording import as_argument, worded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,52 +38,36 @@ _ATTEMPTS = 10
 """Number of attempts to read the files while another run merges them."""
 
 
-@dataclass(frozen=True)
-class PictureRow:
-    """The record of one output.
+@dataclass(frozen=True, kw_only=True)
+class PictureRow(Record):
+    """The record of one output: a :class:`~rlfn.jobs.record.Record` and what a later run needs.
 
     Attributes:
         key: its name in the source; the output's follows from it.
-        status: ``"done"`` or ``"failed"``.
         attempts: number of attempts, in this run and before.
-        error: why it failed, in a sentence.
+        input_bytes, output_bytes: sizes of the files.
         input_stamp: version of the input as reported by the source (an ETag, a modification time).
         input_sha256, output_sha256: of the files' bytes.
         settings: a hash of the options and the model.
-        seconds: processing time; ``engine_seconds`` of it are inference.
         worker: host name and process id.
         finished: Unix time.
     """
 
     key: str
-    input: str
-    output: str
-    status: str
     attempts: int = 1
-    error: str = ""
     input_bytes: int = 0
     input_stamp: str = ""
     input_sha256: str = ""
-    input_width: int = 0
-    input_height: int = 0
-    output_width: int = 0
-    output_height: int = 0
     output_bytes: int = 0
     output_sha256: str = ""
     settings: str = ""
-    model: str = ""
-    engine: str = ""
-    precision: str = ""
-    restore: float = 0.0
-    warnings: str = ""
-    seconds: float = 0.0
-    engine_seconds: float = 0.0
     worker: str = ""
     finished: float = 0.0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return asdict(self)
+    @property
+    def pixels(self) -> int:
+        """The number of pixels of the input, 0 if unknown."""
+        return 0 if self.input_size is None else self.input_size[0] * self.input_size[1]
 
 
 def import_arrow() -> Any:
@@ -105,8 +89,15 @@ def import_arrow() -> Any:
 def schema() -> pa.Schema:
     """Return the columns of the manifest."""
     arrow = import_arrow()
-    kinds = {"str": arrow.string(), "int": arrow.int64(), "float": arrow.float64()}
-    return arrow.schema([(row.name, kinds[str(row.type)]) for row in fields(PictureRow)])
+    kinds = {
+        "str": arrow.string(),
+        "int": arrow.int64(),
+        "float": arrow.float64(),
+        "tuple[int, int]": arrow.list_(arrow.int64()),
+        "tuple[str, ...]": arrow.list_(arrow.string()),
+    }
+    columns = [row for row in fields(PictureRow) if row.name != "cause"]
+    return arrow.schema([(row.name, kinds[str(row.type).removesuffix(" | None")]) for row in columns])
 
 
 class Manifest:
@@ -119,15 +110,13 @@ class Manifest:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-        self._rows: list[PictureRow] = []
+        self._rows: list[dict[str, Any]] = []
         self._written = 0
         self._began = self._flushed = time.monotonic()
 
     def add(self, row: PictureRow) -> None:
         """Buffer a row, and flush if it is time."""
-        self._rows.append(
-            replace(row, error=worded(row.error, as_argument), warnings=worded(row.warnings, as_argument))
-        )
+        self._rows.append(row.as_dict())
         if self.due() or len(self._rows) >= _MAX_BUFFERED_ROWS:
             self.flush()
 
@@ -141,7 +130,7 @@ class Manifest:
         self._flushed = time.monotonic()
         if self._rows:
             arrow = import_arrow()
-            self._write(arrow.Table.from_pylist([row.as_dict() for row in self._rows], schema()))
+            self._write(arrow.Table.from_pylist(self._rows, schema()))
             self._rows.clear()
 
     def begin(self, outputs: pa.ChunkedArray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Full, Queue
 from typing import Any
@@ -29,7 +30,7 @@ class PartDispatcher:
 
     def __call__(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
         """Yield the results of all parts."""
-        run = _Run(iter(parts), len(self._helpers))
+        run = _Run(parts, len(self._helpers))
         for number, helper in enumerate(self._helpers):
             arguments = (helper, self._is_lost, number == 0)
             threading.Thread(target=run.work, args=arguments, name="rlfn-helper", daemon=True).start()
@@ -42,9 +43,8 @@ class PartDispatcher:
 class _Run:
     """The state of one picture's parts."""
 
-    def __init__(self, parts: Iterator[ImagePart], helpers: int) -> None:
-        self._parts = parts
-        self._retry: list[ImagePart] = []
+    def __init__(self, parts: Iterable[ImagePart], helpers: int) -> None:
+        self._left = deque(parts)
         self._running = 0
         self._changed = threading.Condition()
         self._stopped = False
@@ -61,7 +61,7 @@ class _Run:
                     self._put(error)
                     return
                 with self._changed:
-                    self._retry.append(part)
+                    self._left.appendleft(part)
                     self._running -= 1
                     self._changed.notify_all()
                 return
@@ -94,10 +94,9 @@ class _Run:
     def _next_part(self) -> ImagePart | None:
         with self._changed:
             while not self._stopped:
-                part = self._retry.pop() if self._retry else next(self._parts, None)
-                if part is not None:
+                if self._left:
                     self._running += 1
-                    return part
+                    return self._left.popleft()
                 if self._running == 0:
                     break
                 self._changed.wait()  # a lost helper may return its part

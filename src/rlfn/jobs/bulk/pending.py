@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError, OutputError, PictureError, RlfnError
-from rlfn.images.formats import format_for
+from rlfn.images.formats import format_for, result_format
 from rlfn.inference.engines import CPU
 from rlfn.inference.enlarge import Enlarger, UpscalerPool
 from rlfn.inference.sizing import Wanted, is_family_or_default
@@ -80,7 +80,7 @@ class PendingWork:
     def __init__(self, found: FoundPictures, settings: Sequence[Settings], output: Store, *, keep_suffix: bool) -> None:
         arrow = import_arrow()
         self.digests = [digest(one) for one in settings]
-        suffixes = [one.format or "png" for one in settings]
+        suffixes = [result_format(one.format) for one in settings]
         self.rejected: dict[int, RlfnError] = {}
         names: list[str | None] = []
         columns = (found.table.column(name).to_pylist() for name in ("key", "path", "options"))
@@ -219,7 +219,7 @@ def digest(settings: Settings) -> str:
             for name, value in sorted(vars(enlarge).items())
             if name not in ("wanted", "model", "engine", "threads", "device")
         },
-        "format": settings.format or "png",
+        "format": result_format(settings.format),
         "quality": settings.quality,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -166,8 +166,8 @@ class Scheduler:
         self._retries.extendleft(reversed(outcome.deferred))
         self._oversized.extend(outcome.oversized)
         for row in outcome.rows:
-            if row.input_width and row.input_bytes:
-                self._pixels_seen += row.input_width * row.input_height
+            if row.pixels and row.input_bytes:
+                self._pixels_seen += row.pixels
                 self._bytes_seen += row.input_bytes
         return TaskSummary(outcome.rows, outcome.unreachable)
 

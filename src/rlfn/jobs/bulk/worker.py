@@ -9,21 +9,26 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from rlfn.errors import RlfnError
-from rlfn.images.files import check_writable_size, read_picture, write_picture
-from rlfn.inference.enlarge import UpscalerPool
+from rlfn.images.files import Picture
+from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
 from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.jobs.batch import Batch
 from rlfn.jobs.bulk.files import BudgetExhausted, FileFacts, OversizedPicture, StoreFiles, StoreJob, sha256_of
 from rlfn.jobs.bulk.manifest import PictureRow
-from rlfn.jobs.bulk.part_dispatch import Helper, PartDispatcher
+from rlfn.jobs.bulk.part_dispatch import PartDispatcher
 from rlfn.jobs.bulk.pending import BulkEntry
 from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
+from rlfn.jobs.picture import Planner
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record, Settings
+
+RemoteHelper = Callable[[bytes, ImagePart], Iterator[Computed]]
+"""Computes a part with a pickled upscaler in another process."""
 
 _CHUNK_BYTES = 16 << 20
 """Size of the chunks in which results are sent."""
@@ -85,48 +90,24 @@ class BulkWorker:
 
     def run(self, entries: Sequence[BulkEntry], budget: int) -> Outcome:
         """Upscale pictures with the same settings until ``budget`` input pixels are used up, but at least one."""
-        outcome = Outcome()
-        config, kind = self._config, entries[0].options
-        files = StoreFiles(self._output, config.oversized_pixels, budget, config.settings[kind].max_pixels)
-        jobs: list[Job] = [StoreJob(Path(entry.key), Path(entry.output), entry) for entry in entries]
-        remote = not self._output.local
-        batch = Batch(
-            config.settings[kind], None, self._pool, files=files, ahead=4 if remote else 2, writers=4 if remote else 2
-        )
-        for entry, record in zip(entries, batch.run(jobs), strict=True):
-            if isinstance(record.cause, BudgetExhausted):
-                outcome.deferred.append(entry)
-            elif isinstance(record.cause, OversizedPicture):
-                outcome.oversized.append(entry)
-            else:
-                if isinstance(record.cause, UnreachableError):
-                    outcome.unreachable.append(entry.key)
-                outcome.rows.append(self._row(entry, record, files.facts.pop(entry.key, FileFacts())))
-        return outcome
+        return self._upscale(entries, StoreFiles(self._output, self._config.oversized_pixels, budget))
 
     def check(self, entries: Sequence[BulkEntry]) -> list[BulkEntry]:
         """Return the entries whose input or output does not match the manifest."""
         return [entry for entry in entries if not self._is_valid(entry)]
 
     def run_with_helpers(
-        self, entry: BulkEntry, helpers: Sequence[Helper], is_lost: Callable[[BaseException], bool]
+        self, entry: BulkEntry, helpers: Sequence[RemoteHelper], is_lost: Callable[[BaseException], bool]
     ) -> Outcome:
         """Upscale one picture whose parts are computed by the helpers and this process."""
-        outcome = Outcome()
-        config, facts = self._config, FileFacts()
-        settings = config.settings[entry.options]
-        record = Record(entry.key, entry.output, "failed")
-        files = StoreFiles(self._output, None, None, settings.max_pixels)
-        job = StoreJob(Path(entry.key), Path(entry.output), entry)
-        try:
-            record = self._upscale_with_helpers(job, files, settings, record, helpers, is_lost)
-            facts = files.facts.pop(entry.key)
-        except Exception as error:  # as in a batch: errors become records
-            record = record.failed(error)
-            if isinstance(error, UnreachableError):
-                outcome.unreachable.append(entry.key)
-        outcome.rows.append(self._row(entry, record, facts))
-        return outcome
+
+        def plan(enlarger: Enlarger, picture: Picture) -> EnlargePlan:
+            own = enlarger.plan(picture.pixels, picture.coding)
+            blob = pickle.dumps(own.upscaler)
+            dispatcher = PartDispatcher([own.upscaler.compute, *(partial(one, blob) for one in helpers)], is_lost)
+            return replace(own, run=dispatcher)
+
+        return self._upscale([entry], StoreFiles(self._output), plan)
 
     def compute(self, upscaler: bytes, part: ImagePart) -> Iterator[list[Computed]]:
         """Compute a part of another worker's picture with a pickled upscaler, and yield results as they are ready."""
@@ -142,46 +123,28 @@ class BulkWorker:
                 ready = []
         yield ready
 
-    def _upscale_with_helpers(
-        self,
-        job: StoreJob,
-        files: StoreFiles,
-        settings: Settings,
-        record: Record,
-        helpers: Sequence[Helper],
-        is_lost: Callable[[BaseException], bool],
-    ) -> Record:
-        began = time.perf_counter()
-        enlarger = Batch(settings, None, self._pool).enlarger
-        format = settings.format or "png"
-        picture = read_picture(files.source(job), max_pixels=settings.max_pixels)
-        check_writable_size(format, *enlarger.size(picture.width, picture.height))
-        plan = enlarger.plan(picture.pixels, picture.coding)
-        blob = pickle.dumps(plan.upscaler)
-        upscaler = plan.upscaler
-
-        def bound(helper: Callable[[bytes, ImagePart], Iterator[Computed]]) -> Helper:
-            return lambda part: helper(blob, part)
-
-        dispatcher = PartDispatcher([upscaler.compute, *(bound(one) for one in helpers)], is_lost)  # type: ignore[arg-type]
-        started = time.perf_counter()
-        made = enlarger(picture.pixels, None, picture.coding, replace(plan, run=dispatcher))
-        took = time.perf_counter() - started
-        result = replace(picture, pixels=made.image)
-        warnings = files.write(
-            job,
-            lambda target: write_picture(result, target, format=format, quality=settings.quality),
-            keep_dates=False,
+    def _upscale(self, entries: Sequence[BulkEntry], files: StoreFiles, plan: Planner | None = None) -> Outcome:
+        outcome = Outcome()
+        jobs: list[Job] = [StoreJob(Path(entry.key), Path(entry.output), entry) for entry in entries]
+        threads = 2 if self._output.local else 4
+        batch = Batch(
+            self._config.settings[entries[0].options],
+            pool=self._pool,
+            files=files,
+            plan=plan,
+            ahead=threads,
+            writers=threads,
         )
-        return replace(
-            record.made_by(made),
-            status="done",
-            input_size=(picture.width, picture.height),
-            output_size=(result.width, result.height),
-            seconds=time.perf_counter() - began,
-            engine_seconds=took,
-            warnings=(*picture.warnings, *made.warnings, *warnings),
-        )
+        for entry, record in zip(entries, batch.run(jobs), strict=True):
+            if isinstance(record.cause, BudgetExhausted):
+                outcome.deferred.append(entry)
+            elif isinstance(record.cause, OversizedPicture):
+                outcome.oversized.append(entry)
+            else:
+                if isinstance(record.cause, UnreachableError):
+                    outcome.unreachable.append(entry.key)
+                outcome.rows.append(self._row(entry, record, files.facts.pop(entry.key, FileFacts())))
+        return outcome
 
     def _is_valid(self, entry: BulkEntry) -> bool:
         try:
@@ -192,49 +155,28 @@ class BulkWorker:
         return sha256_of(made) == entry.output_sha256 and sha256_of(given) == entry.input_sha256
 
     def _row(self, entry: BulkEntry, record: Record, facts: FileFacts) -> PictureRow:
-        # the batch was given bytes, so its messages lack the path
-        error = (record.error or "").replace("The given data", f"'{entry.path}'")
-        wide, high = record.input_size or (0, 0)
-        out_wide, out_high = record.output_size or (0, 0)
         return PictureRow(
-            entry.key,
-            entry.path,
-            entry.output,
-            record.status,
-            entry.attempts + 1,
-            error.replace("the given data", f"'{entry.path}'"),
-            facts.input_bytes,
-            entry.stamp,
-            facts.input_sha256,
-            wide,
-            high,
-            out_wide,
-            out_high,
-            facts.output_bytes if record.status == "done" else 0,
-            facts.output_sha256 if record.status == "done" else "",
-            self._config.digests[entry.options],
-            record.model or "",
-            record.engine or "",
-            record.precision or "",
-            record.restore or 0.0,
-            "; ".join(record.warnings),
-            round(record.seconds, 4),
-            round(record.engine_seconds, 4),
-            self._name,
-            round(time.time(), 3),
+            **vars(replace(record, input=entry.path, output=entry.output, cause=None)),
+            **vars(facts),
+            key=entry.key,
+            attempts=entry.attempts + 1,
+            input_stamp=entry.stamp,
+            settings=self._config.digests[entry.options],
+            worker=self._name,
+            finished=time.time(),
         )
 
 
 def failed_row(entry: BulkEntry, digest: str, error: str) -> PictureRow:
     """Return the row of a picture that failed before a worker processed it."""
     return PictureRow(
-        entry.key,
         entry.path,
         entry.output,
         "failed",
-        entry.attempts + 1,
-        error,
+        error=error,
+        key=entry.key,
+        attempts=entry.attempts + 1,
         input_stamp=entry.stamp,
         settings=digest,
-        finished=round(time.time(), 3),
+        finished=time.time(),
     )
