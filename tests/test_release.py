@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -65,8 +64,7 @@ def test_a_real_build_has_no_problems(release: ModuleType, tmp_path: Path) -> No
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
     sdist = _build("sdist", source, tmp_path)
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(sdist, tmp_path)
     wheel = _build("wheel", tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path)
     assert release.archive_problems(sdist, wheel, tracked) == []
 

@@ -143,8 +143,10 @@ def test_reference_weights_run_in_the_graph_engines(name: str, shared: Path) -> 
 
 
 def test_an_unwritable_target_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot be written"):
-        export(checkpoint, "rlfn", tmp_path / "none" / "out.onnx")
+        export(checkpoint, "rlfn", tmp_path / "file" / "out.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_packaged_graph_is_the_packaged_weights() -> None:

@@ -51,7 +51,10 @@ def test_a_model_file_is_loaded_once(tmp_path: Path, loads: list[str], format: s
     enlarger = Enlarger(EnlargeOptions(model=path, threads=1), pool)
     assert enlarger.size(30, 20) == (60, 40)
     assert enlarger.with_auto_engine(pixels)(IMAGE).image.shape == (40, 60, 3)
-    assert Enlarger(EnlargeOptions(model=path, threads=1), pool).with_auto_engine(pixels)(IMAGE).model == path.stem
+    assert (
+        Enlarger(EnlargeOptions(model=path, threads=1), pool).with_auto_engine(pixels)(IMAGE).plan.upscaler.model
+        == path.stem
+    )
     assert len(loads) == 1
 
 

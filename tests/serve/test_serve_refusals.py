@@ -244,7 +244,7 @@ def test_invalid_settings(wrong: dict[str, Any]) -> None:
 
 def test_fields_and_settings_cover_the_python_options() -> None:
     operators = {row.name for row in dataclasses.fields(ServeSettings)}
-    options = {*inspect.signature(upscale).parameters} - {"picture", "output"}
+    options = {*inspect.signature(upscale).parameters} - {"picture", "output", "progress"}
     assert set(FIELDS) == options - operators
     assert options & operators == {"engine", "threads", "tile", "max_pixels", "device"}
 
