@@ -61,3 +61,8 @@ def duration(seconds: float) -> str:
     """
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{rest:02d}s"
+
+
+def itemized(problems: Iterable[str]) -> str:
+    """Return the problems for the end of a message, each on an indented line, or several, of its own."""
+    return "".join("\n  " + problem.replace("\n", "\n  ") for problem in problems)

@@ -120,13 +120,18 @@ def test_watch_takes_one_folder(command, nearest) -> None:
     assert "a.png is a file" in done.err
 
 
+def watching(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """Start a watch of ``in``, which writes to ``out``, in a folder."""
+    pytest.importorskip("watchfiles")
+    options = ["upscale", "in", "--watch", *more, "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
+    return subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=folder, stdout=-1, stderr=-1, text=True)
+
+
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path, number: int) -> None:
-    pytest.importorskip("watchfiles")
     make(tmp_path / "in" / "first.png")
-    options = ["upscale", "in", "--watch", "-r", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
-    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    process = watching(tmp_path, "-r")
     try:
         assert process.stdout is not None
         for name in ("first", "deep/second"):
@@ -145,15 +150,13 @@ def test_watch_goes_on_with_what_arrives_until_it_is_stopped(tmp_path: Path, num
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
 def test_watch_replaces_the_result_of_a_picture_that_was_still_arriving(tmp_path: Path) -> None:
-    pytest.importorskip("watchfiles")
     write_picture(Picture(synthetic(160, 120)), tmp_path / "whole.jpg")
     data = (tmp_path / "whole.jpg").read_bytes()
     make(tmp_path / "out" / "known.png")
     make(tmp_path / "in" / "known.png")
     source = tmp_path / "in" / "camera.jpg"
     source.write_bytes(data[: len(data) * 95 // 100])
-    options = ["upscale", "in", "--watch", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
-    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    process = watching(tmp_path)
     try:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("in/camera.jpg -> out/camera.png")
@@ -176,10 +179,8 @@ def test_watch_replaces_the_result_of_a_picture_that_was_still_arriving(tmp_path
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
 def test_watch_goes_on_beside_a_conflict_and_retries_when_it_is_over(tmp_path: Path) -> None:
-    pytest.importorskip("watchfiles")
     make(tmp_path / "in" / "a.png")
-    options = ["upscale", "in", "--watch", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
-    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    process = watching(tmp_path)
     try:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -202,10 +203,8 @@ def test_watch_goes_on_beside_a_conflict_and_retries_when_it_is_over(tmp_path: P
 @pytest.mark.skipif(not POSIX, reason="a folder that is watched cannot be removed elsewhere")
 @pytest.mark.parametrize("way", ["removed", "removed and made again", "renamed", "renamed and made again"])
 def test_watch_ends_when_its_folder_is_gone(tmp_path: Path, way: str) -> None:
-    pytest.importorskip("watchfiles")
     make(tmp_path / "in" / "a.png")
-    options = ["upscale", "in", "--watch", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
-    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    process = watching(tmp_path)
     try:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("in/a.png -> ")
@@ -226,11 +225,9 @@ def test_watch_ends_when_its_folder_is_gone(tmp_path: Path, way: str) -> None:
 
 @pytest.mark.skipif(not POSIX, reason="signals work otherwise")
 def test_watch_records_every_picture_in_a_conflict(tmp_path: Path) -> None:
-    pytest.importorskip("watchfiles")
     for name in ("a.png", "a.jpg", "b.png"):
         make(tmp_path / "in" / name)
-    options = ["upscale", "in", "--watch", "--json", "-o", "out", "-m", "rlfn-xs", "-s", "2", "--engine", "onnxruntime"]
-    process = subprocess.Popen([sys.executable, "-m", "rlfn", *options], cwd=tmp_path, stdout=-1, stderr=-1, text=True)
+    process = watching(tmp_path, "--json")
     try:
         assert process.stdout is not None
         records = [json.loads(process.stdout.readline()) for _ in range(3)]

@@ -16,6 +16,7 @@ from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
 from rlfn.inference.sizing import Wanted
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
+from waiting import PATIENCE
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -75,10 +76,6 @@ def test_a_reduced_texture_stays_seamless(nearest: type) -> None:
     np.testing.assert_array_equal(shifted, np.roll(enlarger(IMAGE).image, (14, 22), axis=(0, 1)))
 
 
-WAIT = 240
-"""Seconds after which a thread counts as stuck."""
-
-
 def _options(model: str, **options: object) -> EnlargeOptions:
     return EnlargeOptions(model=model, engine="onnxruntime", threads=1, **options)  # type: ignore[arg-type]
 
@@ -91,7 +88,7 @@ def test_a_loaded_model_is_had_while_another_loads(monkeypatch: pytest.MonkeyPat
         loaded.append(model.name)
         if model.name == "rlfn-s-x4":
             begun.set()
-            assert go_on.wait(WAIT)
+            assert go_on.wait(PATIENCE)
         engine: Engine = nearest()
         return engine
 
@@ -101,11 +98,11 @@ def test_a_loaded_model_is_had_while_another_loads(monkeypatch: pytest.MonkeyPat
     with ThreadPoolExecutor(3) as threads:
         try:
             slow = [threads.submit(pool.get, _options("rlfn-s-x4"), "rlfn-s-x4") for _ in range(2)]
-            assert begun.wait(WAIT)
-            assert threads.submit(pool.get, _options("rlfn-xs-x4"), "rlfn-xs-x4").result(WAIT) is kept
+            assert begun.wait(PATIENCE)
+            assert threads.submit(pool.get, _options("rlfn-xs-x4"), "rlfn-xs-x4").result(PATIENCE) is kept
         finally:
             go_on.set()
-        assert slow[0].result(WAIT) is slow[1].result(WAIT)
+        assert slow[0].result(PATIENCE) is slow[1].result(PATIENCE)
     assert loaded == ["rlfn-xs-x4", "rlfn-s-x4"]
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.data.pictures import find_pictures, picture_size, read_rgb
-from rlfn.data.store import CheckProgress, PictureStore, itemized, reduce_bicubic
+from rlfn.data.store import CheckProgress, PictureStore, reduce_bicubic
 from rlfn.errors import DataError, PictureError
-from rlfn.wording import counted
+from rlfn.wording import counted, itemized
 
 _Result = TypeVar("_Result")
 

@@ -25,9 +25,9 @@ from rlfn.atomic import disk_is_full
 from rlfn.data.pack import INDEX, JOURNAL, LeftOut, Pack, PackEntry, intact, layer_file, write_index
 from rlfn.data.pairs import PackingJob, plan_packing
 from rlfn.data.pictures import find_pictures, read_rgb
-from rlfn.data.store import itemized, reduce_bicubic, shorten
+from rlfn.data.store import reduce_bicubic, shorten
 from rlfn.errors import DataError, OptionError, OutputError, PictureError
-from rlfn.wording import counted, setting
+from rlfn.wording import counted, itemized, setting
 
 PictureProgress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
 Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution picture; (H, W, 3)

@@ -252,11 +252,6 @@ def reduce_bicubic(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     return resize(hr[: height * scale, : width * scale], scale=1 / scale)
 
 
-def itemized(problems: Iterable[str]) -> str:
-    """Return the problems for the end of a message, each on an indented line, or several, of its own."""
-    return "".join("\n  " + problem.replace("\n", "\n  ") for problem in problems)
-
-
 def shorten(names: Iterable[object]) -> str:
     """Join the first few names for a message."""
     names = list(names)

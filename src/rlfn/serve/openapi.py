@@ -200,7 +200,9 @@ def _operation(
     if body:
         key: dict[str, Any] = {"name": "Idempotency-Key", "in": "header"}
         key["schema"] = {"type": "string", "maxLength": 200}
-        key["description"] = "A second request with the same key joins the first one."
+        key["description"] = (
+            "A second request with the same key joins the first one, unless that failed with a status of 500 or more."
+        )
         found["parameters"] = [*map(_parameter, FIELDS.values()), key]
         found["requestBody"] = {"required": True, "content": _request()}
     return found

@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from rlfn.atomic import check_path
-from rlfn.data.store import DataSource, PictureStore, itemized, open_pictures
+from rlfn.data.store import DataSource, PictureStore, open_pictures
 from rlfn.errors import DataError, MissingExtraError, OptionError, RlfnError
 from rlfn.evaluation.sets import find_set
 from rlfn.networks.build import ARCHITECTURES, build
@@ -29,7 +29,7 @@ from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 from rlfn.training.recipe_files import mistaken, parse_recipe, read_raw
 from rlfn.training.reporting import METRICS, note
 from rlfn.training.stages import freeze, make_objective, start_network
-from rlfn.wording import setting
+from rlfn.wording import itemized, setting
 
 _SHOW_SECONDS = 2.0
 

@@ -16,12 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rlfn.data.store import itemized
 from rlfn.errors import OptionError, unknown
 from rlfn.training.extensions import load_extensions
 from rlfn.training.recipe import Recipe
 from rlfn.training.recipe_checks import key_conflicts
-from rlfn.wording import listing, setting
+from rlfn.wording import itemized, listing, setting
 
 _SUFFIXES = (".toml", ".json")
 _ATTEMPTS = 3
