@@ -44,13 +44,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="rlfn-s-x4")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--engines", nargs="+", help="default: all that are installed and run the model")
+    parser.add_argument(
+        "--engines", nargs="+", help="default: all that are installed and run the model in the precision"
+    )
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["128x128", "320x180", "640x360", "1280x720"])
     given = parser.parse_args()
     model = ModelSource(given.model)
-    given.engines = given.engines or [n for n, row in ENGINES.items() if find_spec(row.module) and row.takes(model)]
+    given.engines = given.engines or [
+        name
+        for name, row in ENGINES.items()
+        if find_spec(row.module) and row.takes(model) and given.precision in row.precisions()
+    ]
     have = [name for name in KNOWN_FEATURES if name in features()]
     print(f"{given.model} {given.precision}, {given.threads} threads, {' '.join(have)}")
     print(f"| seconds | {' | '.join(given.engines)} |\n|---{'|---' * len(given.engines)}|")

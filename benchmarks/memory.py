@@ -1,6 +1,7 @@
 """Memory of an engine in bytes per input pixel: the source of :data:`rlfn.inference.footprint.BYTES_PER_PIXEL`.
 
     python benchmarks/memory.py [--models rlfn-s-x4 rlfn-xs-x4] [--engines onnxruntime openvino torch ncnn]
+    python benchmarks/memory.py --precision int8
     python benchmarks/memory.py --engines ncnn --device gpu:0
 
 Each cell is measured in a new process: the peak memory while a picture of 384x384 px is run whole (ncnn: 1280x720 px,
@@ -31,10 +32,10 @@ def memory_field(name: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {name}")
 
 
-def child(model: str, engine: str, device: str) -> None:
+def child(model: str, engine: str, device: str, precision: str) -> None:
     from rlfn.inference.upscaler import Upscaler
 
-    upscaler = Upscaler(model, engine=engine, threads=2, tile=0, precision="fp32", device=device)
+    upscaler = Upscaler(model, engine=engine, threads=2, tile=0, precision=precision, device=device)
     height, width = SIZES.get(engine, TILE) if device == "cpu" else ON_DEVICE
     small = 64 if device == "cpu" else 16
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
@@ -52,17 +53,18 @@ def main() -> None:
     installed = [name for name, row in ENGINES.items() if find_spec(row.module)]
     parser.add_argument("--engines", nargs="+", default=installed)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        child(given.models[0], given.engines[0], given.device)
+        child(given.models[0], given.engines[0], given.device, given.precision)
         return
     print(f"| model | {' | '.join(given.engines)} |\n|---{'|---' * len(given.engines)}|")
     for model in given.models:
         cells = []
         for engine in given.engines:
             command = [sys.executable, __file__, "--child", "--models", model, "--engines", engine]
-            command += ["--device", given.device]
+            command += ["--device", given.device, "--precision", given.precision]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             cells.append(f"{float(done.stdout):.0f}" if done.returncode == 0 else "-")
         print(f"| {model} | {' | '.join(cells)} |", flush=True)

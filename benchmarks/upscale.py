@@ -1,10 +1,12 @@
 """Comparison with the same weights run as in the official code, interleaved in one process.
 
-    python benchmarks/upscale.py [--engine auto] [--threads N] [--rounds 3] [--sizes 320x180 640x360 1280x720]
+    python benchmarks/upscale.py [--engine auto] [--precision fp32] [--threads N] [--rounds 3]
+                                 [--sizes 320x180 640x360 1280x720]
 
-The plain way: PyTorch eager, NCHW, the whole picture at once, the same number of threads, uint8 array in and out as
-ours. Times are medians over the rounds, warm; the ratio is that of the two medians. Peak memory is measured in a new
-process for each way and size, minus the memory before the picture (model loaded, a small one upscaled).
+Ours computes in the given precision; the plain way is PyTorch eager in fp32, NCHW, the whole picture at once, the same
+number of threads, uint8 array in and out as ours. Times are medians over the rounds, warm; the ratio is that of the two
+medians. Peak memory is measured in a new process for each way and size, minus the memory before the picture (model
+loaded, a small one upscaled).
 """
 
 from __future__ import annotations
@@ -30,15 +32,15 @@ MODEL = "rlfn-s-x4"
 Run = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
-def ours(engine: str, threads: int, size: str) -> Run:
+def ours(engine: str, precision: str, threads: int, size: str) -> Run:
     """Use the engine that the command chooses for a single picture of that size."""
     if engine == AUTO:
         width, height = map(int, size.split("x"))
-        engine = choose_engine(ModelSource(MODEL), width * height, "fp32")
-    return Upscaler(MODEL, engine=engine, threads=threads, precision="fp32")
+        engine = choose_engine(ModelSource(MODEL), width * height, precision)
+    return Upscaler(MODEL, engine=engine, threads=threads, precision=precision)
 
 
-def plain(engine: str, threads: int, size: str) -> Run:
+def plain(engine: str, precision: str, threads: int, size: str) -> Run:
     import torch
 
     from rlfn.networks import load_checkpoint
@@ -55,7 +57,7 @@ def plain(engine: str, threads: int, size: str) -> Run:
     return run
 
 
-WAYS: dict[str, Callable[[str, int, str], Run]] = {"ours": ours, "plain": plain}
+WAYS: dict[str, Callable[[str, str, int, str], Run]] = {"ours": ours, "plain": plain}
 
 
 def picture(size: str) -> NDArray[np.uint8]:
@@ -76,8 +78,8 @@ def memory_field(name: str) -> float:
     raise RuntimeError(f"/proc/self/status has no {name}")
 
 
-def child(way: str, size: str, engine: str, threads: int) -> None:
-    run = WAYS[way](engine, threads, size)
+def child(way: str, size: str, engine: str, precision: str, threads: int) -> None:
+    run = WAYS[way](engine, precision, threads, size)
     image = picture(size)
     run(image[:64, :64])
     before = memory_field("VmRSS")
@@ -85,29 +87,31 @@ def child(way: str, size: str, engine: str, threads: int) -> None:
     print(memory_field("VmHWM") - before)
 
 
-def peak_memory(way: str, size: str, engine: str, threads: int) -> float:
-    command = [sys.executable, __file__, "--child", way, "--sizes", size, "--engine", engine, "--threads", str(threads)]
+def peak_memory(way: str, size: str, engine: str, precision: str, threads: int) -> float:
+    command = [sys.executable, __file__, "--child", way, "--sizes", size, "--engine", engine]
+    command += ["--precision", precision, "--threads", str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="+", default=["320x180", "640x360", "1280x720"])
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        child(given.child, given.sizes[0], given.engine, given.threads)
+        child(given.child, given.sizes[0], given.engine, given.precision, given.threads)
         return
-    print(f"{MODEL} in fp32, {given.threads} threads, {given.rounds} rounds")
+    print(f"{MODEL} in {given.precision}, {given.threads} threads, {given.rounds} rounds")
     print(
         f"{'size':>10} {'engine':>12} {'ours s':>8} {'plain s':>8} {'speed':>7} "
         f"{'ours MB':>8} {'plain MB':>9} {'memory':>7}"
     )
     for size in given.sizes:
-        runs = {way: make(given.engine, given.threads, size) for way, make in WAYS.items()}
+        runs = {way: make(given.engine, given.precision, given.threads, size) for way, make in WAYS.items()}
         image = picture(size)
         times: dict[str, list[float]] = {way: [] for way in runs}
         for run in runs.values():
@@ -118,7 +122,7 @@ def main() -> None:
                 run(image)
                 times[way].append(time.perf_counter() - began)
         fast, slow = median(times["ours"]), median(times["plain"])
-        small, large = (peak_memory(way, size, given.engine, given.threads) for way in runs)
+        small, large = (peak_memory(way, size, given.engine, given.precision, given.threads) for way in runs)
         print(
             f"{size:>10} {runs['ours'].engine:>12} {fast:8.2f} {slow:8.2f} {slow / fast:6.2f}x "
             f"{small:8.0f} {large:9.0f} {small / large:7.2f}",

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 pytest.importorskip("ncnn")
 
+from rlfn.inference.blockwise import nets
 from rlfn.inference.blockwise import picture as blockwise
 from rlfn.inference.blockwise.layers import Graph
-from rlfn.inference.blockwise.nets import Memory, Net, aligned, unpacked
+from rlfn.inference.blockwise.nets import Memory, Net, aligned, pack_of, unpacked
 from rlfn.inference.blockwise.picture import Blockwise, WholeImage, cuts
-from rlfn.inference.blockwise.planes import Strips
+from rlfn.inference.blockwise.planes import Strips, plane_shape
 from rlfn.inference.engines.ncnn import NcnnEngine
 from rlfn.inference.loading import tensors_of
 from rlfn.inference.upscaler import Upscaler
@@ -90,6 +91,17 @@ def test_widths_that_ncnn_packs_in_other_ways(channels: int, mid: int, esa: int)
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
+def test_the_processor_decides_how_many_channels_are_packed(
+    whole: Upscaler, ours: Upscaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for have, packs in (({"avx2", "avx512f"}, [16, 8, 4, 1]), ({"avx2"}, [8, 8, 4, 1]), (set(), [8, 8, 4, 1])):
+        monkeypatch.setattr(nets, "features", lambda have=have: frozenset(have))
+        assert [pack_of(channels) for channels in (48, 24, 20, 7)] == packs
+    # eight, which ncnn converts where it packs sixteen itself
+    image = noise(67, 66)
+    assert np.abs(ours(image).astype(int) - whole(image)).max() <= 1
+
+
 def test_columns_of_a_wide_picture(whole: Upscaler) -> None:
     engine = NcnnEngine(ModelSource("rlfn-s-x4"), 2)
     image = noise(40, 300)
@@ -159,7 +171,7 @@ def test_the_map_is_the_same_however_its_rows_come() -> None:
     maps = []
     for parts in ([59], [20, 20, 19], [1, 6, 52]):
         random = np.random.default_rng(0)
-        half = random.normal(size=(2, 59, 40, 8)).astype(np.float32)
+        half = random.normal(size=plane_shape(16, 59, 40)).astype(np.float32)
         pooled = network.pooled_map(1, (0, 120, 120), (0, 82, 82))
         for stop, count in zip(np.cumsum(parts), parts, strict=True):
             pooled.add(half[:, stop - count : stop])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError
-from rlfn.inference import engines
+from rlfn.inference import engines, hardware
 from rlfn.inference.engine_order import TABLE
 from rlfn.inference.engines import ENGINES, OnnxRuntimeEngine, choose_engine, choose_precision, load_engine
 from rlfn.inference.upscaler import Upscaler
@@ -62,7 +62,7 @@ def test_idle_threads_of_onnxruntime_leave_the_cores_to_others() -> None:
         ("rlfn-s-x4", {"avx2"}, "x86_64", None, {"onnxruntime", "openvino"}, "auto", "openvino"),
         ("rlfn-s-x4", {"avx2"}, "x86_64", None, {"onnxruntime", "ncnn"}, "int8", "onnxruntime"),
         ("rlfn-xs-x4", {"avx2"}, "x86_64", None, {"onnxruntime", "openvino", "ncnn"}, "auto", "openvino"),
-        ("rlfn-s-x4", {"avx2", "avx512f"}, "x86_64", None, {"onnxruntime", "openvino", "ncnn"}, "auto", "openvino"),
+        ("rlfn-s-x4", {"avx2", "avx512f"}, "x86_64", None, {"onnxruntime", "openvino", "ncnn"}, "auto", "ncnn"),
         ("rlfn-s-x4", set(), "AMD64", None, {"onnxruntime", "openvino"}, "auto", "openvino"),
         ("rlfn-s-x4", set(), "arm64", None, {"onnxruntime", "openvino", "ncnn"}, "auto", "onnxruntime"),
         ("rlfn-s-x4", set(), "arm64", None, {"torch"}, "auto", "torch"),
@@ -153,23 +153,26 @@ def test_a_damaged_package_is_noticed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("flags", "engine", "model", "wanted"),
+    ("flags", "amd", "engine", "model", "wanted"),
     [
-        (set(), "openvino", "rlfn-s-x4", "fp32"),
-        ({"avx512_bf16"}, "openvino", "rlfn-s-x4", "bf16"),
-        ({"avx512_bf16"}, "onnxruntime", "rlfn-s-x4", "fp32"),
-        ({"avx512_vnni"}, "onnxruntime", "rlfn-s-x4", "fp32"),  # int8 loses more than 0.03 dB
-        ({"avx512_vnni"}, "onnxruntime", "rlfn-xs-x2", "int8"),
-        ({"avx512_vnni", "avx512_bf16"}, "openvino", "rlfn-xs-x2", "int8"),
+        (set(), True, "openvino", "rlfn-s-x4", "fp32"),
+        ({"avx512_bf16"}, True, "openvino", "rlfn-s-x4", "bf16"),
+        ({"avx512_bf16"}, False, "openvino", "rlfn-s-x4", "fp32"),  # slower than fp32
+        ({"avx512_bf16", "amx_bf16"}, False, "openvino", "rlfn-s-x4", "bf16"),
+        ({"avx512_bf16"}, True, "onnxruntime", "rlfn-s-x4", "fp32"),
+        ({"avx512_vnni"}, True, "onnxruntime", "rlfn-s-x4", "fp32"),  # int8 loses more than 0.03 dB
+        ({"avx512_vnni"}, True, "onnxruntime", "rlfn-xs-x2", "int8"),
+        ({"avx512_vnni", "avx512_bf16"}, True, "openvino", "rlfn-xs-x2", "int8"),
     ],
 )
 def test_auto_takes_a_native_precision_that_loses_little(
-    monkeypatch: pytest.MonkeyPatch, flags: set[str], engine: str, model: str, wanted: str
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], amd: bool, engine: str, model: str, wanted: str
 ) -> None:
     base = catalog.get_model(model)
     scores = {"Set5": {**base.scores["Set5"], "psnr": base.scores["Set5"]["psnr"] - 0.02}}
     monkeypatch.setattr(catalog, "models", lambda: {model: replace(base, bf16=scores)})
     monkeypatch.setattr(engines, "features", lambda: frozenset(flags))
+    monkeypatch.setattr(hardware, "is_amd", lambda: amd)
     assert choose_precision(engine, ModelSource(model)) == wanted
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rlfn.inference.engines import OnnxRuntimeEngine
 from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.reuse import TileCache
 
@@ -52,6 +53,33 @@ def test_only_what_changed_is_computed(nearest: Any) -> None:
     assert everything > 4
     assert counts == [everything, 0, 1, 1, everything, 0]
     assert cache.reused == 6 * everything - sum(counts)
+
+
+def test_scattered_changes_do_not_cost_more_than_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    upscaler, cache, read = PartUpscaler("rlfn-xxs-photo-x2", engine="onnxruntime", threads=1), TileCache(), 0
+    engine = OnnxRuntimeEngine.__call__
+
+    def count(self: OnnxRuntimeEngine, lr: NDArray[np.float32], *rest: Any) -> NDArray[np.float32]:
+        nonlocal read
+        read += lr[0, 0].size
+        return engine(self, lr, *rest)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "__call__", count)
+    random = np.random.default_rng(1)
+    first = random.integers(0, 200, (300, 300, 3)).astype(np.uint8)
+    upscaler(first, cache=cache)
+    whole, corner = read, first.copy()
+    corner[:9, :9] += 30
+    upscaler(corner, cache=cache)
+    assert 0 < read - whole < whole / 4
+    scattered = corner.copy()
+    scattered[20:-20:80, 20:-20:80] += 30
+    before, cells, reused = read, cache.computed + cache.reused, cache.reused
+    result = upscaler(scattered, cache=cache)
+    assert read - before == whole
+    assert cache.reused == reused
+    assert cache.computed + cache.reused == cells * 3 / 2
+    np.testing.assert_array_equal(result, upscaler(scattered))
 
 
 def test_a_failure_leaves_nothing_behind() -> None:

@@ -121,7 +121,7 @@ def test_a_gpu_that_fails_on_the_way_is_no_crash(monkeypatch: pytest.MonkeyPatch
     failing(monkeypatch, works=3)
     upscaler, whole = (
         Upscaler("rlfn-xs-x2", device="gpu", tile=40),
-        Upscaler("rlfn-xs-x2", engine="onnxruntime", tile=0),
+        Upscaler("rlfn-xs-x2", engine="onnxruntime", tile=0, precision="fp32"),
     )
     assert (upscaler.device, upscaler.fallback_reason) == ("Card", "")
     image = noise(90, 41)

@@ -26,11 +26,21 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("processor")
-@pytest.mark.parametrize("able", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
-def test_auto_is_bf16_where_the_processor_has_it(able: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("able", "amd", "expected"),
+    [
+        ("_is_avx512_bf16_supported", True, "bf16-mixed"),
+        ("_is_avx512_bf16_supported", False, "32-true"),
+        ("_is_amx_tile_supported", False, "bf16-mixed"),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_is_faster_in_it(
+    able: str, amd: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert resolve_precision("auto", "auto") == resolve_precision("auto", "cpu") == "32-true"
     monkeypatch.setattr(torch.cpu, able, lambda: True, raising=False)
-    assert resolve_precision("auto", "auto") == resolve_precision("auto", "cpu") == "bf16-mixed"
+    monkeypatch.setattr(precision, "is_amd", lambda: amd)
+    assert resolve_precision("auto", "auto") == resolve_precision("auto", "cpu") == expected
 
 
 @pytest.mark.usefixtures("processor")

@@ -59,6 +59,11 @@ class TileCache:
         self.reused += len(tiles) - len(todo)
         return todo
 
+    def count_as_computed(self, tiles: int) -> None:
+        """Count so many of the tiles that the last call left out as computed, because they were."""
+        self.computed += tiles
+        self.reused -= tiles
+
     def keep(self, result: NDArray[Any]) -> None:
         """Take a whole result; it must not be written to."""
         self._image, self._result = self._next, result

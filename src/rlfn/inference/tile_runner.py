@@ -26,6 +26,9 @@ _MEMORY_SHARE = 0.25
 _CELL = 44
 """Side of the cores that are compared one by one with a cache, where changed ones can be joined to larger tiles."""
 
+_CALL_PIXELS = 4096
+"""A call of the engine costs about as much as so many pixels, beside its own pixels."""
+
 _REUSED_TILE = 192
 """Side of the tiles that are compared with a cache otherwise: smaller ones are mostly margin."""
 
@@ -95,11 +98,21 @@ class TileRunner:
         changed = cache.changed(image, list(found))
         if not local:
             return [found[tile] for tile in changed]
-        return [ImagePart.of(image, tile) for tile in joined(changed, side, traits.margin)]
+        parts = [ImagePart.of(image, tile) for tile in joined(changed, side, traits.margin)]
+        whole = list(cut(self._engine, image, side))
+        if _cost(parts) < _cost(whole):
+            return parts
+        # so scattered that their margins cost more than what can be reused
+        cache.count_as_computed(len(found) - len(changed))
+        return whole
 
     def _run_here(self, parts: Iterable[ImagePart]) -> Iterator[Computed]:
         for part in parts:
             yield from compute(self._engine, part, self._model)
+
+
+def _cost(parts: list[ImagePart]) -> int:
+    return sum(part.pixels.shape[0] * part.pixels.shape[1] + _CALL_PIXELS for part in parts)
 
 
 def _core(span: Span) -> int:

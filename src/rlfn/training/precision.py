@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 
+from rlfn.inference.hardware import is_amd
+
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """What can be computed in, in Lightning Fabric's words."""
 
@@ -14,8 +16,8 @@ def resolve_precision(wanted: Precision | Literal["auto"], accelerator: str) -> 
     """Return the precision that ``wanted`` means on this machine.
 
     Args:
-        wanted: a precision, which is returned as it is, or ``auto``: bf16-mixed where the processor computes in
-            bfloat16 or on CUDA, else 32-true.
+        wanted: a precision, which is returned as it is, or ``auto``: bf16-mixed where the processor computes
+            faster in bfloat16 or on CUDA, else 32-true.
         accelerator: where the run computes, in Fabric's words: ``auto``, ``cpu``, ``cuda``, ``gpu``, ...
     """
     if wanted != "auto":
@@ -26,6 +28,10 @@ def resolve_precision(wanted: Precision | Literal["auto"], accelerator: str) -> 
 
 
 def _cpu_has_bf16() -> bool:
-    """Say whether the processor multiplies bfloat16 itself (AVX512-BF16, AMX); elsewhere it is slower than float32."""
-    asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(bool(ask()) for ask in asked if ask is not None)
+    """Tell whether the processor computes faster in bfloat16: see :func:`~rlfn.inference.hardware.fast_bf16`."""
+
+    def has(name: str) -> bool:
+        ask = getattr(torch.cpu, name, None)
+        return ask is not None and bool(ask())
+
+    return has("_is_amx_tile_supported") or (has("_is_avx512_bf16_supported") and is_amd())

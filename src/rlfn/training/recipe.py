@@ -260,8 +260,8 @@ class Recipe(Section):
     seed: int = Field(default=0, ge=0)
     """Random seed of the initial weights and the samples."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Arithmetic precision. `auto`: bf16-mixed on CUDA or a processor that supports it, otherwise 32-true; kept on
-    resuming."""
+    """Arithmetic precision. `auto`: bf16-mixed on CUDA or a processor that computes faster in it, otherwise 32-true;
+    kept on resuming."""
     compile: bool = False
     """Whether to use `torch.compile`: slower to start, mostly faster on a GPU."""
     log_every: int = Field(default=50, ge=1)

@@ -1,7 +1,7 @@
 """A safe wrapper of ncnn that avoids its crashes and undefined behaviour.
 
 - An ``ncnn.Mat`` made from an array does not copy it: :class:`Call` keeps the arrays alive while ncnn reads them.
-- ncnn loads eight channels at once and crashes at addresses that are not multiples of 32 bytes: :func:`aligned`.
+- ncnn loads up to sixteen channels at once and crashes at addresses that are not multiples of that: :func:`aligned`.
 - An unknown blob name crashes: names are checked against the graph's.
 - A result lives in the net's memory and is freed with it: callers copy what they keep.
 - OpenMP threads spin: a net computes on the calling thread only.
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, RlfnError
 from rlfn.inference.blockwise.layers import Graph
+from rlfn.inference.hardware import features
 
 INSTALL_NCNN = "pip install ncnn"
 """ncnn is part of the base install; the extra ``ncnn`` is for exports."""
@@ -54,9 +55,10 @@ def import_ncnn() -> Any:
 def pack_of(channels: int) -> int:
     """Return the number of interleaved channels: a plane is (C / pack, H, W, pack).
 
-    This is ncnn's native layout on AVX2; on other processors ncnn converts it.
+    This is ncnn's native layout on AVX2 and AVX-512; on other processors ncnn converts it.
     """
-    return next(pack for pack in (8, 4, 1) if channels % pack == 0)
+    widest = 16 if "avx512f" in features() else 8
+    return next(pack for pack in (widest, 8, 4, 1) if channels % pack == 0)
 
 
 def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:

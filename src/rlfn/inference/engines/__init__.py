@@ -21,7 +21,7 @@ from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
 from rlfn.inference.engines.openvino import OpenVinoEngine
 from rlfn.inference.engines.torch import TorchEngine
 from rlfn.inference.engines.vulkan import VulkanEngine
-from rlfn.inference.hardware import BF16_FEATURES, INT8_FEATURES, features
+from rlfn.inference.hardware import BF16_FEATURES, INT8_FEATURES, fast_bf16, features
 from rlfn.inference.loading import checkpoint_of, graph_of
 from rlfn.inference.vulkan.gpus import Gpu
 from rlfn.models.catalog import PRECISIONS
@@ -86,6 +86,10 @@ def _has_bf16() -> bool:
     return bool(features() & BF16_FEATURES)
 
 
+def _fast_bf16() -> tuple[str, ...]:
+    return ("bf16",) if fast_bf16(features()) else ()
+
+
 def _fast_int8() -> tuple[str, ...]:
     return ("int8",) if features() & INT8_FEATURES else ()
 
@@ -96,7 +100,7 @@ ENGINES: dict[str, EngineRow] = {
         "openvino",
         "pip install 'rlfn[openvino]'",
         lambda: ("fp32", "bf16", "int8") if _has_bf16() else ("fp32", "int8"),
-        lambda: (*_fast_int8(), *(("bf16",) if _has_bf16() else ())),
+        lambda: (*_fast_int8(), *_fast_bf16()),
     ),
     "onnxruntime": EngineRow(
         lambda model, threads, precision: OnnxRuntimeEngine(graph_of(model, precision), threads, precision),
@@ -111,7 +115,7 @@ ENGINES: dict[str, EngineRow] = {
         "torch",
         "pip install 'rlfn[torch]'",
         lambda: ("fp32", "bf16"),
-        lambda: ("bf16",) if _has_bf16() else (),
+        _fast_bf16,
         lambda model: model.packaged is not None or not model.has_graph,
     ),
 }
