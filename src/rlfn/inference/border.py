@@ -59,11 +59,20 @@ def _is_flat(image: NDArray[Any]) -> bool:
     band = image[:_DEPTH]
     low, high = band.min(axis=0), band.max(axis=0)
     length = min(_LENGTH, low.shape[0])
-    lows, highs = (np.lib.stride_tricks.sliding_window_view(values, length, axis=0) for values in (low, high))
-    top = highs.max(axis=-1)
-    spread = (top - lows.min(axis=-1)).max(axis=-1)  # unsigned, and the highest is never below the lowest
+    top = _along(np.maximum, high, length)
+    spread = (top - _along(np.minimum, low, length)).max(axis=-1)  # unsigned, and the highest is never below the lowest
     most = np.iinfo(image.dtype).max
     return bool(((spread <= _FLAT_SHARE * most) & (top.max(axis=-1) >= _BRIGHT_SHARE * most)).any())
+
+
+def _along(extreme: np.ufunc, values: NDArray[Any], length: int) -> NDArray[Any]:
+    """Return the extreme of every ``length`` consecutive values: of twice as many in each step."""
+    reached = 1
+    while reached < length:
+        step = min(reached, length - reached)
+        values = extreme(values[:-step], values[step:])
+        reached += step
+    return values
 
 
 def _padded(image: NDArray[Any], width: int, mode: Any) -> Bordered:

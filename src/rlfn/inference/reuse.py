@@ -51,7 +51,10 @@ class TileCache:
         alike = last is not None and last.shape == image.shape and last.dtype == image.dtype and self._tiles == tiles
         todo = tiles
         if last is not None and usable and alike:
-            todo = [tile for tile in tiles if not np.array_equal(_part(last, tile), _part(image, tile))]
+            differs = (last != image).reshape(len(image), -1)
+            rows = differs.any(axis=1)
+            samples = image[0, 0].size
+            todo = [tile for tile in tiles if rows[_rows(tile)].any() and differs[_within(tile, samples)].any()]
         # until the result is whole, nothing may be taken from it
         self._image, self._result = None, None
         self._tiles, self._next = tiles, image
@@ -69,5 +72,9 @@ class TileCache:
         self._image, self._result = self._next, result
 
 
-def _part(image: NDArray[Any], tile: Tile) -> NDArray[Any]:
-    return image[tile.rows.start : tile.rows.stop, tile.columns.start : tile.columns.stop]
+def _rows(tile: Tile) -> slice:
+    return slice(tile.rows.start, tile.rows.stop)
+
+
+def _within(tile: Tile, samples: int) -> tuple[slice, slice]:
+    return _rows(tile), slice(tile.columns.start * samples, tile.columns.stop * samples)
