@@ -244,6 +244,22 @@ def test_a_full_disk_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+@pytest.mark.parametrize("to", ["onnx", "torchscript", "torch-export"])
+def test_a_file_that_cannot_be_completed_is_an_error_and_not_the_end_of_the_process(tmp_path: Path, to: str) -> None:
+    """torch's own writer aborts the process, like on a full disk."""
+    code = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000,) * 2); from rlfn.cli import main; main()"
+    path = tmp_path / "new" / f"x{FORMATS[to].suffixes[0]}"
+    arguments = ["export", "rlfn-xs-x2", "--to", to, "-o", str(path)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"rlfn: '{path}' cannot be written: file too large. Write elsewhere.\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_path_that_cannot_be_written_is_refused_before_the_work(
     command, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
