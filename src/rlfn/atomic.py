@@ -19,7 +19,8 @@ from rlfn.wording import setting
 
 _SPOOL_BYTES = 64 << 20
 
-_unfinished: set[Path] = set()
+_unfinished: dict[Path, Callable[[Path], object]] = {}
+"""What an interrupted process must remove, in reverse order, and how."""
 
 
 def check_name(path: str | os.PathLike[str], error: type[RlfnError] = OutputError) -> None:
@@ -86,6 +87,34 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to ``path``, from which complete files are renamed to their place.
+
+    Missing parents are created. If the block fails, those that it left empty are removed again.
+
+    Raises:
+        OutputError: a folder cannot be created, or the block raised an ``OSError``.
+    """
+    check_path(path)
+    missing = [folder for folder in (path.parent, *path.parent.parents) if not os.path.lexists(folder)]
+    temporary = path.with_name(f".rlfn-{os.urandom(8).hex()}.part")
+    with _explained(f"'{path}'"):
+        _unfinished.update((folder, os.rmdir) for folder in reversed(missing))
+        _unfinished[temporary] = shutil.rmtree
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            yield temporary
+        except BaseException:
+            _remove([*missing[::-1], temporary])
+            raise
+        finally:
+            _remove([temporary])
+            for folder in missing:
+                _unfinished.pop(folder, None)
+
+
 def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
     """Run ``encode`` on a temporary file next to ``path``, then rename it to ``path``, replacing an existing file.
 
@@ -100,7 +129,7 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
     temporary = path.with_name(f".rlfn-{os.urandom(8).hex()}.part")
     with _explained(f"'{path}'"):
         mode = None if path.is_symlink() or not path.exists() else path.stat().st_mode & 0o7777
-        _unfinished.add(temporary)
+        _unfinished[temporary] = Path.unlink
         try:
             with temporary.open("x+b") as stream:
                 encode(stream)
@@ -109,18 +138,22 @@ def to_path(path: Path, encode: Callable[[BinaryIO], None]) -> None:
                     temporary.chmod(mode)
             os.replace(temporary, path)
         except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            _remove([temporary])
             raise
         finally:
-            _unfinished.discard(temporary)
+            _unfinished.pop(temporary, None)
 
 
 def drop_unfinished() -> None:
-    """Remove unfinished temporary files, for a process that is about to exit without unwinding."""
-    for temporary in tuple(_unfinished):
+    """Remove unfinished temporary files and folders, for a process that is about to exit without unwinding."""
+    _remove([*_unfinished])
+
+
+def _remove(paths: list[Path]) -> None:
+    """Remove those of ``paths`` that are unfinished, the last one first."""
+    for path in reversed(paths):
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            _unfinished.pop(path, os.fspath)(path)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -40,12 +40,24 @@ def test_packages_that_lack_are_named(command, monkeypatch: pytest.MonkeyPatch) 
     assert "pillow-heif is not installed" in lines
 
 
+def test_formats_that_lack_a_package_are_named_with_the_line_that_installs_it(
+    command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"PIL": False, "pyjpegxl": False, "pillow_heif": True}
+    monkeypatch.setattr("rlfn.images.codecs.codec.find_spec", lambda name: found[name] or None)
+    lines = command("doctor", "--quick").lines
+    assert "formats: read jpg, png, webp, tiff, avif, heic, gif; written jpg, png, webp, tiff, avif" in lines
+    assert "  jxl: not installed. pip install 'rlfn[jxl]'" in lines
+    assert "  bmp, pnm, qoi, tga: not installed. pip install 'rlfn[pillow]'" in lines
+    assert not any(line.startswith("  heic") for line in lines)
+
+
 def test_engines_are_listed_with_their_precisions_and_the_one_that_auto_takes(
     command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else object())
     lines = command("doctor", "--quick").lines
-    assert "  torch is not installed" in lines
+    assert "  torch is not installed: pip install 'rlfn[torch]'" in lines
     onnxruntime = next(line for line in lines if line.startswith("  onnxruntime "))
     assert onnxruntime.endswith(": " + ", ".join(ENGINES["onnxruntime"].precisions()))
     assert any(line.startswith("  auto, for rlfn-s-x4: ") for line in lines)

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -217,6 +218,9 @@ def test_a_failing_converter_is_reported(
         export(checkpoint, "onnx", tmp_path / "x.onnx")
     monkeypatch.setitem(formats.FORMATS, "onnx", replace(row, write=lambda *_: None))
     with pytest.raises(ModelError, match=r"wrote no x\.onnx"):
+        export(checkpoint, "onnx", tmp_path / "new" / "folder" / "x.onnx")
+    monkeypatch.setitem(formats.FORMATS, "onnx", replace(row, write=FORMATS["torchscript"].write))
+    with pytest.raises(ModelError, match=r"cannot be run in onnx fp32: .*\. Nothing was written\.$"):
         export(checkpoint, "onnx", tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -227,12 +231,52 @@ def test_a_full_disk_leaves_nothing(checkpoint: Checkpoint, tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setitem(formats.FORMATS, "onnx", replace(FORMATS["onnx"], write=full))
-    with pytest.raises(OutputError, match="No space left on device"):
+    with pytest.raises(OutputError, match="no space left on device"):
+        export(checkpoint, "onnx", tmp_path / "x.onnx")
+
+    def vague(*_: object) -> None:
+        raise RuntimeError("failed writing file data/0")
+
+    monkeypatch.setitem(formats.FORMATS, "onnx", replace(FORMATS["onnx"], write=vague))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(OutputError, match="no space left on device"):
         export(checkpoint, "onnx", tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+@pytest.mark.parametrize("to", ["onnx", "torchscript", "torch-export"])
+def test_a_file_that_cannot_be_completed_is_an_error_and_not_the_end_of_the_process(tmp_path: Path, to: str) -> None:
+    """torch's own writer aborts the process, like on a full disk."""
+    code = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000,) * 2); from rlfn.cli import main; main()"
+    path = tmp_path / "new" / f"x{FORMATS[to].suffixes[0]}"
+    arguments = ["export", "rlfn-xs-x2", "--to", to, "-o", str(path)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"rlfn: '{path}' cannot be written: file too large. Write elsewhere.\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(
+    command, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    for to in ("torchscript", "openvino"):
+        monkeypatch.setitem(formats.FORMATS, to, replace(FORMATS[to], write=never))
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot be written"):
+    (tmp_path / "x.bin").mkdir()
+    with pytest.raises(OutputError, match="is a file, not a folder"):
         export(checkpoint, "torchscript", tmp_path / "file" / "x.pt")
+    with pytest.raises(OutputError, match=r"x\.bin' is a folder"):
+        export(checkpoint, "openvino", tmp_path / "x.xml")
+    for more in ((), ("--overwrite",)):
+        done = command("export", "rlfn-xs-x2", "--to", "openvino", "-o", str(tmp_path / "x.xml"), *more)
+        assert (done.status, done.err) == (2, f"rlfn: '{tmp_path}/x.bin' is a folder; the name of a file is needed.\n")
 
 
 def test_a_missing_converter_names_its_extra(
@@ -254,7 +298,9 @@ def test_unsupported_requests_are_refused(checkpoint: Checkpoint, tmp_path: Path
         export(checkpoint, "rlfn", tmp_path / "x.onnx", ExportRequest(shape=(1, 3, 20, 20)))
     with pytest.raises(OptionError, match="Only int8 is calibrated"):
         export(checkpoint, "onnx", tmp_path / "x.onnx", ExportRequest(calibration=tmp_path))
-    for text in ("1x3x20", "1x4x20x20", "1x3x0x20", "big"):
+    with pytest.raises(OptionError, match=r"1x3x90000x90000 takes about 20,368\.0 GiB .* Choose a smaller shape"):
+        export(checkpoint, "onnx", tmp_path / "x.onnx", ExportRequest(shape=(1, 3, 90_000, 90_000)))
+    for text in ("1x3x20", "1x4x20x20", "1x3x0x20", "big", ""):
         with pytest.raises(OptionError, match="1x3x180x320"):
             parse_shape(text)
     with pytest.raises(OptionError, match="0x3x5x7 is empty"):
@@ -280,6 +326,7 @@ def test_the_command(command, checkpoint: Checkpoint, tmp_path: Path) -> None:
     assert "inf dB" not in said
     assert "ms at 20x16" in said
     assert "Replace it with --overwrite" in command(*arguments).err
+    assert "'' is not a shape" in command("export", str(weights), "--shape", "", "-o", str(tmp_path / "x.onnx")).err
     listed = command("export", "--list").out.decode()
     assert all(name in listed for name in FORMATS)
 

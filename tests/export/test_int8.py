@@ -9,12 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
+from rlfn.export.formats import export
 from rlfn.export.int8 import calibration_pictures, float_layers, quantize_onnx
 from rlfn.export.ranges import flat_colours, ranges
+from rlfn.export.request import ExportRequest
 from rlfn.images.photograph import photograph
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
+from rlfn.inference.loading import checkpoint_of
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
+from rlfn.models.source import ModelSource
 from rlfn.models.variants import VARIANTS
 from rlfn.networks import Checkpoint, build
 from rlfn.networks.graph import onnx_bytes
@@ -222,3 +226,11 @@ def test_calibration_folders(tmp_path: Path) -> None:
         calibration_pictures(tmp_path, 64)
     with pytest.raises(OptionError, match="no calibration folder"):
         calibration_pictures(tmp_path / "none", 15)
+
+
+@pytest.mark.parametrize("name", ["rlfn-xs-x4", "rlfn-xs-x2"])
+def test_openvinos_own_int8_keeps_highlights(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    report = export(checkpoint_of(ModelSource(name)), "openvino", tmp_path / "x.xml", ExportRequest("int8"))
+    assert report.agreement.worst < 16

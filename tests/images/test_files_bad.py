@@ -265,6 +265,18 @@ def test_formats_by_name_suffix_and_path(name: str) -> None:
     assert set(FORMATS[name].suffixes) <= READABLE_SUFFIXES
 
 
+def test_a_format_without_its_package_is_refused_before_the_work(
+    command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlfn.images.codecs.codec.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"JPEG XL .*pip install 'rlfn\[jxl\]'"):
+        format_for("a.jxl")
+    (tmp_path / "in").mkdir()
+    done = command("upscale", str(tmp_path / "in"), "--format", "jxl")
+    assert done.status == 2
+    assert done.err.count("pip install 'rlfn[jxl]'") == 1
+
+
 @pytest.mark.parametrize("name", WRITABLE)
 def test_sizes_are_checked_before_the_work(name: str) -> None:
     limit = FORMATS[name].max_side

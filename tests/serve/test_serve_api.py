@@ -156,5 +156,14 @@ def test_media_types_come_from_the_table_of_formats() -> None:
     assert {row["name"] for row in writable_formats() if row["browsers"]} == {"jpg", "png", "webp", "avif"}
 
 
+def test_formats_that_lack_a_package_are_not_offered(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlfn.images.codecs.codec.find_spec", lambda name: None)
+    assert "jxl" not in {row["name"] for row in writable_formats()}
+    assert accepted_format("image/jxl, image/webp;q=0.5") == "webp"
+    answer = serving().post("/v1/upscale?format=jxl", content=picture_bytes())
+    assert answer.status_code == 422
+    assert "pip install 'rlfn[jxl]'" in answer.json()["detail"]
+
+
 def test_media_types_are_distinct() -> None:
     assert len({row.media_type for row in FORMATS.values()}) == len(FORMATS)

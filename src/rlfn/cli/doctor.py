@@ -36,7 +36,6 @@ def doctor(quick: bool, speed: bool) -> None:
     import pyvips
 
     import rlfn
-    from rlfn.images.formats import FORMATS, WRITABLE
     from rlfn.inference.hardware import available_memory, default_threads
     from rlfn.models import catalog
 
@@ -44,7 +43,7 @@ def doctor(quick: bool, speed: bool) -> None:
     say(f"cores: {default_threads()} of {os.cpu_count()}, free memory: {available_memory() / 2**30:.1f} GiB")
     say(f"libvips {pyvips.version(0)}.{pyvips.version(1)}.{pyvips.version(2)}")
     say(*(f"{name} {_version(name)}" for name in _PACKAGES))
-    say(f"formats: read {listing(FORMATS)}; written {listing(WRITABLE)}")
+    _formats()
     default = next(iter(catalog.models()))
     _engines(default)
     _gpus()
@@ -67,6 +66,18 @@ def _version(package: str) -> str:
         return "is not installed"
 
 
+def _formats() -> None:
+    """Print the picture formats that can be read and written here, and what the others need."""
+    from rlfn.images.formats import FORMATS
+
+    here = [row for row in FORMATS.values() if row.installed]
+    read, written = listing(row.name for row in here), listing(row.name for row in here if row.writable)
+    say(f"formats: read {read}; written {written}")
+    for extra in dict.fromkeys(row.extra for row in FORMATS.values() if not row.installed):
+        names = listing(row.name for row in FORMATS.values() if row.extra == extra)
+        say(f"  {names}: not installed. pip install 'rlfn[{extra}]'")
+
+
 def _installed() -> list[str]:
     from importlib.util import find_spec
 
@@ -86,7 +97,7 @@ def _engines(model: str) -> None:
         if name in installed:
             say(f"  {name} {_version(row.module)}: {listing(row.precisions())}")
         else:
-            say(f"  {name} is not installed")
+            say(f"  {name} is not installed: {row.install}")
     chosen = choose_engine(ModelSource(model))
     say(f"  auto, for {model}: {chosen} in {choose_precision(chosen, ModelSource(model))}")
 

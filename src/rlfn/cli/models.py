@@ -191,7 +191,7 @@ def export(
     target = output if output is not None else Path(f"{source.name}{row.suffixes[0]}")
     for file in row.files(target):
         check_target(file, overwrite, [model])
-    request = ExportRequest(precision, parse_shape(shape) if shape else None, image_io, calibration)
+    request = ExportRequest(precision, parse_shape(shape) if shape is not None else None, image_io, calibration)
     checkpoint = checkpoint_of(source)
     check_request(checkpoint, to, target, request)
     with progress("Exporting", still=True) as show:

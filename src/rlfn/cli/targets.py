@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from rlfn.atomic import check_path
 from rlfn.errors import OutputError
 from rlfn.wording import setting
 
 
 def check_target(target: Path, overwrite: bool, inputs: Iterable[str | os.PathLike[str]]) -> None:
-    """Refuse to replace an input, or any other file without ``--overwrite``.
+    """Refuse to replace an input, or any other file without ``--overwrite``, and a path that cannot be written.
 
     Args:
         target: the file to write.
@@ -19,8 +20,9 @@ def check_target(target: Path, overwrite: bool, inputs: Iterable[str | os.PathLi
         inputs: the files that the command reads; packaged models' names among them are ignored.
 
     Raises:
-        OutputError: ``target`` exists and may not be replaced.
+        OutputError: ``target`` exists and may not be replaced, or cannot be written.
     """
+    check_path(target)
     if not target.exists():
         return
     if any(os.path.exists(source) and os.path.samefile(target, source) for source in inputs):

@@ -5,16 +5,18 @@ A new format needs a function that writes, a function that loads, and one row in
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import tempfile
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rlfn.atomic import make_folder
-from rlfn.errors import ModelError, OptionError, OutputError, RlfnError, unknown
+from rlfn.atomic import check_path, folder_beside
+from rlfn.errors import ModelError, OptionError, RlfnError, unknown
 from rlfn.export.executorch import load_executorch, write_executorch
 from rlfn.export.ncnn import load_ncnn, ncnn_notes, write_ncnn
 from rlfn.export.onnx import load_onnx, onnx_notes, write_onnx, write_rlfn
@@ -23,8 +25,10 @@ from rlfn.export.prepare import least_side
 from rlfn.export.request import ExportReport, ExportRequest
 from rlfn.export.tflite import load_tflite, write_tflite
 from rlfn.export.torch_files import load_torch_export, load_torchscript, write_torch_export, write_torchscript
+from rlfn.inference.footprint import bytes_per_pixel
+from rlfn.inference.hardware import available_memory
 from rlfn.networks import Checkpoint
-from rlfn.networks.agreement import LoadedExport, compare
+from rlfn.networks.agreement import LoadedExport, Shape, compare
 from rlfn.networks.fuse import fuse_checkpoint
 from rlfn.wording import listing, setting
 
@@ -156,7 +160,20 @@ def check_request(checkpoint: Checkpoint, to: str, path: Path, request: ExportRe
         raise OptionError(f"{to} takes one picture at a time. Give a shape such as {example}.")
     if request.calibration is not None and request.precision != "int8":
         raise OptionError(f"A calibration folder was given for {request.precision}. Only int8 is calibrated.")
+    if request.shape is not None:
+        _check_memory(checkpoint, request.shape)
     return row
+
+
+def _check_memory(checkpoint: Checkpoint, shape: Shape) -> None:
+    """Refuse a fixed shape for which torch, with which the file is compared, lacks memory."""
+    batch, _, height, width = shape
+    needed, free = batch * height * width * bytes_per_pixel("torch", checkpoint.variant.name), available_memory()
+    if needed > free:
+        raise OptionError(
+            f"The shape {'x'.join(map(str, shape))} takes about {needed / 2**30:,.1f} GiB of memory to compare with "
+            f"torch; {free / 2**30:.1f} GiB are free. Choose a smaller shape: a large picture is upscaled in tiles."
+        )
 
 
 def export(
@@ -181,12 +198,17 @@ def export(
     path, request = Path(path), request or ExportRequest()
     checkpoint = fuse_checkpoint(checkpoint)
     row = check_request(checkpoint, to, path, request)
+    for file in row.files(path):
+        check_path(file)
     size = request.shape[2:] if request.shape is not None else _TIMED_SIZE
-    make_folder(path.parent)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True) as aside:
-            written = Path(aside) / path.name
-            _convert(row, checkpoint, to, request, written)
+    with folder_beside(path) as aside:
+        written = aside / path.name
+        with _explained(checkpoint, to, request, "converted to", aside):
+            row.write(checkpoint, request, written)
+        missing = [file.name for file in row.files(written) if not file.is_file()]
+        if missing:
+            raise ModelError(f"The converter to {to} wrote no {listing(missing)} and reported no error.")
+        with _explained(checkpoint, to, request, "run in", aside):
             run = row.load(written)
             agreement = compare(
                 run,
@@ -198,32 +220,32 @@ def export(
                 batches=(1, 2) if row.batch else (1,),
             )
             notes = row.notes(checkpoint, request, written)
-            milliseconds = _time(run, checkpoint, request, size, Path(aside), seconds) if seconds else None
-            total = sum(file.stat().st_size for file in row.files(written))
-            for source, target in reversed([*zip(row.files(written), row.files(path), strict=True)]):
-                os.replace(source, target)
-    except OSError as error:
-        if isinstance(error, RlfnError):
-            raise
-        raise OutputError(f"{path} cannot be written: {error.strerror}. Choose another place or free space.") from error
+            milliseconds = _time(run, checkpoint, request, size, aside, seconds) if seconds else None
+        total = sum(file.stat().st_size for file in row.files(written))
+        for source, target in reversed([*zip(row.files(written), row.files(path), strict=True)]):
+            os.replace(source, target)
     return ExportReport(row.files(path), total, agreement, milliseconds, size, notes)
 
 
-def _convert(row: ExportFormat, checkpoint: Checkpoint, to: str, request: ExportRequest, path: Path) -> None:
-    """Write the export; any exception of the converter becomes a ModelError with one sentence."""
+@contextlib.contextmanager
+def _explained(checkpoint: Checkpoint, to: str, request: ExportRequest, what: str, folder: Path) -> Iterator[None]:
+    """Turn an exception of a converter or a runtime into an error of one sentence.
+
+    ``folder`` is where it writes: not all of them say that a disk is full.
+    """
     try:
-        row.write(checkpoint, request, path)
-    except (RlfnError, OSError):
+        yield
+    except (RlfnError, OSError, MemoryError):
         raise
-    except Exception as error:  # converters raise arbitrary exceptions
+    except Exception as error:  # converters and runtimes raise arbitrary exceptions
         text = " ".join(str(error).split())[:200]
+        weights = sum(tensor.nbytes for tensor in checkpoint.network.state_dict().values())
+        if shutil.disk_usage(folder).free < weights:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise ModelError(
-            f"{checkpoint.variant.name} x{checkpoint.scale} cannot be converted to {to} {request.precision}: "
-            f"{type(error).__name__}: {text}. Nothing was written."
+            f"{checkpoint.variant.name} x{checkpoint.scale} cannot be {what} {to} {request.precision}: "
+            f"{type(error).__name__}: {text.rstrip('.')}. Nothing was written."
         ) from error
-    missing = [file.name for file in row.files(path) if not file.is_file()]
-    if missing:
-        raise ModelError(f"The converter to {to} wrote no {listing(missing)} and reported no error.")
 
 
 def _time(

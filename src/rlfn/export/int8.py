@@ -217,7 +217,10 @@ class _Reader:
 
 
 def quantize_openvino(graph: Any, pictures: list[NDArray[Any]]) -> Any:
-    """Return an OpenVINO model quantised by NNCF.
+    """Return an OpenVINO model quantised by NNCF, in ranges from the lowest to the highest value of all pictures.
+
+    With NNCF's default, the mean of the pictures' extremes, highlights of a photograph are up to 63 levels off in
+    ``rlfn-xs``.
 
     Raises:
         MissingExtraError: nncf is not installed.
@@ -225,6 +228,7 @@ def quantize_openvino(graph: Any, pictures: list[NDArray[Any]]) -> Any:
     try:
         with quiet():
             nncf = import_silent("nncf")
+            from nncf.quantization.range_estimator import RangeEstimatorParametersSet
     except ImportError:
         raise MissingExtraError("Quantising for OpenVINO", "int8") from None
     inputs = {
@@ -240,6 +244,9 @@ def quantize_openvino(graph: Any, pictures: list[NDArray[Any]]) -> Any:
             preset=nncf.QuantizationPreset.MIXED,
             ignored_scope=nncf.IgnoredScope(names=_float_nodes(graph)),
             fast_bias_correction=True,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+            ),
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rlfn.atomic import write_bytes
 from rlfn.export.prepare import facts, least_side, prepare
 from rlfn.export.request import ExportRequest
 from rlfn.networks import Checkpoint
@@ -15,12 +14,12 @@ from rlfn.wording import setting
 
 def write_rlfn(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
     """Write the runtime's graph for any size, with the grid inputs for tiles; int8 is quantised from fp32."""
-    write_bytes(path, _quantized(runtime_graph(checkpoint), checkpoint, request))
+    path.write_bytes(_quantized(runtime_graph(checkpoint), checkpoint, request))
 
 
 def write_onnx(checkpoint: Checkpoint, request: ExportRequest, path: Path) -> None:
     """Write the single-input file; int8 is quantised from fp32 (:mod:`rlfn.export.int8`)."""
-    write_bytes(path, _quantized(onnx_graph(checkpoint, request), checkpoint, request))
+    path.write_bytes(_quantized(onnx_graph(checkpoint, request), checkpoint, request))
 
 
 def onnx_graph(checkpoint: Checkpoint, request: ExportRequest) -> bytes:

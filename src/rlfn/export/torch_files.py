@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ def write_torchscript(checkpoint: Checkpoint, request: ExportRequest, path: Path
     network, example = prepare(checkpoint, request, grow=grow)
     with quiet(), torch.inference_mode():
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, str(path), _extra_files={METADATA_FILE: facts_text(checkpoint, request)})
+        stream = io.BytesIO()  # torch ends the process if a disk is full
+        torch.jit.save(traced, stream, _extra_files={METADATA_FILE: facts_text(checkpoint, request)})
+    path.write_bytes(stream.getbuffer())
 
 
 def load_torchscript(path: Path) -> LoadedExport:
@@ -45,7 +48,9 @@ def write_torch_export(checkpoint: Checkpoint, request: ExportRequest, path: Pat
         shapes = (dict.fromkeys(places, torch.export.Dim.AUTO),)
     with quiet():
         program = torch.export.export(network, (example,), dynamic_shapes=shapes)
-        torch.export.save(program, path, extra_files={METADATA_FILE: facts_text(checkpoint, request)})
+        stream = io.BytesIO()
+        torch.export.save(program, stream, extra_files={METADATA_FILE: facts_text(checkpoint, request)})
+    path.write_bytes(stream.getbuffer())
 
 
 def load_torch_export(path: Path) -> LoadedExport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import PurePath
 
-from rlfn.errors import OptionError, OutputError, PictureError, unknown
+from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, unknown
 from rlfn.images.codecs import ROWS
 from rlfn.images.codecs.codec import Codec
 from rlfn.numeric import is_whole
@@ -69,6 +69,7 @@ def format_for(path_or_name: str | os.PathLike[str]) -> Codec:
 
     Raises:
         OptionError: no such format, or one that can only be read; the message lists those that can be written.
+        MissingExtraError: the format's package is not installed.
     """
     text = os.fspath(path_or_name)
     suffix = PurePath(text).suffix
@@ -76,6 +77,8 @@ def format_for(path_or_name: str | os.PathLike[str]) -> Codec:
     row = _BY_NAME.get(given.lower().removeprefix("."))
     if row is None or not row.writable:
         raise unknown("output format", given.removeprefix(".") or text, WRITABLE)
+    if not row.installed:
+        raise MissingExtraError(row.title, row.extra)
     return row
 
 

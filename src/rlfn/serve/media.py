@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rlfn.images.codecs.codec import Codec
 from rlfn.images.formats import FORMATS, WRITABLE
 from rlfn.serve.problems import problem
 from rlfn.wording import listing
@@ -21,7 +22,7 @@ def accepted_format(accept: str) -> str | None:
     >>> accepted_format("image/avif;q=0.5, image/webp")
     'webp'
     """
-    kinds = {FORMATS[name].media_type: name for name in WRITABLE}
+    kinds = {row.media_type: row.name for row in _writable()}
     named = sorted(_kinds(accept), key=lambda row: -row[1])
     for kind, share in named:
         if share > 0 and kind in kinds:
@@ -52,16 +53,20 @@ def _kinds(accept: str) -> Iterator[tuple[str, float]]:
 
 
 def writable_formats() -> list[dict[str, object]]:
-    """Return the writable formats, for ``GET v1/models``."""
+    """Return the formats that can be written here, for ``GET v1/models``."""
     return [
         {
-            "name": name,
-            "title": FORMATS[name].title,
-            "suffix": FORMATS[name].suffixes[0],
-            "media_type": FORMATS[name].media_type,
-            "lossy": FORMATS[name].lossy,
-            "quality": FORMATS[name].default_quality,
-            "browsers": FORMATS[name].in_browsers,
+            "name": row.name,
+            "title": row.title,
+            "suffix": row.suffixes[0],
+            "media_type": row.media_type,
+            "lossy": row.lossy,
+            "quality": row.default_quality,
+            "browsers": row.in_browsers,
         }
-        for name in WRITABLE
+        for row in _writable()
     ]
+
+
+def _writable() -> list[Codec]:
+    return [FORMATS[name] for name in WRITABLE if FORMATS[name].installed]

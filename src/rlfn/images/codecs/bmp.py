@@ -15,4 +15,4 @@ def _open(data: bytes) -> Opened:
     return open_by("BMP", "BmpImagePlugin", "BmpImageFile", data)
 
 
-BMP = Codec("bmp", "BMP", (".bmp", ".dib"), "image/bmp", _recognise, _open)
+BMP = Codec("bmp", "BMP", (".bmp", ".dib"), "image/bmp", _recognise, _open, module="PIL", extra="pillow")

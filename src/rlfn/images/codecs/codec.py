@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 from rlfn.images.carried import Fate
@@ -63,7 +64,7 @@ class Codec:
     says that it has pictures without colour; ``default_quality`` (1 to 100) exists only where ``lossy``. ``exif_max``
     are the bytes of EXIF that fit, None for no limit; ``comments`` says that it has plain comments. ``carries`` tells
     what becomes of metadata, by the names of :data:`rlfn.images.carried.KEPT_SOMEWHERE`; what it does not name is lost
-    with a warning.
+    with a warning. ``module`` is the package that it needs beyond the base install, and ``extra`` installs it.
     """
 
     name: str
@@ -83,6 +84,13 @@ class Codec:
     exif_max: int | None = None
     comments: bool = False
     carries: Mapping[str, Fate] = field(default_factory=dict)
+    module: str = ""
+    extra: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package that it needs is here."""
+        return not self.module or find_spec(self.module) is not None
 
     @property
     def writable(self) -> bool:

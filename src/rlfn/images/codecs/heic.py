@@ -61,5 +61,14 @@ def _decode(heif: Any, found: ItemsFound, warnings: list[str]) -> Content:
 
 
 HEIC = Codec(
-    "heic", "HEIC", (".heic", ".heif", ".hif"), "image/heic", _recognise, _open, depths=(8, 10, 12), lossy=True
+    "heic",
+    "HEIC",
+    (".heic", ".heif", ".hif"),
+    "image/heic",
+    _recognise,
+    _open,
+    depths=(8, 10, 12),
+    lossy=True,
+    module="pillow_heif",
+    extra="heic",
 )

@@ -178,4 +178,6 @@ JXL = Codec(
         "texts": "converted",
         "color": "converted",
     },
+    module="pyjpegxl",
+    extra="jxl",
 )

@@ -44,4 +44,6 @@ PNM = Codec(
     "image/x-portable-anymap",
     lambda head: _START.match(head) is not None,
     _open,
+    module="PIL",
+    extra="pillow",
 )

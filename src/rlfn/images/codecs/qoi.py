@@ -10,4 +10,4 @@ def _open(data: bytes) -> Opened:
     return open_by("QOI", "QoiImagePlugin", "QoiImageFile", data)
 
 
-QOI = Codec("qoi", "QOI", (".qoi",), "image/qoi", starts_with(b"qoif"), _open)
+QOI = Codec("qoi", "QOI", (".qoi",), "image/qoi", starts_with(b"qoif"), _open, module="PIL", extra="pillow")

@@ -24,4 +24,6 @@ def _open(data: bytes) -> Opened:
     return open_by("TGA", "TgaImagePlugin", "TgaImageFile", data, opaque=not data[17] & _ALPHA_BITS)
 
 
-TGA = Codec("tga", "TGA", (".tga", ".vda", ".icb", ".vst"), "image/x-tga", _recognise, _open)
+TGA = Codec(
+    "tga", "TGA", (".tga", ".vda", ".icb", ".vst"), "image/x-tga", _recognise, _open, module="PIL", extra="pillow"
+)
