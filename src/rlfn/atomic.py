@@ -152,8 +152,10 @@ def drop_unfinished() -> None:
 def _remove(paths: list[Path]) -> None:
     """Remove those of ``paths`` that are unfinished, the last one first."""
     for path in reversed(paths):
-        with contextlib.suppress(OSError):
-            _unfinished.pop(path, os.fspath)(path)
+        remove = _unfinished.pop(path, None)
+        if remove is not None:
+            with contextlib.suppress(OSError):
+                remove(path)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
