@@ -32,10 +32,18 @@ def test_the_options_reach_the_study(command: Any, monkeypatch: pytest.MonkeyPat
     assert (asked[0].data, asked[0].out) == (Path("pack"), Path("studies/mine"))
 
 
-def test_a_stopped_study_says_how_to_go_on(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(STUDIES, "mine", Study(lambda request: False, "", trains=False))
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_study_says_how_to_go_on(
+    command: Any, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
+) -> None:
+    def run(request: StudyRequest) -> bool:
+        with request.stop.watched():
+            signal.raise_signal(number)
+        return not request.stop.asked
+
+    monkeypatch.setitem(STUDIES, "mine", Study(run, "", trains=False))
     done = command("study", "mine")
-    assert done.status == 130
+    assert done.status == status
     assert "Run the same command again to continue" in done.err
 
 
