@@ -232,6 +232,15 @@ def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     assert contents(out) == contents(make_pack([folder], tmp_path / "reference", min_side=64).pack.path)
 
 
+def test_the_same_command_again_checks_a_finished_pack(folder: Path, tmp_path: Path) -> None:
+    pack = make_pack([folder], tmp_path / "pack", min_side=8).pack
+    samples = bytearray((pack.path / "hr.u8").read_bytes())
+    samples[len(samples) // 2] ^= 1
+    (pack.path / "hr.u8").write_bytes(samples)
+    with pytest.raises(DataError, match=r"pack is damaged in: .*\.png\. Delete it and pack again"):
+        make_pack([folder], pack.path, min_side=8)
+
+
 def test_only_one_process_packs_into_a_folder(folder: Path, tmp_path: Path) -> None:
     """A second one would cut the files to what it knows, and the first would seal a pack with holes."""
     out = tmp_path / "pack"

@@ -116,7 +116,7 @@ def _refusal(others: str, problems: list[str], then: str = "") -> str:
 
 
 def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any], skip: bool) -> Pack:
-    """Return the existing pack in ``out`` if it matches the request."""
+    """Return the existing pack in ``out`` if it matches the request and its checksums are right."""
     pack = Pack.open(out)
     left_out = {name: row.stamp for name, row in pack.left_out.items()}
     if left_out and not skip:
@@ -137,6 +137,7 @@ def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any], skip:
             f"{out} already holds a pack of these pictures, but some have changed since: {shorten(changed)}. "
             f"Delete it or choose another {setting('output')}."
         )
+    pack.verify()
     return pack
 
 
