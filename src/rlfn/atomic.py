@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from rlfn.errors import OutputError, RlfnError
 from rlfn.wording import setting
@@ -165,6 +165,24 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def _all(stream: BinaryIO, data: bytes) -> None:
     stream.write(data)
+
+
+def hold(file: IO[Any]) -> bool:
+    """Lock an open file for this process until it is closed; return whether nobody else holds it.
+
+    A system or a file system without locks counts as one where nobody does.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def to_stream(stream: BinaryIO, encode: Callable[[BinaryIO], None]) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from rlfn.data.pictures import write_rgb
 from rlfn.studies.request import Budget, StudyRequest
 from rlfn.studies.table import STUDIES, Study
+from synthetic import synthetic
 from waiting import PATIENCE
 
 
@@ -32,10 +34,34 @@ def test_the_options_reach_the_study(command: Any, monkeypatch: pytest.MonkeyPat
     assert (asked[0].data, asked[0].out) == (Path("pack"), Path("studies/mine"))
 
 
-def test_a_stopped_study_says_how_to_go_on(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(STUDIES, "mine", Study(lambda request: False, "", trains=False))
+def test_a_folder_without_sets_is_refused_before_the_first_training(
+    command: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[StudyRequest] = []
+    monkeypatch.setitem(STUDIES, "mine", Study(lambda request: not asked.append(request), "", trains=False))
+    done = command("study", "mine", "--sets-dir", str(tmp_path / "bemch"))
+    assert (done.status, asked) == (2, [])
+    assert "bemch has none of Set5, Set14, " in done.err
+    assert "with --sets-dir, or folders of pictures with --sets." in done.err
+    (tmp_path / "sets" / "B100").mkdir(parents=True)
+    write_rgb(tmp_path / "sets" / "B100" / "a.png", synthetic(8, 8))
+    assert command("study", "mine", "--sets-dir", str(tmp_path / "sets")).status == 0
+    assert command("study", "mine").status == 0
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_study_says_how_to_go_on(
+    command: Any, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
+) -> None:
+    def run(request: StudyRequest) -> bool:
+        with request.stop.watched():
+            signal.raise_signal(number)
+        return not request.stop.asked
+
+    monkeypatch.setitem(STUDIES, "mine", Study(run, "", trains=False))
     done = command("study", "mine")
-    assert done.status == 130
+    assert done.status == status
     assert "Run the same command again to continue" in done.err
 
 

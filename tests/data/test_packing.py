@@ -232,6 +232,32 @@ def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     assert contents(out) == contents(make_pack([folder], tmp_path / "reference", min_side=64).pack.path)
 
 
+def test_the_same_command_again_checks_a_finished_pack(folder: Path, tmp_path: Path) -> None:
+    pack = make_pack([folder], tmp_path / "pack", min_side=8).pack
+    samples = bytearray((pack.path / "hr.u8").read_bytes())
+    samples[len(samples) // 2] ^= 1
+    (pack.path / "hr.u8").write_bytes(samples)
+    with pytest.raises(DataError, match=r"pack is damaged in: .*\.png\. Delete it and pack again"):
+        make_pack([folder], pack.path, min_side=8)
+
+
+def test_only_one_process_packs_into_a_folder(folder: Path, tmp_path: Path) -> None:
+    """A second one would cut the files to what it knows, and the first would seal a pack with holes."""
+    out = tmp_path / "pack"
+    refused: list[str] = []
+
+    def again(done: int, total: int, name: str) -> None:
+        with pytest.raises(DataError) as caught:
+            make_pack([folder], out, min_side=8)
+        refused.append(str(caught.value))
+
+    pack = make_pack([folder], out, min_side=8, workers=1, progress=again).pack
+    assert len(refused) == len(pack)
+    assert all(text.startswith(f"Another process packs into {out}. Wait for its end") for text in refused)
+    pack.verify()
+    assert make_pack([folder], out, min_side=8).made == 0
+
+
 def test_other_settings_and_other_contents_are_not_overwritten(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "pack"
     with pytest.raises(KeyboardInterrupt):

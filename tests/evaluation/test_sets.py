@@ -102,6 +102,15 @@ def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
         find_set(str(tmp_path), 2)
 
 
+def test_a_set_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    for name in ("Set5", "B100", "mine"):
+        put(tmp_path / "bench" / name / "HR" / "a.png", picture())
+    with pytest.raises(DataError, match=r"no set Set55: .*The standard sets there: Set5, B100\. Give a folder's path"):
+        find_set("Set55", 2, tmp_path)
+    with pytest.raises(DataError, match=r"data/benchmark\. Give a folder's path"):
+        find_set("Set55", 2, tmp_path / "elsewhere")
+
+
 def test_sizes_that_do_not_match_are_refused(tmp_path: Path) -> None:
     put(tmp_path / "HR" / "a.png", picture())
     put(tmp_path / "LR_bicubic" / "X2" / "ax2.png", half(picture())[:-1])
@@ -109,10 +118,17 @@ def test_sizes_that_do_not_match_are_refused(tmp_path: Path) -> None:
         read_pair(find_set(str(tmp_path), 2).pairs[0], 2)
 
 
-@pytest.mark.parametrize("image", [picture().astype(np.uint16), np.dstack([picture(), picture()[:, :, 0]])])
-def test_other_kinds_of_picture_are_refused(tmp_path: Path, image: NDArray[np.generic]) -> None:
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (picture().astype(np.uint16), "16-bit RGB"),
+        (picture()[:, :, 0].astype(np.uint16), "16-bit gray"),
+        (np.dstack([picture(), picture()[:, :, 0]]), "8-bit RGB with transparency"),
+    ],
+)
+def test_other_kinds_of_picture_are_refused(tmp_path: Path, image: NDArray[np.generic], kind: str) -> None:
     put(tmp_path / "a.png", image)
-    with pytest.raises(PictureError, match="8-bit gray or RGB"):
+    with pytest.raises(PictureError, match=rf"a\.png is {kind}\. Sets are of 8-bit gray or RGB\. Convert the picture"):
         read_pair(find_set(str(tmp_path), 2).pairs[0], 2)
 
 

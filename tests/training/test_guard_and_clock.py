@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rlfn.errors import ModelError, OutputError
+from rlfn.networks.checkpoints import RUN_STATE
 from rlfn.training.checkpoint import Checkpoints, read_state, write_state
 from rlfn.training.clock import StepClock
 from rlfn.training.ema import EMA
@@ -113,6 +114,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage
 def test_a_foreign_file_is_not_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "iteration-000000001.ckpt").write_bytes(b"SOME-OTHER\n" + bytes(64))
     with pytest.raises(ModelError, match="is not the checkpoint of a run"):
+        Checkpoints(tmp_path, keep=2).load_last()
+
+
+def test_a_checkpoint_of_another_format_is_not_called_foreign(tmp_path: Path) -> None:
+    (tmp_path / "iteration-000000001.ckpt").write_bytes(RUN_STATE + b"1\n" + bytes(64))
+    with pytest.raises(ModelError, match="was saved by another version of rlfn, and only that one can resume it"):
         Checkpoints(tmp_path, keep=2).load_last()
 
 

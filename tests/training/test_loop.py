@@ -297,15 +297,16 @@ stages = [{ init = "scratch", iterations = 8, patch = 16, batch = 4 }]
 """
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_command_line_stops_and_goes_on(
-    command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
 ) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
     with monkeypatch.context() as patch:
-        interrupt(patch, 3, signal.SIGINT)
+        interrupt(patch, 3, number)
         options = ("--set", "stages.0.batch=2", "--accelerator", "cpu")
         done = command("train", "mine.toml", "--data", str(data), *options)
-    assert done.status == 130
+    assert done.status == status
     assert "rlfn train --resume runs/mine" in done.err
     assert command("train", "--resume", "runs/mine", "--accelerator", "cpu").status == 0
     metadata = load_checkpoint(tmp_path / "runs/mine/model.safetensors").metadata

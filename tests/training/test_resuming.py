@@ -9,11 +9,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_loop import interrupt
 from tiny import TINY, tiny_pack, tiny_recipe
 
+import rlfn
+from rlfn.data.packing import make_pack
+from rlfn.data.pictures import write_rgb
 from rlfn.errors import DataError, ModelError, OptionError, OutputError, PictureError
 from rlfn.models.variants import VARIANTS
 from rlfn.networks.checkpoints import load_checkpoint
@@ -104,13 +108,50 @@ def test_a_resumed_run_keeps_its_data_which_may_have_moved(
     recipe, sources = settings_of_run(str(out))
     with pytest.raises(OptionError, match=r"first\.pack does not exist.*If the data has moved, .* as data\."):
         train(recipe, out, data=sources, devices=CPU, resume=True)
-    other = tiny_pack(tmp_path / "other", count=5)
-    for wrong in (other, data.parent / "hr"):
-        with pytest.raises(DataError, match=r"is not what the run in .* was trained on"):
-            train(recipe, out, data=wrong, devices=CPU, resume=True)
+    fewer, renamed, others = (tmp_path / name for name in ("fewer", "renamed", "others"))
+    shutil.copytree(data.parent / "hr", renamed)
+    (renamed / "0.png").rename(renamed / "first.png")
+    shutil.copytree(data.parent / "hr", others)
+    (others / "0.png").write_bytes((others / "1.png").read_bytes())
+    wrong = {
+        tiny_pack(fewer, count=5): "it has 5 pictures, not 6",
+        make_pack([renamed], tmp_path / "renamed.pack", scales=(2,), min_side=64).pack.path: "the names or the dim",
+        make_pack([others], tmp_path / "others.pack", scales=(2,), min_side=64).pack.path: "the contents of its",
+        data.parent / "hr": "the pictures of a folder cannot be compared with those of a pack; pack them again",
+    }
+    for place, reason in wrong.items():
+        found = rf"is not what the run in .* was trained on \(the pack .*first\.pack\): {reason}"
+        with pytest.raises(DataError, match=found):
+            train(recipe, out, data=place, devices=CPU, resume=True)
     done = command("train", "--resume", str(out), "--data", str(moved), "--accelerator", "cpu")
     assert done.status == 0, done.err
     assert settings_of_run(out)[1][0].path == moved
+
+
+def test_a_run_on_a_folder_goes_on_with_the_pack_of_that_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, recipe, out = data.parent / "hr", tiny_recipe({"init": "scratch", "iterations": 6}), tmp_path / "run"
+    assert train(recipe, tmp_path / "whole", data=folder, devices=CPU)
+    for at, place in ((1, folder), (2, data), (1, folder)):
+        with monkeypatch.context() as patch:
+            stop = interrupt(patch, at)
+            assert not train(recipe, out, data=place, devices=CPU, stop=stop, resume=out.exists())
+    others, own = tmp_path / "others", tmp_path / "lr"
+    shutil.copytree(folder, others)
+    write_rgb(others / "0.png", np.zeros((96, 96, 3), np.uint8))
+    own.mkdir()
+    for file in folder.iterdir():
+        write_rgb(own / f"{file.stem}x2.png", np.zeros((48, 48, 3), np.uint8))
+    for number, (source, lr) in enumerate(((others, None), (folder, own))):
+        pack = make_pack([source], tmp_path / f"{number}.pack", scales=(2,), lr_folder=lr, min_side=64).pack.path
+        with pytest.raises(DataError, match=r"\(the folder .*hr\): the pack was made of other files, or with other LR"):
+            train(recipe, out, data=pack, devices=CPU, resume=True)
+    assert train(recipe, out, data=data, devices=CPU, resume=True)
+    whole, resumed = (
+        [row["loss"] for row in read_metrics(place) if "loss" in row] for place in (tmp_path / "whole", out)
+    )
+    assert whole == resumed
 
 
 def test_a_run_is_saved_before_a_picture_ends_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,11 +211,35 @@ def test_a_recipe_of_another_version_is_named_as_such(data: Path, tmp_path: Path
     saved, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
     raw = json.loads(saved["recipe"])
     raw["guard"]["streak"] = raw["guard"].pop("max_skipped")
-    write_state(path, {**saved, "recipe": json.dumps(raw), "versions": {**saved["versions"], "rlfn": "0.0.1"}})
-    with pytest.raises(ModelError) as caught:
-        settings_of_run(tmp_path)
-    assert f"The run in {tmp_path} was made by another version of rlfn (0.0.1; this is " in str(caught.value)
-    assert "guard.streak: there is no such key" in str(caught.value)
+    made = {
+        "0.0.1": f"The run in {tmp_path} was made by another version of rlfn (0.0.1; this is ",
+        rlfn.__version__: f"The run in {tmp_path} was made by another development version of rlfn {rlfn.__version__}, ",
+    }
+    for version, said in made.items():
+        write_state(path, {**saved, "recipe": json.dumps(raw), "versions": {**saved["versions"], "rlfn": version}})
+        with pytest.raises(ModelError) as caught:
+            settings_of_run(tmp_path)
+        assert said in str(caught.value)
+        assert "guard.streak: there is no such key" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "named"),
+    [("pictures", "'pictures'"), ("state", "'state'"), ("state.best_on", "'best_on'"), ("learner.ranges", "'ranges'")],
+)
+def test_a_checkpoint_of_another_version_is_named_as_such(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str, named: str
+) -> None:
+    recipe = tiny_recipe({**SHORT, "int8": True})
+    with monkeypatch.context() as patch:
+        assert not train(recipe, tmp_path, data=data, devices=CPU, stop=interrupt(patch, 1))
+    path = Checkpoints(tmp_path / "checkpoints", 2).paths()[-1]
+    saved, _ = Checkpoints(tmp_path / "checkpoints", 2).load_last()
+    *outer, key = lacking.split(".")
+    del (saved[outer[0]] if outer else saved)[key]
+    write_state(path, saved)
+    with pytest.raises(ModelError, match=f"was saved by another development version of rlfn.*{named}.*Resume it with"):
+        train(settings_of_run(tmp_path)[0], tmp_path, data=data, devices=CPU, resume=True)
 
 
 def test_a_missing_extension_is_named_though_its_loss_is_used(data: Path, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def program() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 something failed, 2 invalid call or input, 130 interrupted."""
+    """Run the command line and exit: 0 success, 1 something failed, 2 invalid call or input, 130 or 143 interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text

@@ -20,7 +20,7 @@ _HEAD = """# Command line
 Written by `python -m rlfn.cli.cli_docs` from the commands' own help. `rlfn COMMAND --help` prints the same.
 
 Exit status: 0 success; 1 at least one picture, set or file failed; 2 invalid command line or input, nothing was
-started; 130 interrupted.
+started; 130 interrupted by Ctrl-C (143: by SIGTERM).
 
 | variable | meaning |
 |---|---|

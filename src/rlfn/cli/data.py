@@ -94,7 +94,7 @@ def pack(
 
     They are decoded once, reduced by MATLAB's bicubic, and memory-mapped.
 
-    Run the same command again to resume an interrupted run.
+    Run the same command again to resume an interrupted run, or to check a finished pack.
     """
     from rlfn.data.packing import make_pack
 

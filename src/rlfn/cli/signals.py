@@ -24,6 +24,11 @@ INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
 
+def status_after(number: int | None) -> int:
+    """Return the exit status of a command that a signal ended; without a signal, that after Ctrl-C."""
+    return INTERRUPTED if number is None else 128 + number
+
+
 class Ending:
     """The handler of all signals that end a command. The first one raises; the others find it ending already.
 
@@ -38,7 +43,7 @@ class Ending:
         """Raise for the first signal."""
         if self.status is not None:
             return
-        self.status = INTERRUPTED if number == signal.SIGINT else 128 + number
+        self.status = status_after(number)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(self.status)
@@ -88,7 +93,7 @@ def _enforce(told: socket.socket, ending: Ending) -> None:
             drop_unfinished()
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 os.write(sys.stderr.fileno(), b"rlfn: stopped.\n")
-            os._exit(INTERRUPTED if number == signal.SIGINT else 128 + number)
+            os._exit(status_after(number))
 
 
 @contextlib.contextmanager

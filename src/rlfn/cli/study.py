@@ -9,6 +9,7 @@ import click
 from rlfn.cli import options
 from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import say, warn
+from rlfn.cli.signals import status_after
 from rlfn.errors import MissingExtraError, OptionError, unknown
 from rlfn.wording import setting
 
@@ -102,7 +103,7 @@ def study(
     ended = run_study(name, request)
     if not ended:
         warn("Run the same command again to continue.")
-        raise click.exceptions.Exit(130)
+        raise click.exceptions.Exit(status_after(request.stop.number))
     if request.failures:
         for failure in dict.fromkeys(request.failures):
             warn(f"failed: {failure}")

@@ -10,6 +10,7 @@ import click
 from rlfn.cli import options
 from rlfn.cli.commands import argument, command
 from rlfn.cli.messages import say, warn
+from rlfn.cli.signals import status_after
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.wording import setting
 
@@ -100,7 +101,7 @@ def train(
     ended = run_training(resolved, folder, data=sources, devices=chosen, resume=resume is not None, stop=stop)
     if not ended:
         warn(f"Resume with: rlfn train {setting('resume', folder)}")
-        raise click.exceptions.Exit(130)
+        raise click.exceptions.Exit(status_after(stop.number))
 
 
 def _launched() -> tuple[int, int]:

@@ -79,7 +79,7 @@ class FolderPictures(PictureStore):
                 f"{'it' if len(problems) == 1 else 'them'}:{itemized(problems)}"
             )
 
-    def _contents(self, scale: int) -> list[Any]:
+    def _contents(self, scale: int, unpacked: bool) -> list[Any]:
         return [picture.path.stat().st_size for picture in self._found]
 
     def offers(self, scale: int) -> bool:

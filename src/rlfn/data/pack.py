@@ -162,7 +162,9 @@ class Pack(PictureStore):
         start = entry.offsets[scale]
         return self._layers[scale][start : start + entry.count(scale)].reshape(entry.shape(scale))
 
-    def _contents(self, scale: int) -> list[Any]:
+    def _contents(self, scale: int, unpacked: bool) -> list[Any]:
+        if unpacked and self.settings.get("lr") == "bicubic":
+            return [next(iter(entry.stamp), None) for entry in self._entries]  # the file's size, as of a folder
         return [[entry.checksums[1], entry.checksums.get(scale)] for entry in self._entries]
 
     def offers(self, scale: int) -> bool:

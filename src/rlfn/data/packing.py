@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.atomic import disk_is_full
+from rlfn.atomic import disk_is_full, hold
 from rlfn.data.pack import INDEX, JOURNAL, LeftOut, Pack, PackEntry, intact, layer_file, write_index
 from rlfn.data.pairs import PackingJob, plan_packing
 from rlfn.data.pictures import find_pictures, read_rgb
@@ -116,7 +116,7 @@ def _refusal(others: str, problems: list[str], then: str = "") -> str:
 
 
 def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any], skip: bool) -> Pack:
-    """Return the existing pack in ``out`` if it matches the request."""
+    """Return the existing pack in ``out`` if it matches the request and its checksums are right."""
     pack = Pack.open(out)
     left_out = {name: row.stamp for name, row in pack.left_out.items()}
     if left_out and not skip:
@@ -137,6 +137,7 @@ def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any], skip:
             f"{out} already holds a pack of these pictures, but some have changed since: {shorten(changed)}. "
             f"Delete it or choose another {setting('output')}."
         )
+    pack.verify()
     return pack
 
 
@@ -145,8 +146,13 @@ class _Writer:
 
     def __init__(self, out: Path, scales: tuple[int, ...], settings: dict[str, Any], stack: ExitStack) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.entries: dict[str, PackEntry] = {}
+        if not (out / JOURNAL).is_file() and any(out.iterdir()):
+            raise DataError(f"{out} is not empty and contains no pack. Choose a new folder for {setting('output')}.")
+        self._journal = stack.enter_context((out / JOURNAL).open("a", encoding="utf-8"))
+        if not hold(self._journal) or (out / INDEX).exists():
+            raise _held(out)
         known = _read_journal(out, settings)
+        self.entries: dict[str, PackEntry] = {}
         layers = {scale: out / layer_file(scale) for scale in (1, *scales)}
         for file in layers.values():
             file.touch()
@@ -165,7 +171,7 @@ class _Writer:
             self._layers[scale] = stack.enter_context(file.open("r+b"))
             self._layers[scale].truncate(self._ends[scale])
             self._layers[scale].seek(self._ends[scale])
-        self._journal = stack.enter_context((out / JOURNAL).open("w", encoding="utf-8"))
+        self._journal.truncate(0)
         for row in (settings, *map(asdict, self.entries.values())):
             self._journal.write(json.dumps(row) + "\n")
         self._journal.flush()
@@ -197,13 +203,17 @@ class _Writer:
             os.fsync(stream.fileno())
 
 
+def _held(out: Path) -> DataError:
+    """Return the error of a folder in which another process is making a pack, or has just made one."""
+    return DataError(
+        f"Another process packs into {out}. Wait for its end or stop it, then run the same command again; or choose "
+        f"another {setting('output')}."
+    )
+
+
 def _read_journal(out: Path, settings: dict[str, Any]) -> list[PackEntry]:
-    """Return the entries that an interrupted run has written; refuse a folder with other content."""
+    """Return the entries that an interrupted run has written; refuse those of other settings."""
     file = out / JOURNAL
-    if not file.is_file():
-        if any(out.iterdir()):
-            raise DataError(f"{out} is not empty and contains no pack. Choose a new folder for {setting('output')}.")
-        return []
     rows = []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

@@ -73,7 +73,7 @@ class PictureStore(ABC):
             DataError: some are damaged; the message has a line for each.
         """
 
-    def fingerprint(self, scale: int) -> str:
+    def fingerprint(self, scale: int, *, unpacked: bool = False) -> str:
         """Return a hash of the pictures, wherever they lie.
 
         It is equal for stores of the same kind (pack or folder) with the same names, sizes, weights and contents, as
@@ -81,11 +81,16 @@ class PictureStore(ABC):
 
         Args:
             scale: the reduction that counts, besides the pictures at full size.
+            unpacked: take every pack as the folder that it was made of, as far as one folder gives the same samples.
         """
-        described = [self.names, self.sides.tolist(), self._contents(scale)]
+        described = [self.names, self.sides.tolist(), self._contents(scale, unpacked)]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
-    def _contents(self, scale: int) -> list[Any]:
+    def outline(self) -> str:
+        """Return a hash of the names and dimensions of the pictures, which a pack shares with the folder it is of."""
+        return hashlib.sha256(json.dumps([self.names, self.sides.tolist()]).encode()).hexdigest()
+
+    def _contents(self, scale: int, unpacked: bool) -> list[Any]:
         """Return what tells these contents from others of the same names and sizes, without reading every picture."""
         return []
 
@@ -198,8 +203,8 @@ class MixedPictures(PictureStore):
         if problems:
             raise DataError("\n".join(problems))
 
-    def _contents(self, scale: int) -> list[Any]:
-        return [self._bounds.tolist(), *(store._contents(scale) for store in self._stores)]
+    def _contents(self, scale: int, unpacked: bool) -> list[Any]:
+        return [self._bounds.tolist(), *(store._contents(scale, unpacked) for store in self._stores)]
 
     def offers(self, scale: int) -> bool:
         """See :meth:`PictureStore.offers`."""

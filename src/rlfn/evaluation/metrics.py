@@ -115,7 +115,7 @@ def _inside(image: NDArray[Any], reference: NDArray[Any], border: int) -> tuple[
     if border < 0 or min(image.shape[:2]) - 2 * border < SSIM_WINDOW:
         raise OptionError(
             f"A border of {border} px leaves too little of a picture of {image.shape[1]}x{image.shape[0]}. "
-            f"At least {SSIM_WINDOW} px a side must remain."
+            f"At least {SSIM_WINDOW} px a side must remain. Score a larger picture."
         )
     return np.s_[border : image.shape[0] - border, border : image.shape[1] - border]
 

@@ -164,8 +164,10 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """
     pixels = read_picture(path).pixels
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or pixels.shape[2] == 3):
+        bits = f"{8 * pixels.dtype.itemsize}-bit"
+        kind = f"{bits} gray" if pixels.ndim == 2 else f"{bits} RGB" + " with transparency" * (pixels.shape[2] == 4)
         raise PictureError(
-            f"{path} holds an array of shape {pixels.shape} and type {pixels.dtype}. Sets are of 8-bit gray or RGB."
+            f"{path} is {kind}. Sets are of 8-bit gray or RGB. Convert the picture, or remove it from the set."
         )
     return to_rgb(pixels)
 
@@ -194,9 +196,11 @@ def _find_root(which: str, sets_dir: Path) -> Path:
                     return entry.resolve()
     if direct.is_dir():
         return direct.resolve()
+    standard = [name for name in STANDARD if any((folder / name).is_dir() for folder in tried)]
+    there = f" The standard sets there: {listing(standard)}." if standard else ""
     raise DataError(
         f"There is no set {which}: neither a folder of that path, nor one of that name in {sets_dir.resolve()} or its "
-        f"{listing(place for place in _PLACES if place)}. Give a folder's path, or set RLFN_SETS_DIR to the "
+        f"{listing(place for place in _PLACES if place)}.{there} Give a folder's path, or set RLFN_SETS_DIR to the "
         "folder that holds the sets."
     )
 

@@ -11,13 +11,15 @@ from typing import Any
 from rlfn.atomic import make_folder, write_bytes
 from rlfn.data.pack import Pack
 from rlfn.errors import DataError, OptionError
-from rlfn.evaluation.sets import find_set
+from rlfn.evaluation.sets import STANDARD, find_set, sets_present
 from rlfn.networks.checkpoints import read_state
 from rlfn.studies.request import StudyRequest
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.loop import train
 from rlfn.training.recipe import Recipe
 from rlfn.wording import listing, setting
+
+_SCALES = (2, 3, 4)
 
 _OTHERS = {
     "budget": "another budget",
@@ -151,6 +153,20 @@ def open_pack(request: StudyRequest, scales: Iterable[int]) -> Pack:
         for which in request.sets:
             find_set(which, scale, request.sets_dir)
     return Pack.open(request.data)
+
+
+def check_sets_folder(request: StudyRequest) -> None:
+    """Refuse a folder of sets that was named and has none; without one, a study scores on what it finds.
+
+    Raises:
+        DataError: none of the standard sets is there.
+    """
+    folder = request.sets_dir
+    if folder is not None and not request.sets and not any(sets_present(scale, folder) for scale in _SCALES):
+        raise DataError(
+            f"{folder} has none of {listing(STANDARD)}. Name the folder that contains them with "
+            f"{setting('sets_dir')}, or folders of pictures with {setting('sets')}."
+        )
 
 
 def write_recipe(out: Path, name: str, seed: int, recipe: Recipe) -> None:

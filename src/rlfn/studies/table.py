@@ -9,6 +9,7 @@ from rlfn.errors import OptionError
 from rlfn.studies import architecture, compute, contrastive, esa, features, generality, replication, results, warm_start
 from rlfn.studies.arms import MINI
 from rlfn.studies.request import StudyRequest
+from rlfn.studies.runs import check_sets_folder
 from rlfn.wording import listing, setting
 
 
@@ -42,7 +43,9 @@ def run_study(name: str, request: StudyRequest) -> bool:
 
     Raises:
         OptionError: the study has no miniature.
+        DataError: the folder of the sets is named, and none is there.
     """
+    check_sets_folder(request)
     if not request.budget.mini:
         return STUDIES[name].run(request)
     if name not in MINI:

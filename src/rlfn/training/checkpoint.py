@@ -38,13 +38,15 @@ def read_state(path: Path) -> dict[str, Any]:
     """Read what :func:`write_state` wrote, on the CPU.
 
     Raises:
-        ModelError: the file is missing, is no checkpoint of a run, or its hash is wrong.
+        ModelError: the file is missing, is no checkpoint of a run or that of another version, or its hash is wrong.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
     head, data = content[: len(_MAGIC) + 32], content[len(_MAGIC) + 32 :]
+    if head.startswith(RUN_STATE) and not head.startswith(_MAGIC):
+        raise ModelError(f"{path} was saved by another version of rlfn, and only that one can resume it.")
     if not head.startswith(_MAGIC):
         raise ModelError(f"{path} is not the checkpoint of a run.")
     if hashlib.sha256(data).digest() != head[len(_MAGIC) :]:

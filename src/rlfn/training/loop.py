@@ -31,6 +31,7 @@ from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import time_left
 from rlfn.training.results import write_model, write_results
+from rlfn.training.resuming import explain_other_version
 from rlfn.training.run import TrainingRun, setup, summary_lines
 from rlfn.training.signals import StopRequest
 from rlfn.wording import duration
@@ -111,10 +112,12 @@ def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:
 
 def resume_stage(run: TrainingRun, saved: dict[str, Any]) -> Learner:
     """Resume the run from a checkpoint."""
-    run.state.load(saved["state"])
+    with explain_other_version(saved, run.out):
+        run.state.load(saved["state"])
     run.reporter.drop_after(run.state.total, scored=run.progress >= 1.0)
     run.reporter.log(f"Resuming at iteration {run.state.total}, in stage {run.state.stage + 1}.")
-    return Learner.restore(run.fabric, run.recipe, run.state.stage, saved["learner"])
+    with explain_other_version(saved, run.out):
+        return Learner.restore(run.fabric, run.recipe, run.state.stage, saved["learner"])
 
 
 def fit(run: TrainingRun, learner: Learner) -> bool:
@@ -189,7 +192,7 @@ def save(run: TrainingRun, learner: Learner) -> None:
             "recipe": run.recipe.model_dump_json(),
             "recipe_sha256": run.recipe.hash(),
             "data": [[str(source.path.resolve()), source.weight] for source in run.sources],
-            "pictures": run.fingerprint,
+            **run.trained_on,
             "origins": run.origins,
             "versions": {
                 "rlfn": rlfn.__version__,

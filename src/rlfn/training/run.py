@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-import rlfn
 from rlfn.data.store import DataSource, PictureStore
-from rlfn.errors import DataError, ModelError, OptionError
+from rlfn.errors import ModelError, OptionError
 from rlfn.networks.build import build
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.clock import StepClock
@@ -28,10 +27,11 @@ from rlfn.training.provenance import origins
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import apply_override, check_recipe, mistaken, parse_recipe
 from rlfn.training.reporting import Reporter
+from rlfn.training.resuming import describe_data, explain_other_version, known_data, other_version
 from rlfn.training.signals import StopRequest
 from rlfn.training.state import TrainingState
 from rlfn.training.validation import Validator, make_validator
-from rlfn.wording import duration, listing, setting
+from rlfn.wording import duration, listing
 
 
 @dataclass
@@ -60,7 +60,7 @@ class TrainingRun:
     sources: tuple[DataSource, ...]
     pictures: PictureStore
     feeder: Feeder
-    fingerprint: str
+    trained_on: dict[str, Any]
     origins: dict[str, str]
     checkpoints: Checkpoints
     validator: Validator | None
@@ -105,14 +105,8 @@ def setup(
     begun = -1 if saved is None else int(saved["state"]["stage"])
     check_run(recipe, data=data, devices=devices, out=out if saved is None else None, begun=begun)
     pictures = open_data(recipe, data)
-    fingerprint = pictures.fingerprint(recipe.scale)
-    if saved is not None and saved["pictures"] != fingerprint:
-        raise DataError(
-            f"{pictures.label[0].upper()}{pictures.label[1:]} is not what the run in {out} was trained on: its "
-            f"{len(pictures)} pictures, their contents or their weights differ; a folder and its pack are different "
-            f"data, too. A resumed run keeps its data. Give the place where that is now as {setting('data')}, or start "
-            "another run."
-        )
+    scale = recipe.scale
+    trained_on = describe_data(pictures, scale) if saved is None else known_data(saved, pictures, scale, out)
     fabric = start_fabric(recipe, devices)
     fabric.launch()
     return TrainingRun(
@@ -122,7 +116,7 @@ def setup(
         sources=tuple(data) or recipe.data.sources(),
         pictures=pictures,
         feeder=make_feeder(recipe, pictures, fabric.device),
-        fingerprint=fingerprint,
+        trained_on=trained_on,
         origins=origins(recipe, saved and saved["origins"]),
         checkpoints=Checkpoints(out / "checkpoints", recipe.saving.keep, recipe.saving.milestones),
         validator=make_validator(recipe, pictures) if fabric.is_global_zero else None,
@@ -180,17 +174,17 @@ def settings_of_run(out: str | Path, overrides: Iterable[str] = ()) -> tuple[Rec
     if not (out / "checkpoints").is_dir():
         raise ModelError(f"{out} holds no run. Give the folder of a run.")
     saved, _ = Checkpoints(out / "checkpoints", 2).load_last()
-    sources = tuple(DataSource(Path(path), weight) for path, weight in saved["data"])
-    raw = json.loads(saved["recipe"])
+    with explain_other_version(saved, out):
+        sources = tuple(DataSource(Path(path), weight) for path, weight in saved["data"])
+        raw, made = json.loads(saved["recipe"]), saved["versions"]["rlfn"]
     before, mistakes = parse_recipe(raw)
-    made = saved["versions"]["rlfn"]
-    if mistakes and (made == rlfn.__version__ or any(line.startswith("extensions: ") for line in mistakes)):
+    if any(line.startswith("extensions: ") for line in mistakes):
         raise mistaken(str(out), mistakes)
     if before is None or mistakes:
         lines = "".join(f"\n  {line}" for line in mistakes)
         raise ModelError(
-            f"The run in {out} was made by another version of rlfn ({made}; this is {rlfn.__version__}), whose recipes "
-            f"this one does not read. Resume it with that version, or start another run.{lines}"
+            f"The run in {out} was made by {other_version(made)}, whose recipes this one does not read, or with an "
+            f"extension that is not installed any more. Resume it with what made it, or start another run.{lines}"
         )
     for override in overrides:
         apply_override(raw, override)

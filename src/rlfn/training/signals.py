@@ -15,9 +15,15 @@ _SEEN = b"Stopping after this step; everything is saved first. The same signal a
 
 
 class StopRequest:
-    """Whether the training was asked to stop; progress is saved first."""
+    """Whether the training was asked to stop; progress is saved first.
+
+    Attributes:
+        asked: whether it was.
+        number: the signal that asked; None if it was something else, or another process of the run got the signal.
+    """
 
     asked = False
+    number: int | None = None
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -45,7 +51,7 @@ class SignalStop(StopRequest):
                 return
             seen.add(number)
             if not self.asked:
-                self.asked = True
+                self.asked, self.number = True, number
                 with suppress(OSError, ValueError, AttributeError):
                     os.write(sys.stderr.fileno(), _SEEN)
 

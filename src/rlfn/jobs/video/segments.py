@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rlfn.atomic import disk_is_full, write_bytes
+from rlfn.atomic import disk_is_full, hold, write_bytes
 from rlfn.errors import OutputError
 from rlfn.jobs.video.webm_alpha import addition
 
@@ -154,7 +154,7 @@ class SegmentStore:
         with _explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.folder / "lock").open("wb")
-        if not _hold(self._lock):
+        if not hold(self._lock):
             self._lock.close()
             raise OutputError(f"'{self._target}' is being made by another call. Wait for it, or choose another name.")
         return self
@@ -200,21 +200,6 @@ class SegmentStore:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06}.segment"
-
-
-def _hold(file: Any) -> bool:
-    """Lock a file for this process, where the system has such locks; tell whether nobody else holds it."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def store_folder(target: Path) -> Path:
