@@ -1,4 +1,4 @@
-"""PSNR against compute for RLFN-S x4: the packaged model's stages, the official weights, and a law fitted to them.
+"""PSNR against compute: the packaged RLFN-S x4's stages, the official weights, a law fitted to them, and a miniature.
 
 Compute is what the training steps multiply and add: three times a forward pass (one forward, two backward) for every LR
 pixel that was seen. A teacher's passes and validation are left out.
@@ -17,7 +17,7 @@ from rlfn.models import catalog
 from rlfn.models.variants import get_variant
 from rlfn.networks import build
 from rlfn.networks.counting import count
-from rlfn.studies.report import Cell, Column, StudyPage, Table
+from rlfn.studies.report import NOT_MEASURED, Cell, Column, StudyPage, Table
 from rlfn.studies.request import PAPER_ITERATIONS, StudyRequest
 
 SETS = ("Set5", "Set14", "B100")
@@ -36,6 +36,16 @@ STAGES: tuple[tuple[float, float, float], ...] = (
 
 OFFICIAL = (32.239, 28.623, 27.581)
 """The official weights' PSNR on :data:`SETS`, as ``rlfn study results`` measures it."""
+
+MINIATURE: tuple[tuple[float, float], ...] = ((26.178, 24.569), (27.294, 25.358), (27.844, 25.722))
+"""PSNR on Set5 and Set14 of ``rlfn-mini`` after one to three stages with the paper's optimiser, means of the seeds of
+``rlfn study warm-start --budget mini=2000`` (docs/reports/proof.md)."""
+
+MINIATURE_PIXELS = 2000 * 8 * 24**2
+"""LR pixels that a stage of these sees."""
+
+Points = Sequence[tuple[str, float, tuple[float, ...]]]
+"""Name, compute and PSNR by set."""
 
 PAPER_PIXELS = 3 * PAPER_ITERATIONS * 64 * 64**2
 """LR pixels that the paper's training sees: three stages of batches of 64 patches of 64 px."""
@@ -90,7 +100,7 @@ def multiply_adds(variant: str, scale: int) -> float:
     return count(build(get_variant(variant), scale), _SIDE, _SIDE).multiply_adds / _SIDE**2
 
 
-def packaged_points() -> list[tuple[str, float, tuple[float, ...]]]:
+def packaged_points() -> Points:
     """Return (name, compute, PSNR by set) after every stage of the packaged model."""
     model = catalog.get_model(MODEL)
     each = 3.0 * multiply_adds(model.variant, model.scale)
@@ -102,12 +112,20 @@ def packaged_points() -> list[tuple[str, float, tuple[float, ...]]]:
     ]
 
 
+def miniature_points() -> Points:
+    """Return (name, compute, PSNR on Set5 and Set14) after every stage of the miniature."""
+    each = 3.0 * multiply_adds("rlfn-mini", 4) * MINIATURE_PIXELS
+    return [(f"rlfn-mini, stage {number}", each * number, found) for number, found in enumerate(MINIATURE, 1)]
+
+
 def run(request: StudyRequest) -> bool:
     """Write the points, the laws and what they predict."""
     own = packaged_points()
     official = 3.0 * multiply_adds("rlfn-s", 4) * PAPER_PIXELS
     points = [*own, ("official weights", official, OFFICIAL)]
-    rows: tuple[tuple[Cell, ...], ...] = tuple((name, f"{compute:.3g}", *found) for name, compute, found in points)
+    small = miniature_points()
+    rows: list[tuple[Cell, ...]] = [(name, f"{compute:.3g}", *found) for name, compute, found in points]
+    rows += [(name, f"{compute:.3g}", *found, NOT_MEASURED) for name, compute, found in small]
     columns = (Column(""), Column("multiply-adds"), *(Column(f"{name}, dB", 3) for name in SETS))
     laws: list[tuple[Cell, ...]] = []
     lines: dict[str, Law] = {}
@@ -130,7 +148,7 @@ def run(request: StudyRequest) -> bool:
     times = official / own[-1][1]
     page.facts["paper's budget"] = f"{official:.3g} multiply-adds, {times:,.0f} times the packaged model's"
     page.tables = {
-        "points": Table(columns, rows),
+        "points": Table(columns, tuple(rows)),
         "laws": Table((Column(""), *(Column(head, 3) for head in heads), *further), tuple(laws)),
     }
     page.remarks.append(
@@ -140,24 +158,28 @@ def run(request: StudyRequest) -> bool:
     )
     page.figures["compute.png"] = "PSNR on Set14 against compute"
     shown = {label: law for label, law in lines.items() if label.startswith("Set14")}
-    _draw(points, shown, request.out / "compute.png")
+    page.remarks.append("rlfn-mini is another network, so the laws are not fitted to its points.")
+    _draw(points, small, shown, request.out / "compute.png")
     page.write(request.out)
     request.log("\n".join(page.tables["laws"].markdown()))
     request.log(f"Written to {request.out / 'README.md'}.")
     return True
 
 
-def _draw(points: Sequence[tuple[str, float, tuple[float, ...]]], laws: Mapping[str, Law], path: Path) -> None:
-    figure = new_figure(6.4, 3.8)
-    axes = figure.add_subplot()
-    computes = [compute for _, compute, _ in points]
-    axes.scatter(computes, [found[SETS.index("Set14")] for *_, found in points], color="C1", s=24, zorder=3)
-    line = np.geomspace(computes[0] / 2.0, computes[-1] * 2.0, 200)
+def _draw(points: Points, small: Points, laws: Mapping[str, Law], path: Path) -> None:
+    figure = new_figure(7.6, 3.8)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 2.6))
+    for axes, shown, title in ((left, small, "rlfn-mini"), (right, points, "RLFN-S")):
+        x, y = zip(*((compute, found[SETS.index("Set14")]) for _, compute, found in shown), strict=True)
+        axes.scatter(x, y, color="C1", s=24, zorder=3)
+        axes.set_xscale("log")
+        axes.set_title(f"{title} x4", fontsize=9)
+        axes.grid(alpha=0.3)
+    left.set_xlim(1e11, 1e12)
+    line = np.geomspace(points[0][1] / 2.0, points[-1][1] * 2.0, 200)
     for number, (label, law) in enumerate(laws.items()):
-        axes.plot(line, [law.at(x) for x in line], color=f"C{2 * number}", label=label)
-    axes.set_xscale("log")
-    axes.set_xlabel("multiply-adds of the training steps", fontsize=9)
-    axes.set_ylabel("PSNR on Set14, dB", fontsize=9)
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3)
+        right.plot(line, [law.at(x) for x in line], color=f"C{2 * number}", label=label)
+    left.set_ylabel("PSNR on Set14, dB", fontsize=9)
+    right.set_xlabel("multiply-adds of the training steps", fontsize=9)
+    right.legend(fontsize=8)
     write_figure(figure, path)
