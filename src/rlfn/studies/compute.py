@@ -176,6 +176,7 @@ def _draw(points: Points, small: Points, laws: Mapping[str, Law], path: Path) ->
         axes.set_title(f"{title} x4", fontsize=9)
         axes.grid(alpha=0.3)
     left.set_xlim(1e11, 1e12)
+    left.tick_params(which="minor", labelbottom=False)
     line = np.geomspace(points[0][1] / 2.0, points[-1][1] * 2.0, 200)
     for number, (label, law) in enumerate(laws.items()):
         right.plot(line, [law.at(x) for x in line], color=f"C{2 * number}", label=label)
