@@ -59,7 +59,7 @@ def test_the_smallest_model_that_reaches_is_picked(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(catalog, "models", lambda: models)
     picked = {factor: pick_model(factor).name for factor in (0.5, 2, 2.0000000001, 2.1, 3, 3.5, 4)}
     assert picked == {0.5: "a", 2: "a", 2.0000000001: "a", 2.1: "d", 3: "d", 3.5: "c", 4: "c"}
-    with pytest.raises(OptionError, match=r"No packaged model upscales x4\.5\. Ask for at most x4"):
+    with pytest.raises(OptionError, match=r"upscales x4\.5\. Ask for at most x4, or upscale the result once more\."):
         pick_model(4.5)
 
 

@@ -93,6 +93,7 @@ def test_a_full_queue_refuses_with_retry_after(serving: Any, gated_workers: Any)
         assert client.post(f"/v1/jobs?width={width}", content=picture_bytes()).status_code == 202
     answer = client.post("/v1/upscale?width=32", content=picture_bytes())
     assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")
+    assert answer.json()["detail"].startswith("1 job is already waiting. Try again in ")
     assert 1 <= int(answer.headers["retry-after"]) <= 120
     assert client.get("/healthz").json() == {"status": "ok", "waiting": 1, "running": 1}
 

@@ -187,6 +187,23 @@ def test_pages_of_other_sites(serving: Any) -> None:
     refused(client.post("/v1/upscale", content=picture_bytes(), headers=another), 403, "forbidden")
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        ("http://other.example", "192.0.2.1:8000", 403),
+        ("null", "192.0.2.1:8000", 403),
+        ("http://192.0.2.1:8000", "192.0.2.1:8000", 200),
+        ("http://pictures.example:8080", "Pictures.Example", 200),
+        ("http://[::1]:8000", "[::1]:8000", 200),
+        ("http://partner.example", "192.0.2.1:8000", 200),
+    ],
+)
+def test_pages_of_other_sites_over_plain_http(serving: Any, origin: str, host: str, status: int) -> None:
+    client = serving(origins=("http://partner.example",))
+    headers = {"Origin": origin, "Host": host}  # browsers send no Sec-Fetch-Site there
+    assert client.post("/v1/upscale", content=picture_bytes(), headers=headers).status_code == status
+
+
 def test_host_names(serving: Any) -> None:
     client = serving(hosts=("127.0.0.1", "::1", "pictures.example"))
     for host in ("127.0.0.1:8000", "[::1]:8000", "Pictures.Example"):

@@ -125,6 +125,11 @@ def test_the_module_refuses_what_it_cannot_do(site: str, visit: Visit) -> None:
     assert "It upscales x2." in page.evaluate(message, {"model": "rlfn-xxs-photo", "scale": 4})
     assert "takes whole numbers from 78" in page.evaluate(message, {"model": "rlfn-s", "tile": 60})
     assert "image/png, image/jpeg or image/webp" in page.evaluate(message, {"type": "image/tiff"})
+    assert "auto, webgpu and wasm" in page.evaluate(message, {"device": "gpu"})
+    for threads in (0, 1.5):
+        assert "Allowed: whole numbers from 1" in page.evaluate(message, {"threads": threads})
+    for quality in (-0.1, 95):
+        assert "Allowed: 0 to 1" in page.evaluate(message, {"type": "image/webp", "quality": quality})
     assert "Give a Blob or File" in page.evaluate(message, {"source": {"a": 1}})
     aborted = """async () => {
       const { upscale } = await import('./upscale.js');

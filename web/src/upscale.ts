@@ -65,6 +65,7 @@ const TILE = 384;
 const SMALL_TILE = 256;
 const LITTLE_MEMORY = 4;
 const TYPES: readonly FileType[] = ["image/png", "image/jpeg", "image/webp"];
+const DEVICES: readonly (Device | "auto")[] = ["auto", "webgpu", "wasm"];
 
 interface Job {
   readonly request: Request;
@@ -143,16 +144,23 @@ function checked(source: Source, options: Options, wanted: Wanted): Request {
   if (!Number.isInteger(tile) || tile < Math.max(least, model.minSide)) {
     throw new UpscaleError(`A tile of ${tile} px was asked for. ${model.name} takes whole numbers from ${least}.`);
   }
+  const { device = "auto", threads } = options;
+  if (!DEVICES.includes(device)) throw new UpscaleError(`There is no device '${device}'. There are: ${listing(DEVICES, "and")}.`);
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
+    throw new UpscaleError(`${threads} threads were asked for. Allowed: whole numbers from 1.`);
+  }
+  const { quality = QUALITY } = wanted;
+  if (!(quality >= 0 && quality <= 1)) throw new UpscaleError(`Quality ${quality} is out of range. Allowed: 0 to 1.`);
   return {
     id: ++count,
     source,
     family: model.family,
     scale: model.scale,
-    device: options.device ?? "auto",
+    device,
     tile,
-    threads: options.threads,
+    threads,
     output: wanted.output,
-    quality: wanted.quality ?? QUALITY,
+    quality,
     preview: wanted.preview,
   };
 }

@@ -100,7 +100,7 @@ def pick_model(factor: float | None, family: str | None = None) -> catalog.Model
     of = "" if family is None else f" of {family}"
     raise OptionError(
         f"No packaged model{of} upscales x{_above(factor, most)}. Ask for at most x{most}, or upscale "
-        " the result once more."
+        "the result once more."
     )
 
 

@@ -9,7 +9,7 @@ from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError,
 from rlfn.serve.fields import as_field
 from rlfn.serve.work import TooLargeError
 from rlfn.serve.workers import InternalError, LostWorkerError
-from rlfn.wording import worded
+from rlfn.wording import counted, worded
 
 
 @dataclass(eq=False)
@@ -111,9 +111,8 @@ def internal_error() -> Problem:
 
 def queue_full(waiting: int, seconds: int) -> Problem:
     """Make the problem of a full queue."""
-    return problem(
-        "queue_full", f"{waiting} jobs are already waiting. Try again in {seconds} s.", {"Retry-After": str(seconds)}
-    )
+    jobs = f"{counted(waiting, 'job')} {'is' if waiting == 1 else 'are'}"
+    return problem("queue_full", f"{jobs} already waiting. Try again in {seconds} s.", {"Retry-After": str(seconds)})
 
 
 def overloaded(seconds: int) -> Problem:

@@ -86,15 +86,26 @@ class SecurityMiddleware:
         settings, path = self._settings, scope["path"]
         if settings.hosts and _host(headers.get("host", "")) not in settings.hosts:
             raise problem("forbidden", "The Host header is not allowed. See the server's option --allowed-host.")
-        if headers.get("sec-fetch-site") == "cross-site" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            origin = headers.get("origin", "")
-            if not {origin, "*"} & set(settings.origins):
-                raise problem(
-                    "forbidden",
-                    "Requests from pages of other sites are not allowed. See the server's option --cors-origin.",
-                )
+        allowed = {headers.get("origin", ""), "*"} & set(settings.origins)
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _from_another_site(headers) and not allowed:
+            raise problem(
+                "forbidden",
+                "Requests from pages of other sites are not allowed. See the server's option --cors-origin.",
+            )
         if settings.keys and path not in _PUBLIC and not path.startswith(("/page/", "/app/")):
             _check_key(headers, settings.keys)
+
+
+def _from_another_site(headers: Headers) -> bool:
+    """Tell whether a page of another site sent a request.
+
+    Browsers send Sec-Fetch-Site only over https and to this machine, so over plain http the page's origin decides.
+    Ports are not compared, since a proxy may drop the server's.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None or origin is None:
+        return site == "cross-site"
+    return _host(origin.rpartition("://")[2]) != _host(headers.get("host", ""))
 
 
 def _host(header: str) -> str:
