@@ -64,6 +64,12 @@ def test_five_mistakes_in_different_layers_are_one_message(command, data: Path, 
     assert "--accelerator tpu" in done.err
 
 
+def test_the_packaged_models_are_named_where_a_name_is_none(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe({"init": "rlfn-s-x5", "iterations": 1})
+    with pytest.raises(OptionError, match=r"stages\.0\.init: there is no file rlfn-s-x5\. Packaged models: rlfn-s-x4,"):
+        train(recipe, tmp_path / "run", data=data, devices=Devices(accelerator="cpu"))
+
+
 def test_an_accelerator_that_is_not_there_is_a_mistake_of_the_call(data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe({"init": "scratch", "iterations": 1})
     with pytest.raises(OptionError, match=r"accelerator=cuda.*accelerator=cpu is always available"):

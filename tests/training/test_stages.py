@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from tiny import TINY, tiny_recipe
 
 from rlfn.errors import ModelError, OptionError
+from rlfn.models import catalog
 from rlfn.models.variants import VARIANTS, get_variant
 from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
@@ -51,6 +52,21 @@ def test_after_two_steps_the_whole_network_learns() -> None:
         optimizer.step()
     still = [name for name, parameter in network.named_parameters() if not bool(parameter.grad.abs().sum() > 0)]
     assert not still
+
+
+@pytest.mark.parametrize("variant", ["rlfn-xs", "rlfn-xs-train"])
+def test_a_packaged_model_is_a_start_and_a_teacher_by_its_name(variant: str) -> None:
+    recipe = tiny_recipe(
+        {"init": "rlfn-xs-x2", "teacher": "rlfn-xs-x2", "loss": {"distillation": 1.0}, "iterations": 1}, variant=variant
+    )
+    network = start_network(recipe, recipe.stages[0], None).eval()
+    packaged = load_checkpoint(catalog.get_model("rlfn-xs-x2").file(catalog.TENSORS).path).network.eval()
+    lr = torch.rand(1, 3, 24, 20)
+    with torch.no_grad():
+        made = network(lr)
+        assert float((made - packaged(lr * 255) / 255).abs().max()) < 1e-4
+        loss = make_objective(recipe, recipe.stages[0])(lr, made, made)[0]
+    assert float(loss) < 1e-4
 
 
 @pytest.mark.parametrize("variant", ["tiny", "edsr-baseline"])

@@ -18,6 +18,7 @@ from rlfn.atomic import check_path
 from rlfn.data.store import DataSource, PictureStore, open_pictures
 from rlfn.errors import DataError, MissingExtraError, OptionError, RlfnError
 from rlfn.evaluation.sets import find_set
+from rlfn.models import catalog
 from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.integers import integer_convolutions
 from rlfn.networks.prune import zero_weakest
@@ -29,7 +30,8 @@ from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 from rlfn.training.recipe_files import mistaken, parse_recipe, read_raw
 from rlfn.training.reporting import METRICS, note
 from rlfn.training.stages import freeze, make_objective, start_network
-from rlfn.wording import itemized, setting
+from rlfn.training.weight_files import weights_file
+from rlfn.wording import itemized, listing, setting
 
 _SHOW_SECONDS = 2.0
 
@@ -178,8 +180,8 @@ def problems(
     for number, stage in enumerate(recipe.stages):
         place = f"stages.{number}"
         for key, file in _files(stage) if number >= begun else ():
-            if (key != "init" or number > begun) and not Path(file).is_file():
-                found.append(f"{place}.{key}: there is no file {file}.")
+            if (key != "init" or number > begun) and not weights_file(file).is_file():
+                found.append(_no_weights(f"{place}.{key}", file))
         for _, batch in _sizes(recipe, stage):
             if batch % (world * stage.accumulate):
                 found.append(
@@ -264,6 +266,11 @@ def _files(stage: Stage) -> list[tuple[str, str]]:
     return named
 
 
+def _no_weights(place: str, file: str) -> str:
+    packaged = "" if Path(file).suffix else f" Packaged models: {listing(catalog.models())}."
+    return f"{place}: there is no file {file}.{packaged}"
+
+
 def _check_stage(recipe: Recipe, stage: Stage) -> None:
     """Begin a stage as the loop will, with networks in place of pictures.
 
@@ -277,7 +284,7 @@ def _check_stage(recipe: Recipe, stage: Stage) -> None:
     if stage.loss.get("ms-ssim"):
         smallest = min(patch for patch, _ in _sizes(recipe, stage)) * recipe.scale
         ms_ssim(*torch.zeros(2, 1, 3, smallest, smallest))
-    if any(not Path(file).is_file() for _, file in _files(stage)):
+    if any(not weights_file(file).is_file() for _, file in _files(stage)):
         return
     network = build(recipe.network, recipe.scale)
     if stage.init != "previous":

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlfn.training.extractors import VGG19_WEIGHTS
 from rlfn.training.recipe import HELD_OUT, Recipe
+from rlfn.training.weight_files import weights_file
 
 
 def origins(recipe: Recipe, known: dict[str, str] | None = None) -> dict[str, str]:
@@ -23,7 +24,7 @@ def origins(recipe: Recipe, known: dict[str, str] | None = None) -> dict[str, st
     named = dict(known or {})
     for file in (*files, *recipe.extensions):
         if file not in named:
-            named[file] = name_of(Path(file))
+            named[file] = name_of(weights_file(file))
     return named
 
 

@@ -116,7 +116,8 @@ class Stage(Section):
     name: str = ""
     """A label."""
     init: str = "previous"
-    """`scratch`, `interpolate`, `previous` (the stage before: weights only), or the path of a checkpoint."""
+    """`scratch`, `interpolate`, `previous` (the stage before: weights only), the path of a checkpoint, or a packaged
+    model's name."""
     partial: bool = False
     """Allow a checkpoint of another network: what fits is taken, and what does not is listed."""
     freeze: tuple[str, ...] = Field(default=(), strict=False)
@@ -130,7 +131,7 @@ class Stage(Section):
     contrastive: Contrastive = Contrastive()
     """The features of the contrastive loss."""
     teacher: str | None = None
-    """The teacher's checkpoint for distillation."""
+    """The teacher for distillation: a checkpoint, or a packaged model's name."""
     optimizer: Optimizer = Optimizer()
     """The optimiser."""
     schedule: Schedule = Schedule()

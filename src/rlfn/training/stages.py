@@ -25,6 +25,7 @@ from rlfn.training.extractors import make_extractor
 from rlfn.training.objective import Objective
 from rlfn.training.optim import convolution_ends
 from rlfn.training.recipe import Recipe, Stage
+from rlfn.training.weight_files import weights_file
 from rlfn.wording import listing
 
 FILE_RANGE = 255.0
@@ -103,7 +104,7 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
 
 def _start_from_file(network: nn.Module, recipe: Recipe, stage: Stage, log: Callable[[str], None]) -> None:
     """Copy a checkpoint's weights into ``network``; at another scale the last layer is resampled or stays new."""
-    found = load_checkpoint(stage.init)
+    found = load_checkpoint(weights_file(stage.init))
     checkpoint = reform(found, recipe.network)
     if checkpoint is None and not stage.partial:
         raise ModelError(
@@ -185,7 +186,7 @@ def make_objective(recipe: Recipe, stage: Stage) -> Objective:
         )
     teacher = None
     if stage.teacher is not None:
-        checkpoint = load_checkpoint(stage.teacher)
+        checkpoint = load_checkpoint(weights_file(stage.teacher))
         if checkpoint.scale != recipe.scale:
             raise ModelError(
                 f"The teacher {stage.teacher} upscales by {checkpoint.scale}, the recipe by {recipe.scale}. "
