@@ -477,7 +477,7 @@ def test_an_end_marker_alone_may_be_missing(progressive: bool) -> None:
 def test_a_jpeg_that_lacks_a_tenth_is_cut_short(share: float, progressive: bool, closed: bool) -> None:
     data = jpeg(NOISE, progressive=progressive)
     data = data[: int(len(data) * share)] + (b"\xff\xd9" if closed else b"")
-    with pytest.raises(PictureError, match=r"cut short: \d+% of its data are missing"):
+    with pytest.raises(PictureError, match=r"cut short: \d+% of the picture is missing"):
         read_picture(data)
 
 

@@ -22,7 +22,7 @@ _XMP_MAX = _SEGMENT_MAX - len(XMP)
 _EXTENDED_PART = 65_400
 _RESOURCES_PART = 65_500
 _CUT_SHORT = 0.1
-"""A picture that lacks more than this share of its data is refused."""
+"""A picture that lacks more than this share of itself is refused."""
 _HAS_EXTENDED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)([0-9A-Fa-f]{32})")
 _END = b"\xff\xd9"
 
@@ -83,7 +83,7 @@ def _decode(image: Any, data: bytes, structure: Structure, ended: bool, warnings
     if premature and missing < _CUT_SHORT:
         missing = max(missing, _missing_rows(data))
     if missing > _CUT_SHORT:
-        raise Damaged(f"cut short: {missing:.0%} of its data are missing")
+        raise Damaged(f"cut short: {missing:.0%} of the picture is missing")
     if missing > 0:
         warnings.append(f"cut short: {max(missing, 0.001):.1%} of the JPEG data are missing")
     elif b"Corrupt JPEG data" in remarks:
