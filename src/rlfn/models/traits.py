@@ -94,6 +94,6 @@ def variant_traits(variant: Variant, scale: int) -> Traits:
 def _bad_metadata(what: str) -> ModelError:
     return ModelError(
         f"The ONNX file lacks metadata of its network that the runtime needs ({what}). "
-        "Files that 'rlfn export' writes for any size and without 8-bit pictures in and out have it; export the weights "
-        "again with it."
+        "Files that 'rlfn export' writes for any size, and that do not take 8-bit pictures, have it; export the "
+        "weights again with it."
     )
