@@ -13,6 +13,7 @@ from rlfn.jobs.video.color import ClipColor
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.pixels import PixelFormat
 from rlfn.jobs.video.probe import HdrFacts
+from rlfn.jobs.video.scheduling import ordinary_scheduling
 
 _PROGRESSIVE = 1
 """FFmpeg's number for progressive frames."""
@@ -79,7 +80,8 @@ class FrameEncoder:
         self._context = av.CodecContext.create(plan.encoder, "w")
         set_up(self._context, plan)
         try:
-            self._context.open()
+            with ordinary_scheduling():
+                self._context.open()
         except self._errors as error:
             raise OutputError(
                 f"The encoder {plan.encoder} refuses {plan.width}x{plan.height} in {plan.format.name} "

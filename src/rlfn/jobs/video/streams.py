@@ -26,6 +26,7 @@ from rlfn.jobs.video.muxing import (
     stream_name,
 )
 from rlfn.jobs.video.opening import open_video
+from rlfn.jobs.video.scheduling import ordinary_scheduling
 from rlfn.jobs.video.stream_check import StreamTags, describe_for, first_packets
 from rlfn.jobs.video.timeline import Timeline, decode_times, frame_durations
 from rlfn.jobs.video.webm_alpha import add
@@ -93,7 +94,8 @@ class _Muxing:
         self._add_streams()
         self._output.metadata.update(plain_metadata(self._source.metadata))
         self._add_chapters()
-        self._output.start_encoding()
+        with ordinary_scheduling():  # the stream's encoder is opened, though it encodes nothing
+            self._output.start_encoding()
         frames = self._encoded()
         waiting = next(frames, None)
         for packet in islice(self._copied(), most):
