@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shlex
 import shutil
 import signal
 import sys
@@ -46,13 +45,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if path is None:
         pytest.skip("needs chromium: apt-get install chromium, or set RLFN_CHROMIUM")
     playwright.expect.set_options(timeout=60_000)
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("setpriv"):
-        # root's chromium takes priorities above all other tests, which then stand still while it is busy
-        wrapper = tmp_path_factory.mktemp("browser") / "chromium"
-        dropped = "setpriv --bounding-set=-sys_nice --inh-caps=-sys_nice"
-        wrapper.write_text(f'#!/bin/sh\nexec {dropped} {shlex.quote(path)} "$@"\n')
-        wrapper.chmod(0o755)
-        path = str(wrapper)
     with playwright.sync_playwright() as started:
         launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield launched
