@@ -39,7 +39,7 @@ def ours(model: str) -> Callable[[int, Path], Run]:
 
 
 def official(threads: int, folder: Path) -> Run:
-    return plain("", threads, "")
+    return plain("", "fp32", threads, "")
 
 
 def real_esrgan(threads: int, folder: Path, name: str = "RealESRGAN_General_x4_v3") -> Run:
