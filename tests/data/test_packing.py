@@ -234,6 +234,9 @@ def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
 
 def test_the_same_command_again_checks_a_finished_pack(folder: Path, tmp_path: Path) -> None:
     pack = make_pack([folder], tmp_path / "pack", min_side=8).pack
+    seen: list[tuple[int, int, str]] = []
+    make_pack([folder], pack.path, min_side=8, progress=lambda *row: seen.append(row))
+    assert seen == [(number, len(pack), name) for number, name in enumerate(pack.names, 1)]
     samples = bytearray((pack.path / "hr.u8").read_bytes())
     samples[len(samples) // 2] ^= 1
     (pack.path / "hr.u8").write_bytes(samples)

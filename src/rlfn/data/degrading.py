@@ -11,7 +11,7 @@ from pathlib import Path
 from rlfn.atomic import make_folder
 from rlfn.data.crops import sample_stream
 from rlfn.data.degradations import Degradation
-from rlfn.data.packing import PictureProgress
+from rlfn.data.pack import PictureProgress
 from rlfn.data.pictures import TrainingPicture, find_pictures, read_rgb, write_rgb
 from rlfn.errors import DataError, OptionError, OutputError, PictureError
 from rlfn.wording import setting

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +27,9 @@ from rlfn.wording import listing, setting
 INDEX = "index.json"
 JOURNAL = "journal.jsonl"
 KIND, VERSION = "rlfn pack", 1
+
+PictureProgress = Callable[[int, int, str], None]
+"""Called with the pictures done, the pictures in all, and the name just done."""
 
 _MOST_BYTES = 1 << 50
 _AGAIN = "Delete the folder and run `rlfn data pack` again."
@@ -182,13 +185,21 @@ class Pack(PictureStore):
     def check_decoding(self, progress: CheckProgress | None = None) -> None:
         """See :meth:`PictureStore.check_decoding`: the pictures of a pack are decoded already."""
 
-    def verify(self) -> None:
+    def verify(self, progress: PictureProgress | None = None) -> None:
         """Compare every picture with its checksum; this reads the whole pack.
+
+        Args:
+            progress: called after each picture.
 
         Raises:
             DataError: some pictures differ; the message names them.
         """
-        wrong = [entry.name for entry in self._entries if not intact(entry, self._layers)]
+        wrong = []
+        for number, entry in enumerate(self._entries, 1):
+            if not intact(entry, self._layers):
+                wrong.append(entry.name)
+            if progress:
+                progress(number, len(self._entries), entry.name)
         if wrong:
             raise DataError(f"The pack {self.path} is damaged in: {shorten(wrong)}. Delete it and pack again.")
 

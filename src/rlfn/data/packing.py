@@ -11,7 +11,7 @@ import os
 import shutil
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -22,14 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import disk_is_full, hold
-from rlfn.data.pack import INDEX, JOURNAL, LeftOut, Pack, PackEntry, intact, layer_file, write_index
+from rlfn.data.pack import (
+    INDEX,
+    JOURNAL,
+    LeftOut,
+    Pack,
+    PackEntry,
+    PictureProgress,
+    intact,
+    layer_file,
+    write_index,
+)
 from rlfn.data.pairs import PackingJob, plan_packing
 from rlfn.data.pictures import find_pictures, read_rgb
 from rlfn.data.store import reduce_bicubic, shorten
 from rlfn.errors import DataError, OptionError, OutputError, PictureError
 from rlfn.wording import counted, itemized, setting
 
-PictureProgress = Callable[[int, int, str], None]  # pictures done, pictures in all, the name just done
 Planes = dict[int, NDArray[np.uint8]]  # by scale, 1 being the high-resolution picture; (H, W, 3)
 
 
@@ -84,7 +93,7 @@ def make_pack(
         raise DataError(f"No picture is left to pack:{itemized(problems)}")
     settings = {"scales": list(scales), "lr": "given" if lr_folder else "bicubic"}
     if (out / INDEX).exists():
-        pack = _finished(out, jobs, settings, skip)
+        pack = _finished(out, jobs, settings, skip, progress)
         return Packed(pack, 0, (*problems, *(row.reason for row in pack.left_out.values())))
     try:
         with ExitStack() as stack:
@@ -115,7 +124,9 @@ def _refusal(others: str, problems: list[str], then: str = "") -> str:
     )
 
 
-def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any], skip: bool) -> Pack:
+def _finished(
+    out: Path, jobs: list[PackingJob], settings: dict[str, Any], skip: bool, progress: PictureProgress | None
+) -> Pack:
     """Return the existing pack in ``out`` if it matches the request and its checksums are right."""
     pack = Pack.open(out)
     left_out = {name: row.stamp for name, row in pack.left_out.items()}
@@ -137,7 +148,7 @@ def _finished(out: Path, jobs: list[PackingJob], settings: dict[str, Any], skip:
             f"{out} already holds a pack of these pictures, but some have changed since: {shorten(changed)}. "
             f"Delete it or choose another {setting('output')}."
         )
-    pack.verify()
+    pack.verify(progress)
     return pack
 
 
