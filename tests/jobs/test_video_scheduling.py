@@ -29,8 +29,8 @@ def test_what_the_block_changed_is_undone_for_its_thread_and_those_that_it_start
     release, started = threading.Event(), threading.Event()
     other = threading.Thread(target=release.wait)
     other.start()
-    before = policies()
-    assert set(before.values()) == {os.SCHED_OTHER}
+    before, policy = policies(), os.sched_getscheduler(0)
+    another = os.SCHED_BATCH if policy != os.SCHED_BATCH else os.SCHED_OTHER
 
     def work() -> None:
         started.set()
@@ -38,12 +38,12 @@ def test_what_the_block_changed_is_undone_for_its_thread_and_those_that_it_start
 
     try:
         with ordinary_scheduling():
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            os.sched_setscheduler(0, another, os.sched_param(0))
             new = threading.Thread(target=work)
             new.start()
             started.wait()
-            assert os.sched_getscheduler(new.native_id) == os.SCHED_BATCH
-        assert policies() == {**before, new.native_id: os.SCHED_OTHER}
+            assert os.sched_getscheduler(new.native_id) == another
+        assert policies() == {**before, new.native_id: policy}
     finally:
         release.set()
         new.join()
@@ -54,7 +54,7 @@ def test_av1_leaves_no_real_time_threads(tmp_path: Path, monkeypatch: pytest.Mon
     # as root SVT-AV1 takes SCHED_FIFO; as another user it cannot, and the test shows nothing
     from rlfn.jobs.video.encoding import FrameEncoder
 
-    encode, seen = FrameEncoder.encode, set[int]()
+    encode, before, seen = FrameEncoder.encode, set(policies().values()), set[int]()
 
     def noting(self: FrameEncoder, frame: object, pts: int) -> object:
         seen.update(policies().values())
@@ -64,4 +64,5 @@ def test_av1_leaves_no_real_time_threads(tmp_path: Path, monkeypatch: pytest.Mon
     source = write_clip(tmp_path / "a.mp4", moving("yuv420p", 64, 48), codec="libx264")
     settings = VideoSettings(EnlargeOptions(engine=Doubled()), codec="av1", preset="13")
     VideoRun(source, tmp_path / "b.mp4", settings).run()
-    assert seen | set(policies().values()) == {os.SCHED_OTHER}
+    assert seen
+    assert seen | set(policies().values()) <= before
