@@ -31,6 +31,7 @@ from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import settings_of_run
 from rlfn.training.signals import SignalStop, StopRequest
+from waiting import PATIENCE
 
 CPU = Devices(accelerator="cpu")
 TWO_STAGES = (
@@ -311,6 +312,42 @@ def test_the_command_line_stops_and_goes_on(
     assert command("train", "--resume", "runs/mine", "--accelerator", "cpu").status == 0
     metadata = load_checkpoint(tmp_path / "runs/mine/model.safetensors").metadata
     assert (metadata["iterations"], metadata["lr_pixels"]) == ("8", str(8 * 2 * 16**2))
+
+
+SMALL_RECIPE = """
+variant = { architecture = "rlfn", blocks = 1, channels = 8, mid = 8 }
+scale = 2
+log_every = 1
+stages = [{ init = "scratch", hours = 1, patch = 16, batch = 2 }]
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
+def test_a_training_whose_terminal_closes_saves_and_ends(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SMALL_RECIPE)
+    terminal, end = os.openpty()
+    command = [sys.executable, "-m", "rlfn", "train", "mine.toml", "--data", str(data), "--accelerator", "cpu"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=end, stdout=end, stderr=end, start_new_session=True) as process:
+        os.close(end)
+        said = b""
+        while b"iteration 2" not in said:
+            said += os.read(terminal, 1024)
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(PATIENCE) == 129
+    assert len(list((tmp_path / "runs/mine/checkpoints").glob("*.ckpt"))) == 2  # the beginning and the end
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGHUP")
+def test_an_ignored_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = SignalStop()
+        with stop.watched():
+            signal.raise_signal(signal.SIGHUP)
+        assert not stop.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

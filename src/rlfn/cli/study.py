@@ -64,9 +64,9 @@ def study(
 
     Results that the folder already contains are reused.
     """
-    from rlfn.cli.threads import keep_from_spinning
+    from rlfn.cli.tuning import tune_for_training
 
-    keep_from_spinning()
+    tune_for_training()
     try:
         from rlfn.studies.request import Budget, StudyRequest
         from rlfn.studies.table import STUDIES, run_study

@@ -64,9 +64,9 @@ def train(
     strategy: str,
 ) -> None:
     """Train a network with a recipe."""
-    from rlfn.cli.threads import keep_from_spinning
+    from rlfn.cli.tuning import tune_for_training
 
-    keep_from_spinning()
+    tune_for_training()
     try:
         from rlfn.data.store import DataSource
         from rlfn.training.cost import describe

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,49 @@ METRICS = "metrics.jsonl"
 
 def note(text: str) -> None:
     """Print one line on standard error."""
-    Console(file=sys.stderr, highlight=False).print(text, markup=False, soft_wrap=True)
+    _console().print(text, markup=False, soft_wrap=True)
+
+
+def silence(*descriptors: int) -> None:
+    """Send what is written to these open file descriptors nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+class _Screen:
+    """Standard error; a terminal that was closed is no reason to end a training, so what it should show is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        with self._outliving_the_terminal():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        with self._outliving_the_terminal():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextlib.contextmanager
+    def _outliving_the_terminal(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            silence(self._stream.fileno())
+
+
+def _console() -> Console:
+    return Console(file=cast(TextIO, _Screen(sys.stderr)), highlight=False)
 
 
 class Reporter:
@@ -40,7 +84,7 @@ class Reporter:
     def __init__(self, folder: Path, on: bool) -> None:
         self.folder = folder
         self.on = on
-        self.console = Console(file=sys.stderr, highlight=False)
+        self.console = _console()
         self._board: Any = None
         self._bar: Progress | None = None
         self._task: TaskID | None = None

@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from rlfn.training.reporting import silence
+
+_HANGUP = getattr(signal, "SIGHUP", None)
+"""What a closed terminal or a lost connection sends; Windows has no such signal."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([] if _HANGUP is None else [_HANGUP]))
 
 _SEEN = b"Stopping after this step; everything is saved first. The same signal again ends the command at once.\n"
 
@@ -32,16 +37,18 @@ class StopRequest:
 
 
 class SignalStop(StopRequest):
-    """A request that the first SIGINT or SIGTERM makes while a training can save; the same one again acts as usual.
+    """A request that the first SIGINT, SIGTERM or SIGHUP makes while a training can save; a repeated one acts as usual.
 
-    At all other times signals act as usual. They belong to the whole process, so this is for programs, not for
-    libraries. Train in the main thread.
+    SIGHUP means that the terminal is gone, so nothing more is written to it. A signal that the process ignores stays
+    ignored, as SIGHUP does under ``nohup``. At all other times signals act as usual. They belong to the whole process,
+    so this is for programs, not for libraries. Train in the main thread.
     """
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Catch the signals; say on standard error that one was seen."""
         seen: set[int] = set()
+        terminals = [number for number in (1, 2) if os.isatty(number)]
 
         def note(number: int, frame: FrameType | None) -> None:
             # torchrun passes Ctrl-C on as another signal, which must not end what is being saved
@@ -50,6 +57,8 @@ class SignalStop(StopRequest):
                 signal.raise_signal(number)
                 return
             seen.add(number)
+            if number == _HANGUP:
+                silence(*terminals)
             if not self.asked:
                 self.asked, self.number = True, number
                 with suppress(OSError, ValueError, AttributeError):
@@ -59,7 +68,8 @@ class SignalStop(StopRequest):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-        before = {number: signal.signal(number, note) for number in _SIGNALS}
+        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, note) for number in heeded}
         try:
             yield
         finally:
