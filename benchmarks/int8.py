@@ -3,11 +3,13 @@
     python benchmarks/int8.py [--models rlfn-s-x4] [--engines onnxruntime openvino] [--size 128x128] [--threads 1]
     python benchmarks/int8.py --profile
     python benchmarks/int8.py --flat
+    python benchmarks/int8.py --bands [--models rlfn-xs-photo-x4]
 
 Times are medians of warm calls; the ratio is that of the two medians. With --cpu they are CPU time instead of
 wall-clock time, which is less sensitive to other load; this is meant for one thread. With --profile the kernels' times
 are summed by node type, as recorded by ONNX Runtime's profiler. With --flat nothing is timed; the table lists the
-differences from fp32 on flat colours in levels, for every packaged int8 file.
+differences from fp32 on flat colours in levels, for every packaged int8 file. With --bands the models are quantised
+anew without and with the additional float layer; the table lists the largest step on smooth gradients and the times.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -24,6 +27,8 @@ from statistics import median
 import numpy as np
 
 from rlfn.evaluation.profile import runner
+from rlfn.export.banding import banding
+from rlfn.export.int8 import calibration_pictures, quantize_most
 from rlfn.inference.engines import load_engine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
@@ -51,10 +56,15 @@ def times(model: str, engine: str, size: tuple[int, int], threads: int, rounds: 
     """Return the median milliseconds of both precisions."""
     clock = time.process_time if cpu else time.perf_counter
     runs = [runner(load_engine(engine, ModelSource(model), threads, precision), *size) for precision in PRECISIONS]
+    return interleaved(runs, rounds, clock)
+
+
+def interleaved(runs: list[Callable[[], object]], rounds: int, clock: Callable[[], float]) -> list[float]:
+    """Return the median milliseconds of calls that are made by turns."""
     for run in runs:
         run()
         run()
-    found: list[list[float]] = [[], []]
+    found: list[list[float]] = [[] for _ in runs]
     for _ in range(rounds):
         for run, row in zip(runs, found, strict=True):
             began = clock()
@@ -114,6 +124,23 @@ def flat(engine: str) -> None:
         print(f"| `{name}` | {' | '.join(map(str, cells))} |", flush=True)
 
 
+def bands(model: str, engines: list[str], size: tuple[int, int], threads: int, rounds: int) -> None:
+    """Print the largest step on gradients and the milliseconds, without and with one more float layer."""
+    data, pictures = ModelSource(model).graph("fp32"), calibration_pictures(None, 15)
+    files = [quantize_most(data, pictures, smooth=smooth) for smooth in (False, True)]
+    cells = [[f"{banding(data, file):.2f}"] for file in files]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("usual.onnx", "smooth.onnx")]
+        for path, file in zip(paths, files, strict=True):
+            path.write_bytes(file)
+        for engine in engines:
+            runs = [runner(load_engine(engine, ModelSource(path), threads, "fp32"), *size) for path in paths]
+            for row, value in zip(cells, interleaved(runs, rounds, time.perf_counter), strict=True):
+                row.append(f"{value:.1f} ms")
+    for name, row in zip(("as the others", "one more float layer"), cells, strict=True):
+        print(f"| {model}, {name} | {' | '.join(row)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["rlfn-s-x4", "rlfn-s-x2"])
@@ -124,12 +151,18 @@ def main() -> None:
     parser.add_argument("--cpu", action="store_true", help="processor time instead of time on the clock")
     parser.add_argument("--profile", action="store_true", help="print ONNX Runtime's times by kind of node instead")
     parser.add_argument("--flat", action="store_true", help="print how far flat colours are from fp32 instead")
+    parser.add_argument("--bands", action="store_true", help="compare quantising with and without one more float layer")
     given = parser.parse_args()
     if given.flat:
         for engine in given.engines:
             flat(engine)
         return
     width, height = map(int, given.size.split("x"))
+    if given.bands:
+        print(f"| | largest step | {' | '.join(given.engines)} |\n|{'---|' * (2 + len(given.engines))}")
+        for model in given.models:
+            bands(model, given.engines, (height, width), given.threads, given.rounds)
+        return
     if given.profile:
         for model in given.models:
             for precision in PRECISIONS:

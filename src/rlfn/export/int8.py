@@ -11,7 +11,7 @@ sum before the last one, which carries the picture's colours.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, OptionError
-from rlfn.export.ranges import Feed, flat_colours, ranges
+from rlfn.export.banding import MOST_BANDING, banding
+from rlfn.export.feeds import Feed, feeds, sides_of
+from rlfn.export.ranges import flat_colours, ranges
 from rlfn.images.photograph import photograph
-from rlfn.models.grid import axis_grid, grid_matrices
-from rlfn.models.traits import GRID_INPUTS
 from rlfn.networks.integers import is_sensitive
 from rlfn.networks.quiet import quiet
 from rlfn.telemetry import import_silent
@@ -83,16 +83,30 @@ def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
     """Return one of rlfn's fp32 ONNX files with its insensitive layers quantised to int8, metadata kept.
 
     Activations are unsigned 8 bit in the ranges of :mod:`rlfn.export.ranges`. Weights use 7 of 8 bits: CPUs with AVX2
-    and without VNNI add pairs of products in 16 bits, which full weights overflow (0.07 dB on Set5).
+    and without VNNI add pairs of products in 16 bits, which full weights overflow (0.07 dB on Set5). If smooth
+    gradients would show bands, the convolution before the last one stays float too, where that helps.
     """
+    made = quantize_most(data, pictures)
+    found = banding(data, made)
+    if found > MOST_BANDING:
+        smoother = quantize_most(data, pictures, smooth=True)
+        if banding(data, smoother) < found:
+            return smoother
+    return made
+
+
+def quantize_most(data: bytes, pictures: list[NDArray[Any]], smooth: bool = False) -> bytes:
+    """Return the file quantised but for :func:`float_layers`, and for the last of the other layers if ``smooth``."""
     import onnx
 
     import_silent("onnxruntime")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     model = onnx.load_from_string(data)
-    inputs = {item.name: [side.dim_value for side in item.type.tensor_type.shape.dim] for item in model.graph.input}
     stay = float_layers(model)
+    if smooth:
+        stay += _last_rounded(model, stay)
+    inputs = sides_of(model)
     rounded = [node for node in model.graph.node if node.op_type in _KINDS and node.name not in stay]
     found = ranges(model, _values(model, rounded), feeds(inputs, pictures), feeds(inputs, flat_colours()))
     limits = {
@@ -173,37 +187,29 @@ def float_layers(model: Any) -> list[str]:
 
 def _last_convolutions(model: Any) -> list[str]:
     """Return the convolutions without a convolution after them: the last one, and an anchor that is added to it."""
+    return [node.name for node in _convolutions_behind(model, [output.name for output in model.graph.output])]
+
+
+def _last_rounded(model: Any, stay: list[str]) -> list[str]:
+    """Return the convolutions outside ``stay`` whose outputs the last convolutions read."""
+    last = _last_convolutions(model)
+    read = [node.input[0] for node in model.graph.node if node.name in last]
+    return [node.name for node in _convolutions_behind(model, read) if node.name not in stay]
+
+
+def _convolutions_behind(model: Any, values: list[str]) -> list[Any]:
+    """Return the convolutions that are met first on the way back from values of the graph."""
     makers = {name: node for node in model.graph.node for name in node.output}
-    waiting, found = [output.name for output in model.graph.output], []
+    waiting, found = list(values), []
     while waiting:
         node = makers.get(waiting.pop())
         if node is None:
             continue
         if node.op_type == "Conv":
-            found.append(node.name)
+            found.append(node)
         else:
             waiting += node.input
     return found
-
-
-def feeds(inputs: Mapping[str, list[int]], pictures: list[NDArray[Any]]) -> Iterator[Feed]:
-    """Yield a graph's calibration inputs: whole pictures, cropped to its shape if that is fixed.
-
-    ``inputs`` maps the graph's inputs to their sizes; 0 is a dynamic size.
-    """
-    name, sides = next(iter(inputs.items()))
-    channels_last = sides[-1] == 3
-    height, width = sides[1:3] if channels_last else sides[2:4]
-    for picture in pictures:
-        if height and width:
-            more = [(0, max(0, side - have)) for side, have in zip((height, width), picture.shape[:2], strict=True)]
-            picture = np.pad(picture, (*more, (0, 0)), mode="symmetric")[:height, :width]
-        batch = np.repeat(picture[None], sides[0] or 1, axis=0)
-        feed: Feed = {name: batch if channels_last else batch.transpose(0, 3, 1, 2).astype(np.float32)}
-        if len(inputs) > 1:
-            axes = [axis_grid(0, side, side) for side in picture.shape[:2]]
-            feed.update(zip(GRID_INPUTS, grid_matrices((axes[0], axes[1])), strict=True))
-        yield feed
 
 
 class _Reader:

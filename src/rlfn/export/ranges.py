@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.telemetry import import_silent
+from rlfn.export.feeds import Feed, open_session
 
 _OUTWARDS = 0.25
 """Position of a range's end between the mean of the pictures' extremes (0) and the most extreme of them (1)."""
@@ -19,9 +19,6 @@ _OF_FLAT = 0.85
 
 _FLAT_SIDE = 32
 _GRAYS = (64, 128, 192)
-
-Feed = dict[str, NDArray[Any]]
-"""A graph's inputs by name."""
 
 Range = tuple[float, float]
 """A tensor's lowest and highest value."""
@@ -64,7 +61,6 @@ def _extremes(model: Any, names: list[str], feeds: Iterable[Feed]) -> NDArray[np
     """Return the lowest and highest value, with 0 included, of each tensor for each input: (inputs, tensors, 2)."""
     import onnx
 
-    onnxruntime = import_silent("onnxruntime")
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     del watched.graph.output[:]
@@ -73,11 +69,7 @@ def _extremes(model: Any, names: list[str], feeds: Iterable[Feed]) -> NDArray[np
             made = f"{name}_{kind}"
             watched.graph.node.append(onnx.helper.make_node(f"Reduce{kind}", [name], [made], keepdims=0))
             watched.graph.output.append(onnx.helper.make_tensor_value_info(made, onnx.TensorProto.FLOAT, []))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
-    )
+    session = open_session(watched.SerializeToString())
     found = np.array([session.run(None, feed) for feed in feeds], np.float64).reshape(-1, len(names), 2)
     found[:, :, 0] = np.minimum(found[:, :, 0], 0.0)
     found[:, :, 1] = np.maximum(found[:, :, 1], 0.0)

@@ -1,0 +1,57 @@
+"""Banding: steps on smooth gradients, such as skies, that a rounded model shows and the model in fp32 does not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlfn.export.feeds import feeds, open_session, sides_of, takes_channels_last
+
+MOST_BANDING = 1.25
+"""The step between adjacent rows or columns, in levels of 255, above which bands are visible."""
+
+_SIZE = (90, 120)
+_BORDER = 16
+_SLOPES = ((90, 250), (5, 60), (200, 204), (100, 104), (150, 200))
+_ACROSS = 6
+_TINTS = ((0.75, 0.9, 1.0), (1.0, 0.95, 0.85), (0.5, 0.8, 1.0))
+
+
+def gradients() -> list[NDArray[np.uint8]]:
+    """Return skies (H, W, 3) by day and by night, haze, fog and cloud, each in three tints."""
+    height, width = _SIZE
+    across = np.linspace(0, _ACROSS, width)[None, :, None]
+    slopes = [np.linspace(low, high, height)[:, None, None] + across for low, high in _SLOPES]
+    return [np.clip(slope * tint + 0.5, 0, 255).astype(np.uint8) for slope in slopes for tint in _TINTS]
+
+
+def banding(full: bytes, rounded: bytes) -> float:
+    """Return the largest step that rounding adds between adjacent rows or columns of the gradients, in levels of 255.
+
+    The difference of both results is averaged over each row and column, 16 px of the result or more from its border.
+
+    Args:
+        full: an ONNX model.
+        rounded: the same model, quantised.
+
+    Returns:
+        The step; 0 for a fixed shape with a result of at most 33 px a side.
+    """
+    import onnx
+
+    model = onnx.load_from_string(full)
+    sessions, sides = (open_session(full), open_session(rounded)), sides_of(model)
+    worst = 0.0
+    for feed in feeds(sides, gradients()):
+        first, second = (np.rint(np.clip(session.run(None, feed)[0], 0.0, 255.0)) for session in sessions)
+        difference = second.astype(np.float64) - first
+        worst = max(worst, _step(difference.transpose(0, 3, 1, 2) if takes_channels_last(sides) else difference))
+    return worst
+
+
+def _step(difference: NDArray[np.float64]) -> float:
+    """Return the largest step between the means of adjacent rows or columns of a difference (N, 3, H, W)."""
+    inside = difference[:, :, _BORDER:-_BORDER, _BORDER:-_BORDER]
+    if min(inside.shape[2:]) < 2:
+        return 0.0
+    return max(float(np.abs(np.diff(inside.mean(axis=axis), axis=2)).max()) for axis in (2, 3))
