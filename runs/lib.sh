@@ -47,15 +47,19 @@ fetch_teachers() {
 }
 
 # taught-xN.pack: the pictures' reductions by N with the outputs of the official RLFN-S x4 in place of the pictures.
+# With --self-ensemble, taught8-xN.pack: the mean of its outputs over the eight flips and rotations.
 teach() {
+    local scale=$1 name=taught
+    [ "${2:-}" != --self-ensemble ] || name=taught8
     split
     fetch_teachers
-    rlfn data degrade pictures/train --scale "$1" -o "lr-x$1"
-    rlfn upscale "lr-x$1" --scale "$1" --model "$teachers/rlfn_s_x4.pth" -o "answers-x$1"
-    rlfn data pack "answers-x$1" --lr-dir "lr-x$1" --scale "$1" --skip -o "taught-x$1.pack"
+    rlfn data degrade pictures/train --scale "$scale" -o "lr-x$scale"
+    rlfn upscale "lr-x$scale" --scale "$scale" --model "$teachers/rlfn_s_x4.pth" "${@:2}" -o "$name-x$scale"
+    rlfn data pack "$name-x$scale" --lr-dir "lr-x$scale" --scale "$scale" --skip -o "$name-x$scale.pack"
 }
 
-# stage NUMBER RECIPE PACK SETTING...: one run of 'rlfn train', into MODEL/stage-NUMBER.
+# stage NUMBER RECIPE PACK SETTING...: one run of 'rlfn train', into MODEL/stage-NUMBER. PACK is one, or several with
+# the share of samples from each: PACK=SHARE,PACK=SHARE.
 stage() {
     local number=$1 recipe=$2 data=$3 folder=$model/stage-$1 settings=() setting
     shift 3
@@ -68,7 +72,13 @@ stage() {
     for setting in data.held_out=0.0 validation.sets=pictures/held-out "$@" ${STEPS:+"stages.0.iterations=$STEPS"}; do
         settings+=(--set "$setting")
     done
-    rlfn train "$recipe" --data "$data" -o "$folder" "${settings[@]}"
+    case $data in
+        *=*)
+            data=$(sed -E 's/([^,=]+)=([^,]+)/{ path = "\1", weight = \2 }/g' <<< "$data")
+            rlfn train "$recipe" --set "data.train=[$data]" -o "$folder" "${settings[@]}"
+            ;;
+        *) rlfn train "$recipe" --data "$data" -o "$folder" "${settings[@]}" ;;
+    esac
 }
 
 # ship NUMBER: score that stage and put it into the package.

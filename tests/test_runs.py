@@ -22,6 +22,9 @@ PACKS = {
     "all.pack": "HR pictures, all",
     "hr.pack": "HR pictures, nine tenths",
     "taught-x4.pack": "teacher outputs in place of HR pictures, nine tenths",
+    "taught8-x4.pack=0.7,hr.pack=0.3": (
+        "teacher outputs in place of HR pictures for 0.7 of the samples, HR pictures for 0.3, nine tenths"
+    ),
     "taught-x3.pack": "teacher outputs reduced to x3 in place of HR pictures, nine tenths",
 }
 STAGES = [(model.name, stage) for model in catalog.models().values() for stage in model.chain]
