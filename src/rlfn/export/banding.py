@@ -14,7 +14,8 @@ _SIZE = (90, 120)
 _BORDER = 16
 _SLOPES = ((90, 250), (5, 60), (200, 204), (100, 104), (150, 200))
 _ACROSS = 6
-_TINTS = ((0.75, 0.9, 1.0), (1.0, 0.95, 0.85), (0.5, 0.8, 1.0))
+TINTS = ((0.75, 0.9, 1.0), (1.0, 0.95, 0.85), (0.5, 0.8, 1.0))
+"""Colours of skies: the share of R, G and B."""
 
 
 def gradients() -> list[NDArray[np.uint8]]:
@@ -22,7 +23,7 @@ def gradients() -> list[NDArray[np.uint8]]:
     height, width = _SIZE
     across = np.linspace(0, _ACROSS, width)[None, :, None]
     slopes = [np.linspace(low, high, height)[:, None, None] + across for low, high in _SLOPES]
-    return [np.clip(slope * tint + 0.5, 0, 255).astype(np.uint8) for slope in slopes for tint in _TINTS]
+    return [np.clip(slope * tint + 0.5, 0, 255).astype(np.uint8) for slope in slopes for tint in TINTS]
 
 
 def banding(full: bytes, rounded: bytes) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import MissingExtraError, OptionError
-from rlfn.export.banding import MOST_BANDING, banding
+from rlfn.export.banding import MOST_BANDING, TINTS, banding
 from rlfn.export.feeds import Feed, feeds, sides_of
 from rlfn.export.ranges import flat_colours, ranges
 from rlfn.images.photograph import photograph
@@ -31,7 +31,6 @@ _CROP = 96
 _MOST_PICTURES = 32
 
 _SLOPE_SIDE = 48
-_COLOURS = ((0.75, 0.9, 1.0), (1.0, 0.95, 0.85), (0.5, 0.8, 1.0))
 
 _KINDS = ("Conv", "LeakyRelu", "Relu", "Sigmoid", "Add", "Mul")
 """The types of nodes that are quantised, except those of :func:`float_layers`."""
@@ -75,7 +74,7 @@ def _bright() -> list[NDArray[Any]]:
     """Return four white pictures and two of each coloured gradient: ranges are means, so the count is a weight."""
     white = np.full((_SLOPE_SIDE, _SLOPE_SIDE, 3), 255, np.uint8)
     down = np.linspace(90.0, 250.0, _SLOPE_SIDE)[:, None, None]
-    slopes = [np.broadcast_to(down * colour + 0.5, white.shape).astype(np.uint8) for colour in _COLOURS]
+    slopes = [np.broadcast_to(down * colour + 0.5, white.shape).astype(np.uint8) for colour in TINTS]
     return [*[white] * 4, *slopes * 2]
 
 
