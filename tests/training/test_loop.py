@@ -339,6 +339,20 @@ def test_a_training_whose_terminal_closes_saves_and_ends(data: Path, tmp_path: P
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGHUP")
+def test_the_hangup_of_the_system_and_that_of_the_shell_are_one() -> None:
+    struck: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, frame: struck.append(number))
+    try:
+        stop = SignalStop()
+        with stop.watched():
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+        assert (stop.asked, stop.number, struck) == (True, signal.SIGHUP, [])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGHUP")
 def test_an_ignored_hangup_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

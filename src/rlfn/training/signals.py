@@ -39,9 +39,9 @@ class StopRequest:
 class SignalStop(StopRequest):
     """A request that the first SIGINT, SIGTERM or SIGHUP makes while a training can save; a repeated one acts as usual.
 
-    SIGHUP means that the terminal is gone, so nothing more is written to it. A signal that the process ignores stays
-    ignored, as SIGHUP does under ``nohup``. At all other times signals act as usual. They belong to the whole process,
-    so this is for programs, not for libraries. Train in the main thread.
+    SIGHUP means that the terminal is gone, so nothing more is written to it; it may come twice. A signal that the
+    process ignores stays ignored, as SIGHUP does under ``nohup``. At all other times signals act as usual. They belong
+    to the whole process, so this is for programs, not for libraries. Train in the main thread.
     """
 
     @contextmanager
@@ -51,6 +51,8 @@ class SignalStop(StopRequest):
         terminals = [number for number in (1, 2) if os.isatty(number)]
 
         def note(number: int, frame: FrameType | None) -> None:
+            if number == _HANGUP and number in seen:
+                return  # the system sends one, and the shell another
             # torchrun passes Ctrl-C on as another signal, which must not end what is being saved
             if number in seen or (seen and number == signal.SIGINT):
                 give_back()
