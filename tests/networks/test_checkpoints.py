@@ -34,6 +34,15 @@ def test_round_trip(checkpoint: Checkpoint, tmp_path: Path, suffix: str) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_same_weights_give_the_same_file(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """safetensors itself writes metadata in random order."""
+    facts = {f"fact {number}": 'ü "quoted"' for number in range(20)}
+    for name in ("a", "b"):
+        save_checkpoint(tmp_path / f"{name}.safetensors", checkpoint.network, checkpoint.variant, 2, facts)
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert load_checkpoint(tmp_path / "a.safetensors").metadata.items() >= facts.items()
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("scale", [1, 3, 8])
 def test_every_variant_is_recognised(name: str, scale: int, tmp_path: Path) -> None:

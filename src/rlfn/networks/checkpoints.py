@@ -96,7 +96,7 @@ def save_checkpoint(
             "scale": str(scale),
             "value_range": "255",
         }
-        data = save(state, metadata=facts)
+        data = _sorted_header(save(state, metadata=facts))
     elif path.suffix == ".pth":
         import io
 
@@ -106,6 +106,20 @@ def save_checkpoint(
     else:
         raise OptionError(f"Weights cannot be written to {path}. Allowed suffixes: .safetensors, .pth.")
     write_bytes(path, data)
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """Return a safetensors file with its metadata in alphabetical order.
+
+    safetensors writes metadata in random order (its issue 584), so that the same weights would give another file, and
+    another hash, each time.
+    """
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
