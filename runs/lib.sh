@@ -81,8 +81,10 @@ stage() {
     esac
 }
 
-# ship NUMBER: score that stage and put it into the package.
+# ship NUMBER [SHARE EARLIER]: score that stage and put it into the package; with SHARE, the average of this share of its
+# weights and of the rest of an earlier stage's.
 ship() {
-    [ -z "${SETS:-}" ] || "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" \
-        --family "${model%-x*}" --sets-dir "$SETS"
+    [ -n "${SETS:-}" ] || return 0
+    "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" \
+        --family "${model%-x*}" --sets-dir "$SETS" ${2:+--share "$2" --rest "$model/stage-$3/model.safetensors"}
 }

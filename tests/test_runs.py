@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import subprocess
@@ -15,6 +16,8 @@ pytest.importorskip("pydantic")
 
 from rlfn.data.pictures import write_rgb
 from rlfn.models import catalog
+from rlfn.models.variants import get_variant
+from rlfn.networks import Checkpoint, build
 from rlfn.training.recipe_files import load_recipe
 
 RUNS = Path(__file__).parents[1] / "runs"
@@ -63,6 +66,23 @@ def test_the_settings_are_a_recipe_that_sees_the_logged_pixels(name: str, stage:
     sizes = [only.sizes(place / 1000, recipe.scale) for place in range(1000)]
     pixels = only.iterations * sum(batch * patch**2 for patch, batch in sizes) / 1000
     assert pixels == pytest.approx(stage["lr_pixels"], rel=0.015)
+
+
+def test_two_stages_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.syspath_prepend(str(RUNS.parent / "scripts"))
+    add_model = importlib.import_module("add_model")
+    variant = get_variant("rlfn-xs")
+    first, second = (Checkpoint(build(variant, 2), variant, 2) for _ in range(2))
+    expected = {
+        name: 0.7 * tensor + 0.3 * second.network.state_dict()[name]
+        for name, tensor in first.network.state_dict().items()
+    }
+    found = add_model.averaged(first, second, 0.7).network.state_dict()
+    assert all(torch.allclose(found[name], tensor, atol=1e-6) for name, tensor in expected.items())
+    with pytest.raises(SystemExit, match="not of the same network"):
+        add_model.averaged(first, Checkpoint(build(variant, 4), variant, 4), 0.7)
 
 
 def test_a_script_asks_for_its_pictures(tmp_path: Path) -> None:

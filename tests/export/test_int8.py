@@ -94,11 +94,15 @@ def test_skies_stay_smooth(name: str) -> None:
 
 @pytest.mark.parametrize("name", QUANTISED)
 def test_flat_colours_are_preserved(name: str) -> None:
-    """Screenshots and drawings are full of them: what was rounded on the long skip was 7 levels off."""
+    """Screenshots and drawings are full of them: what was rounded on the long skip was 7 levels off.
+
+    Near the zero padding fp32 is off as well, by 5 levels at the corners of black in rlfn-xs-photo-x4.
+    """
     full, small = (Upscaler(name, engine="onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
     for picture in flat_colours():
-        difference = small(picture).astype(int) - full(picture).astype(int)
-        assert np.abs(difference).max() <= 2, picture[0, 0]
+        one, other = full(picture).astype(int), small(picture).astype(int)
+        assert np.abs(other - one)[16:-16, 16:-16].max() <= 2, picture[0, 0]
+        assert np.abs(other - picture[0, 0]).max() <= np.abs(one - picture[0, 0]).max() + 2, picture[0, 0]
 
 
 @pytest.mark.parametrize("name", [name for name in QUANTISED if name.startswith("rlfn-s-")])

@@ -48,7 +48,7 @@ class Blend(ModelSource):
         return f"{self.share:g} of {parts[1]} in {parts[0]}", 0, 0
 
     def loss(self, precision: str) -> float | None:
-        """Return the larger loss in dB of the two models compared with fp32, on Set5; None if not measured."""
+        """Return the larger loss in dB of the two models compared with fp32; None if not measured."""
         if precision == "int8":
             return None
         losses = [end.loss(precision) for end in self.ends]

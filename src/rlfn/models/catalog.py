@@ -26,9 +26,6 @@ PRECISIONS = ("fp32", "bf16", "int8")
 
 _AGAIN = "Install rlfn again."
 
-SCORED_SET = "Set5"
-"""The set on which the loss of a precision is measured."""
-
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -106,9 +103,10 @@ class Model:
         return next((file.scores for file in self.files if file.precision == precision), {})
 
     def loss(self, precision: str) -> float | None:
-        """Return the loss in dB of ``precision`` compared with fp32 on Set5; None if not measured."""
-        found = self.scores_in(precision).get(SCORED_SET)
-        return None if found is None else self.scores[SCORED_SET]["psnr"] - found["psnr"]
+        """Return the loss in dB of ``precision`` compared with fp32, the mean over the sets; None if not measured."""
+        found = self.scores_in(precision)
+        losses = [self.scores[name]["psnr"] - scores["psnr"] for name, scores in found.items()]
+        return sum(losses) / len(losses) if losses else None
 
     def file(self, format: str, precision: str = "fp32") -> ModelFile:
         """Return the file of the given format and precision.

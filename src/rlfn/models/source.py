@@ -71,7 +71,7 @@ class ModelSource:
         return os.path.realpath(self._path), facts.st_mtime_ns, facts.st_size
 
     def loss(self, precision: str) -> float | None:
-        """Return the loss in dB of ``precision`` compared with fp32 on Set5; None if not measured."""
+        """Return the loss in dB of ``precision`` compared with fp32, the mean over the sets; None if not measured."""
         return None if self._model is None else self._model.loss(precision)
 
     def check_precision(self, precision: str) -> None:
