@@ -86,5 +86,5 @@ stage() {
 ship() {
     [ -n "${SETS:-}" ] || return 0
     "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" \
-        --family "${model%-x*}" --sets-dir "$SETS" ${2:+--share "$2" --rest "$model/stage-$3/model.safetensors"}
+        --family "${model%-x*}" --sets-dir "$SETS" ${2:+--average "$2" "$model/stage-$3/model.safetensors"}
 }

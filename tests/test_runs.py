@@ -17,7 +17,6 @@ pytest.importorskip("pydantic")
 from rlfn.data.pictures import write_rgb
 from rlfn.models import catalog
 from rlfn.models.variants import get_variant
-from rlfn.networks import Checkpoint, build
 from rlfn.training.recipe_files import load_recipe
 
 RUNS = Path(__file__).parents[1] / "runs"
@@ -69,7 +68,8 @@ def test_the_settings_are_a_recipe_that_sees_the_logged_pixels(name: str, stage:
 
 
 def test_two_stages_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+    torch = pytest.importorskip("torch")
+    from rlfn.networks import Checkpoint, build
 
     monkeypatch.syspath_prepend(str(RUNS.parent / "scripts"))
     add_model = importlib.import_module("add_model")

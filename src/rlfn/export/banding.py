@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from rlfn.export.feeds import feeds, open_session, sides_of, takes_channels_last
 
-MOST_BANDING = 1.0
+MOST_BANDING = 1.2
 """The step between adjacent rows or columns, in levels of 255, above which an export avoids bands.
 
-Bands are visible from about 1.25, and larger gradients than those measured here may step by a little more.
+At 1.25, ``rlfn-xs-photo-x4`` has single pixels on gradients that are 4 levels off, too; the packaged models without a
+further float layer are below 1.15.
 """
 
 _SIZE = (90, 120)
