@@ -7,6 +7,7 @@
 #
 #   PICTURES  a folder of high-resolution pictures; every tenth is kept for validation
 #   TEACHERS  the folder of the official weights; without it they are downloaded into teachers/
+#   SMALL     for more(): which folders' pictures are enlarged as they are, alternatives joined by |
 #   SETS      the folder of Set5, Set14 and B100; if it is given, the model is scored and put into this checkout's package
 #   STEPS     so many steps in each stage in place of the real number, to try a script
 #   UNTIL     the last stage to train
@@ -58,6 +59,33 @@ teach() {
     rlfn data pack "$name-x$scale" --lr-dir "lr-x$scale" --scale "$scale" --skip -o "$name-x$scale.pack"
 }
 
+# more-x4.pack: outputs of the official RLFN-S x4 on other inputs: the pictures at half their size, and unreduced those
+# from folders whose pictures are small and clean (SMALL; the pictures of DIV2K's test set are reduced by 4 already).
+more() {
+    local file
+    split
+    fetch_teachers
+    rlfn data degrade pictures/train --scale 2 -o lr-half
+    mkdir -p lr-whole lr-more
+    for file in pictures/train/*; do
+        if [[ $(readlink "$file") =~ /(${SMALL:-div2k_test_LRx4|kodak24|mcmaster})/ ]]; then
+            ln -sfn "$(readlink "$file")" "lr-whole/${file##*/}"
+            rm -f "lr-half/$(basename "${file%.*}")x2.png"
+        fi
+    done
+    for file in lr-half/* lr-whole/*; do
+        [ ! -e "$file" ] || ln -sfn "../$file" "lr-more/${file##*/}"
+    done
+    rlfn upscale lr-more --scale 4 --model "$teachers/rlfn_s_x4.pth" -o more-x4
+    rlfn data pack more-x4 --lr-dir lr-more --scale 4 --skip -o more-x4.pack
+}
+
+# flats.pack: flat colours and gradients.
+flats() {
+    "${PYTHON:-python}" "$checkout/scripts/flat_pictures.py" flats
+    rlfn data pack flats --scale 4 --skip -o flats.pack
+}
+
 # stage NUMBER RECIPE PACK SETTING...: one run of 'rlfn train', into MODEL/stage-NUMBER. PACK is one, or several with
 # the share of samples from each: PACK=SHARE,PACK=SHARE.
 stage() {
@@ -81,10 +109,16 @@ stage() {
     esac
 }
 
-# ship NUMBER [SHARE EARLIER]: score that stage and put it into the package; with SHARE, the average of this share of its
-# weights and of the rest of an earlier stage's.
+# average NUMBER SHARE EARLIER: MODEL/stage-NUMBER/average.safetensors, this share of that stage's weights and the rest of
+# an earlier stage's.
+average() {
+    "${PYTHON:-python}" "$checkout/scripts/average.py" "$model/stage-$1/model.safetensors" "$2" \
+        "$model/stage-$3/model.safetensors" -o "$model/stage-$1/average.safetensors"
+}
+
+# ship NUMBER: score that stage and put it into the package.
 ship() {
     [ -n "${SETS:-}" ] || return 0
     "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" \
-        --family "${model%-x*}" --sets-dir "$SETS" ${2:+--average "$2" "$model/stage-$3/model.safetensors"}
+        --family "${model%-x*}" --sets-dir "$SETS"
 }

@@ -1,15 +1,11 @@
 """Put trained weights into the package: safetensors, the runtime's ONNX in fp32 and int8, hashes and measured scores.
 
     python scripts/add_model.py WEIGHTS --family rlfn-s --sets-dir BENCH_DIR [--continues rlfn-s-x4] [--first]
-    python scripts/add_model.py WEIGHTS --average 0.7 EARLIER --family rlfn-s-photo --sets-dir BENCH_DIR
 
 The model's name is the family's and the scale, such as rlfn-s-x4; an entry of the same name is renewed. It keeps its
 chain of stages (the keys are those of rlfn.models.catalog.Model.chain) unless --chain gives another one, or --continues
 a packaged model whose chain goes on with the stage that the file of the weights itself tells. The entry's place decides
 the default of its scale: the first one serves.
-
-With --average, the packaged weights are an average of two stages of one model: what a stage forgot, such as saturated
-colours, which photographs hardly have, the one before it still knows.
 """
 
 from __future__ import annotations
@@ -80,16 +76,6 @@ def clean_end(family: str, checkpoint: Checkpoint) -> dict[str, str]:
     return {"clean": name} if entries().get(name, {}).get("variant") == checkpoint.variant.name else {}
 
 
-def averaged(checkpoint: Checkpoint, other: Checkpoint, share: float) -> Checkpoint:
-    """Return ``share`` of the first one's weights and the rest of the other's, which are of the same network."""
-    if (checkpoint.variant, checkpoint.scale) != (other.variant, other.scale):
-        raise SystemExit("WEIGHTS and EARLIER are not of the same network.")
-    state = other.network.state_dict()
-    for name, tensor in checkpoint.network.state_dict().items():
-        tensor.lerp_(state[name], 1.0 - share)
-    return checkpoint
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
@@ -99,17 +85,8 @@ def main() -> None:
     parser.add_argument("--continues", choices=entries(), help="the packaged model whose chain of stages goes on")
     parser.add_argument("--chain", type=Path, help="a JSON list of the stages that made it; default: the entry's own")
     parser.add_argument("--first", action="store_true", help="make it the default of its scale")
-    parser.add_argument(
-        "--average",
-        nargs=2,
-        metavar=("SHARE", "EARLIER"),
-        help="package this share of WEIGHTS, 0 to 1, and the rest of an earlier stage's",
-    )
     given = parser.parse_args()
     checkpoint = fuse_checkpoint(load_checkpoint(given.weights))
-    if given.average is not None:
-        share, earlier = given.average
-        checkpoint = averaged(checkpoint, fuse_checkpoint(load_checkpoint(earlier)), float(share))
     name = f"{given.family}-x{checkpoint.scale}"
     tensors, graph = WEIGHTS / f"{name}.safetensors", WEIGHTS / f"{name}.onnx"
     old = entries().get(name, {})

@@ -27,6 +27,13 @@ PACKS = {
     "taught8-x4.pack=0.7,hr.pack=0.3": (
         "teacher outputs in place of HR pictures for 0.7 of the samples, HR pictures for 0.3, nine tenths"
     ),
+    "more-x4.pack=0.4,flats.pack=0.04,taught8-x4.pack=0.25,hr.pack=0.35": (
+        "in proportion, teacher outputs on other inputs 40, flat colours and gradients 4, "
+        "teacher outputs in place of HR pictures 25, HR pictures 35, nine tenths"
+    ),
+    "taught-x3.pack=0.6,hr.pack=0.4": (
+        "teacher outputs reduced to x3 in place of HR pictures for 0.6 of the samples, HR pictures for 0.4, nine tenths"
+    ),
     "taught-x3.pack": "teacher outputs reduced to x3 in place of HR pictures, nine tenths",
 }
 STAGES = [(model.name, stage) for model in catalog.models().values() for stage in model.chain]
@@ -51,7 +58,7 @@ def test_the_script_has_the_stages_of_the_chain(model: catalog.Model) -> None:
         assert [f"{key}={value}" for key, value in given.items()] == stage["settings"]
         parts = start.split("/")
         assert stage["start"] == (start if len(parts) == 1 else f"{parts[0]}, {parts[1].replace('-', ' ')}")
-        assert (stage["teacher"] is None) == (teacher is None and not pack.startswith("taught"))
+        assert (stage["teacher"] is None) == (teacher is None and "taught" not in pack)
 
 
 @pytest.mark.parametrize(("name", "stage"), STAGES, ids=[f"{name}-{stage['stage']}" for name, stage in STAGES])
@@ -72,17 +79,17 @@ def test_two_stages_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     from rlfn.networks import Checkpoint, build
 
     monkeypatch.syspath_prepend(str(RUNS.parent / "scripts"))
-    add_model = importlib.import_module("add_model")
+    average = importlib.import_module("average")
     variant = get_variant("rlfn-xs")
     first, second = (Checkpoint(build(variant, 2), variant, 2) for _ in range(2))
     expected = {
         name: 0.7 * tensor + 0.3 * second.network.state_dict()[name]
         for name, tensor in first.network.state_dict().items()
     }
-    found = add_model.averaged(first, second, 0.7).network.state_dict()
+    found = average.averaged(first, second, 0.7).network.state_dict()
     assert all(torch.allclose(found[name], tensor, atol=1e-6) for name, tensor in expected.items())
     with pytest.raises(SystemExit, match="not of the same network"):
-        add_model.averaged(first, Checkpoint(build(variant, 4), variant, 4), 0.7)
+        average.averaged(first, Checkpoint(build(variant, 4), variant, 4), 0.7)
 
 
 def test_a_script_asks_for_its_pictures(tmp_path: Path) -> None:

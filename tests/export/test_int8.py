@@ -194,7 +194,7 @@ def test_tiles_equal_the_whole_picture(name: str) -> None:
     )
     # in fp32 less than a level: here a value between two int8 steps may fall on the other one, everywhere alike
     assert np.abs(whole - tiled).mean() <= 0.4
-    assert np.abs(whole - tiled).max() <= 5
+    assert np.abs(whole - tiled).max() <= 6
 
 
 @pytest.mark.parametrize("name", QUANTISED)
