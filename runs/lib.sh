@@ -82,7 +82,10 @@ more() {
 
 # flats.pack: flat colours and gradients.
 flats() {
-    "${PYTHON:-python}" "$checkout/scripts/flat_pictures.py" flats
+    if [ ! -d flats ]; then
+        "${PYTHON:-python}" "$checkout/scripts/flat_pictures.py" flats.part
+        mv flats.part flats
+    fi
     rlfn data pack flats --scale 4 --skip -o flats.pack
 }
 
