@@ -92,6 +92,18 @@ def test_two_stages_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
         average.averaged(first, Checkpoint(build(variant, 4), variant, 4), 0.7)
 
 
+def test_flat_pictures_are_flat_then_in_two_parts_then_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RUNS.parent / "scripts"))
+    flat_picture = importlib.import_module("flat_pictures").flat_picture
+    colours = [len(np.unique(flat_picture(number).reshape(-1, 3), axis=0)) for number in range(3)]
+    assert colours[:2] == [1, 2]
+    assert colours[2] > 16
+    assert np.array_equal(flat_picture(7), flat_picture(7))
+    assert not np.array_equal(flat_picture(7), flat_picture(7, seed=1))
+    ends = np.array([flat_picture(number)[0, 0] for number in range(60)])
+    assert 15 < np.isin(ends, (0, 255)).all(axis=1).sum() < 45
+
+
 def test_a_script_asks_for_its_pictures(tmp_path: Path) -> None:
     done = run("rlfn-xs-x4", tmp_path, {})
     assert done.returncode != 0
