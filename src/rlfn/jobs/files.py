@@ -88,23 +88,34 @@ class LocalFiles(JobFiles):
         if job.target is None:
             stream: BinaryIO = sys.stdout.buffer
             return encode(stream)
-        self._make(job.target.parent)
-        warnings = encode(job.target)
+        folder = job.target.parent
+        self._make(folder)
+        try:
+            warnings = encode(job.target)
+        except OutputError as error:
+            if not folder.is_dir():
+                raise _removed(folder) from error
+            raise
         if keep_dates and job.source is not None:
             copy_dates(job.source, job.target)
         return warnings
 
     def _make(self, folder: Path) -> None:
-        if folder in self._made and not folder.is_dir():
-            raise OutputError(f"The folder {folder} was removed during the job, with the results in it. Run again.")
-        make_folder(folder)
-        self._made.add(folder)
+        if folder not in self._made:
+            make_folder(folder)
+            self._made.add(folder)
+        elif not folder.is_dir():  # never made again: it may be removed between a check and the making
+            raise _removed(folder)
 
 
 def copy_dates(source: Path, target: Path) -> None:
     """Give an output the access and modification times of its input."""
     facts = source.stat()
     os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def _removed(folder: Path) -> OutputError:
+    return OutputError(f"The folder {folder} was removed during the job, with the results in it. Run again.")
 
 
 def _standard_input() -> bytes:
