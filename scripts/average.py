@@ -10,18 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rlfn.networks import Checkpoint, load_checkpoint, save_checkpoint
+from rlfn.inference.loading import blended
+from rlfn.networks import load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
-
-
-def averaged(checkpoint: Checkpoint, other: Checkpoint, share: float) -> Checkpoint:
-    """Return ``share`` of the first one's weights and the rest of the other's, which are of the same network."""
-    if (checkpoint.variant, checkpoint.scale) != (other.variant, other.scale):
-        raise SystemExit("WEIGHTS and EARLIER are not of the same network.")
-    state = other.network.state_dict()
-    for name, tensor in checkpoint.network.state_dict().items():
-        tensor.lerp_(state[name], 1.0 - share)
-    return checkpoint
 
 
 def main() -> None:
@@ -35,7 +26,7 @@ def main() -> None:
     if not 0.0 <= given.share <= 1.0:
         raise SystemExit(f"A share of {given.share:g} is not possible. Allowed: 0 to 1.")
     one, other = (fuse_checkpoint(load_checkpoint(path)) for path in (given.weights, given.earlier))
-    made = averaged(one, other, given.share)
+    made = blended(other, one, given.share)
     save_checkpoint(given.output, made.network, made.variant, made.scale, {})
 
 

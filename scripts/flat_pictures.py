@@ -1,6 +1,7 @@
 """Write pictures of flat colours and of gradients, which photographs hardly have and screens are full of.
 
-A training on photographs alone shifts saturated colours: rlfn-s-photo-x4 made pure magenta darker by 5 levels of 255.
+A training on photographs alone shifts saturated colours: a stage of rlfn-s-photo-x4 had magenta up to 5 levels of 255
+off.
 
     python scripts/flat_pictures.py FOLDER [--count 96] [--seed 0]
 

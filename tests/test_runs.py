@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("pydantic")
 
 from rlfn.data.pictures import write_rgb
+from rlfn.errors import ModelError
 from rlfn.models import catalog
 from rlfn.models.variants import get_variant
 from rlfn.training.recipe_files import load_recipe
@@ -74,22 +75,25 @@ def test_the_settings_are_a_recipe_that_sees_the_logged_pixels(name: str, stage:
     assert pixels == pytest.approx(stage["lr_pixels"], rel=0.015)
 
 
-def test_two_stages_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_stages_are_averaged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from rlfn.networks import Checkpoint, build
+    from rlfn.networks import build, load_checkpoint, save_checkpoint
 
     monkeypatch.syspath_prepend(str(RUNS.parent / "scripts"))
     average = importlib.import_module("average")
     variant = get_variant("rlfn-xs")
-    first, second = (Checkpoint(build(variant, 2), variant, 2) for _ in range(2))
-    expected = {
-        name: 0.7 * tensor + 0.3 * second.network.state_dict()[name]
-        for name, tensor in first.network.state_dict().items()
-    }
-    found = average.averaged(first, second, 0.7).network.state_dict()
-    assert all(torch.allclose(found[name], tensor, atol=1e-6) for name, tensor in expected.items())
-    with pytest.raises(SystemExit, match="not of the same network"):
-        average.averaged(first, Checkpoint(build(variant, 4), variant, 4), 0.7)
+    first, second = (build(variant, 2) for _ in range(2))
+    files = [str(tmp_path / f"{name}.safetensors") for name in ("first", "second", "average")]
+    for file, network in zip(files, (first, second), strict=False):
+        save_checkpoint(Path(file), network, variant, 2, {})
+    monkeypatch.setattr(sys, "argv", ["average.py", files[0], "0.7", files[1], "-o", files[2]])
+    average.main()
+    found = load_checkpoint(Path(files[2])).network.state_dict()
+    for name, tensor in first.state_dict().items():
+        assert torch.allclose(found[name], 0.7 * tensor + 0.3 * second.state_dict()[name], atol=1e-6)
+    save_checkpoint(Path(files[1]), build(variant, 4), variant, 4, {})
+    with pytest.raises(ModelError, match="two different networks"):
+        average.main()
 
 
 def test_flat_pictures_are_flat_then_in_two_parts_then_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:

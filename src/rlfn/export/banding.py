@@ -10,8 +10,8 @@ from rlfn.export.feeds import feeds, open_session, sides_of, takes_channels_last
 MOST_BANDING = 1.2
 """The step between adjacent rows or columns, in levels of 255, above which an export avoids bands.
 
-At 1.25, ``rlfn-xs-photo-x4`` has single pixels on gradients that are 4 levels off, too; the packaged models without a
-further float layer are below 1.15.
+At 1.25, an earlier ``rlfn-xs-photo-x4`` had single pixels on gradients that were 4 levels off, too; the packaged
+models without a further float layer are below 1.15.
 """
 
 _SIZE = (90, 120)

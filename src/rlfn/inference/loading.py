@@ -46,7 +46,7 @@ def checkpoint_of(model: ModelSource) -> Checkpoint:
     """
     if isinstance(model, Blend):
         clean, photo = (checkpoint_of(end) for end in model.ends)
-        return _blended(clean, photo, model.share)
+        return blended(clean, photo, model.share)
     path = model.weights()
     try:
         from rlfn.networks import load_checkpoint
@@ -83,8 +83,12 @@ def tensors_of(model: ModelSource) -> tuple[Variant, int, dict[str, NDArray[np.f
     return checkpoint.variant, checkpoint.scale, tensors
 
 
-def _blended(clean: Checkpoint, photo: Checkpoint, share: float) -> Checkpoint:
-    """Return ``clean`` with every weight moved by ``share`` towards that of ``photo``."""
+def blended(clean: Checkpoint, photo: Checkpoint, share: float) -> Checkpoint:
+    """Return ``clean`` with every weight moved by ``share`` towards that of ``photo``.
+
+    Raises:
+        ModelError: they are of two different networks.
+    """
     import torch
 
     if (clean.variant, clean.scale) != (photo.variant, photo.scale):
