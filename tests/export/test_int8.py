@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
-from rlfn.export.banding import MOST_BANDING, banding
+from rlfn.export.banding import MOST_BANDING, banding, largest_step, without_bands
 from rlfn.export.formats import export
 from rlfn.export.int8 import calibration_pictures, float_layers, quantize_most, quantize_onnx
 from rlfn.export.onnx import onnx_graph
@@ -167,6 +167,14 @@ def test_one_more_layer_stays_float_where_skies_would_show_bands() -> None:
 
 
 @pytest.mark.parametrize(
+    ("usual", "smoother", "chosen"), [(1.2, 0.5, "usual"), (1.3, 1.2, "smoother"), (1.3, 1.3, "usual")]
+)
+def test_a_further_float_layer_has_to_help(usual: float, smoother: float, chosen: str) -> None:
+    steps = {"usual": usual, "smoother": smoother}
+    assert without_bands(lambda smooth: "smoother" if smooth else "usual", steps.__getitem__) == chosen
+
+
+@pytest.mark.parametrize(
     ("request_", "seen"),
     [
         (ExportRequest("int8"), True),
@@ -273,3 +281,26 @@ def test_openvinos_own_int8_keeps_highlights(name: str, tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     report = export(checkpoint_of(ModelSource(name)), "openvino", tmp_path / "x.xml", ExportRequest("int8"))
     assert report.agreement.worst < 16
+
+
+def test_openvinos_own_int8_avoids_bands_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    from rlfn.export.int8_openvino import quantize_openvino
+
+    checkpoint, core = checkpoint_of(ModelSource("rlfn-xs-x4")), openvino.Core()
+    graph = core.read_model(onnx_graph(checkpoint, ExportRequest()))
+    pictures = calibration_pictures(None, 1)
+
+    def run(model):
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return lambda feed: compiled(feed)[0]
+
+    def step(model) -> float:
+        return largest_step(run(graph), run(model), {"lr": [0, 3, 0, 0]})
+
+    made = quantize_openvino(graph, pictures)
+    monkeypatch.setattr("rlfn.export.banding.MOST_BANDING", float("inf"))
+    usual = step(quantize_openvino(graph, pictures))
+    assert usual > MOST_BANDING
+    assert step(made) < 0.8 * usual

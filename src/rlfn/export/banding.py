@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.export.feeds import feeds, open_session, sides_of, takes_channels_last
+from rlfn.export.feeds import Feed, feeds, open_session, sides_of, takes_channels_last
+
+Run = Callable[[Feed], NDArray[Any]]
+"""A model as a function of its inputs."""
+
+_Made = TypeVar("_Made")
 
 MOST_BANDING = 1.2
 """The step between adjacent rows or columns, in levels of 255, above which an export avoids bands.
@@ -30,25 +38,49 @@ def gradients() -> list[NDArray[np.uint8]]:
     return [np.clip(slope * tint + 0.5, 0, 255).astype(np.uint8) for slope in slopes for tint in TINTS]
 
 
+def without_bands(quantize: Callable[[bool], _Made], bands: Callable[[_Made], float]) -> _Made:
+    """Return a quantised model, with one more float layer if smooth gradients would show bands and that helps.
+
+    Args:
+        quantize: returns the model; with that layer if its argument is true.
+        bands: returns a model's largest step.
+    """
+    made = quantize(False)
+    found = bands(made)
+    if found > MOST_BANDING:
+        smoother = quantize(True)
+        if bands(smoother) < found:
+            return smoother
+    return made
+
+
 def banding(full: bytes, rounded: bytes) -> float:
+    """Return :func:`largest_step` of an ONNX model and the same model, quantised."""
+    import onnx
+
+    def run(data: bytes) -> Run:
+        session = open_session(data)
+        return lambda feed: np.asarray(session.run(None, feed)[0])
+
+    return largest_step(run(full), run(rounded), sides_of(onnx.load_from_string(full)))
+
+
+def largest_step(full: Run, rounded: Run, sides: Mapping[str, list[int]]) -> float:
     """Return the largest step that rounding adds between adjacent rows or columns of the gradients, in levels of 255.
 
     The difference of both results is averaged over each row and column, 16 px of the result or more from its border.
 
     Args:
-        full: an ONNX model.
+        full: a model.
         rounded: the same model, quantised.
+        sides: the sizes of their inputs by name; 0 is a dynamic size.
 
     Returns:
         The step; 0 for a fixed shape with a result of at most 33 px a side.
     """
-    import onnx
-
-    model = onnx.load_from_string(full)
-    sessions, sides = (open_session(full), open_session(rounded)), sides_of(model)
     worst = 0.0
     for feed in feeds(sides, gradients()):
-        first, second = (np.rint(np.clip(session.run(None, feed)[0], 0.0, 255.0)) for session in sessions)
+        first, second = (np.rint(np.clip(run(feed), 0.0, 255.0)) for run in (full, rounded))
         difference = second.astype(np.float64) - first
         worst = max(worst, _step(difference.transpose(0, 3, 1, 2) if takes_channels_last(sides) else difference))
     return worst

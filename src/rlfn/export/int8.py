@@ -1,11 +1,11 @@
 """int8 by post-training quantisation: ranges are measured on pictures, no training is needed.
 
 For ONNX the graph gets QDQ nodes (ONNX Runtime and OpenVINO both run them as integers); OpenVINO's own IR is quantised
-by NNCF. Weights are quantised per channel. In both, layers that proved sensitive in measurements stay float: the first
-and the last convolution, and the inside of ESA, whose small map affects whole regions. Everything of full width between
-them is int8, including the sums and the attention's product, because conversions between int8 and float cost the most
-time. Values passed between float layers are not rounded: in an RLFN that is the long skip from the first layer to the
-sum before the last one, which carries the picture's colours.
+by NNCF (:mod:`rlfn.export.int8_openvino`). Weights are quantised per channel. In both, layers that proved sensitive in
+measurements stay float: the first and the last convolution, and the inside of ESA, whose small map affects whole
+regions. Everything of full width between them is int8, including the sums and the attention's product, because
+conversions between int8 and float cost the most time. Values passed between float layers are not rounded: in an RLFN
+that is the long skip from the first layer to the sum before the last one, which carries the picture's colours.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.errors import MissingExtraError, OptionError
-from rlfn.export.banding import MOST_BANDING, TINTS, banding
+from rlfn.errors import OptionError
+from rlfn.export.banding import TINTS, banding, without_bands
 from rlfn.export.feeds import Feed, feeds, sides_of
 from rlfn.export.ranges import flat_colours, ranges
 from rlfn.images.photograph import photograph
@@ -85,13 +85,7 @@ def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
     and without VNNI add pairs of products in 16 bits, which full weights overflow (0.07 dB on Set5). If smooth
     gradients would show bands, the convolution before the last one stays float too, where that helps.
     """
-    made = quantize_most(data, pictures)
-    found = banding(data, made)
-    if found > MOST_BANDING:
-        smoother = quantize_most(data, pictures, smooth=True)
-        if banding(data, smoother) < found:
-            return smoother
-    return made
+    return without_bands(lambda smooth: quantize_most(data, pictures, smooth), lambda made: banding(data, made))
 
 
 def quantize_most(data: bytes, pictures: list[NDArray[Any]], smooth: bool = False) -> bytes:
@@ -219,54 +213,3 @@ class _Reader:
 
     def get_next(self) -> Feed | None:
         return next(self._given, None)
-
-
-def quantize_openvino(graph: Any, pictures: list[NDArray[Any]]) -> Any:
-    """Return an OpenVINO model quantised by NNCF, in ranges from the lowest to the highest value of all pictures.
-
-    With NNCF's default, the mean of the pictures' extremes, highlights of a photograph are up to 63 levels off in
-    ``rlfn-xs``.
-
-    Raises:
-        MissingExtraError: nncf is not installed.
-    """
-    try:
-        with quiet():
-            nncf = import_silent("nncf")
-            from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-    except ImportError:
-        raise MissingExtraError("Quantising for OpenVINO", "int8") from None
-    inputs = {
-        item.get_any_name(): [side.get_length() if side.is_static else 0 for side in item.get_partial_shape()]
-        for item in graph.inputs
-    }
-    given = list(feeds(inputs, pictures))
-    with quiet():
-        return nncf.quantize(
-            graph,
-            nncf.Dataset(given),
-            subset_size=len(given),
-            preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(names=_float_nodes(graph)),
-            fast_bias_correction=True,
-            advanced_parameters=nncf.AdvancedQuantizationParameters(
-                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
-            ),
-        )
-
-
-def _float_nodes(graph: Any) -> list[str]:
-    """Return the names of an OpenVINO model's convolutions that :func:`float_layers` keeps float in ONNX."""
-    kinds = ("Convolution", "GroupConvolution")
-    nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() in kinds]
-    sensitive = [
-        node.get_friendly_name() for node in nodes if is_sensitive(node.input_value(1).get_node().get_friendly_name())
-    ]
-    last, waiting = [], [result.input_value(0).get_node() for result in graph.get_results()]
-    while waiting:
-        node = waiting.pop()
-        if node.get_type_name() in kinds:
-            last.append(node.get_friendly_name())
-        else:
-            waiting += [value.get_node() for value in node.input_values()]
-    return list(dict.fromkeys([nodes[0].get_friendly_name(), *sensitive, *last]))

@@ -29,7 +29,8 @@ def write_openvino(checkpoint: Checkpoint, request: ExportRequest, path: Path) -
         onnx_graph(checkpoint, ExportRequest(shape=request.shape, image_io=request.image_io))
     )
     if request.precision == "int8":
-        from rlfn.export.int8 import calibration_pictures, quantize_openvino
+        from rlfn.export.int8 import calibration_pictures
+        from rlfn.export.int8_openvino import quantize_openvino
 
         graph = quantize_openvino(graph, calibration_pictures(request.calibration, least_side(checkpoint)))
     for key, value in facts(checkpoint, request).items():
