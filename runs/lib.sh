@@ -86,7 +86,7 @@ flats() {
         "${PYTHON:-python}" "$checkout/scripts/flat_pictures.py" flats.part
         mv flats.part flats
     fi
-    rlfn data pack flats --scale 4 --skip -o flats.pack
+    rlfn data pack flats --scale 2 4 --skip -o flats.pack
 }
 
 # stage NUMBER RECIPE PACK SETTING...: one run of 'rlfn train', into MODEL/stage-NUMBER. PACK is one, or several with
@@ -119,9 +119,9 @@ average() {
         "$model/stage-$3/model.safetensors" -o "$model/stage-$1/average.safetensors"
 }
 
-# ship NUMBER: score that stage and put it into the package.
+# ship NUMBER [INT8]: score that stage and put it into the package, with the int8 file of another one.
 ship() {
     [ -n "${SETS:-}" ] || return 0
     "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" \
-        --family "${model%-x*}" --sets-dir "$SETS"
+        --family "${model%-x*}" --sets-dir "$SETS" ${2:+--int8-weights "$model/stage-$2/model.safetensors"}
 }

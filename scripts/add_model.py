@@ -2,10 +2,11 @@
 
     python scripts/add_model.py WEIGHTS --family rlfn-s --sets-dir BENCH_DIR [--continues rlfn-s-x4] [--first]
 
-The model's name is the family's and the scale, such as rlfn-s-x4; an entry of the same name is renewed. It keeps its
-chain of stages (the keys are those of rlfn.models.catalog.Model.chain) unless --chain gives another one, or --continues
-a packaged model whose chain goes on with the stage that the file of the weights itself tells. The entry's place decides
-the default of its scale: the first one serves.
+The int8 file is quantised from the same weights, or from those of --int8-weights, which a further stage of
+quantization-aware training made. The model's name is the family's and the scale, such as rlfn-s-x4; an entry of the
+same name is renewed. It keeps its chain of stages (the keys are those of rlfn.models.catalog.Model.chain) unless
+--chain gives another one, or --continues a packaged model whose chain goes on with the stage that the file of the
+weights itself tells. The entry's place decides the default of its scale: the first one serves.
 """
 
 from __future__ import annotations
@@ -69,6 +70,15 @@ def chain_of(checkpoint: Checkpoint, name: str, continues: str | None, chain: Pa
     return [*earlier, own]
 
 
+def int8_chain(checkpoint: Checkpoint, earlier: int, chain: Path | None) -> list[dict[str, Any]]:
+    """Return the stages that made the weights of the int8 file alone, after ``earlier`` ones."""
+    if chain is not None:
+        found: list[dict[str, Any]] = json.loads(chain.read_text(encoding="utf-8"))
+        return found
+    own = stage_of(checkpoint.metadata, number=earlier + 1)
+    return [own] if own is not None else []
+
+
 def clean_end(family: str, checkpoint: Checkpoint) -> dict[str, str]:
     """Return the manifest's line on the clean model with which one for photographs is blended, if it has one."""
     clean = next((one for one, photo in photo_families().items() if photo == family), None)
@@ -84,6 +94,8 @@ def main() -> None:
     parser.add_argument("--training", help="how it was trained; default: the file's metadata, else the entry's text")
     parser.add_argument("--continues", choices=entries(), help="the packaged model whose chain of stages goes on")
     parser.add_argument("--chain", type=Path, help="a JSON list of the stages that made it; default: the entry's own")
+    parser.add_argument("--int8-weights", type=Path, help="weights for the int8 file alone, trained for int8")
+    parser.add_argument("--int8-chain", type=Path, help="a JSON list of their stages; default: one, from their file")
     parser.add_argument("--first", action="store_true", help="make it the default of its scale")
     given = parser.parse_args()
     checkpoint = fuse_checkpoint(load_checkpoint(given.weights))
@@ -96,6 +108,8 @@ def main() -> None:
     export(checkpoint, "rlfn", graph)
     scores = measure(graph, given.sets_dir)
     files = [file_row(tensors, TENSORS, "fp32"), file_row(graph, GRAPH, "fp32")]
+    rounded = fuse_checkpoint(load_checkpoint(given.int8_weights)) if given.int8_weights else checkpoint
+    further = int8_chain(rounded, len(chain), given.int8_chain) if given.int8_weights else []
     entry = {
         "family": given.family,
         "variant": checkpoint.variant.name,
@@ -105,8 +119,9 @@ def main() -> None:
         "training": training,
         **clean_end(given.family, checkpoint),
         "chain": chain,
+        **({"int8_chain": further} if further else {}),
         "scores": scores,
-        "files": [*files, *int8_rows(checkpoint, WEIGHTS / f"{name}-int8.onnx", given.sets_dir, scores)],
+        "files": [*files, *int8_rows(rounded, WEIGHTS / f"{name}-int8.onnx", given.sets_dir, scores)],
     }
     put(name, entry, first=given.first)
     print(f"{name}: {len(chain)} stages, {scores}.")

@@ -90,12 +90,14 @@ def chains() -> list[list[str]]:
     for name, model in ordered().items():
         if not model.chain:
             continue
+        stages = [*model.chain, *model.int8_chain]
         iterations, pixels, seconds = (
-            sum(stage[key] for stage in model.chain) for key in ("iterations", "lr_pixels", "seconds")
+            sum(stage[key] for stage in stages) for key in ("iterations", "lr_pixels", "seconds")
         )
-        teachers = dict.fromkeys(stage["teacher"] for stage in model.chain if stage["teacher"])
+        teachers = dict.fromkeys(stage["teacher"] for stage in stages if stage["teacher"])
         start = model.chain[0]["start"]
-        numbers = [str(len(model.chain)), f"{iterations:,}", f"{pixels / 1e6:.1f} M", f"{seconds / 60:.0f}"]
+        count = f"{len(model.chain)}, {len(model.int8_chain)} for int8" if model.int8_chain else str(len(model.chain))
+        numbers = [count, f"{iterations:,}", f"{pixels / 1e6:.1f} M", f"{seconds / 60:.0f}"]
         rows.append([f"`{name}`", start, ", ".join(teachers) or "none of its own", *numbers])
     return rows
 

@@ -32,12 +32,20 @@ PACKS = {
         "in proportion, teacher outputs on other inputs 40, flat colours and gradients 4, "
         "teacher outputs in place of HR pictures 25, HR pictures 35, nine tenths"
     ),
+    "hr.pack=0.96,flats.pack=0.04": "in proportion, HR pictures 96, flat colours and gradients 4, nine tenths",
     "taught-x3.pack=0.6,hr.pack=0.4": (
         "teacher outputs reduced to x3 in place of HR pictures for 0.6 of the samples, HR pictures for 0.4, nine tenths"
     ),
     "taught-x3.pack": "teacher outputs reduced to x3 in place of HR pictures, nine tenths",
 }
-STAGES = [(model.name, stage) for model in catalog.models().values() for stage in model.chain]
+
+
+def stages(model: catalog.Model) -> list[dict]:
+    """Return the stages that made a model's files."""
+    return [*model.chain, *model.int8_chain]
+
+
+STAGES = [(model.name, stage) for model in catalog.models().values() for stage in stages(model)]
 
 
 def scripted(name: str) -> list[list[str]]:
@@ -50,9 +58,11 @@ def scripted(name: str) -> list[list[str]]:
 def test_the_script_has_the_stages_of_the_chain(model: catalog.Model) -> None:
     calls = scripted(model.name)
     assert [int(call[0]) for call in calls] == list(range(1, len(calls) + 1))
-    assert len(calls) == len(model.chain)
-    assert f"ship {len(calls)}" in (RUNS / f"{model.name}.sh").read_text(encoding="utf-8")
-    for (number, recipe, pack, *settings), stage in zip(calls, model.chain, strict=True):
+    assert len(calls) == len(stages(model))
+    lines = (RUNS / f"{model.name}.sh").read_text(encoding="utf-8").splitlines()
+    shipped = [line for line in lines if line.startswith("ship")]
+    assert shipped == [f"ship {len(model.chain)}" + (f" {len(calls)}" if model.int8_chain else "")]
+    for (number, recipe, pack, *settings), stage in zip(calls, stages(model), strict=True):
         given = dict(setting.split("=", 1) for setting in settings)
         start, teacher = given.pop("stages.0.init", "interpolation"), given.pop("stages.0.teacher", None)
         assert (int(number), recipe, PACKS[pack]) == (stage["stage"], stage["recipe"], stage["data"])
@@ -127,7 +137,7 @@ def test_the_scripts_run_from_an_empty_folder(tmp_path: Path) -> None:
     for name, model in catalog.models().items():
         done = run(name, tmp_path, {"PICTURES": "photos", "TEACHERS": str(teachers), "STEPS": "2"})
         assert done.returncode == 0, done.stdout + done.stderr
-        assert (tmp_path / name / f"stage-{len(model.chain)}" / "model.safetensors").exists()
+        assert (tmp_path / name / f"stage-{len(stages(model))}" / "model.safetensors").exists()
 
 
 def run(name: str, folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:

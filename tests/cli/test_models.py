@@ -32,6 +32,7 @@ def test_json_says_the_same_as_the_manifest(command) -> None:
         assert (facts["family"], facts["variant"], facts["scale"]) == (model.family, model.variant, model.scale)
         assert facts["scores"] == model.scores
         assert facts["chain"] == list(model.chain) != []
+        assert facts["int8_chain"] == list(model.int8_chain)
         assert facts["precisions"] == list(model.precisions)
         assert {"parameters", "training", "licence"} <= facts.keys()
 

@@ -62,7 +62,7 @@ def test_the_manifest_has_the_losses(name: str) -> None:
     assert scores.keys() == model.scores.keys()
     for key, score in scores.items():
         assert model.scores[key]["psnr"] - score["psnr"] <= 0.12
-    # another file than the fp32 one, made from the same weights
+    # another file than the fp32 one
     assert model.file(catalog.GRAPH, "int8").path.stat().st_size < 0.6 * model.file(catalog.GRAPH).path.stat().st_size
 
 
@@ -158,7 +158,7 @@ def test_a_calibrated_file_keeps_bright_borders_and_flat_colours() -> None:
 
 def test_one_more_layer_stays_float_where_skies_would_show_bands() -> None:
     """In plain networks, that is; the others pass without, and keep int8's speed."""
-    data = catalog.get_model("rlfn-xs-photo-x4").file(catalog.GRAPH).read()
+    data = catalog.get_model("rlfn-xs-x4").file(catalog.GRAPH).read()
     pictures = calibration_pictures(None, 1)
     usual = quantize_most(data, pictures)
     made = quantize_onnx(data, pictures)

@@ -34,6 +34,7 @@ def models(as_json: bool) -> None:
                 "precisions": list(model.precisions),
                 "training": model.training,
                 "chain": model.chain,
+                "int8_chain": model.int8_chain,
                 "licence": model.licence,
             }
             for model in rows

@@ -73,6 +73,8 @@ class Model:
             None if there is none.
         chain: the stages that made it, in order: ``stage`` (from 1), ``recipe`` and ``settings`` of ``rlfn train``,
             ``iterations``, ``lr_pixels``, ``seconds`` of steps, ``start``, ``teacher``, ``data`` and ``note``.
+        int8_chain: the stages of quantization-aware training after those, for the int8 file alone; empty if that file
+            has the weights of the others.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Model:
     bf16: dict[str, dict[str, float]] = field(default_factory=dict)
     chain: tuple[dict[str, Any], ...] = ()
     clean: str | None = None
+    int8_chain: tuple[dict[str, Any], ...] = ()
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -207,4 +210,5 @@ def _model(name: str, entry: dict[str, Any]) -> Model:
         bf16=entry.get("bf16", {}),
         chain=tuple(entry.get("chain", ())),
         clean=entry.get("clean"),
+        int8_chain=tuple(entry.get("int8_chain", ())),
     )
