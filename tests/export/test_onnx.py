@@ -150,7 +150,7 @@ def test_an_unwritable_target_leaves_nothing(checkpoint: Checkpoint, tmp_path: P
 
 
 def test_the_packaged_graph_is_the_packaged_weights() -> None:
-    """Guards against a manifest whose two files are of different training runs."""
+    """Guards against a manifest whose files are of different training runs, but for what it says itself."""
     from rlfn.models import catalog
 
     for model in catalog.models().values():
@@ -158,4 +158,5 @@ def test_the_packaged_graph_is_the_packaged_weights() -> None:
         for file in model.files:
             if file.format == catalog.GRAPH:
                 graph = OnnxRuntimeEngine(file.read(), 1)._session.get_modelmeta().custom_metadata_map
-                assert graph["source_sha256"] == source_hash(weights), file.path.name
+                own = file.precision == "int8" and bool(model.int8_chain)  # weights of further stages
+                assert (graph["source_sha256"] == source_hash(weights)) != own, file.path.name
