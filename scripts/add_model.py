@@ -59,24 +59,25 @@ def int8_rows(
 def chain_of(checkpoint: Checkpoint, name: str, continues: str | None, chain: Path | None) -> list[dict[str, Any]]:
     """Return the stages that made the weights, the first one first."""
     if chain is not None:
-        found: list[dict[str, Any]] = json.loads(chain.read_text(encoding="utf-8"))
-        return found
+        return read_chain(chain)
     if continues is None:
         return list(entries().get(name, {}).get("chain", []))
     earlier = entries()[continues].get("chain", [])
-    own = stage_of(checkpoint.metadata, number=len(earlier) + 1)
+    return [*earlier, own_stage(checkpoint, len(earlier) + 1, "--chain")]
+
+
+def own_stage(checkpoint: Checkpoint, number: int, option: str) -> dict[str, Any]:
+    """Return the stage that the file of the weights tells; ``option`` gives the stages if it tells none."""
+    own = stage_of(checkpoint.metadata, number)
     if own is None:
-        raise SystemExit("The file does not tell how it was trained. Give its whole chain with --chain.")
-    return [*earlier, own]
+        raise SystemExit(f"The file does not tell how it was trained. Give its stages with {option}.")
+    return own
 
 
-def int8_chain(checkpoint: Checkpoint, earlier: int, chain: Path | None) -> list[dict[str, Any]]:
-    """Return the stages that made the weights of the int8 file alone, after ``earlier`` ones."""
-    if chain is not None:
-        found: list[dict[str, Any]] = json.loads(chain.read_text(encoding="utf-8"))
-        return found
-    own = stage_of(checkpoint.metadata, number=earlier + 1)
-    return [own] if own is not None else []
+def read_chain(path: Path) -> list[dict[str, Any]]:
+    """Return the stages of a JSON file."""
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def clean_end(family: str, checkpoint: Checkpoint) -> dict[str, str]:
@@ -95,9 +96,11 @@ def main() -> None:
     parser.add_argument("--continues", choices=entries(), help="the packaged model whose chain of stages goes on")
     parser.add_argument("--chain", type=Path, help="a JSON list of the stages that made it; default: the entry's own")
     parser.add_argument("--int8-weights", type=Path, help="weights for the int8 file alone, trained for int8")
-    parser.add_argument("--int8-chain", type=Path, help="a JSON list of their stages; default: one, from their file")
+    parser.add_argument("--int8-chain", type=Path, help="a JSON list of their stages; default: the entry's own")
     parser.add_argument("--first", action="store_true", help="make it the default of its scale")
     given = parser.parse_args()
+    if given.int8_chain and not given.int8_weights:
+        raise SystemExit("--int8-chain tells how the weights of --int8-weights were made. Give both, or neither.")
     checkpoint = fuse_checkpoint(load_checkpoint(given.weights))
     name = f"{given.family}-x{checkpoint.scale}"
     tensors, graph = WEIGHTS / f"{name}.safetensors", WEIGHTS / f"{name}.onnx"
@@ -108,8 +111,11 @@ def main() -> None:
     export(checkpoint, "rlfn", graph)
     scores = measure(graph, given.sets_dir)
     files = [file_row(tensors, TENSORS, "fp32"), file_row(graph, GRAPH, "fp32")]
-    rounded = fuse_checkpoint(load_checkpoint(given.int8_weights)) if given.int8_weights else checkpoint
-    further = int8_chain(rounded, len(chain), given.int8_chain) if given.int8_weights else []
+    rounded, further = checkpoint, []
+    if given.int8_weights:
+        rounded = fuse_checkpoint(load_checkpoint(given.int8_weights))
+        told = read_chain(given.int8_chain) if given.int8_chain else old.get("int8_chain")
+        further = told or [own_stage(rounded, len(chain) + 1, "--int8-chain")]
     entry = {
         "family": given.family,
         "variant": checkpoint.variant.name,
