@@ -111,7 +111,8 @@ def main() -> None:
     export(checkpoint, "rlfn", graph)
     scores = measure(graph, given.sets_dir)
     files = [file_row(tensors, TENSORS, "fp32"), file_row(graph, GRAPH, "fp32")]
-    rounded, further = checkpoint, []
+    rounded = checkpoint
+    further: list[dict[str, Any]] = []
     if given.int8_weights:
         rounded = fuse_checkpoint(load_checkpoint(given.int8_weights))
         told = read_chain(given.int8_chain) if given.int8_chain else old.get("int8_chain")
