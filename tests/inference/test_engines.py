@@ -232,3 +232,24 @@ print(found[1] - found[0])
 """
     grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert grown < 50_000_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot interrupt itself there")
+def test_ctrl_c_after_openvino_s_models_are_gone() -> None:
+    """It was a segmentation fault after two of them had gone in the order in which they came."""
+    pytest.importorskip("openvino")
+    code = """
+import gc, os, signal
+from rlfn.inference.engines import load_engine
+from rlfn.models.source import ModelSource
+engines = [load_engine("openvino", ModelSource("rlfn-xxs-photo-x2"), 1) for number in range(2)]
+while engines:
+    del engines[0]
+    gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rlfn.errors import MissingExtraError
 from rlfn.export.banding import Run, largest_step, without_bands
 from rlfn.export.feeds import feeds
+from rlfn.inference.engines.openvino import openvino_core
 from rlfn.networks.integers import is_sensitive
 from rlfn.networks.quiet import quiet
 from rlfn.telemetry import import_silent
@@ -81,5 +82,5 @@ def _convolutions_behind(waiting: list[Any]) -> list[Any]:
 
 
 def _run(graph: Any) -> Run:
-    compiled = import_silent("openvino").Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda feed: compiled(feed)[0]

@@ -13,6 +13,7 @@ from rlfn.errors import MissingExtraError
 from rlfn.export.onnx import onnx_graph
 from rlfn.export.prepare import facts, least_side
 from rlfn.export.request import ExportRequest
+from rlfn.inference.engines.openvino import openvino_core
 from rlfn.networks import Checkpoint
 from rlfn.networks.agreement import LoadedExport, distance
 from rlfn.telemetry import import_silent
@@ -25,7 +26,7 @@ def write_openvino(checkpoint: Checkpoint, request: ExportRequest, path: Path) -
         MissingExtraError: openvino is not installed.
     """
     openvino = _import()
-    graph = openvino.Core().read_model(
+    graph = openvino_core().read_model(
         onnx_graph(checkpoint, ExportRequest(shape=request.shape, image_io=request.image_io))
     )
     if request.precision == "int8":
@@ -49,8 +50,7 @@ def openvino_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -
     The file cannot change that: OpenVINO's CPU plugin reads an IR's ``runtime_options`` for language models only. If
     this processor has no bf16, the difference is estimated with torch's bf16.
     """
-    openvino = _import()
-    compiled = openvino.Core().compile_model(str(path), "CPU")
+    compiled = openvino_core().compile_model(str(path), "CPU")
     used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     if used == "f32":
         run, how = _in_bfloat16(checkpoint), "estimated with torch's bf16, since this processor has none"
@@ -66,7 +66,7 @@ def openvino_notes(checkpoint: Checkpoint, request: ExportRequest, path: Path) -
 
 
 def _loaded(path: Path, settings: dict[str, str]) -> LoadedExport:
-    model = _import().Core().compile_model(str(path), "CPU", settings)
+    model = openvino_core().compile_model(str(path), "CPU", settings)
 
     def run(pictures: NDArray[Any]) -> NDArray[Any]:
         found: NDArray[Any] = model(pictures)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rlfn.errors import MissingExtraError
@@ -16,6 +17,29 @@ _PREPARED = "500"
 """Entries that OpenVINO keeps for shapes it has seen, some a layer and shape. Its own 5,000 take hundreds of MB."""
 
 
+_cores: dict[int, Any] = {}
+
+
+def openvino_core() -> Any:
+    """Return OpenVINO's core of this process, the same one each time.
+
+    A core gives the thread that makes it a stack for signals, and unmaps that when it goes. If two go in the order in
+    which they came, the second one puts the first one's stack back, and the next Ctrl-C is a segmentation fault
+    (OpenVINO 2026.4). So there is one, and it stays.
+
+    Raises:
+        MissingExtraError: openvino is not installed.
+    """
+    process = os.getpid()
+    if process not in _cores:
+        try:
+            core = import_silent("openvino").Core()
+        except ModuleNotFoundError:
+            raise MissingExtraError("The engine openvino", "openvino") from None
+        outlives_fork(_cores.setdefault(process, core))
+    return _cores[process]
+
+
 class OpenVinoEngine:
     """OpenVINO on the CPU: the extra ``openvino``, usually the fastest on x86."""
 
@@ -23,11 +47,7 @@ class OpenVinoEngine:
 
     def __init__(self, model: bytes, threads: int | None = None, precision: str = "fp32") -> None:
         self.precision = precision
-        try:
-            openvino = import_silent("openvino")
-        except ModuleNotFoundError:
-            raise MissingExtraError("The engine openvino", "openvino") from None
-        core = openvino.Core()
+        core = openvino_core()
         settings = {
             "INFERENCE_NUM_THREADS": threads or default_threads(),
             "PERFORMANCE_HINT": "LATENCY",
