@@ -438,7 +438,8 @@ def test_subclasses_of_arrays_and_whole_numbers_are_taken_as_such() -> None:
         matrix = np.matrix(image)
     assert type(rlfn.upscale(matrix, 2, model="rlfn-xs")) is np.ndarray
     np.testing.assert_array_equal(rlfn.upscale(matrix, 2, model="rlfn-xs"), plain)
-    np.testing.assert_array_equal(rlfn.Upscaler("rlfn-xs-x2")(matrix), plain)
+    upscaler = rlfn.Upscaler("rlfn-xs-x2")  # for many pictures it may take another engine
+    np.testing.assert_array_equal(upscaler(matrix), upscaler(image))
     np.testing.assert_array_equal(rlfn.upscale(image, 2, model="rlfn-xs", tile=np.int64(128)), plain)
     threads = rlfn.upscale(image, np.float32(2), model="rlfn-xs", threads=np.int64(2), engine="onnxruntime")
     assert threads.shape == plain.shape
