@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rlfn-xs-photo-x2: from the second stage of rlfn-xs-x2, which is made first. 45 minutes of steps after that.
+# rlfn-xs-photo-x2: from the second stage of rlfn-xs-x2, which is made first. 44 minutes of steps after that.
 source "$(dirname "$0")/lib.sh"
 
 SETS="" UNTIL=2 bash "$checkout/runs/rlfn-xs-x2.sh"
