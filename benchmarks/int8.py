@@ -4,12 +4,14 @@
     python benchmarks/int8.py --profile
     python benchmarks/int8.py --flat
     python benchmarks/int8.py --bands [--models rlfn-xs-photo-x4]
+    python benchmarks/int8.py --steps
 
 Times are medians of warm calls; the ratio is that of the two medians. With --cpu they are CPU time instead of
 wall-clock time, which is less sensitive to other load; this is meant for one thread. With --profile the kernels' times
 are summed by node type, as recorded by ONNX Runtime's profiler. With --flat nothing is timed; the table lists the
 differences from fp32 on flat colours in levels, for every packaged int8 file. With --bands the models are quantised
 anew without and with the additional float layer; the table lists the largest step on smooth gradients and the times.
+With --steps nothing is timed; the table lists the largest step of every packaged file on them, compared with bicubic.
 """
 
 from __future__ import annotations
@@ -25,10 +27,14 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 
 from rlfn.evaluation.profile import runner
-from rlfn.export.banding import banding
+from rlfn.export.banding import banding, largest_step
+from rlfn.export.feeds import Feed, open_session, sides_of
 from rlfn.export.int8 import calibration_pictures, quantize_most
+from rlfn.images.resize import resize
 from rlfn.inference.engines import load_engine
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
@@ -141,6 +147,26 @@ def bands(model: str, engines: list[str], size: tuple[int, int], threads: int, r
         print(f"| {model}, {name} | {' | '.join(row)} |", flush=True)
 
 
+def steps() -> None:
+    """Print a table of the largest step on gradients that each packaged file has and bicubic has not."""
+    print(f"| model | {' | '.join(PRECISIONS)} |\n|{'---|' * (1 + len(PRECISIONS))}")
+    for name, model in catalog.models().items():
+        cells = [f"{step(name, model.scale, precision):.2f}" for precision in PRECISIONS]
+        print(f"| `{name}` | {' | '.join(cells)} |", flush=True)
+
+
+def step(name: str, scale: int, precision: str) -> float:
+    """Return the largest step of one file, in levels."""
+    data = ModelSource(name).graph(precision)
+    session = open_session(data)
+
+    def enlarge(feed: Feed) -> NDArray[np.uint8]:
+        (picture,) = next(iter(feed.values())).astype(np.uint8).transpose(0, 2, 3, 1)
+        return resize(picture, scale=scale).transpose(2, 0, 1)[None]
+
+    return largest_step(enlarge, lambda feed: session.run(None, feed)[0], sides_of(onnx.load_from_string(data)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["rlfn-s-x4", "rlfn-s-x2"])
@@ -152,7 +178,11 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print ONNX Runtime's times by kind of node instead")
     parser.add_argument("--flat", action="store_true", help="print how far flat colours are from fp32 instead")
     parser.add_argument("--bands", action="store_true", help="compare quantising with and without one more float layer")
+    parser.add_argument("--steps", action="store_true", help="print the files' steps on gradients beside bicubic's")
     given = parser.parse_args()
+    if given.steps:
+        steps()
+        return
     if given.flat:
         for engine in given.engines:
             flat(engine)
