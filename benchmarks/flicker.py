@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from rlfn.images.coding import CodingInfo
 from rlfn.images.resize import resize
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 
 WIDTH, HEIGHT = 192, 128

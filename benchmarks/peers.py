@@ -30,7 +30,8 @@ Run = Callable[[Any], Any]
 
 def ours(model: str) -> Callable[[int, Path], Run]:
     def make(threads: int, folder: Path) -> Run:
-        from rlfn.inference.enlarge import EnlargeOptions, Enlarger
+        from rlfn.inference.enlarge import Enlarger
+        from rlfn.inference.enlarge_options import EnlargeOptions
 
         enlarger = Enlarger(EnlargeOptions(model=model, threads=threads))
         return lambda image: enlarger.with_auto_engine(image.shape[0] * image.shape[1])(image).image

@@ -24,7 +24,8 @@ from rlfn.evaluation.similarity import METRICS
 from rlfn.evaluation.spoil import USUAL, parse_spoils
 from rlfn.images.coding import CodingInfo
 from rlfn.images.resize import resize
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 
 SCALE = 4
 

@@ -193,7 +193,8 @@ def measure(model: str, format: str) -> dict[str, float]:
 
     from rlfn.images.files import Picture, read_picture, write_picture
     from rlfn.images.photograph import photograph
-    from rlfn.inference.enlarge import EnlargeOptions, Enlarger
+    from rlfn.inference.enlarge import Enlarger
+    from rlfn.inference.enlarge_options import EnlargeOptions
 
     pyvips.concurrency_set(1)
     image = np.tile(photograph(), (2, 2, 1))
@@ -225,7 +226,7 @@ def measure_driver(pictures: int = 20_000) -> dict[str, float]:
 
     import pyarrow as pa
 
-    from rlfn.inference.enlarge import EnlargeOptions
+    from rlfn.inference.enlarge_options import EnlargeOptions
     from rlfn.jobs.bulk.manifest import Manifest, PictureRow
     from rlfn.jobs.bulk.pending import PendingWork, resolve_settings
     from rlfn.jobs.bulk.ray_workers import ClusterOptions, cluster, import_ray

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.hardware import default_threads
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
 from rlfn.models.traits import Traits

@@ -81,7 +81,7 @@ def nearest(monkeypatch: pytest.MonkeyPatch) -> type[NearestEngine]:
     """Put the nearest-neighbour engine into every row of the table."""
     from rlfn.api import pool
     from rlfn.inference.engines import ENGINES
-    from rlfn.inference.enlarge import UpscalerPool
+    from rlfn.inference.upscaler_pool import UpscalerPool
 
     for name, row in ENGINES.items():
         monkeypatch.setitem(ENGINES, name, replace(row, load=lambda model, threads, precision: NearestEngine()))

@@ -18,7 +18,7 @@ import numpy as np
 from starlette.applications import Starlette
 
 from rlfn.images.files import Picture, read_picture, write_picture
-from rlfn.inference.enlarge import UpscalerPool
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.serve.app import make_app
 from rlfn.serve.settings import ServeSettings
 from rlfn.serve.work import JobResult, WorkItem, run_item

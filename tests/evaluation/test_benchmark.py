@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from test_sets import picture, put
 
 from rlfn.errors import ModelError, OptionError
-from rlfn.evaluation.benchmark import BICUBIC, Candidate, Result, bicubic, evaluate
+from rlfn.evaluation.benchmark import BICUBIC, Candidate, bicubic, evaluate
 from rlfn.evaluation.metrics import score_rgb, score_y
 from rlfn.evaluation.report import header, image_table, table, to_data
+from rlfn.evaluation.scores import Result
 from rlfn.images.files import read_picture
 from rlfn.images.resize import resize
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rlfn.errors import OptionError
-from rlfn.evaluation.benchmark import BenchmarkReport, Result
 from rlfn.evaluation.candidates import distinct_names, load_candidates
 from rlfn.evaluation.report import header, to_data
+from rlfn.evaluation.scores import BenchmarkReport, Result
 from rlfn.models.catalog import GRAPH, get_model
 
 
@@ -49,7 +49,7 @@ def test_precision_is_fp32_by_default_and_is_reported() -> None:
 
 
 def test_the_json_names_the_precision() -> None:
-    from rlfn.evaluation.benchmark import ImageResult
+    from rlfn.evaluation.scores import ImageResult
 
     result = Result("Set5", 2, "m", "onnxruntime", (ImageResult("p", 30.0, 0.9, 28.0, 0.1),), "bf16")
     assert to_data(BenchmarkReport((), (result,), ()))["results"][0]["precision"] == "bf16"

@@ -21,9 +21,11 @@ from rlfn.inference import devices
 from rlfn.inference.devices import check_device, load_on
 from rlfn.inference.engines import ENGINES
 from rlfn.inference.engines.onnxruntime import OnnxRuntimeEngine
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.inference.upscaler import Upscaler
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.inference.vulkan.gpus import SOFTWARE, Gpu, NoGpuError, pick_gpu
 from rlfn.models.source import ModelSource
 from rlfn.models.traits import Traits

@@ -12,8 +12,10 @@ import pytest
 
 from rlfn.errors import ModelError
 from rlfn.inference.engines import ENGINES, Engine
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.models import catalog
 from rlfn.models.source import ModelSource
 from waiting import PATIENCE

@@ -15,11 +15,13 @@ from rlfn.errors import ModelError, OptionError
 from rlfn.images.coding import CodingInfo
 from rlfn.images.files import Picture, write_picture
 from rlfn.images.resize import resize
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.loading import tensors_of
 from rlfn.inference.restore import RestoreStrength
 from rlfn.inference.sizing import Wanted
 from rlfn.inference.upscaler import Upscaler
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.batch import Batch, Settings
 from rlfn.jobs.plan import Job
 from rlfn.models import catalog

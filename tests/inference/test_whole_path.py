@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlfn.images.files import FORMATS, WRITABLE, Picture, read_picture, write_picture
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.batch import Batch, Settings
 from rlfn.jobs.plan import Naming, make_plan

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rlfn.errors import MissingExtraError, OptionError
 from rlfn.images.files import Picture, read_picture, write_picture
 from rlfn.inference import engines
-from rlfn.inference.enlarge import Enlarged, EnlargeOptions, Enlarger
+from rlfn.inference.enlarge import Enlarged, Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.inference.upscaler import Upscaler
 from rlfn.jobs import batch as module

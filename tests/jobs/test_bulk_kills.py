@@ -23,7 +23,7 @@ pytest.importorskip("ray")
 pytest.importorskip("pyarrow")
 
 from rlfn.images.files import Picture, write_picture
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.batch import Batch, Settings
 from rlfn.jobs.bulk.manifest import read_manifest
 from rlfn.jobs.bulk.ray_workers import import_ray

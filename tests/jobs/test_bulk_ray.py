@@ -23,7 +23,7 @@ import pyarrow as pa
 from rlfn.cli.bulk import _status_line
 from rlfn.errors import OutputError
 from rlfn.images.files import Picture, write_picture
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.batch import Batch, Record, Settings
 from rlfn.jobs.bulk import ray_workers
 from rlfn.jobs.bulk.driver import BulkProgress, BulkRequest, BulkRun

@@ -16,7 +16,7 @@ pytest.importorskip("fsspec")
 
 from rlfn.errors import ModelError
 from rlfn.images.files import Picture, write_picture
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.tiling import Span, Tile
 from rlfn.jobs.batch import Batch, Settings

@@ -13,8 +13,9 @@ import pytest
 
 from clips import Doubled, av, frames_of, moving, packets_of, write_clip
 from rlfn.errors import OptionError, OutputError, PictureError, StoppedError
-from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.progress import VideoProgress
 from rlfn.jobs.video.record import VideoRecord

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from clips import Doubled, av, frames_of, moving, planes_of, write_clip
 from rlfn.images.files import read_picture
-from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.inference.enlarge_options import EnlargeOptions
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.frames import FrameSource
 from rlfn.jobs.video.probe import probe

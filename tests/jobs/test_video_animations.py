@@ -14,7 +14,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from clips import Doubled, av, frames_of
 from rlfn.errors import OptionError, PictureError
-from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.inference.enlarge_options import EnlargeOptions
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.animations import open_any
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.detection import is_animation, is_video

@@ -13,7 +13,7 @@ import pytest
 
 from clips import Doubled, av, frames_of, moving, packets_of, write_clip
 from rlfn.errors import OptionError, OutputError
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.video.codecs import CODECS, available
 from rlfn.jobs.video.detection import ANIMATED, CONTAINERS
 from rlfn.jobs.video.run import VideoRun

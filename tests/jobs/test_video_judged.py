@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from clips import Doubled
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from clips import Doubled, av, frames_of, moving, write_clip
 from rlfn.errors import OptionError, OutputError, StoppedError
-from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.inference.enlarge_options import EnlargeOptions
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.progress import VideoProgress, VideoReport
 from rlfn.jobs.video.record import VideoRecord

@@ -18,7 +18,7 @@ import pytest
 
 from clips import Doubled, moving, packets_of, write_clip
 from rlfn.errors import OutputError
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.segments import SegmentStore, store_folder
 from rlfn.jobs.video.settings import VideoSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clips import Doubled, moving, write_clip
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.scheduling import ordinary_scheduling
 from rlfn.jobs.video.settings import VideoSettings

@@ -13,7 +13,8 @@ from clips import Doubled, frames_of, moving, write_clip
 from rlfn.images.files import Picture, read_picture
 from rlfn.images.picture import Metadata
 from rlfn.images.stated import StatedColor
-from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.inference.enlarge_options import EnlargeOptions
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.probe import HdrFacts, probe
 from rlfn.jobs.video.record import VideoRecord

@@ -16,7 +16,7 @@ import pytest
 
 from clips import Doubled, av, frames_of, moving, packets_of, write_clip
 from rlfn.errors import StoppedError
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
 

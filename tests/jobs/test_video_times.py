@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clips import Doubled, av, frames_of, moving, write_clip
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import VideoSettings
 from rlfn.jobs.video.timeline import Timeline

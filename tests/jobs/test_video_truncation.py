@@ -15,7 +15,8 @@ import pytest
 from clips import Doubled, av, frames_of, moving, write_clip
 from rlfn.errors import PictureError
 from rlfn.images.apng import write_apng
-from rlfn.inference.enlarge import EnlargeOptions, UpscalerPool
+from rlfn.inference.enlarge_options import EnlargeOptions
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.record import VideoRecord

@@ -23,7 +23,8 @@ from rlfn.images.formats import check_quality
 from rlfn.images.pillow import check_pillow_can, is_pillow, to_pillow
 from rlfn.images.reading import check_max_pixels
 from rlfn.inference.engines import AUTO, CPU, Engine
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.picture import upscale_picture
 from rlfn.jobs.record import Details

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlfn.inference.enlarge import UpscalerPool
+from rlfn.inference.upscaler_pool import UpscalerPool
 
 POOL = UpscalerPool()
 """The models that earlier calls in this process have loaded."""

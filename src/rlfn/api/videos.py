@@ -13,7 +13,7 @@ from rlfn.api.arguments import check_not_replaced, check_progress, checked_path
 from rlfn.errors import OptionError, PictureWarning
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.inference.engines import AUTO, CPU, Engine
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.jobs.video.batch import upscale_one
 from rlfn.jobs.video.progress import VideoProgress

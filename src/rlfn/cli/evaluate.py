@@ -19,7 +19,8 @@ from rlfn.errors import DataError, OptionError
 from rlfn.wording import listing, setting
 
 if TYPE_CHECKING:
-    from rlfn.evaluation.benchmark import BenchmarkReport, Candidate
+    from rlfn.evaluation.benchmark import Candidate
+    from rlfn.evaluation.scores import BenchmarkReport
 
 
 @command(

@@ -159,6 +159,6 @@ def _app_in_checkout() -> Path | None:
 
 def _check_engine(settings: ServeSettings) -> None:
     """Refuse an invalid engine or tile size before the server listens."""
-    from rlfn.inference.enlarge import EnlargeOptions
+    from rlfn.inference.enlarge_options import EnlargeOptions
 
     EnlargeOptions(**settings.computing)

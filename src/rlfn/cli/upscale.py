@@ -97,7 +97,7 @@ def upscale(
 
     With --json, one record is printed for each picture or video.
     """
-    from rlfn.inference.enlarge import UpscalerPool
+    from rlfn.inference.upscaler_pool import UpscalerPool
     from rlfn.jobs.batch import Batch
     from rlfn.jobs.mixed import MixedBatch
     from rlfn.jobs.plan import Naming, make_plan
@@ -153,7 +153,7 @@ def settings_of(
 ) -> Settings:
     """Return the settings of a batch from the values of the options for pictures."""
     from rlfn.images.files import DEFAULT_MAX_PIXELS, format_for
-    from rlfn.inference.enlarge import EnlargeOptions
+    from rlfn.inference.enlarge_options import EnlargeOptions
     from rlfn.inference.sizing import Wanted
     from rlfn.jobs.batch import Settings
 

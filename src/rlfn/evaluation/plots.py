@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
-from rlfn.evaluation.benchmark import BenchmarkReport, Candidate, bicubic
+from rlfn.evaluation.benchmark import Candidate, bicubic
 from rlfn.evaluation.figures import new_figure, write_figure
 from rlfn.evaluation.metrics import Score, score_y
+from rlfn.evaluation.scores import BenchmarkReport
 from rlfn.images.resize import resize
 
 _PANEL_INCHES = 2.6

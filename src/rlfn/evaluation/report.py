@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from rlfn.evaluation.benchmark import RULES, BenchmarkReport, Result
+from rlfn.evaluation.scores import RULES, BenchmarkReport, Result
 from rlfn.evaluation.sets import KNOWN
 from rlfn.evaluation.similarity import METRICS
 from rlfn.evaluation.spoil import CLEAN, parse_spoils

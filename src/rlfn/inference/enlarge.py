@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
-from threading import Lock
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,67 +15,21 @@ from numpy.typing import NDArray
 from rlfn.errors import PictureError
 from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.resize import resize
-from rlfn.inference.devices import check_device
-from rlfn.inference.engines import AUTO, CPU, Engine, check_engine, check_threads, choose_engine
+from rlfn.inference.engines import AUTO, CPU, choose_engine
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.hardware import available_memory
 from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import PartRunner
-from rlfn.inference.restore import NO_RESTORE, RestoreStrength, check_restore, choose_strength
+from rlfn.inference.restore import NO_RESTORE, RestoreStrength, choose_strength
 from rlfn.inference.restore_weights import check_strength, is_photo, photo_model, restoring
 from rlfn.inference.reuse import TileCache
-from rlfn.inference.sizing import Wanted, check_reach, is_family_or_default, pick_model
+from rlfn.inference.sizing import check_reach, is_family_or_default, pick_model
 from rlfn.inference.tile_runner import TileProgress
-from rlfn.inference.tiling import check_tile
 from rlfn.inference.upscaler import check_image
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.models.catalog import PRECISIONS, Model
 from rlfn.models.source import ModelSource
 from rlfn.wording import setting
-
-_KEPT = 4
-"""Number of loaded models kept."""
-
-
-@dataclass(frozen=True)
-class EnlargeOptions:
-    """How images are enlarged.
-
-    Attributes:
-        wanted: the size.
-        model: a packaged model, a family (``rlfn-xs``), the path of a model file, or None for the default family.
-        engine: ``"auto"``, an engine's name, or a loaded engine.
-        precision: ``"auto"`` or one of :data:`rlfn.models.catalog.PRECISIONS`.
-        threads: CPU threads; None for all cores.
-        tile: the largest tile side in LR px; ``"auto"`` by memory; 0 for the whole image at once.
-        self_ensemble: average over the eight flips and rotations.
-        wrap: images are tiles of seamless textures.
-        restore: how strongly noise and traces of lossy coding are removed: 0 or ``"off"`` to 1, to the nearest quarter;
-            ``"auto"`` lets each picture decide.
-        keep_hidden: colours under transparent pixels are enlarged as they are: alpha is a mask of another meaning.
-        device: ``"cpu"``, ``"gpu"`` or a numbered GPU, ``"gpu:1"``.
-
-    Raises:
-        OptionError, MissingExtraError: a value that is not allowed, or an engine that is not installed.
-    """
-
-    wanted: Wanted = field(default_factory=Wanted)
-    model: str | os.PathLike[str] | None = None
-    engine: str | Engine = AUTO
-    precision: str = AUTO
-    threads: int | None = None
-    tile: int | Literal["auto"] = "auto"
-    self_ensemble: bool = False
-    wrap: bool = False
-    restore: float | str = AUTO
-    keep_hidden: bool = False
-    device: str = CPU
-
-    def __post_init__(self) -> None:
-        """Refuse what no image could be enlarged with."""
-        object.__setattr__(self, "restore", check_restore(self.restore))
-        check_engine(self.engine if isinstance(self.engine, str) else AUTO, self.threads, self.precision)
-        object.__setattr__(self, "threads", check_threads(self.threads))
-        check_device(self.device, self.engine, self.precision)
-        check_tile(self.tile)
 
 
 @dataclass(frozen=True)
@@ -101,68 +53,6 @@ class Enlarged:
     image: NDArray[Any]
     plan: EnlargePlan
     warnings: tuple[str, ...] = ()
-
-
-class UpscalerPool:
-    """Loaded upscalers, kept by all that matters; threads may share it.
-
-    Args:
-        size: how many are kept; the one that was not used for the longest time goes first.
-    """
-
-    def __init__(self, size: int = _KEPT) -> None:
-        self._size = size
-        self._start()
-
-    def _start(self) -> None:
-        self._kept: OrderedDict[Any, PartUpscaler] = OrderedDict()
-        self._loading: dict[Any, Lock] = {}
-        self._lock = Lock()
-        self._process = os.getpid()
-
-    def get(self, options: EnlargeOptions, model: str | os.PathLike[str] | ModelSource) -> PartUpscaler:
-        """Return the upscaler of ``model`` with the engine, precision, threads, tile and device of ``options``."""
-        if not isinstance(options.engine, str):
-            return PartUpscaler(model, engine=options.engine, tile=options.tile)
-        source, engine = model if isinstance(model, ModelSource) else ModelSource(model), options.engine
-        if engine == AUTO and options.device == CPU:
-            engine = choose_engine(source, None, options.precision)
-        key = (source.stamp, engine, options.threads, options.tile, options.precision, options.device)
-        if self._process != os.getpid():  # forked: a lock may be held by a thread of the parent
-            self._start()
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            loading = self._loading.setdefault(key, Lock())
-        with loading:  # the other models can be had meanwhile
-            with self._lock:
-                if key in self._kept:
-                    return self._kept[key]
-            try:
-                made = PartUpscaler(
-                    model,
-                    engine=engine,
-                    threads=options.threads,
-                    tile=options.tile,
-                    precision=options.precision,
-                    device=options.device,
-                )
-                with self._lock:
-                    self._kept[key] = made
-                    while len(self._kept) > self._size:
-                        self._kept.popitem(last=False)
-                return made
-            finally:
-                with self._lock:
-                    self._loading.pop(key, None)
-
-    def clear(self) -> None:
-        """Release the upscalers; those in use live until their work ends."""
-        if self._process != os.getpid():
-            self._start()
-        with self._lock:
-            self._kept.clear()
 
 
 class Enlarger:

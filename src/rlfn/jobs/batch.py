@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from rlfn.images.files import Picture, result_format
-from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.files import JobFiles, LocalFiles
 from rlfn.jobs.picture import Planner, UpscaledPicture, upscale_picture
 from rlfn.jobs.plan import Job

@@ -9,7 +9,8 @@ from rlfn.errors import RlfnError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.formats import check_quality, format_for
 from rlfn.images.reading import check_max_pixels
-from rlfn.inference.enlarge import EnlargeOptions, EnlargePlan
+from rlfn.inference.enlarge import EnlargePlan
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.picture import UpscaledPicture
 from rlfn.wording import Wording, as_argument, setting, worded
 

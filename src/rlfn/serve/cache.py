@@ -1,4 +1,4 @@
-"""Cache of results by picture and options: the pipeline is deterministic."""
+"""Results in memory: a cache by picture and options, as the pipeline is deterministic, and those that jobs hold."""
 
 from __future__ import annotations
 
@@ -45,3 +45,28 @@ class ResultCache:
         while self.bytes > self._max_bytes:
             _, evicted = self._results.popitem(last=False)
             self.bytes -= len(evicted.data)
+
+
+class HeldResults:
+    """Counts the bytes of the results that jobs hold; jobs with the same result share it."""
+
+    def __init__(self) -> None:
+        self._holders: dict[int, int] = {}
+        self.bytes = 0
+
+    def __contains__(self, result: JobResult) -> bool:
+        """Return whether a job holds the result."""
+        return id(result) in self._holders
+
+    def retain(self, result: JobResult) -> None:
+        """Count a job that now holds the result."""
+        self._holders[id(result)] = self._holders.get(id(result), 0) + 1
+        if self._holders[id(result)] == 1:
+            self.bytes += len(result.data)
+
+    def release(self, result: JobResult) -> None:
+        """Count a job that no longer holds the result."""
+        self._holders[id(result)] -= 1
+        if not self._holders[id(result)]:
+            del self._holders[id(result)]
+            self.bytes -= len(result.data)

@@ -9,7 +9,8 @@ from typing import Any
 
 from rlfn.errors import OptionError, unknown
 from rlfn.images.formats import WRITABLE, check_quality, format_for
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.models import catalog
 from rlfn.serve.settings import ServeSettings

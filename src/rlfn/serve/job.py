@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -71,3 +72,18 @@ class UpscaleJob:
         self.version += 1
         self.changed.set()
         self.changed = asyncio.Event()
+
+    async def updates(self, heartbeat: float) -> AsyncIterator[bool]:
+        """Yield True at once and after each update, False after ``heartbeat`` seconds without one; end with the job."""
+        seen = -1
+        while True:
+            if self.version != seen:
+                seen, finished = self.version, self.finished
+                yield True
+                if finished:
+                    return
+                continue
+            try:
+                await asyncio.wait_for(self.changed.wait(), heartbeat)
+            except TimeoutError:
+                yield False

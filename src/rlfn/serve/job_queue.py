@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 from rlfn.errors import OptionError, RlfnError
-from rlfn.serve.cache import ResultCache, content_key
+from rlfn.serve.cache import HeldResults, ResultCache, content_key
 from rlfn.serve.fields import RequestOptions
 from rlfn.serve.job import JobState, UpscaleJob
 from rlfn.serve.problems import (
@@ -63,14 +63,18 @@ class JobQueue:
         self.waiting: deque[UpscaleJob] = deque()
         self.running: set[UpscaleJob] = set()
         self.upload_bytes = 0
-        self.result_bytes = 0
-        self._references: dict[int, int] = {}
+        self._held = HeldResults()
         self.draining = False
         self._workers, self._idle = list(workers), list(workers)
         self._on_finished = on_finished
         self._average_seconds = _INITIAL_SECONDS
         self._tasks: set[asyncio.Task[None]] = set()
         self.upload_timers: set[asyncio.Timeout] = set()
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of results that wait to be fetched."""
+        return self._held.bytes
 
     async def start(self) -> None:
         """Start the workers."""
@@ -176,19 +180,7 @@ class JobQueue:
 
     def _has_room_for(self, result: JobResult, detached: bool) -> bool:
         """Tell whether a cached result can be held; one that is sent at once needs no room."""
-        return not detached or id(result) in self._references or self.result_bytes < self.settings.memory // 2
-
-    def _retain(self, result: JobResult) -> None:
-        """Count a result that a job holds; jobs with the same result share it."""
-        self._references[id(result)] = self._references.get(id(result), 0) + 1
-        if self._references[id(result)] == 1:
-            self.result_bytes += len(result.data)
-
-    def _release(self, result: JobResult) -> None:
-        self._references[id(result)] -= 1
-        if not self._references[id(result)]:
-            del self._references[id(result)]
-            self.result_bytes -= len(result.data)
+        return not detached or result in self._held or self.result_bytes < self.settings.memory // 2
 
     def _register(self, job: UpscaleJob) -> None:
         self.jobs[job.id] = job
@@ -223,21 +215,6 @@ class JobQueue:
                 self.cancel(job)
                 self.forget(job)
 
-    async def updates(self, job: UpscaleJob, heartbeat: float) -> AsyncIterator[bool]:
-        """Yield True at once and after each update, False after ``heartbeat`` seconds without one; end with the job."""
-        seen = -1
-        while True:
-            if job.version != seen:
-                seen, finished = job.version, job.finished
-                yield True
-                if finished:
-                    return
-                continue
-            try:
-                await asyncio.wait_for(job.changed.wait(), heartbeat)
-            except TimeoutError:
-                yield False
-
     def cancel(self, job: UpscaleJob) -> None:
         """Cancel a job."""
         if job.finished:
@@ -249,7 +226,7 @@ class JobQueue:
     def forget(self, job: UpscaleJob) -> None:
         """Forget a finished job and release its result."""
         if self.jobs.pop(job.id, None) is not None and job.result is not None:
-            self._release(job.result)
+            self._held.release(job.result)
         self._release_key(job)
         job.result = None
         self._dispatch()
@@ -305,7 +282,7 @@ class JobQueue:
 
     def _finish(self, job: UpscaleJob, result: JobResult) -> None:
         job.result = result
-        self._retain(result)
+        self._held.retain(result)
         job.update(JobState.DONE, 1.0)
         self._on_finished(job)
 

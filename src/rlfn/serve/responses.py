@@ -61,7 +61,7 @@ def job_status(job: UpscaleJob, queue: JobQueue) -> dict[str, Any]:
 async def events(job: UpscaleJob, queue: JobQueue) -> AsyncIterator[bytes]:
     """Yield the states of a job as server-sent events until it finishes, and comments as heartbeats."""
     last = ""
-    async for changed in queue.updates(job, _HEARTBEAT):
+    async for changed in job.updates(_HEARTBEAT):
         text = json.dumps(job_status(job, queue))
         if changed and text != last:
             yield f"event: {job.state.value}\ndata: {text}\n\n".encode()

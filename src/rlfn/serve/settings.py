@@ -17,7 +17,7 @@ class ServeSettings:
     """The settings of a server.
 
     Attributes:
-        engine, threads, tile, device: of each worker, as in :class:`rlfn.inference.enlarge.EnlargeOptions`.
+        engine, threads, tile, device: of each worker, as in :class:`rlfn.inference.enlarge_options.EnlargeOptions`.
         workers: number of worker processes, each with one picture at a time.
         max_body: largest request in bytes.
         max_pixels: largest picture in px.
@@ -64,7 +64,7 @@ class ServeSettings:
 
     @property
     def computing(self) -> dict[str, Any]:
-        """The operator's part of :class:`rlfn.inference.enlarge.EnlargeOptions`, by name."""
+        """The operator's part of :class:`rlfn.inference.enlarge_options.EnlargeOptions`, by name."""
         return {name: getattr(self, name) for name in ("engine", "threads", "tile", "device")}
 
     def __post_init__(self) -> None:

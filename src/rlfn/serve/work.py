@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from rlfn.errors import PictureError
 from rlfn.images.files import picture_size, read_picture, result_format
-from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.picture import upscale_picture
 from rlfn.jobs.record import Details
 from rlfn.serve.fields import RequestOptions

@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from rlfn.errors import MissingExtraError, ModelError, OptionError, OutputError, PictureError, RlfnError
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.record import explain
 from rlfn.serve.settings import ServeSettings
 from rlfn.serve.work import JobResult, TooLargeError, WorkItem, run_item

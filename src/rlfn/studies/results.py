@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rlfn.atomic import make_folder
 from rlfn.errors import DataError, ModelError, RlfnError
-from rlfn.evaluation.benchmark import BICUBIC, RULES
+from rlfn.evaluation.benchmark import BICUBIC
 from rlfn.evaluation.plots import draw_points
 from rlfn.evaluation.profile import count_costs
+from rlfn.evaluation.scores import RULES
 from rlfn.evaluation.sets import STANDARD, find_set
 from rlfn.inference.engines import load_engine
 from rlfn.inference.hardware import default_threads

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from rlfn.errors import OptionError, OutputError, PictureError, RlfnError
 from rlfn.images.formats import format_for, result_format
 from rlfn.inference.engines import CPU
-from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
 from rlfn.inference.sizing import Wanted, is_family_or_default
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.bulk.manifest import import_arrow, schema
 from rlfn.jobs.bulk.names import check_names, output_name
 from rlfn.jobs.bulk.sources import FoundPictures, Options

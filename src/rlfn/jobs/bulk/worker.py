@@ -14,9 +14,10 @@ from pathlib import Path
 
 from rlfn.errors import RlfnError
 from rlfn.images.files import Picture
-from rlfn.inference.enlarge import EnlargePlan, Enlarger, UpscalerPool
+from rlfn.inference.enlarge import EnlargePlan, Enlarger
 from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import Computed, ImagePart
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.batch import Batch
 from rlfn.jobs.bulk.files import BudgetExhausted, FileFacts, OversizedPicture, StoreFiles, StoreJob, sha256_of
 from rlfn.jobs.bulk.manifest import PictureRow

@@ -23,7 +23,8 @@ from rlfn.images.files import read_picture
 from rlfn.images.picture import Metadata, fitting_profile
 from rlfn.images.reading import explained_reading
 from rlfn.images.stated import StatedColor
-from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.color import ColorConverter
 from rlfn.jobs.video.detection import is_animated_png, is_animation
 from rlfn.jobs.video.frame_work import FrameWork

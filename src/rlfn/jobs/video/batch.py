@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 
 from rlfn.errors import MissingExtraError
-from rlfn.inference.enlarge import UpscalerPool
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.files import copy_dates
 from rlfn.jobs.plan import Job
 from rlfn.jobs.video.animations import AnimationRun, stays_animation

@@ -14,7 +14,8 @@ from rlfn.atomic import make_folder
 from rlfn.images.codecs.codec import tell_aspect
 from rlfn.images.files import Picture, check_writable_size, write_picture
 from rlfn.images.picture import Metadata
-from rlfn.inference.enlarge import Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.files import copy_dates
 from rlfn.jobs.video.color import ColorConverter, picture_color
 from rlfn.jobs.video.display_matrix import is_upright, turn, upright_size

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from rlfn.atomic import check_path
 from rlfn.errors import OptionError
-from rlfn.inference.enlarge import EnlargeOptions, Enlarger, UpscalerPool
+from rlfn.inference.enlarge import Enlarger
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.hardware import default_threads
 from rlfn.inference.sizing import Wanted
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.codecs import choose_codec, encoder_options, keeps_alpha, row_formats
 from rlfn.jobs.video.color import ColorConverter, stated_color
 from rlfn.jobs.video.detection import ANIMATED, CONTAINERS, no_animation

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import rlfn
 from rlfn.atomic import make_folder
-from rlfn.inference.enlarge import UpscalerPool
+from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.display_matrix import turn
 from rlfn.jobs.video.encoding import FrameEncoder
 from rlfn.jobs.video.frame_work import FrameWork

@@ -11,7 +11,7 @@ from rlfn.errors import OptionError
 from rlfn.images.files import DEFAULT_MAX_PIXELS
 from rlfn.images.formats import check_quality, format_for
 from rlfn.images.reading import check_max_pixels
-from rlfn.inference.enlarge import EnlargeOptions
+from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.restore import AUTO
 from rlfn.inference.restore_weights import is_photo
 from rlfn.inference.sizing import Wanted, is_family_or_default, reaches
