@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import numpy as np
 from starlette.applications import Starlette
 
@@ -25,8 +25,8 @@ from rlfn.serve.work import JobResult, WorkItem, run_item
 from rlfn.serve.workers import JobCancelled, ProgressCallback
 from waiting import PATIENCE
 
-get = functools.partial(httpx.get, timeout=PATIENCE)
-post = functools.partial(httpx.post, timeout=PATIENCE)
+get = functools.partial(httpx2.get, timeout=PATIENCE)
+post = functools.partial(httpx2.post, timeout=PATIENCE)
 
 
 class ThreadWorker:
@@ -157,7 +157,7 @@ def size_of(data: bytes) -> tuple[int, int]:
     return found.width, found.height
 
 
-def metric_values(answer: httpx.Response) -> dict[str, float]:
+def metric_values(answer: httpx2.Response) -> dict[str, float]:
     """Return the values of a Prometheus response, by name with labels."""
     rows = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in rows}

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
@@ -47,11 +47,11 @@ def serving(gated_workers: GatedWorkers) -> Iterator[Serving]:
         client.__exit__(None, None, None)
 
 
-def documented(settings: ServeSettings) -> Callable[[httpx.Response], None]:
+def documented(settings: ServeSettings) -> Callable[[httpx2.Response], None]:
     """Return a check that an answer is one that the OpenAPI document lists."""
     paths = document(settings)["paths"]
 
-    def check(answer: httpx.Response) -> None:
+    def check(answer: httpx2.Response) -> None:
         asked = answer.request.url.path
         path = next((one for one in paths if re.fullmatch(re.sub(r"\{id\}", "[^/]+", one), asked)), "")
         operation = paths.get(path, {}).get(answer.request.method.lower())
@@ -67,7 +67,7 @@ def documented(settings: ServeSettings) -> Callable[[httpx.Response], None]:
     return check
 
 
-def resolve_location(answer: httpx.Response) -> None:
+def resolve_location(answer: httpx2.Response) -> None:
     """Make the Location of an answer a full path."""
     if "location" in answer.headers:
         answer.headers["location"] = answer.url.join(answer.headers["location"]).path

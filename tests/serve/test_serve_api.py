@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -125,7 +125,7 @@ def test_behind_a_proxy_that_removes_a_prefix(listening: Any, tmp_path: Path) ->
     (tmp_path / "index.html").write_text("<p>the app</p>")
     with (
         PrefixProxy(listening(app=tmp_path)) as proxy,
-        httpx.Client(base_url=proxy.address, timeout=PATIENCE) as client,
+        httpx2.Client(base_url=proxy.address, timeout=PATIENCE) as client,
     ):
         made = client.post("v1/jobs", content=picture_bytes())
         place = made.url.join(made.headers["location"])

@@ -11,7 +11,7 @@ from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 
 from rlfn.jobs.record import Details
@@ -75,13 +75,13 @@ def test_a_client_that_receives_nothing_is_disconnected() -> None:
 def test_shutdown_fails_waiting_jobs_and_finishes_running_ones(listening: Any, gated_workers: Any) -> None:
     address = listening(cache=0)
     gated_workers.gate.clear()
-    answers: dict[str, httpx.Response] = {}
+    answers: dict[str, httpx2.Response] = {}
 
     def ask(name: str, width: int) -> None:
         answers[name] = post(f"{address}/v1/upscale?width={width}", content=picture_bytes())
 
     threads = [threading.Thread(target=ask, args=row) for row in (("running", 30), ("waiting", 31))]
-    health = httpx.Client(timeout=PATIENCE)
+    health = httpx2.Client(timeout=PATIENCE)
     for waiting, thread in enumerate(threads):
         thread.start()
         jobs = {"status": "ok", "waiting": waiting, "running": 1}

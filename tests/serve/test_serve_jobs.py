@@ -8,7 +8,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from rlfn.errors import PictureError
@@ -207,7 +207,7 @@ def test_a_job_joins_a_waiting_request_and_outlives_it(listening: Any, gated_wor
 def test_a_client_that_disconnects_cancels_its_job(listening: Any, gated_workers: Any) -> None:
     address = listening(cache=0)
     gated_workers.gate.clear()
-    with socket.create_connection(("127.0.0.1", httpx.URL(address).port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", httpx2.URL(address).port), PATIENCE) as client:
         body = picture_bytes()
         head = f"POST /v1/upscale HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -217,7 +217,7 @@ def test_when_the_grace_period_is_over_clients_are_told_and_the_server_ends(serv
             ended.wait(PATIENCE)
             yield b"y"
 
-        with contextlib.suppress(httpx.TransportError):  # the server may close the connection before it is read
+        with contextlib.suppress(httpx2.TransportError):  # the server may close the connection before it is read
             found["upload"] = post(f"{address}v1/upscale", content=slow())
 
     threads = [threading.Thread(target=one) for one in (wait, listen, upload)]
@@ -258,7 +258,7 @@ def test_a_second_signal_stops_the_server_at_once(serving_process: Any, sent: si
 def answers(address: str) -> bool:
     try:
         return get(f"{address}healthz").status_code == 200
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return False
 
 
