@@ -229,7 +229,7 @@ def measure_driver(pictures: int = 20_000) -> dict[str, float]:
     from rlfn.inference.enlarge_options import EnlargeOptions
     from rlfn.jobs.bulk.manifest import Manifest, PictureRow
     from rlfn.jobs.bulk.pending import PendingWork, resolve_settings
-    from rlfn.jobs.bulk.ray_workers import ClusterOptions, cluster, import_ray
+    from rlfn.jobs.bulk.ray_cluster import ClusterOptions, cluster, import_ray
     from rlfn.jobs.bulk.sources import FoundPictures
     from rlfn.jobs.bulk.stores import Store
     from rlfn.jobs.record import Settings

@@ -66,3 +66,12 @@ def duration(seconds: float) -> str:
 def itemized(problems: Iterable[str]) -> str:
     """Return the problems for the end of a message, each on an indented line, or several, of its own."""
     return "".join("\n  " + problem.replace("\n", "\n  ") for problem in problems)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what another library's exception says, for the middle of a message: one line, at most 200 characters.
+
+    >>> one_line(OSError("No route\\nto host.")), one_line(TimeoutError())
+    ('No route to host', 'TimeoutError')
+    """
+    return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__

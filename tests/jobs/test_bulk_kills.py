@@ -26,7 +26,7 @@ from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.batch import Batch, Settings
 from rlfn.jobs.bulk.manifest import read_manifest
-from rlfn.jobs.bulk.ray_workers import import_ray
+from rlfn.jobs.bulk.ray_cluster import import_ray
 from rlfn.jobs.plan import Naming, make_plan
 from synthetic import synthetic
 

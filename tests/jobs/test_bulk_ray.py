@@ -25,10 +25,10 @@ from rlfn.errors import OutputError
 from rlfn.images.files import Picture, write_picture
 from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.batch import Batch, Record, Settings
-from rlfn.jobs.bulk import ray_workers
+from rlfn.jobs.bulk import ray_cluster
 from rlfn.jobs.bulk.driver import BulkProgress, BulkRequest, BulkRun
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
-from rlfn.jobs.bulk.ray_workers import ClusterOptions, cluster
+from rlfn.jobs.bulk.ray_cluster import ClusterOptions, cluster
 from rlfn.jobs.bulk.stores import Store
 from rlfn.jobs.plan import Naming, make_plan
 from rlfn.models.traits import Traits
@@ -42,12 +42,12 @@ CLUSTER = ClusterOptions(workers=2)
 def ray_here(object_store: str) -> Iterator[None]:
     """Start a Ray with two cores, whose workers know the object store."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray_workers, "default_threads", lambda: 2)
+        patch.setattr(ray_cluster, "default_threads", lambda: 2)
         patch.setenv("AWS_ENDPOINT_URL", object_store)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
         with cluster(CLUSTER):
-            ray_workers.import_ray().cloudpickle.register_pickle_by_value(sys.modules[__name__])
+            ray_cluster.import_ray().cloudpickle.register_pickle_by_value(sys.modules[__name__])
             yield
 
 
@@ -264,15 +264,15 @@ class BusyRay:
 
 def test_a_ray_that_fails_to_start_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(ray_workers.time, "sleep", pauses.append)
+    monkeypatch.setattr(ray_cluster.time, "sleep", pauses.append)
     for _ in range(3):
         busy = BusyRay(1)
-        ray_workers._start(busy, str(tmp_path), 1)
+        ray_cluster._start(busy, str(tmp_path), 1)
         assert busy.calls == 2
     assert len(set(pauses)) == 3  # runs that began together do not retry together
     assert all(1 <= pause <= 10 for pause in pauses)
     with pytest.raises(OutputError, match=r"Ray failed to start on this machine twice \(The current node timed out"):
-        ray_workers._start(BusyRay(2), str(tmp_path), 1)
+        ray_cluster._start(BusyRay(2), str(tmp_path), 1)
 
 
 def test_foreign_files_are_not_replaced(tmp_path: Path, command: Any) -> None:

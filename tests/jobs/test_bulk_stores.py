@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError
 from rlfn.jobs.bulk import stores as module
+from rlfn.jobs.bulk.file_systems import UnreachableError
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, read_manifest
 from rlfn.jobs.bulk.pending import PendingWork, resolve_settings
 from rlfn.jobs.bulk.sources import find_pictures
-from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
+from rlfn.jobs.bulk.stores import Store, read_location
 from rlfn.jobs.record import Settings
 from rlfn.wording import setting
 

@@ -87,7 +87,7 @@ def bulk(
     picture is printed.
     """
     from rlfn.jobs.bulk.driver import BulkRequest, BulkRun
-    from rlfn.jobs.bulk.ray_workers import ClusterOptions
+    from rlfn.jobs.bulk.ray_cluster import ClusterOptions
 
     cluster = ClusterOptions(address, workers, threads)
     settings = settings_of(threads=threads, **asked)

@@ -30,7 +30,7 @@ from rlfn.inference.hardware import available_memory
 from rlfn.networks import Checkpoint
 from rlfn.networks.agreement import LoadedExport, Shape, compare
 from rlfn.networks.fuse import fuse_checkpoint
-from rlfn.wording import listing, setting
+from rlfn.wording import listing, one_line, setting
 
 _TIMED_SIZE = (128, 128)
 
@@ -238,13 +238,12 @@ def _explained(checkpoint: Checkpoint, to: str, request: ExportRequest, what: st
     except (RlfnError, OSError, MemoryError):
         raise
     except Exception as error:  # converters and runtimes raise arbitrary exceptions
-        text = " ".join(str(error).split())[:200]
         weights = sum(tensor.nbytes for tensor in checkpoint.network.state_dict().values())
         if shutil.disk_usage(folder).free < weights:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise ModelError(
             f"{checkpoint.variant.name} x{checkpoint.scale} cannot be {what} {to} {request.precision}: "
-            f"{type(error).__name__}: {text.rstrip('.')}. Nothing was written."
+            f"{type(error).__name__}: {one_line(error)}. Nothing was written."
         ) from error
 
 

@@ -23,6 +23,7 @@ from rlfn.errors import MissingExtraError, ModelError
 from rlfn.inference.loading import checkpoint_of
 from rlfn.models.source import ModelSource
 from rlfn.telemetry import import_silent
+from rlfn.wording import one_line
 
 if TYPE_CHECKING:
     from rlfn.networks import Checkpoint
@@ -157,9 +158,8 @@ def _download(name: str, revision: str | None) -> Path:
     try:
         return Path(hub.hf_hub_download(name, WEIGHTS_FILE, revision=revision))
     except Exception as error:  # the hub's errors come from several libraries
-        text = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{name} is not a local folder and cannot be downloaded from the Hugging Face hub: {text}. "
+            f"{name} is not a local folder and cannot be downloaded from the Hugging Face hub: {one_line(error)}. "
             "Check the name and the connection."
         ) from error
 

@@ -20,6 +20,7 @@ from rlfn.images.codecs.exif_guard import GUARDED, without_exhausting
 from rlfn.images.convert import as_srgb, from_float, full_range, unpremultiplied
 from rlfn.images.picture import Metadata, Unreadable
 from rlfn.images.stated import StatedColor
+from rlfn.wording import one_line
 
 FORK_GUARD = ForkGuard("libvips", "read or write pictures")
 """What decodes and encodes; reading a header starts none."""
@@ -240,8 +241,7 @@ class _Sink:
                 save(target)
         except pyvips.Error as error:
             if self._error is None:
-                detail = " ".join(str(error).split())
-                raise OutputError(f"The picture cannot be encoded ({detail}). Try another format.") from None
+                raise OutputError(f"The picture cannot be encoded ({one_line(error)}). Try another format.") from None
         if self._error is not None:
             raise self._error
         if self._splice is not None:

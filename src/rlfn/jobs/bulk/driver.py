@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rlfn.errors import OptionError, OutputError
+from rlfn.jobs.bulk.file_systems import UnreachableError
 from rlfn.jobs.bulk.locations import protocol_of
 from rlfn.jobs.bulk.manifest import Manifest, PictureRow, import_arrow
 from rlfn.jobs.bulk.pending import BulkEntry, PendingWork, resolve_settings
-from rlfn.jobs.bulk.ray_workers import ClusterOptions, WorkerPool, cluster, import_ray
+from rlfn.jobs.bulk.ray_cluster import ClusterOptions, cluster, import_ray
+from rlfn.jobs.bulk.ray_workers import WorkerPool
 from rlfn.jobs.bulk.scheduler import Scheduler
 from rlfn.jobs.bulk.sources import find_pictures, is_text
-from rlfn.jobs.bulk.stores import Store, UnreachableError
+from rlfn.jobs.bulk.stores import Store
 from rlfn.jobs.bulk.worker import WorkerConfig, failed_row
 from rlfn.jobs.record import Settings
 from rlfn.jobs.walking import UnreadableEntry

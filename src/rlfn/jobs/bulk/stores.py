@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from rlfn.atomic import check_name, make_folder, write_bytes
-from rlfn.errors import MissingExtraError, OptionError, OutputError, PictureError, RlfnError
+from rlfn.errors import OptionError, OutputError, PictureError
+from rlfn.jobs.bulk.file_systems import UnreachableError, import_fsspec, open_file_system
 from rlfn.jobs.bulk.locations import local_path, protocol_of
 from rlfn.jobs.walking import OnUnreadable, UnreadableEntry, file_status, raise_error, walk_files
-from rlfn.wording import listing
+from rlfn.wording import one_line
 
 _RETRY_DELAYS = (0.5, 2.0, 6.0)
 """Seconds between attempts when a store does not answer."""
 
 _ATOMIC = {"abfs", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"}
 """Protocols of object stores, where writes are atomic."""
-
-_PACKAGES = {"abfs": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "s3": "s3fs", "s3a": "s3fs"}
 
 _CREDENTIAL_VARIABLES = dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
 """Environment variables with credentials, by protocol."""
@@ -37,10 +36,6 @@ _VERSION_FIELDS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModifi
 """Fields that identify a file's version, the best first."""
 
 T = TypeVar("T")
-
-
-class UnreachableError(RlfnError):
-    """A store does not answer; the file may exist."""
 
 
 class MissingFileError(PictureError):
@@ -85,7 +80,7 @@ class Store:
         self.protocol = protocol_of(self.location)
         local = local_path(self.location)
         self.local = local is not None
-        self.system, path = (_import_fsspec().filesystem("file"), local) if local else _file_system(self.location)
+        self.system, path = (import_fsspec().filesystem("file"), local) if local else open_file_system(self.location)
         self.root = path if self.local else path.rstrip("/")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -121,7 +116,7 @@ class Store:
             return
 
         self.system.invalidate_cache()
-        in_folders = type(self.system).find is _import_fsspec().AbstractFileSystem.find
+        in_folders = type(self.system).find is import_fsspec().AbstractFileSystem.find
         for path, facts in self._walk(on_unreadable) if in_folders else self._find():
             name = self._name(path)
             if name and not name.endswith("/") and not any(_is_hidden(part) for part in name.split("/")):
@@ -252,9 +247,9 @@ class Store:
                     wanted = _CREDENTIAL_VARIABLES.get(
                         self.protocol, f"them as fsspec's package for {self.protocol}:// describes"
                     )
-                    raise UnreachableError(f"{what} needs credentials ({_reason(error)}). Set {wanted}.") from error
+                    raise UnreachableError(f"{what} needs credentials ({one_line(error)}). Set {wanted}.") from error
                 if pause is None or self.local:
-                    raise UnreachableError(f"{what} is unreachable ({_reason(error)}). Try again later.") from error
+                    raise UnreachableError(f"{what} is unreachable ({one_line(error)}). Try again later.") from error
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
@@ -284,40 +279,8 @@ def local_facts(path: str) -> tuple[int, str]:
     return status.st_size, _local_stamp(status)
 
 
-def _import_fsspec() -> Any:
-    try:
-        import fsspec
-    except ImportError:
-        raise MissingExtraError("Bulk processing", "bulk") from None
-    return fsspec
-
-
-def _file_system(location: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it."""
-    fsspec = _import_fsspec()
-    protocol = protocol_of(location)
-    if protocol not in fsspec.available_protocols():
-        examples = listing(f"{name}://" for name in ("file", "s3", "gs", "az", "sftp", "hdfs"))
-        raise OptionError(f"Unknown protocol {protocol}://. Allowed: folders, {examples} and others of fsspec.")
-    try:
-        kind = fsspec.get_filesystem_class(protocol)
-        return kind(**kind._get_kwargs_from_urls(location)), str(kind._strip_protocol(location))
-    except ImportError as error:
-        package = _PACKAGES.get(protocol)
-        install = f"pip install {package}" if package else f"{str(error).rstrip('.')} (from fsspec)"
-        raise MissingExtraError(f"{protocol}://", install=install) from None
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"{location} cannot be used ({_reason(error)}). Name a folder or a bucket.") from error
-    except Exception as error:  # some connect at once
-        raise UnreachableError(f"{location} is unreachable ({_reason(error)}). Try again later.") from error
-
-
 def _is_hidden(part: str) -> bool:
     return part.startswith(".") and part not in (".", "..")  # both may be parts of an object's key
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
 
 
 def _local_files(root: str, on_unreadable: OnUnreadable) -> Iterator[StoredFile]:

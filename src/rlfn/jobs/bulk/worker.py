@@ -19,11 +19,12 @@ from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import Computed, ImagePart
 from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.batch import Batch
+from rlfn.jobs.bulk.file_systems import UnreachableError
 from rlfn.jobs.bulk.files import BudgetExhausted, FileFacts, OversizedPicture, StoreFiles, StoreJob, sha256_of
 from rlfn.jobs.bulk.manifest import PictureRow
 from rlfn.jobs.bulk.part_dispatch import PartDispatcher
 from rlfn.jobs.bulk.pending import BulkEntry
-from rlfn.jobs.bulk.stores import Store, UnreachableError, read_location
+from rlfn.jobs.bulk.stores import Store, read_location
 from rlfn.jobs.picture import Planner
 from rlfn.jobs.plan import Job
 from rlfn.jobs.record import Record, Settings
