@@ -20,9 +20,9 @@ from tiny import TINY
 from rlfn.errors import RlfnError
 from rlfn.models.variants import VARIANTS
 from rlfn.training import results
+from rlfn.training.devices import Devices
 from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse
 from rlfn.networks.plain import BranchedConv
+from rlfn.training.devices import Devices
 from rlfn.training.loop import train
 from rlfn.training.optim import split_parameters
-from rlfn.training.preflight import Devices
 from rlfn.training.recipe_files import load_recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.stages import start_network

@@ -14,9 +14,9 @@ from rlfn.data.store import DataSource, open_pictures
 from rlfn.models.variants import VARIANTS
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.training import results, run
+from rlfn.training.devices import Devices
 from rlfn.training.feeding import DeviceFeeder, HostFeeder, WantedBatch, make_feeder
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices
 
 CPU = torch.device("cpu")
 

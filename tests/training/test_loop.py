@@ -24,9 +24,9 @@ from rlfn.networks.build import build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.training import results
 from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.devices import Devices
 from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import settings_of_run

@@ -17,8 +17,8 @@ from rlfn.cli.train import _launched
 from rlfn.models.variants import VARIANTS
 from rlfn.training import results
 from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.devices import Devices
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import read_metrics
 

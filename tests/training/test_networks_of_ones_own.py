@@ -20,9 +20,9 @@ from rlfn.networks.build import ARCHITECTURES
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.networks.prune import prune
 from rlfn.training import results
+from rlfn.training.devices import Devices
 from rlfn.training.loop import train
 from rlfn.training.losses import PIXEL_LOSSES
-from rlfn.training.preflight import Devices
 from rlfn.training.recipe_files import load_recipe
 from rlfn.training.signals import StopRequest
 

@@ -10,10 +10,10 @@ from rlfn.errors import OptionError
 from rlfn.models.variants import VARIANTS
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.training import precision
+from rlfn.training.devices import Devices, start_fabric
 from rlfn.training.learner import Learner
 from rlfn.training.loop import train
 from rlfn.training.precision import resolve_precision
-from rlfn.training.preflight import Devices, start_fabric
 from rlfn.training.run import settings_of_run
 
 

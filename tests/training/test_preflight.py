@@ -12,8 +12,9 @@ from rlfn.data.store import DataSource
 from rlfn.errors import ModelError, OptionError
 from rlfn.models.variants import VARIANTS
 from rlfn.training import preflight, results
+from rlfn.training.devices import Devices
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices, check_run, prepare, problems
+from rlfn.training.preflight import check_run, prepare, problems
 from rlfn.training.recipe_files import load_recipe, shipped_recipes
 
 CPU = Devices(accelerator="cpu")

@@ -15,8 +15,8 @@ from rlfn.networks import build
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.networks.integers import integer_convolutions
 from rlfn.training import results
+from rlfn.training.devices import Devices
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices
 from rlfn.training.quantization import FakeQuantizer, round_activations, round_weights
 
 CPU = Devices(accelerator="cpu")

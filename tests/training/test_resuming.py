@@ -23,10 +23,10 @@ from rlfn.models.variants import VARIANTS
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.training import loop, results
 from rlfn.training.checkpoint import Checkpoints, write_state
+from rlfn.training.devices import Devices
 from rlfn.training.extractors import VGG19
 from rlfn.training.learner import Learner, Step
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices
 from rlfn.training.reporting import Reporter, read_metrics
 from rlfn.training.run import settings_of_run
 

@@ -19,10 +19,10 @@ from rlfn.models.variants import VARIANTS, RLFNFields, Variant
 from rlfn.networks.build import build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.training import results
+from rlfn.training.devices import Devices
 from rlfn.training.guard import Guard
 from rlfn.training.learner import Learner
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices
 from rlfn.training.reporting import read_metrics
 from rlfn.training.run import settings_of_run
 

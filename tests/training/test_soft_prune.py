@@ -13,8 +13,8 @@ from rlfn.models.variants import VARIANTS
 from rlfn.networks.checkpoints import load_checkpoint
 from rlfn.networks.prune import prune
 from rlfn.training import results
+from rlfn.training.devices import Devices
 from rlfn.training.loop import train
-from rlfn.training.preflight import Devices
 
 CPU = Devices(accelerator="cpu")
 START = {"init": "interpolate", "iterations": 12, "ema": 0.0}

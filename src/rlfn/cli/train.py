@@ -70,8 +70,9 @@ def train(
     try:
         from rlfn.data.store import DataSource
         from rlfn.training.cost import describe
+        from rlfn.training.devices import Devices
         from rlfn.training.loop import train as run_training
-        from rlfn.training.preflight import Devices, prepare
+        from rlfn.training.preflight import prepare
         from rlfn.training.recipe_files import shipped_recipes
         from rlfn.training.run import settings_of_run
         from rlfn.training.signals import SignalStop

@@ -23,11 +23,11 @@ from rlfn.data.crops import batches
 from rlfn.data.store import DataSource
 from rlfn.errors import OutputError, PictureError, TrainingError
 from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.devices import Devices
 from rlfn.training.distributed import explain_lost_process, run_lock
 from rlfn.training.feeding import wanted_batches
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
-from rlfn.training.preflight import Devices
 from rlfn.training.recipe import Recipe
 from rlfn.training.reporting import time_left
 from rlfn.training.results import write_model, write_results

@@ -5,14 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from rlfn.atomic import check_path
 from rlfn.data.store import DataSource, PictureStore, open_pictures
@@ -23,9 +20,9 @@ from rlfn.networks.build import ARCHITECTURES, build
 from rlfn.networks.integers import integer_convolutions
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.checkpoint import Checkpoints
+from rlfn.training.devices import Devices, start_fabric
 from rlfn.training.extractors import VGG19_WEIGHTS, cached_vgg19, fetch_vgg19
 from rlfn.training.losses import ms_ssim
-from rlfn.training.precision import resolve_precision
 from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 from rlfn.training.recipe_files import mistaken, parse_recipe, read_raw
 from rlfn.training.reporting import METRICS, note
@@ -34,45 +31,6 @@ from rlfn.training.weight_files import weights_file
 from rlfn.wording import itemized, listing, setting
 
 _SHOW_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Devices:
-    """Where a run computes, in Lightning Fabric's words."""
-
-    accelerator: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    strategy: str = "auto"
-
-
-def start_fabric(recipe: Recipe, devices: Devices) -> Fabric:
-    """Start the devices.
-
-    Raises:
-        OptionError: the machine has no such device, or too few; the message says what Lightning Fabric says.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*fp16 is not supported on CPU")  # refused below
-            fabric = Fabric(
-                accelerator=devices.accelerator,
-                devices=devices.devices,
-                num_nodes=devices.nodes,
-                strategy=devices.strategy,
-                precision=resolve_precision(recipe.precision, devices.accelerator),
-            )
-    except Exception as error:  # Fabric raises ValueError, RuntimeError and its own errors
-        text = str(error).split("\n")[0].rstrip(".")
-        raise OptionError(
-            f"The run cannot use {setting('accelerator', devices.accelerator)}, "
-            f"{setting('devices', devices.devices)}, {setting('strategy', devices.strategy)} and precision "
-            f"{recipe.precision}: {text}. "
-            f"{setting('accelerator', 'cpu')} is always available."
-        ) from error
-    if recipe.precision == "16-mixed" and fabric.device.type == "cpu":
-        raise OptionError("precision: a CPU does not compute in 16-mixed. Use 32-true, bf16-mixed or auto, or a GPU.")
-    return fabric
 
 
 def prepare(

@@ -19,10 +19,11 @@ from rlfn.networks.build import build
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.clock import StepClock
 from rlfn.training.cost import describe_pictures, estimate
+from rlfn.training.devices import Devices, start_fabric
 from rlfn.training.feeding import Feeder, make_feeder
 from rlfn.training.guard import Guard
 from rlfn.training.precision import resolve_precision
-from rlfn.training.preflight import Devices, check_run, open_data, start_fabric
+from rlfn.training.preflight import check_run, open_data
 from rlfn.training.provenance import origins
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.recipe_files import apply_override, check_recipe, mistaken, parse_recipe
