@@ -94,9 +94,9 @@ def _write_onnx(model: Path, path: Path, reporter: Reporter) -> None:
         from rlfn.export.formats import export
 
         export(load_checkpoint(model), "rlfn", path)
-    except ImportError:
+    except ModuleNotFoundError:
         reporter.log("model.onnx is not written: pip install 'rlfn[torch]' brings what the export needs.")
-    except RlfnError as error:
+    except (RlfnError, ImportError) as error:  # the weights are there, and a long run does not end in a traceback
         reporter.log(f"model.onnx is not written: {error}")
 
 
