@@ -47,15 +47,17 @@ fetch_teachers() {
     [ -n "${TEACHERS:-}" ] || [ -e teachers/rlfn_s_x4.pth ] || rlfn data get rlfn-weights -o teachers
 }
 
-# taught-xN.pack: the pictures' reductions by N with the outputs of the official RLFN-S x4 in place of the pictures.
-# With --self-ensemble, taught8-xN.pack: the mean of its outputs over the eight flips and rotations.
+# taught-xN.pack: the pictures' reductions by N with the outputs of the official RLFN-S x4 (at x2 of the official RLFN x2)
+# in place of the pictures. With --self-ensemble, taught8-xN.pack: the mean of its outputs over the eight flips and
+# rotations.
 teach() {
-    local scale=$1 name=taught
+    local scale=$1 name=taught teacher=rlfn_s_x4
+    [ "$scale" -ne 2 ] || teacher=rlfn_x2
     [ "${2:-}" != --self-ensemble ] || name=taught8
     split
     fetch_teachers
     rlfn data degrade pictures/train --scale "$scale" -o "lr-x$scale"
-    rlfn upscale "lr-x$scale" --scale "$scale" --model "$teachers/rlfn_s_x4.pth" "${@:2}" -o "$name-x$scale"
+    rlfn upscale "lr-x$scale" --scale "$scale" --model "$teachers/$teacher.pth" "${@:2}" -o "$name-x$scale"
     rlfn data pack "$name-x$scale" --lr-dir "lr-x$scale" --scale "$scale" --skip -o "$name-x$scale.pack"
 }
 

@@ -33,6 +33,18 @@ PACKS = {
         "teacher outputs in place of HR pictures 25, HR pictures 35, nine tenths"
     ),
     "hr.pack=0.96,flats.pack=0.04": "in proportion, HR pictures 96, flat colours and gradients 4, nine tenths",
+    "taught-x2.pack=0.6,hr.pack=0.37,flats.pack=0.03": (
+        "in proportion, teacher outputs in place of HR pictures 60, HR pictures 37, flat colours and gradients 3, "
+        "nine tenths"
+    ),
+    "taught-x2.pack=0.5,hr.pack=0.46,flats.pack=0.04": (
+        "in proportion, teacher outputs in place of HR pictures 50, HR pictures 46, flat colours and gradients 4, "
+        "nine tenths"
+    ),
+    "taught-x2.pack=0.26,hr.pack=0.7,flats.pack=0.04": (
+        "in proportion, teacher outputs in place of HR pictures 26, HR pictures 70, flat colours and gradients 4, "
+        "nine tenths"
+    ),
     "taught-x3.pack=0.6,hr.pack=0.4": (
         "teacher outputs reduced to x3 in place of HR pictures for 0.6 of the samples, HR pictures for 0.4, nine tenths"
     ),
