@@ -121,9 +121,12 @@ average() {
         "$model/stage-$3/model.safetensors" -o "$model/stage-$1/average.safetensors"
 }
 
-# ship NUMBER [INT8]: score that stage and put it into the package, with the int8 file of another one.
+# ship NUMBER [INT8]: score that stage, or its average if there is one, and put it into the package, with the int8 file of
+# another one.
 ship() {
     [ -n "${SETS:-}" ] || return 0
-    "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$model/stage-$1/model.safetensors" \
+    local weights=$model/stage-$1/average.safetensors
+    [ -e "$weights" ] || weights=$model/stage-$1/model.safetensors
+    "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$weights" \
         --family "${model%-x*}" --sets-dir "$SETS" ${2:+--int8-weights "$model/stage-$2/model.safetensors"}
 }

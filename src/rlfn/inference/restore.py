@@ -25,7 +25,7 @@ STEP = 0.25
 """Strengths are multiples of it, so that few models are loaded."""
 
 # rows: (limit, strength); the first row that holds gives the strength
-JPEG_QUALITY = ((85, 1.0), (95, 0.5), (98, 0.25))
+JPEG_QUALITY = ((85, 1.0), (92, 0.5), (95, 0.25))
 """A JPEG file of at most this quality."""
 
 BLOCKS = ((0.2, 1.0), (0.04, 0.5))
