@@ -24,7 +24,7 @@ from rlfn.jobs.video.probe import probe
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
 from rlfn.jobs.video.settings import TimeRange, VideoSettings
-from rlfn.jobs.video.webm_alpha import add, addition
+from rlfn.jobs.video.webm_alpha import AlphaJoiner, add, addition
 
 SETTINGS = VideoSettings(EnlargeOptions(engine=Doubled()))
 QUICK = {"cpu-used": "8", "deadline": "realtime"}
@@ -203,6 +203,21 @@ def test_damaged_alpha_costs_no_frame(tmp_path: Path) -> None:
     found = seen(tmp_path / "c.webm")
     assert len(found) == len(TIMES)
     assert psnr(found[5][1][3], doubled(wave(4))) > 28
+
+
+def test_what_two_packets_carry_does_not_go_with_the_first(tmp_path: Path) -> None:
+    source = changed(
+        web_clip(tmp_path / "a.webm"),
+        tmp_path / "b.webm",
+        lambda number, data: data if number != 5 else data[:8] + b"\xff" * 20,
+    )
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        joiner = AlphaJoiner(stream)
+        packets = [packet for packet in container.demux(stream) if packet.size][:6]
+        assert [joiner.look(packet) for packet in packets] == [True] * 5 + [False]
+        del packets[:5]
+        assert packets[0].opaque is not None
 
 
 def test_a_stretch_of_it(tmp_path: Path) -> None:

@@ -100,17 +100,18 @@ class AlphaJoiner:
                 self._last = _rows(frame.planes[0]).copy()
         except self._errors:
             well = False
-        packet.opaque = () if self._last is None else self._last
+        packet.opaque = (self._last,)  # an object of its own: PyAV drops what two packets share with the first of them
         return well
 
     def join(self, frame: Any) -> Any:
         """Return a frame with the alpha channel that it carries; as it is where its format has no such partner."""
-        name, alpha = _JOINED.get(frame.format.name), frame.opaque
+        name = _JOINED.get(frame.format.name)
+        (alpha,) = frame.opaque or (None,)
         if name is None:
             return frame
         made = self._shaper.reformat(frame, format=name)  # opaque, and the same else
         rows = _rows(made.planes[3])
-        if rows.shape == np.shape(alpha):
+        if alpha is not None and rows.shape == alpha.shape:
             rows[:] = alpha
         return made
 
