@@ -136,6 +136,22 @@ def test_a_script_asks_for_its_pictures(tmp_path: Path) -> None:
     assert "Set PICTURES to a folder of high-resolution pictures" in done.stderr
 
 
+def test_an_average_is_shipped_in_place_of_its_stage(tmp_path: Path) -> None:
+    script = tmp_path / "rlfn-xs-x2.sh"
+    script.write_text(f"source {shlex.quote(str(RUNS / 'lib.sh'))}\nship 6\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHON": "echo", "SETS": "bench"}
+    stage = tmp_path / "rlfn-xs-x2" / "stage-6"
+    stage.mkdir(parents=True)
+
+    def shipped() -> str:
+        told = subprocess.run(["bash", str(script)], cwd=tmp_path, env=environment, capture_output=True, check=True)
+        return told.stdout.decode().split()[1]
+
+    assert shipped() == "rlfn-xs-x2/stage-6/model.safetensors"
+    (stage / "average.safetensors").touch()
+    assert shipped() == "rlfn-xs-x2/stage-6/average.safetensors"
+
+
 @pytest.mark.heavy
 def test_the_scripts_run_from_an_empty_folder(tmp_path: Path) -> None:
     shared = os.environ.get("RLFN_SHARED")

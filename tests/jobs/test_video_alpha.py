@@ -192,12 +192,17 @@ def test_the_first_frames_may_lack_it(tmp_path: Path) -> None:
     assert psnr(seen(tmp_path / "c.webm")[-1][1][3], doubled(wave(len(TIMES) - 5))) > 28
 
 
-def test_damaged_alpha_costs_no_frame(tmp_path: Path) -> None:
-    source = changed(
-        web_clip(tmp_path / "a.webm"),
-        tmp_path / "b.webm",
+def damaged_clip(folder: Path) -> Path:
+    """Write a clip of which the sixth packet's alpha channel cannot be decoded."""
+    return changed(
+        web_clip(folder / "a.webm"),
+        folder / "b.webm",
         lambda number, data: data if number != 5 else data[:8] + b"\xff" * 20,
     )
+
+
+def test_damaged_alpha_costs_no_frame(tmp_path: Path) -> None:
+    source = damaged_clip(tmp_path)
     run = enlarged(source, tmp_path / "c.webm")
     assert run.warnings == ["1 damaged packets or frames: what could not be decoded is missing"]
     found = seen(tmp_path / "c.webm")
@@ -206,11 +211,7 @@ def test_damaged_alpha_costs_no_frame(tmp_path: Path) -> None:
 
 
 def test_what_two_packets_carry_does_not_go_with_the_first(tmp_path: Path) -> None:
-    source = changed(
-        web_clip(tmp_path / "a.webm"),
-        tmp_path / "b.webm",
-        lambda number, data: data if number != 5 else data[:8] + b"\xff" * 20,
-    )
+    source = damaged_clip(tmp_path)
     with av.open(str(source)) as container:
         stream = container.streams.video[0]
         joiner = AlphaJoiner(stream)
