@@ -23,11 +23,13 @@ The network's contract: RGB in [0, 255] in and out, (N, 3, H, W) float to (N, 3,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlfn.errors import OptionError
 from rlfn.models.variants import PlainFields
 from rlfn.networks.interpolation import bilinear_tail
 
@@ -64,6 +66,11 @@ class BranchedConv(nn.Module):
         """Become the convolution with ``weight`` (C, C, 3, 3) and ``bias`` (C,): the other branches start at zero."""
         self.conv1.weight.zero_()
         self.squeeze.weight.zero_()
+        self.set_sum(weight, bias)
+
+    @torch.no_grad()
+    def set_sum(self, weight: Tensor, bias: Tensor) -> None:
+        """Become the convolution with ``weight`` (C, C, 3, 3) and ``bias`` (C,): the 3x3 one makes the difference."""
         self.conv3.weight.copy_(weight.double() - self.without_conv3(torch.float64))
         self.conv3.bias.copy_(bias)  # type: ignore[union-attr]
 
@@ -77,6 +84,28 @@ class BranchedConv(nn.Module):
         for branch in (self.conv3, self.conv1, self.squeeze):
             branch.weight[:count] = 0.0
         self.conv3.bias[:count] = 0.0  # type: ignore[index]
+
+
+class LeakyGradient(torch.autograd.Function):
+    """ReLU whose gradient below zero is ``leak`` times that above.
+
+    A unit that is never active has no gradient and stays so for good. With a leak it can return, and the output is that
+    of a ReLU at all times.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, leak: float) -> Tensor:
+        """Return ReLU(x)."""
+        y = F.relu(x)
+        ctx.save_for_backward(y)
+        ctx.leak = leak
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of ``x``."""
+        (y,) = ctx.saved_tensors
+        return torch.where(y > 0, gradient, gradient * ctx.leak), None
 
 
 class Anchor(nn.Module):
@@ -112,6 +141,8 @@ class Plain(nn.Module):
         super().__init__()
         self.fields = fields
         self.scale = scale
+        self.leak = 0.0
+        """The share of the gradient that passes below zero in training mode: :class:`LeakyGradient`."""
         channels = fields.channels
         self.convs = nn.ModuleList([nn.Conv2d(3, channels, 3, padding=1)])
         for _ in range(fields.layers):
@@ -144,13 +175,35 @@ class Plain(nn.Module):
         last.weight[:, :3] = bilinear_tail(self.scale)
         last.weight[:, :3, 1, 1] -= self.anchor.kernel[:, :, 0, 0]
 
+    def hidden_layers(self) -> list[tuple[str, str]]:
+        """See :class:`rlfn.networks.dormant.HiddenLayers`."""
+        return [(f"convs.{number}", f"convs.{number + 1}") for number in range(len(self.convs) - 1)]
+
     def forward(self, lr: Tensor) -> Tensor:
         """Upscale ``lr`` (N, 3, H, W)."""
         x = lr
         *chain, last = self.convs
         for conv in chain:
-            x = F.relu(conv(x))
+            x = self._activated(conv(x))
         return F.pixel_shuffle(last(x) + self.anchor(lr), self.scale)
+
+    def _activated(self, x: Tensor) -> Tensor:
+        if not (self.leak and self.training):
+            return F.relu(x)
+        y: Tensor = LeakyGradient.apply(x, self.leak)  # type: ignore[no-untyped-call]
+        return y
+
+
+def set_leak(network: nn.Module, leak: float) -> None:
+    """Set the share of the gradient that passes a network's ReLUs below zero.
+
+    Raises:
+        OptionError: it has none that could.
+    """
+    if isinstance(network, Plain):
+        network.leak = leak
+    elif leak:
+        raise OptionError(f"leak: {type(network).__name__} has no ReLU whose gradient could leak. Plain networks have.")
 
 
 def _inner(channels: int, expand: int) -> nn.Module:

@@ -111,6 +111,11 @@ class RLFN(nn.Module):
         """Set the weights so that the network equals bilinear upsampling: :mod:`rlfn.networks.interpolation`."""
         set_interpolating(self.conv_1, self.conv_2, self.upsampler[0], self.scale)
 
+    def hidden_layers(self) -> list[tuple[str, str]]:
+        """See :class:`rlfn.networks.dormant.HiddenLayers`: the channels between a block's convolutions."""
+        blocks = [f"block_{number}" for number in range(1, self.fields.blocks + 1)]
+        return [(f"{block}.c{conv}_r", f"{block}.c{conv + 1}_r") for block in blocks for conv in (1, 2)]
+
     def forward(self, lr: Tensor, grid: GridTensors | None = None) -> Tensor:
         """Upscale ``lr`` (N, 3, H, W), a whole picture or, with ``grid``, a tile of one."""
         first = self.conv_1(lr)

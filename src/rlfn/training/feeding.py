@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from rlfn.training.recipe import Recipe
 from rlfn.training.state import TrainingState
 
 _SHARE = 0.5  # of a GPU's free memory that the pictures may take
+_TYPICAL = 16  # samples of typical_batch
 
 
 @dataclass(frozen=True)
@@ -174,3 +175,9 @@ def wanted_batches(recipe: Recipe, state: TrainingState, rank: int, world: int) 
     for iteration in itertools.count(state.total):
         patch, batch = stage.sizes(state.progress(stage, iteration - first_of_stage), recipe.scale)
         yield WantedBatch(seed, iteration, rank * (batch // world), batch // world, patch)
+
+
+def typical_batch(recipe: Recipe, state: TrainingState) -> WantedBatch:
+    """Say what to draw to see what a stage's samples are like: the same for every process."""
+    wanted = next(wanted_batches(recipe, state, 0, 1))
+    return replace(wanted, count=_TYPICAL)

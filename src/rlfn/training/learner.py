@@ -13,6 +13,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from rlfn.networks.build import build
+from rlfn.networks.dormant import recycle
+from rlfn.networks.plain import set_leak
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.ema import EMA
 from rlfn.training.guard import Guard, Verdict
@@ -21,6 +23,7 @@ from rlfn.training.quantization import FakeQuantizer
 from rlfn.training.recipe import Recipe
 from rlfn.training.schedules import rate_factor
 from rlfn.training.stages import freeze, make_objective, run_network, start_network, trained_range
+from rlfn.wording import listing
 
 _LAG = 8  # steps for which a GPU may run ahead of the guard
 
@@ -59,6 +62,7 @@ class Learner:
         self.objective = make_objective(recipe, stage).to(fabric.device)
         self.ema = EMA(self.network, stage.ema)
         freeze(self.network, stage.freeze)
+        set_leak(self.network, stage.leak)
         self.fake_quantizer = FakeQuantizer(self.network) if stage.int8 else None
         self.optimizer = make_optimizer(self.network, stage.optimizer)
         ready = torch.compile(self.network) if recipe.compile else self.network
@@ -74,6 +78,7 @@ class Learner:
         stage_number: int,
         before: Learner | None,
         log: Callable[[str], None] = lambda text: None,
+        samples: Callable[[], Tensor] | None = None,
     ) -> Learner:
         """Begin a stage as its ``init`` says.
 
@@ -82,7 +87,8 @@ class Learner:
             recipe: the run's recipe.
             stage_number: the stage's index.
             before: the learner of the stage before, if there was one.
-            log: called with the weights of a partial checkpoint that do not fit.
+            log: called with the weights of a partial checkpoint that do not fit, and with the units that are recycled.
+            samples: returns lr (N, 3, h, w) in [0, 1], the same on every device, by which units are recycled.
         """
         stage = recipe.stages[stage_number]
         torch.manual_seed(recipe.seed + stage_number)
@@ -90,7 +96,12 @@ class Learner:
         if before is not None and before.fake_quantizer is not None:
             before.fake_quantizer.remove()
         previous = None if before is None else before.network if carried else before.ema.network
-        learner = cls(fabric, recipe, stage_number, start_network(recipe, stage, previous, log))
+        network = start_network(recipe, stage, previous, log)
+        if stage.recycle and samples is not None:
+            value_range = trained_range(network)
+            lr = samples().to(next(network.parameters()).device) * value_range
+            log(_recycled(recycle(network, lr, stage.recycle, value_range, recipe.seed + stage_number)))
+        learner = cls(fabric, recipe, stage_number, network)
         if carried and before is not None:
             learner._load_optimizer(before.optimizer.state_dict())
         return learner
@@ -196,3 +207,9 @@ class Learner:
         if self.fake_quantizer is not None:
             self.fake_quantizer.ranges = dict(state["ranges"])
         torch.set_rng_state(state["random"])
+
+
+def _recycled(layers: dict[str, tuple[int, int]]) -> str:
+    """Say how many units of which layers have new weights."""
+    named = [f"{name} {new} of {units}" for name, (new, units) in layers.items() if new]
+    return f"Units with new weights: {listing(named) if named else 'none'}."

@@ -25,7 +25,7 @@ from rlfn.errors import OutputError, PictureError, TrainingError
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.devices import Devices
 from rlfn.training.distributed import explain_lost_process, run_lock
-from rlfn.training.feeding import wanted_batches
+from rlfn.training.feeding import typical_batch, wanted_batches
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
 from rlfn.training.recipe import Recipe
@@ -105,7 +105,12 @@ def _train(run: TrainingRun, saved: dict[str, Any] | None) -> bool:
 
 def begin_stage(run: TrainingRun, before: Learner | None) -> Learner:
     """Start the stage at the run's position and save its beginning, to which a roll-back can return."""
-    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before, run.reporter.log)
+
+    def samples() -> Tensor:
+        lr, _ = run.feeder.load(run.feeder.draw(typical_batch(run.recipe, run.state)))
+        return _in_units(lr)
+
+    learner = Learner.start(run.fabric, run.recipe, run.state.stage, before, run.reporter.log, samples)
     save(run, learner)
     return learner
 

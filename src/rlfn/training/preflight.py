@@ -17,7 +17,9 @@ from rlfn.errors import DataError, MissingExtraError, OptionError, RlfnError
 from rlfn.evaluation.sets import find_set
 from rlfn.models import catalog
 from rlfn.networks.build import ARCHITECTURES, build
+from rlfn.networks.dormant import hidden_layers
 from rlfn.networks.integers import integer_convolutions
+from rlfn.networks.plain import set_leak
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.devices import Devices, start_fabric
@@ -255,6 +257,9 @@ def _check_stage(recipe: Recipe, stage: Stage) -> None:
             f"{recipe.network.name} makes {shape} of an image of {side} px, not x{recipe.scale}. Mend the network."
         )
     freeze(network, stage.freeze)
+    if stage.recycle:
+        hidden_layers(network)
+    set_leak(network, stage.leak)
     if stage.int8:
         integer_convolutions(network)
     if stage.soft_prune.channels or stage.soft_prune.mid:

@@ -124,6 +124,12 @@ class Stage(Section):
     """Parameters that are not trained, by patterns of their names, for instance `["conv_1.*", "block_*.esa.*"]`."""
     tail: Literal["resample", "new"] = "resample"
     """From a checkpoint of another scale: what the last layer starts as."""
+    recycle: float = Field(default=0.0, ge=0.0, le=1e4)
+    """Before the first step, give hidden units new weights whose removal would change the output by a lower mean square
+    than this, in levels (of 255); 0 leaves all as they are."""
+    leak: float = Field(default=0.0, ge=0.0, le=1.0)
+    """For plain networks: the share of the gradient that passes a ReLU below zero, so that units which are never active
+    can return. The output is that of a ReLU."""
     carry_optimizer: bool = False
     """Keep the optimiser's state of the stage before (the paper's `clr`)."""
     loss: dict[str, float] = Field(default={"l1": 1.0})

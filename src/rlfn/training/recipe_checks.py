@@ -52,6 +52,8 @@ def _stage_conflicts(stage: Stage, wrong: set[str]) -> list[str]:
         found.append("distillation needs a teacher: give the path of a checkpoint.")
     if [phase.at for phase in stage.phases] != sorted({phase.at for phase in stage.phases}):
         found.append("the phases of a stage must be in order of `at`.")
+    if stage.recycle and (stage.carry_optimizer or stage.freeze):
+        found.append("recycle makes new weights, so it cannot be combined with carry_optimizer or freeze.")
     for batch in (stage.batch, *(phase.batch or stage.batch for phase in stage.phases)):
         if batch % stage.accumulate:
             found.append(f"a batch of {batch} cannot be taken in {stage.accumulate} equal parts (accumulate).")
