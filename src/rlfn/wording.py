@@ -75,3 +75,13 @@ def one_line(error: BaseException) -> str:
     ('No route to host', 'TimeoutError')
     """
     return " ".join(str(error).split())[:200].rstrip(". ") or type(error).__name__
+
+
+def with_kind(error: BaseException) -> str:
+    """Return the same after the exception's kind, where that is not all there is.
+
+    >>> with_kind(OSError("No route to host.")), with_kind(TimeoutError())
+    ('OSError: No route to host', 'TimeoutError')
+    """
+    kind, text = type(error).__name__, one_line(error)
+    return kind if text == kind else f"{kind}: {text}"

@@ -212,7 +212,7 @@ def test_a_record_has_the_reason_of_a_failure(tmp_path: Path) -> None:
     assert "memory" in str(record.failed(MemoryError()).error)
     failed = record.failed(RuntimeError("first line\nsecond line"))
     assert failed.error == (
-        "The picture could not be upscaled (RuntimeError: first line). "
+        "The picture could not be upscaled (RuntimeError: first line second line). "
         f"Run again with {setting('debug')} for the details."
     )
     assert "cause" not in failed.as_dict()

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from rlfn.errors import RlfnError
-from rlfn.wording import Wording, setting, worded
+from rlfn.wording import Wording, setting, with_kind, worded
 
 _UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories that a terminal may act on: control, formatting, surrogates, line and paragraph separators."""
@@ -135,8 +135,7 @@ def explain(error: BaseException, command: click.Command | None = None) -> str:
         return "No space is left on the output's device. Free some space, or choose another place."
     if isinstance(error, OSError):
         return f"{str(error).rstrip('.')}. Run again with --debug for the details."
-    what = f"{type(error).__name__}: {error}".rstrip(": .")
-    return f"An internal error occurred ({what}). Run again with --debug for the details."
+    return f"An internal error occurred ({with_kind(error)}). Run again with --debug for the details."
 
 
 def _has_folder() -> bool:

@@ -30,7 +30,7 @@ from rlfn.inference.hardware import available_memory
 from rlfn.networks import Checkpoint
 from rlfn.networks.agreement import LoadedExport, Shape, compare
 from rlfn.networks.fuse import fuse_checkpoint
-from rlfn.wording import listing, one_line, setting
+from rlfn.wording import listing, setting, with_kind
 
 _TIMED_SIZE = (128, 128)
 
@@ -243,7 +243,7 @@ def _explained(checkpoint: Checkpoint, to: str, request: ExportRequest, what: st
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise ModelError(
             f"{checkpoint.variant.name} x{checkpoint.scale} cannot be {what} {to} {request.precision}: "
-            f"{type(error).__name__}: {one_line(error)}. Nothing was written."
+            f"{with_kind(error)}. Nothing was written."
         ) from error
 
 

@@ -12,7 +12,7 @@ from rlfn.images.reading import check_max_pixels
 from rlfn.inference.enlarge import EnlargePlan
 from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.jobs.picture import UpscaledPicture
-from rlfn.wording import Wording, as_argument, setting, worded
+from rlfn.wording import Wording, as_argument, setting, with_kind, worded
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,7 @@ def explain(error: BaseException) -> str:
         return error.template
     if isinstance(error, MemoryError):
         return f"This machine does not have enough memory. Try {setting('tile', 128)}, or a smaller picture."
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]
-    what = f"{type(error).__name__}: {first}".rstrip(": .")
-    return f"The picture could not be upscaled ({what}). Run again with {setting('debug')} for the details."
+    return f"The picture could not be upscaled ({with_kind(error)}). Run again with {setting('debug')} for the details."
 
 
 @dataclass(frozen=True)

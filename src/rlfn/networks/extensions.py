@@ -24,6 +24,7 @@ from typing import Any
 from rlfn.errors import OptionError
 from rlfn.models.variants import SIZES
 from rlfn.networks.build import ARCHITECTURES, Architecture
+from rlfn.wording import with_kind
 
 GROUP = "rlfn.extensions"
 
@@ -49,7 +50,7 @@ def load_module(path: Path) -> ModuleType:
         try:
             spec.loader.exec_module(module)
         except Exception as error:  # user code raises arbitrary exceptions
-            raise OptionError(f"The extension {path} cannot be loaded: {type(error).__name__}: {error}.") from error
+            raise OptionError(f"The extension {path} cannot be loaded: {with_kind(error)}.") from error
         _loaded[path] = (digest, module)
     return _loaded[path][1]
 
