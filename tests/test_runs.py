@@ -45,6 +45,10 @@ PACKS = {
         "in proportion, teacher outputs in place of HR pictures 26, HR pictures 70, flat colours and gradients 4, "
         "nine tenths"
     ),
+    "taught-x2.pack=0.4,hr.pack=0.56,flats.pack=0.04": (
+        "in proportion, teacher outputs in place of HR pictures 40, HR pictures 56, flat colours and gradients 4, "
+        "nine tenths"
+    ),
     "taught-x3.pack=0.6,hr.pack=0.4": (
         "teacher outputs reduced to x3 in place of HR pictures for 0.6 of the samples, HR pictures for 0.4, nine tenths"
     ),
