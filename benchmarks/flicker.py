@@ -1,6 +1,7 @@
 """Temporal stability: the difference of consecutive frames of a still scene after upscaling, compared with bicubic.
 
     python benchmarks/flicker.py [--models rlfn-xxs-photo rlfn-xs rlfn-xs-photo] [--crf 18 23 28 33] [--frames 24]
+        [--precision auto]
 
 The source is one picture, repeated, with and without camera noise (sigma 1), compressed as H.264, so that frames differ
 only by noise and compression. The first number is the mean absolute difference of consecutive frames in levels of 255.
@@ -54,8 +55,8 @@ def compressed(images: Images, crf: int, folder: Path) -> Images:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def enlarged(model: str, images: Images) -> Images:
-    enlarger = Enlarger(EnlargeOptions(Wanted(scale=2), model=model))
+def enlarged(model: str, images: Images, precision: str) -> Images:
+    enlarger = Enlarger(EnlargeOptions(Wanted(scale=2), model=model, precision=precision))
     plan = enlarger.plan(images[0], CodingInfo(lossy=True))
     return [enlarger(image, plan=plan).image for image in images]
 
@@ -73,12 +74,13 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["rlfn-xxs-photo", "rlfn-xs", "rlfn-xs-photo"])
     parser.add_argument("--crf", nargs="+", type=int, default=[18, 23, 28, 33])
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "int8"])
     given = parser.parse_args()
     ways: dict[str, Callable[[Images], Images]] = {
         "bicubic": lambda images: [resize(image, size=(2 * HEIGHT, 2 * WIDTH)) for image in images]
     }
     for model in given.models:
-        ways[model] = lambda images, model=model: enlarged(model, images)  # type: ignore[misc]
+        ways[model] = lambda images, model=model: enlarged(model, images, given.precision)  # type: ignore[misc]
     print(f"{'noise':>5} {'crf':>4}  " + "  ".join(f"{way:>20}" for way in ways))
     with tempfile.TemporaryDirectory() as folder:
         for sigma in (0.0, 1.0):

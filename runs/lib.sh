@@ -114,19 +114,22 @@ stage() {
     esac
 }
 
-# average NUMBER SHARE EARLIER: MODEL/stage-NUMBER/average.safetensors, this share of that stage's weights and the rest of
-# an earlier stage's.
-average() {
-    "${PYTHON:-python}" "$checkout/scripts/average.py" "$model/stage-$1/model.safetensors" "$2" \
-        "$model/stage-$3/model.safetensors" -o "$model/stage-$1/average.safetensors"
+# result NUMBER: the file with that stage's average if there is one, else with its weights.
+result() {
+    local folder=$model/stage-$1
+    if [ -e "$folder/average.safetensors" ]; then echo "$folder/average.safetensors"; else echo "$folder/model.safetensors"; fi
 }
 
-# ship NUMBER [INT8]: score that stage, or its average if there is one, and put it into the package, with the int8 file of
-# another one.
+# average NUMBER SHARE EARLIER: MODEL/stage-NUMBER/average.safetensors, this share of that stage's weights and the rest of
+# an earlier stage's result.
+average() {
+    "${PYTHON:-python}" "$checkout/scripts/average.py" "$model/stage-$1/model.safetensors" "$2" "$(result "$3")" \
+        -o "$model/stage-$1/average.safetensors"
+}
+
+# ship NUMBER [INT8]: score that stage's result and put it into the package, with the int8 file of another one.
 ship() {
     [ -n "${SETS:-}" ] || return 0
-    local weights=$model/stage-$1/average.safetensors
-    [ -e "$weights" ] || weights=$model/stage-$1/model.safetensors
-    "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$weights" \
+    "${PYTHON:-python}" "$checkout/scripts/add_model.py" "$(result "$1")" \
         --family "${model%-x*}" --sets-dir "$SETS" ${2:+--int8-weights "$model/stage-$2/model.safetensors"}
 }

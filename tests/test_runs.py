@@ -49,6 +49,10 @@ PACKS = {
         "in proportion, teacher outputs in place of HR pictures 40, HR pictures 56, flat colours and gradients 4, "
         "nine tenths"
     ),
+    "taught-x2.pack=0.2,hr.pack=0.76,flats.pack=0.04": (
+        "in proportion, teacher outputs in place of HR pictures 20, HR pictures 76, flat colours and gradients 4, "
+        "nine tenths"
+    ),
     "taught-x3.pack=0.6,hr.pack=0.4": (
         "teacher outputs reduced to x3 in place of HR pictures for 0.6 of the samples, HR pictures for 0.4, nine tenths"
     ),
