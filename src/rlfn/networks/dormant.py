@@ -21,7 +21,7 @@ from rlfn.errors import OptionError
 from rlfn.networks.plain import BranchedConv
 
 _PROBES = 8
-"""The samples' number times this one is the number of squares whose mean estimates a cost."""
+"""Number of passes, each with other signs: a cost is the mean of as many squares as there are passes times samples."""
 
 
 @runtime_checkable
