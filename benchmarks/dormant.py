@@ -34,6 +34,11 @@ def patches(pictures: list[Path], scale: int, side: int) -> Tensor:
             small = resize(pixels[: height * scale, : width * scale], scale=1 / scale)
             top, left = (height - side) // 2, (width - side) // 2
             found.append(small[top : top + side, left : left + side])
+    if not found:
+        raise SystemExit(
+            f"No picture has {side * scale} px a side, which a patch of {side} px needs at x{scale}. "
+            "Give larger pictures, or a smaller --side."
+        )
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float()
 
 

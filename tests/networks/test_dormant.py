@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from rlfn.errors import OptionError
 from rlfn.models.variants import PlainFields, RLFNFields
-from rlfn.networks.dormant import hidden_layers, kernel_of, recycle, removal_costs
+from rlfn.networks.dormant import hidden_layers, recycle, removal_costs
+from rlfn.networks.fuse import folded
 from rlfn.networks.plain import Plain
 from rlfn.networks.rlfn import RLFN
 
@@ -43,7 +44,7 @@ def let_sleep(network: nn.Module, reader: str, unit: int) -> None:
     if isinstance(conv, nn.Conv2d):
         conv.weight[:, unit] *= 1e-4
         return
-    weight, bias = (tensor.clone() for tensor in kernel_of(network, reader))
+    weight, bias = (tensor.clone() for tensor in folded(network.get_submodule(reader)))
     weight[:, unit] *= 1e-4
     conv.set_sum(weight, bias)
 
@@ -86,15 +87,17 @@ def test_recycled_units_vary_as_the_others_and_leave_the_output_alone(name: str)
     least = float(removal_costs(network, lr, value_range=1.0)[maker][2]) * 2
     counts = recycle(network, lr, least, value_range=1.0)
     assert counts[maker][0] == 1
-    assert counts[maker][1] == kernel_of(network, maker)[0].shape[0]
+    assert counts[maker][1] == folded(network.get_submodule(maker))[0].shape[0]
     after = network(lr)
     changed = (after - before).detach().abs().max()
     assert float(changed) < 1e-2 * float(before.std())
-    outputs = torch.nn.functional.conv2d(_input_of(network, maker, lr), *kernel_of(network, maker), padding=1)
+    outputs = torch.nn.functional.conv2d(
+        _input_of(network, maker, lr), *folded(network.get_submodule(maker)), padding=1
+    )
     spread = outputs.std((0, 2, 3))
     assert float(spread[2]) == pytest.approx(float(spread[[0, 1, *range(3, len(spread))]].median()), rel=0.05)
     assert 0.3 < float((outputs[:, 2] > 0).float().mean()) < 0.7
-    assert float(kernel_of(network, reader)[0][:, 2].abs().max()) < 1e-6
+    assert float(folded(network.get_submodule(reader))[0][:, 2].abs().max()) < 1e-6
     after.square().mean().backward()
     learning = network.get_submodule(reader)
     gradient = (learning.weight if isinstance(learning, nn.Conv2d) else learning.conv3.weight).grad

@@ -1,10 +1,10 @@
 """Dormant units: hidden channels that hardly change a network's output, and giving them new work.
 
 The cost of removing a unit is the mean square by which the output changes, in levels (of 255), when the unit is
-replaced by its mean. A network that was trained with much weight decay can have many units of almost no cost: layers
-that cost time and do nothing. :func:`recycle` gives such units new incoming weights and outgoing weights of zero, as
-ReDo does (Sokar et al., 2023, arXiv 2302.12902), so that further training finds a use for them. ReDo tells dormant
-units by the size of their activation; a unit may be large and useless, though, so the cost of removal decides here.
+replaced by its mean. Training can leave many units of almost no cost: layers that take time and do nothing.
+:func:`recycle` gives such units new incoming weights and outgoing weights of zero, as ReDo does (Sokar et al., 2023,
+arXiv 2302.12902), so that further training can find a use for them. ReDo tells dormant units by the size of their
+activation; a unit may be large and useless, though, so the cost of removal decides here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rlfn.errors import OptionError
+from rlfn.networks.fuse import folded
 from rlfn.networks.plain import BranchedConv
 
 _PROBES = 8
@@ -106,22 +107,12 @@ def recycle(
         OptionError: the network does not say which units are hidden.
     """
     random = torch.Generator().manual_seed(seed)
-    found = {}
-    for name, costs in removal_costs(network, lr, value_range, seed).items():
-        found[name] = (costs < least).nonzero().flatten().to(lr.device)
+    costs = removal_costs(network, lr, value_range, seed)
     for maker, reader in hidden_layers(network):
-        if len(found[maker]):
-            _replace(network, lr, maker, reader, found[maker], random)
-    return {name: (len(units), int(kernel_of(network, name)[0].shape[0])) for name, units in found.items()}
-
-
-def kernel_of(network: nn.Module, name: str) -> tuple[Tensor, Tensor]:
-    """Return a convolution's kernel and bias; of one with branches, those of their sum."""
-    conv = network.get_submodule(name)
-    if isinstance(conv, BranchedConv):
-        return conv.kernel(torch.float64).float().detach(), _bias(conv.conv3)
-    assert isinstance(conv, nn.Conv2d)
-    return conv.weight.detach(), _bias(conv)
+        units = (costs[maker] < least).nonzero().flatten().to(lr.device)
+        if len(units):
+            _replace(network, lr, maker, reader, units, random)
+    return {name: (int((cost < least).sum()), len(cost)) for name, cost in costs.items()}
 
 
 def _replace(network: nn.Module, lr: Tensor, maker: str, reader: str, units: Tensor, random: torch.Generator) -> None:
@@ -129,7 +120,7 @@ def _replace(network: nn.Module, lr: Tensor, maker: str, reader: str, units: Ten
     with _reading(network, [maker, reader]) as inputs:
         network(lr)
     before, after = inputs[maker], inputs[reader]
-    weight, bias = (tensor.clone() for tensor in kernel_of(network, maker))
+    weight, bias = (tensor.clone() for tensor in folded(network.get_submodule(maker)))
     new = torch.randn(len(units), *weight.shape[1:], generator=random).to(weight)
     new[::2] -= new[::2].mean((2, 3), keepdim=True)
     spread = before.std((0, 2, 3))
@@ -141,7 +132,7 @@ def _replace(network: nn.Module, lr: Tensor, maker: str, reader: str, units: Ten
     wanted = outputs[:, others].std((0, 2, 3)).median() if others.any() else before.std()
     scale = wanted / made.std((0, 2, 3)).clamp(min=1e-8)
     weight[units], bias[units] = new * scale[:, None, None, None], -made.mean((0, 2, 3)) * scale
-    read_weight, read_bias = (tensor.clone() for tensor in kernel_of(network, reader))
+    read_weight, read_bias = (tensor.clone() for tensor in folded(network.get_submodule(reader)))
     read_bias += (read_weight[:, units].sum((2, 3)) * after[:, units].mean((0, 2, 3))).sum(1)
     read_weight[:, units] = 0.0
     _set_kernel(network, maker, weight, bias)
@@ -155,11 +146,6 @@ def _set_kernel(network: nn.Module, name: str, weight: Tensor, bias: Tensor) -> 
     else:
         conv.weight.copy_(weight)  # type: ignore[operator]
         conv.bias.copy_(bias)  # type: ignore[operator]
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    assert conv.bias is not None
-    return conv.bias.detach()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def fuse(network: nn.Module) -> nn.Module:
         return network
     fused = Plain(replace(network.fields, expand=0), network.scale).requires_grad_(False)
     for old, new in zip(network.convs, fused.convs, strict=True):
-        weight, bias = _folded(old)
+        weight, bias = folded(old)
         new.load_state_dict({"weight": weight, "bias": bias})
     return fused.to(next(network.parameters()).device).train(network.training)
 
@@ -68,7 +68,7 @@ def reform(checkpoint: Checkpoint, variant: Variant) -> Checkpoint | None:
     assert isinstance(network, Plain)
     assert isinstance(fused.network, Plain)
     for new, old in zip(network.convs, fused.network.convs, strict=True):
-        weight, bias = _folded(old)
+        weight, bias = folded(old)
         if isinstance(new, BranchedConv):
             new.take(weight, bias)
         else:
@@ -76,8 +76,8 @@ def reform(checkpoint: Checkpoint, variant: Variant) -> Checkpoint | None:
     return Checkpoint(network.eval(), variant, fused.scale, dict(checkpoint.metadata))
 
 
-def _folded(conv: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return the kernel and the bias of a convolution, in either form."""
+def folded(conv: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return the kernel and the bias of a convolution, or of the sum of branches that acts as one."""
     if isinstance(conv, BranchedConv):
         with torch.no_grad():
             weight, conv = conv.kernel(torch.float64).float(), conv.conv3

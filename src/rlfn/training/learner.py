@@ -97,7 +97,8 @@ class Learner:
             before.fake_quantizer.remove()
         previous = None if before is None else before.network if carried else before.ema.network
         network = start_network(recipe, stage, previous, log)
-        if stage.recycle and samples is not None:
+        if stage.recycle:
+            assert samples is not None
             value_range = trained_range(network)
             lr = samples().to(next(network.parameters()).device) * value_range
             log(_recycled(recycle(network, lr, stage.recycle, value_range, recipe.seed + stage_number)))
