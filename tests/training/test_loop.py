@@ -140,16 +140,18 @@ def test_after_a_kill_the_last_whole_checkpoint_is_used(data: Path, tmp_path: Pa
 def test_two_processes_equal_one_with_the_same_global_batch(data: Path, tmp_path: Path) -> None:
     loss = {"l1": 1.0, "contrastive": 0.1}
     muon = {"name": "muon", "lr": 5e-3, "adam_lr": 1e-3, "clip": 0.5}
+    save_checkpoint(tmp_path / "teacher.safetensors", build(TINY, 2), TINY, 2)
     recipe = tiny_recipe(
         {"init": "scratch", "iterations": 12, "loss": loss, "contrastive": {"width": 8}},
         {"hours": 6.0 / 3600.0, "optimizer": muon, "loss": loss, "contrastive": {"width": 8, "ratio": "batch"}},
+        {"iterations": 4, "loss": {"blockwise": 1.0}, "teacher": str(tmp_path / "teacher.safetensors")},
     )
     assert train(recipe, tmp_path / "one", data=data, devices=CPU, now=itertools.count(0.0).__next__)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     done = in_a_process(recipe, tmp_path / "two", data, "two", launcher=launcher)
     assert done.returncode == 0, done.stderr
     rates = [[row["rate"] for row in read_metrics(tmp_path / n) if "loss" in row] for n in ("one", "two")]
-    assert len(rates[0]) == 18
+    assert len(rates[0]) == 22
     assert rates[0] == rates[1]  # the first process's clock is everybody's
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 

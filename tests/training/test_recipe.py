@@ -71,6 +71,11 @@ def test_a_typo_in_every_table_names_the_nearest() -> None:
         ({"init": "scratch", "hours": 1.0}, "give either patch"),
         ({"patch": 16, "hours": 1.0}, "has none before it"),
         ({"init": "scratch", "patch": 16, "hours": 1.0, "loss": {"distillation": 1.0}}, "needs a teacher"),
+        ({"init": "scratch", "patch": 16, "hours": 1.0, "loss": {"blockwise": 1.0}}, "blockwise needs a teacher"),
+        (
+            {"init": "scratch", "patch": 16, "hours": 1.0, "teacher": "t.pth", "loss": {"blockwise": 1.0, "l1": 0.1}},
+            "set every other loss to 0",
+        ),
         ({"init": "scratch", "patch": 16, "hours": 1.0, "loss": {"l1": 0.0}}, "one must be above 0"),
         ({"init": "scratch", "patch": 16, "hours": 1.0, "phases": [{"at": 0.5}, {"at": 0.2}]}, "in order"),
     ],

@@ -8,7 +8,7 @@ side; nothing is clamped. Parameter names are the official ones, so weights can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -115,6 +115,20 @@ class RLFN(nn.Module):
         """See :class:`rlfn.networks.dormant.HiddenLayers`: the channels between a block's convolutions."""
         blocks = [f"block_{number}" for number in range(1, self.fields.blocks + 1)]
         return [(f"{block}.c{conv}_r", f"{block}.c{conv + 1}_r") for block in blocks for conv in (1, 2)]
+
+    def part_names(self) -> list[str]:
+        """See :class:`rlfn.training.blockwise.Parts`."""
+        return ["conv_1", *(f"block_{number}" for number in range(1, self.fields.blocks + 1)), "conv_2", "upsampler.0"]
+
+    def part_outputs(self, lr: Tensor, given: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """See :class:`rlfn.training.blockwise.Parts`; the output of ``conv_2`` has the first convolution's added."""
+        outputs = [self.conv_1(lr)]
+        before = outputs if given is None else given
+        for number in range(1, self.fields.blocks + 1):
+            outputs.append(self.get_submodule(f"block_{number}")(before[number - 1]))
+        outputs.append(self.conv_2(before[self.fields.blocks]) + before[0])
+        outputs.append(self.upsampler[0](before[self.fields.blocks + 1]))
+        return outputs
 
     def forward(self, lr: Tensor, grid: GridTensors | None = None) -> Tensor:
         """Upscale ``lr`` (N, 3, H, W), a whole picture or, with ``grid``, a tile of one."""

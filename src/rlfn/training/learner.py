@@ -16,6 +16,7 @@ from rlfn.networks.build import build
 from rlfn.networks.dormant import recycle
 from rlfn.networks.plain import set_leak
 from rlfn.networks.prune import zero_weakest
+from rlfn.training.blockwise import make_blockwise
 from rlfn.training.ema import EMA
 from rlfn.training.guard import Guard, Verdict
 from rlfn.training.optim import make_optimizer, set_rate
@@ -65,7 +66,9 @@ class Learner:
         set_leak(self.network, stage.leak)
         self.fake_quantizer = FakeQuantizer(self.network) if stage.int8 else None
         self.optimizer = make_optimizer(self.network, stage.optimizer)
-        ready = torch.compile(self.network) if recipe.compile else self.network
+        self.blockwise = make_blockwise(self.network, recipe, stage)
+        trained = self.network if self.blockwise is None else self.blockwise.to(fabric.device)
+        ready = torch.compile(trained) if recipe.compile else trained
         self.model, self.fabric_optimizer = fabric.setup(ready, self.optimizer)  # type: ignore[arg-type]
         self.lag = _LAG if fabric.device.type == "cuda" else 0
         self._unjudged: deque[Tensor] = deque()
@@ -88,7 +91,8 @@ class Learner:
             stage_number: the stage's index.
             before: the learner of the stage before, if there was one.
             log: called with the weights of a partial checkpoint that do not fit, and with the units that are recycled.
-            samples: returns lr (N, 3, h, w) in [0, 1], the same on every device, by which units are recycled.
+            samples: returns lr (N, 3, h, w) in [0, 1], the same on every device, by which units are recycled and
+                blockwise training chooses its unit.
         """
         stage = recipe.stages[stage_number]
         torch.manual_seed(recipe.seed + stage_number)
@@ -103,6 +107,9 @@ class Learner:
             lr = samples().to(next(network.parameters()).device) * value_range
             log(_recycled(recycle(network, lr, stage.recycle, value_range, recipe.seed + stage_number)))
         learner = cls(fabric, recipe, stage_number, network)
+        if learner.blockwise is not None:
+            assert samples is not None
+            learner.blockwise.measure(samples().to(fabric.device) * learner.value_range)
         if carried and before is not None:
             learner._load_optimizer(before.optimizer.state_dict())
         return learner
@@ -158,7 +165,7 @@ class Learner:
         total = lr.new_zeros((), dtype=torch.float32)
         sums: dict[str, Tensor] = {}
         for number, (small, big) in enumerate(zip(lr.chunk(count), hr.chunk(count), strict=True), 1):
-            loss, parts = self.objective(small, run_network(self.model, small, self.value_range), big)
+            loss, parts = self._batch_loss(small, big)
             if not backward:
                 return loss, parts
             with self.fabric.no_backward_sync(self.model, enabled=number < count):
@@ -166,6 +173,14 @@ class Learner:
             total = total + loss.detach() / count
             sums = {name: sums.get(name, torch.zeros_like(part)) + part / count for name, part in parts.items()}
         return total, sums
+
+    def _batch_loss(self, lr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.blockwise is None:
+            loss, parts = self.objective(lr, run_network(self.model, lr, self.value_range), hr)
+            return loss, parts
+        errors: Tensor = self.model(lr * self.value_range)
+        names = self.blockwise.network.part_names()
+        return errors.mean(), dict(zip(names, errors.detach(), strict=True))
 
     def _drop_bad_gradients(self, good: Tensor) -> None:
         """Zero the gradients unless ``good``, a truth value on the device, is true; nothing waits for it."""
@@ -194,6 +209,7 @@ class Learner:
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "ranges": self.fake_quantizer.ranges if self.fake_quantizer is not None else {},
+            "teacher": self.blockwise.dump() if self.blockwise is not None else {},
             "random": torch.get_rng_state(),
         }
 
@@ -207,6 +223,8 @@ class Learner:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         if self.fake_quantizer is not None:
             self.fake_quantizer.ranges = dict(state["ranges"])
+        if self.blockwise is not None:
+            self.blockwise.load(state["teacher"])
         torch.set_rng_state(state["random"])
 
 

@@ -12,11 +12,12 @@ from rlfn.training.losses import PIXEL_LOSSES, Ratio, bicubic_up, contrastive, l
 
 CONTRASTIVE = "contrastive"
 DISTILLATION = "distillation"
+BLOCKWISE = "blockwise"
 
 
 def loss_names() -> tuple[str, ...]:
     """Return every name that a recipe's ``loss`` may weigh."""
-    return (*PIXEL_LOSSES, CONTRASTIVE, DISTILLATION)
+    return (*PIXEL_LOSSES, CONTRASTIVE, DISTILLATION, BLOCKWISE)
 
 
 class Objective(nn.Module):

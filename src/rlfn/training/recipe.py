@@ -18,7 +18,7 @@ from rlfn.data.store import DataSource
 from rlfn.errors import OptionError
 from rlfn.models.variants import SCALES, Variant, get_variant, variant_from_sizes
 from rlfn.training.extractors import Contrastive
-from rlfn.training.objective import CONTRASTIVE, loss_names
+from rlfn.training.objective import BLOCKWISE, CONTRASTIVE, loss_names
 from rlfn.training.optim import Optimizer
 from rlfn.training.schedules import Schedule
 from rlfn.training.section import Section, known
@@ -137,7 +137,7 @@ class Stage(Section):
     contrastive: Contrastive = Contrastive()
     """The features of the contrastive loss."""
     teacher: str | None = None
-    """The teacher for distillation: a checkpoint, or a packaged model's name."""
+    """The teacher for the losses distillation and blockwise: a checkpoint, or a packaged model's name."""
     optimizer: Optimizer = Optimizer()
     """The optimiser."""
     schedule: Schedule = Schedule()
@@ -176,6 +176,11 @@ class Stage(Section):
     def starts_from_file(self) -> bool:
         """Whether ``init`` is the path of a checkpoint."""
         return self.init not in INITS
+
+    @property
+    def blockwise(self) -> bool:
+        """Whether the network's parts are trained one by one (:mod:`rlfn.training.blockwise`)."""
+        return bool(self.loss.get(BLOCKWISE))
 
     @property
     def uses_contrastive(self) -> bool:

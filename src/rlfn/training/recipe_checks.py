@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from rlfn.errors import OptionError
-from rlfn.training.objective import DISTILLATION
+from rlfn.training.objective import BLOCKWISE, DISTILLATION
 from rlfn.training.recipe import HELD_OUT, Recipe, Stage
 
 
@@ -48,8 +48,11 @@ def _stage_conflicts(stage: Stage, wrong: set[str]) -> list[str]:
         found.append("a stage needs a length: give either iterations or hours.")
     if (stage.patch is None) == (stage.hr_patch is None) and not wrong & {"patch", "hr_patch"}:
         found.append("a stage needs the size of its patches: give either patch (LR px) or hr_patch (HR px).")
-    if stage.loss.get(DISTILLATION) and stage.teacher is None and "teacher" not in wrong:
-        found.append("distillation needs a teacher: give the path of a checkpoint.")
+    for loss in (DISTILLATION, BLOCKWISE):
+        if stage.loss.get(loss) and stage.teacher is None and "teacher" not in wrong:
+            found.append(f"{loss} needs a teacher: give the path of a checkpoint.")
+    if stage.blockwise and (sum(map(bool, stage.loss.values())) > 1 or stage.int8):
+        found.append("blockwise does not train the network as a whole: set every other loss to 0, and no int8.")
     if [phase.at for phase in stage.phases] != sorted({phase.at for phase in stage.phases}):
         found.append("the phases of a stage must be in order of `at`.")
     if stage.recycle and (stage.carry_optimizer or stage.freeze):

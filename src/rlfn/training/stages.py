@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rlfn.errors import ModelError, OptionError
 from rlfn.models.variants import VARIANTS, Variant
 from rlfn.networks.build import build
-from rlfn.networks.checkpoints import fold_range, load_checkpoint
+from rlfn.networks.checkpoints import Checkpoint, fold_range, load_checkpoint
 from rlfn.networks.fuse import reform
 from rlfn.training.extractors import make_extractor
 from rlfn.training.objective import Objective
@@ -170,6 +170,22 @@ class _InUnits(nn.Module):
         return run_network(self.network, lr, FILE_RANGE)
 
 
+def load_teacher(recipe: Recipe, stage: Stage) -> Checkpoint:
+    """Return the checkpoint that a stage has as its teacher; its network takes [0, 255].
+
+    Raises:
+        ModelError: it cannot be read, or upscales by another factor.
+    """
+    assert stage.teacher is not None
+    checkpoint = load_checkpoint(weights_file(stage.teacher))
+    if checkpoint.scale != recipe.scale:
+        raise ModelError(
+            f"The teacher {stage.teacher} upscales by {checkpoint.scale}, the recipe by {recipe.scale}. "
+            "Give a teacher of the same scale."
+        )
+    return checkpoint
+
+
 def make_objective(recipe: Recipe, stage: Stage) -> Objective:
     """Put together a stage's loss.
 
@@ -185,13 +201,8 @@ def make_objective(recipe: Recipe, stage: Stage) -> Objective:
             f"{extractor.layers} layers: give as many, or none for equal weights."
         )
     teacher = None
-    if stage.teacher is not None:
-        checkpoint = load_checkpoint(weights_file(stage.teacher))
-        if checkpoint.scale != recipe.scale:
-            raise ModelError(
-                f"The teacher {stage.teacher} upscales by {checkpoint.scale}, the recipe by {recipe.scale}. "
-                "Give a teacher of the same scale."
-            )
+    if stage.teacher is not None and not stage.blockwise:
+        checkpoint = load_teacher(recipe, stage)
         teacher = _InUnits(checkpoint.network)
     chosen = stage.contrastive
     return Objective(stage.loss, recipe.scale, extractor, chosen.layer_weights, teacher, chosen.ratio)
