@@ -112,6 +112,18 @@ def test_an_error_is_relative_to_the_variance_of_the_teachers_output() -> None:
     assert float(errors[-1]) == pytest.approx(0.09 / float(last.var()), rel=1e-4)
 
 
+def test_a_part_that_always_gives_the_same_has_a_finite_error() -> None:
+    torch.manual_seed(0)
+    teacher, network = RLFN(FIELDS, scale=2), RLFN(FIELDS, scale=2)
+    with torch.no_grad():
+        teacher.block_2.c5.weight.zero_()
+        teacher.block_2.c5.bias.zero_()
+    pair = Blockwise(network, teacher)
+    lr = torch.rand(2, 3, 24, 24)
+    pair.measure(lr)
+    assert torch.isfinite(pair(lr)).all()
+
+
 def test_a_batch_in_parts_makes_the_same_step(data: Path, tmp_path: Path) -> None:
     teacher = teacher_file(tmp_path / "t")
     for parts in (1, 2):

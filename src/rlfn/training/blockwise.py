@@ -18,6 +18,9 @@ from rlfn.networks.checkpoints import fold_range
 from rlfn.training.recipe import Recipe, Stage
 from rlfn.training.stages import FILE_RANGE, load_teacher, trained_range
 
+_LEAST = 1e-12
+"""The least unit and variance: a part of the teacher may give the same everywhere."""
+
 
 @runtime_checkable
 class Parts(Protocol):
@@ -75,8 +78,8 @@ class Blockwise(nn.Module):
         Args:
             lr: (N, 3, h, w) in the range that the networks take, typical patches.
         """
-        self.unit.copy_(self.teacher.part_outputs(lr)[0].std())
-        self.variances.copy_(torch.stack([output.float().var() for output in self._wanted(lr)]))
+        self.unit.copy_(self.teacher.part_outputs(lr)[0].std().clamp(min=_LEAST))
+        self.variances.copy_(torch.stack([output.float().var() for output in self._wanted(lr)]).clamp(min=_LEAST))
 
     def dump(self) -> dict[str, Tensor]:
         """Return what was measured."""
