@@ -117,11 +117,11 @@ class RLFN(nn.Module):
         return [(f"{block}.c{conv}_r", f"{block}.c{conv + 1}_r") for block in blocks for conv in (1, 2)]
 
     def part_names(self) -> list[str]:
-        """See :class:`rlfn.training.blockwise.Parts`."""
+        """See :class:`rlfn.training.blockwise_loss.Parts`."""
         return ["conv_1", *(f"block_{number}" for number in range(1, self.fields.blocks + 1)), "conv_2", "upsampler.0"]
 
     def part_outputs(self, lr: Tensor, given: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """See :class:`rlfn.training.blockwise.Parts`; the output of ``conv_2`` has the first convolution's added."""
+        """See :class:`rlfn.training.blockwise_loss.Parts`; the output of ``conv_2`` includes that of ``conv_1``."""
         outputs = [self.conv_1(lr)]
         before = outputs if given is None else given
         for number in range(1, self.fields.blocks + 1):

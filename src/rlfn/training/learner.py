@@ -16,7 +16,7 @@ from rlfn.networks.build import build
 from rlfn.networks.dormant import recycle
 from rlfn.networks.plain import set_leak
 from rlfn.networks.prune import zero_weakest
-from rlfn.training.blockwise import make_blockwise
+from rlfn.training.blockwise_loss import make_blockwise
 from rlfn.training.ema import EMA
 from rlfn.training.guard import Guard, Verdict
 from rlfn.training.optim import make_optimizer, set_rate

@@ -21,7 +21,7 @@ from rlfn.networks.dormant import hidden_layers
 from rlfn.networks.integers import integer_convolutions
 from rlfn.networks.plain import set_leak
 from rlfn.networks.prune import zero_weakest
-from rlfn.training.blockwise import make_blockwise
+from rlfn.training.blockwise_loss import make_blockwise
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.devices import Devices, start_fabric
 from rlfn.training.extractors import VGG19_WEIGHTS, cached_vgg19, fetch_vgg19

@@ -179,7 +179,7 @@ class Stage(Section):
 
     @property
     def blockwise(self) -> bool:
-        """Whether the network's parts are trained one by one (:mod:`rlfn.training.blockwise`)."""
+        """Whether the network's parts are trained one by one (:mod:`rlfn.training.blockwise_loss`)."""
         return bool(self.loss.get(BLOCKWISE))
 
     @property

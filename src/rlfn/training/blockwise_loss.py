@@ -37,7 +37,7 @@ class Parts(Protocol):
         """Return each part's output for ``lr`` (N, 3, h, w), from the outputs before it, or from ``given`` instead."""
 
 
-class Blockwise(nn.Module):
+class BlockwiseLoss(nn.Module):
     """A network beside its teacher.
 
     Args:
@@ -107,7 +107,7 @@ class Blockwise(nn.Module):
         return [*(output / self.unit for output in features), last]
 
 
-def make_blockwise(network: nn.Module, recipe: Recipe, stage: Stage) -> Blockwise | None:
+def make_blockwise(network: nn.Module, recipe: Recipe, stage: Stage) -> BlockwiseLoss | None:
     """Return ``network`` beside the stage's teacher if the stage is trained blockwise, else None.
 
     Args:
@@ -124,7 +124,7 @@ def make_blockwise(network: nn.Module, recipe: Recipe, stage: Stage) -> Blockwis
     teacher = load_teacher(recipe, stage).network
     if trained_range(network) == trained_range(teacher) != FILE_RANGE:
         fold_range(teacher, FILE_RANGE, trained_range(network))
-    return Blockwise(network, teacher)
+    return BlockwiseLoss(network, teacher)
 
 
 @torch.no_grad()

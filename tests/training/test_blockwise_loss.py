@@ -18,7 +18,7 @@ from rlfn.networks.build import build
 from rlfn.networks.checkpoints import load_checkpoint, save_checkpoint
 from rlfn.networks.rlfn import RLFN
 from rlfn.training import results
-from rlfn.training.blockwise import Blockwise
+from rlfn.training.blockwise_loss import BlockwiseLoss
 from rlfn.training.devices import Devices
 from rlfn.training.loop import train
 from rlfn.training.reporting import read_metrics
@@ -66,7 +66,7 @@ def test_the_parts_make_up_the_network() -> None:
 def test_each_part_sees_the_teachers_input_alone() -> None:
     torch.manual_seed(0)
     teacher, network = RLFN(FIELDS, scale=2), RLFN(FIELDS, scale=2)
-    pair = Blockwise(network, teacher)
+    pair = BlockwiseLoss(network, teacher)
     errors = pair(torch.rand(2, 3, 24, 24))
     for name, error in zip(network.part_names(), errors, strict=True):
         network.zero_grad()
@@ -81,7 +81,7 @@ def test_a_network_whose_features_are_smaller_by_the_unit_has_no_error() -> None
     teacher = RLFN(FIELDS, scale=2)
     network = copy.deepcopy(teacher)
     lr = torch.rand(2, 3, 24, 24)
-    pair = Blockwise(network, teacher)
+    pair = BlockwiseLoss(network, teacher)
     torch.testing.assert_close(pair(lr), torch.zeros(5))
     pair.measure(lr)
     unit = float(pair.unit)
@@ -102,7 +102,7 @@ def test_an_error_is_relative_to_the_variance_of_the_teachers_output() -> None:
     teacher = RLFN(FIELDS, scale=2)
     network = copy.deepcopy(teacher)
     lr = torch.rand(2, 3, 24, 24)
-    pair = Blockwise(network, teacher)
+    pair = BlockwiseLoss(network, teacher)
     pair.measure(lr)
     with torch.no_grad():
         network.upsampler[0].weight.mul_(pair.unit)
@@ -118,7 +118,7 @@ def test_a_part_that_always_gives_the_same_has_a_finite_error() -> None:
     with torch.no_grad():
         teacher.block_2.c5.weight.zero_()
         teacher.block_2.c5.bias.zero_()
-    pair = Blockwise(network, teacher)
+    pair = BlockwiseLoss(network, teacher)
     lr = torch.rand(2, 3, 24, 24)
     pair.measure(lr)
     assert torch.isfinite(pair(lr)).all()
@@ -191,6 +191,6 @@ def test_another_teacher_is_refused_before_the_run(
 
 def test_a_network_without_parts_is_refused() -> None:
     with pytest.raises(OptionError, match="does not say what its parts are"):
-        Blockwise(nn.Conv2d(3, 3, 1), RLFN(FIELDS, scale=2))
+        BlockwiseLoss(nn.Conv2d(3, 3, 1), RLFN(FIELDS, scale=2))
     with pytest.raises(ModelError, match="must have the same parts"):
-        Blockwise(RLFN(FIELDS, scale=2), nn.Conv2d(3, 3, 1))
+        BlockwiseLoss(RLFN(FIELDS, scale=2), nn.Conv2d(3, 3, 1))
