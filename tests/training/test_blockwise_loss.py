@@ -51,6 +51,14 @@ def stage(teacher: Path, **options: object) -> dict[str, object]:
     return {"init": "scratch", "iterations": 40, "loss": loss, "teacher": str(teacher), **options}
 
 
+def equals() -> tuple[RLFN, RLFN, BlockwiseLoss, torch.Tensor]:
+    """Return a teacher, a network with its weights, both as a pair, and a batch."""
+    torch.manual_seed(0)
+    teacher = RLFN(FIELDS, scale=2)
+    network = copy.deepcopy(teacher)
+    return teacher, network, BlockwiseLoss(network, teacher), torch.rand(2, 3, 24, 24)
+
+
 def test_the_parts_make_up_the_network() -> None:
     network = RLFN(FIELDS, scale=3).eval()
     lr = torch.rand(2, 3, 24, 20)
@@ -77,11 +85,7 @@ def test_each_part_sees_the_teachers_input_alone() -> None:
 
 
 def test_a_network_whose_features_are_smaller_by_the_unit_has_no_error() -> None:
-    torch.manual_seed(0)
-    teacher = RLFN(FIELDS, scale=2)
-    network = copy.deepcopy(teacher)
-    lr = torch.rand(2, 3, 24, 24)
-    pair = BlockwiseLoss(network, teacher)
+    teacher, network, pair, lr = equals()
     torch.testing.assert_close(pair(lr), torch.zeros(5))
     pair.measure(lr)
     unit = float(pair.unit)
@@ -95,14 +99,12 @@ def test_a_network_whose_features_are_smaller_by_the_unit_has_no_error() -> None
                 parameter.mul_(unit)
     torch.testing.assert_close(pair(lr), torch.zeros(5), rtol=0, atol=1e-9)
     torch.testing.assert_close(network(lr), teacher(lr))
+    pair.measure(2.0 * lr, trained=True)
+    torch.testing.assert_close(pair(lr), torch.zeros(5), rtol=0, atol=1e-9)
 
 
 def test_an_error_is_relative_to_the_variance_of_the_teachers_output() -> None:
-    torch.manual_seed(0)
-    teacher = RLFN(FIELDS, scale=2)
-    network = copy.deepcopy(teacher)
-    lr = torch.rand(2, 3, 24, 24)
-    pair = BlockwiseLoss(network, teacher)
+    teacher, network, pair, lr = equals()
     pair.measure(lr)
     with torch.no_grad():
         network.upsampler[0].weight.mul_(pair.unit)
@@ -138,6 +140,7 @@ def test_a_stage_brings_every_part_nearer_to_its_teacher(data: Path, tmp_path: P
     recipe = tiny_recipe(stage(teacher_file(tmp_path / "t"), optimizer={"lr": 1e-2}))
     assert train(recipe, tmp_path / "run", data=data, devices=CPU)
     rows = [row for row in read_metrics(tmp_path / "run") if "loss" in row]
+    assert len(rows) == 40
     for part in PARTS:
         assert rows[-1][f"loss_{part}"] < 0.7 * rows[0][f"loss_{part}"], part
     assert rows[-1]["loss"] == pytest.approx(sum(rows[-1][f"loss_{part}"] for part in PARTS) / 4, rel=1e-5)
@@ -165,6 +168,20 @@ def test_a_stopped_run_goes_on_with_the_same_unit(data: Path, tmp_path: Path, mo
     one, other = (load_checkpoint(tmp_path / name / "model.safetensors").network for name in ("whole", "parts"))
     for name, tensor in one.state_dict().items():
         torch.testing.assert_close(tensor, other.state_dict()[name], rtol=0, atol=0)
+
+
+def test_a_trained_network_keeps_the_size_of_its_features(data: Path, tmp_path: Path) -> None:
+    teacher = teacher_file(tmp_path / "t")
+    recipe = tiny_recipe(stage(teacher, init=str(teacher), iterations=1))
+    assert train(recipe, tmp_path / "run", data=data, devices=CPU)
+    assert read_metrics(tmp_path / "run")[0]["loss"] < 1e-9
+
+
+def test_the_loss_has_the_weight_of_the_recipe(data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(stage(teacher_file(tmp_path / "t"), iterations=1, loss={"blockwise": 2.0}))
+    assert train(recipe, tmp_path / "run", data=data, devices=CPU)
+    row = read_metrics(tmp_path / "run")[0]
+    assert row["loss"] == pytest.approx(2.0 * sum(row[f"loss_{part}"] for part in PARTS) / 4, rel=1e-5)
 
 
 def test_the_teacher_may_be_wider_inside_its_blocks(data: Path, tmp_path: Path) -> None:

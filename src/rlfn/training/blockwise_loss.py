@@ -70,15 +70,17 @@ class BlockwiseLoss(nn.Module):
         self.register_buffer("variances", torch.ones(len(network.part_names())))
 
     @torch.no_grad()
-    def measure(self, lr: Tensor) -> None:
-        """Measure the teacher's outputs: ``unit``, the first part's deviation, and ``variances``, in squared units.
+    def measure(self, lr: Tensor, trained: bool = False) -> None:
+        """Measure the teacher's outputs: the ``unit`` that the network's have, and ``variances`` in squared units.
 
-        The network learns outputs that are smaller by the unit, which suits the usual initial weights and rates.
+        In this unit the first part's outputs have a deviation of 1, which suits the usual initial weights and rates.
 
         Args:
             lr: (N, 3, h, w) in the range that the networks take, typical patches.
+            trained: the network has been trained already, so the first part's outputs keep the size that they have.
         """
-        self.unit.copy_(self.teacher.part_outputs(lr)[0].std().clamp(min=_LEAST))
+        ours = self.network.part_outputs(lr)[0].std() if trained else self.unit.new_ones(())
+        self.unit.copy_((self.teacher.part_outputs(lr)[0].std() / ours.clamp(min=_LEAST)).clamp(min=_LEAST))
         self.variances.copy_(torch.stack([output.float().var() for output in self._wanted(lr)]).clamp(min=_LEAST))
 
     def dump(self) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from rlfn.networks.prune import zero_weakest
 from rlfn.training.blockwise_loss import make_blockwise
 from rlfn.training.ema import EMA
 from rlfn.training.guard import Guard, Verdict
+from rlfn.training.objective import BLOCKWISE
 from rlfn.training.optim import make_optimizer, set_rate
 from rlfn.training.quantization import FakeQuantizer
 from rlfn.training.recipe import Recipe
@@ -109,7 +110,8 @@ class Learner:
         learner = cls(fabric, recipe, stage_number, network)
         if learner.blockwise is not None:
             assert samples is not None
-            learner.blockwise.measure(samples().to(fabric.device) * learner.value_range)
+            trained = stage.init == "previous" or stage.starts_from_file
+            learner.blockwise.measure(samples().to(fabric.device) * learner.value_range, trained)
         if carried and before is not None:
             learner._load_optimizer(before.optimizer.state_dict())
         return learner
@@ -180,7 +182,7 @@ class Learner:
             return loss, parts
         errors: Tensor = self.model(lr * self.value_range)
         names = self.blockwise.network.part_names()
-        return errors.mean(), dict(zip(names, errors.detach(), strict=True))
+        return self.stage.loss[BLOCKWISE] * errors.mean(), dict(zip(names, errors.detach(), strict=True))
 
     def _drop_bad_gradients(self, good: Tensor) -> None:
         """Zero the gradients unless ``good``, a truth value on the device, is true; nothing waits for it."""
