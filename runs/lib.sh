@@ -88,7 +88,7 @@ flats() {
         "${PYTHON:-python}" "$checkout/scripts/flat_pictures.py" flats.part
         mv flats.part flats
     fi
-    rlfn data pack flats --scale 2 4 --skip -o flats.pack
+    rlfn data pack flats --scale 2 3 4 --skip -o flats.pack
 }
 
 # stage NUMBER RECIPE PACK SETTING...: one run of 'rlfn train', into MODEL/stage-NUMBER. PACK is one, or several with

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# rlfn-s-x2: from the eighth stage of rlfn-s-x4, which is made first. Three and a half hours of steps after that.
+# rlfn-s-x2: from the eighth stage of what rlfn-s-x4 was before, which is made first. Three and a half hours of steps after that.
 source "$(dirname "$0")/lib.sh"
 
-SETS="" bash "$checkout/runs/rlfn-s-x4.sh"
+SETS="" bash "$checkout/runs/rlfn-s-x4-before.sh"
 
 pack hr
 fetch_teachers
 # 920 pictures in place of 613. The lengths were set in time, on a share of one busy core.
 stage 1 weights-s-x2 hr.pack \
-    stages.0.init=rlfn-s-x4/stage-8/model.safetensors \
+    stages.0.init=rlfn-s-x4-before/stage-8/model.safetensors \
     stages.0.teacher="$teachers/rlfn_s_x2.pth" \
     stages.0.iterations=907 \
     'stages.0.loss={ l1 = 0.3, distillation = 0.7 }' \

@@ -44,18 +44,4 @@ stage 3 weights-xs-photo-x4 more-x4.pack=0.4,flats.pack=0.04,taught8-x4.pack=0.2
     stages.0.batch=16 \
     'stages.0.phases=[]'
 
-# For the int8 file alone: quantization-aware training of the fused network.
-stage 4 weights-xs-photo-x4 more-x4.pack=0.4,flats.pack=0.04,taught8-x4.pack=0.25,hr.pack=0.35 \
-    stages.0.init=rlfn-xs-photo-x4/stage-3/model.safetensors \
-    stages.0.iterations=800 \
-    'stages.0.loss={ l1 = 0.5, mse = 8.0 }' \
-    'data.degradation_settings={ clean = 0.1, blur = 0.25, gaussian = 0.4, jpeg = 0.75, jpeg_quality = [18, 85], smoothed = 0.2 }' \
-    variant=rlfn-xs \
-    stages.0.int8=true \
-    stages.0.optimizer.lr=2e-3 \
-    stages.0.optimizer.weight_decay=0.03 \
-    stages.0.patch=48 \
-    stages.0.batch=12 \
-    'stages.0.phases=[]'
-
-ship 3 4
+ship 3

@@ -24,6 +24,7 @@ from rlfn.models.catalog import GRAPH, TENSORS, WEIGHTS, photo_families
 from rlfn.models.manifest import entries, file_row, put, stage_of
 from rlfn.networks import Checkpoint, load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
+from rlfn.networks.integers import ROUNDED_IN_TRAINING
 from rlfn.wording import as_argument, worded
 
 SETS = ("Set5", "Set14", "B100")
@@ -107,7 +108,8 @@ def main() -> None:
     old = entries().get(name, {})
     training = given.training or checkpoint.metadata.get("trained") or old.get("training", "")
     chain = chain_of(checkpoint, name, given.continues, given.chain)
-    save_checkpoint(tensors, checkpoint.network, checkpoint.variant, checkpoint.scale, {"trained": training})
+    known = {key: value for key, value in checkpoint.metadata.items() if key == ROUNDED_IN_TRAINING}
+    save_checkpoint(tensors, checkpoint.network, checkpoint.variant, checkpoint.scale, {"trained": training, **known})
     export(checkpoint, "rlfn", graph)
     scores = measure(graph, given.sets_dir)
     files = [file_row(tensors, TENSORS, "fp32"), file_row(graph, GRAPH, "fp32")]

@@ -13,6 +13,7 @@ from pathlib import Path
 from rlfn.inference.loading import blended
 from rlfn.networks import load_checkpoint, save_checkpoint
 from rlfn.networks.fuse import fuse_checkpoint
+from rlfn.networks.integers import ROUNDED_IN_TRAINING
 
 
 def main() -> None:
@@ -27,7 +28,10 @@ def main() -> None:
         raise SystemExit(f"A share of {given.share:g} is not possible. Allowed: 0 to 1.")
     one, other = (fuse_checkpoint(load_checkpoint(path)) for path in (given.weights, given.earlier))
     made = blended(other, one, given.share)
-    save_checkpoint(given.output, made.network, made.variant, made.scale, {})
+    rounded = all(ROUNDED_IN_TRAINING in each.metadata for each in (one, other))
+    save_checkpoint(
+        given.output, made.network, made.variant, made.scale, {ROUNDED_IN_TRAINING: "true"} if rounded else {}
+    )
 
 
 if __name__ == "__main__":

@@ -56,6 +56,24 @@ PACKS = {
     "taught-x3.pack=0.6,hr.pack=0.4": (
         "teacher outputs reduced to x3 in place of HR pictures for 0.6 of the samples, HR pictures for 0.4, nine tenths"
     ),
+    "taught-x4.pack=0.97,flats.pack=0.03": (
+        "in proportion, teacher outputs in place of HR pictures 97, flat colours and gradients 3, nine tenths"
+    ),
+    "taught-x4.pack=0.95,flats.pack=0.05": (
+        "in proportion, teacher outputs in place of HR pictures 95, flat colours and gradients 5, nine tenths"
+    ),
+    "taught-x4.pack=0.62,hr.pack=0.33,flats.pack=0.05": (
+        "in proportion, teacher outputs in place of HR pictures 62, HR pictures 33, flat colours and gradients 5, "
+        "nine tenths"
+    ),
+    "hr.pack=0.66,taught-x4.pack=0.28,flats.pack=0.06": (
+        "in proportion, HR pictures 66, teacher outputs in place of HR pictures 28, flat colours and gradients 6, "
+        "nine tenths"
+    ),
+    "taught-x3.pack=0.57,hr.pack=0.38,flats.pack=0.05": (
+        "in proportion, teacher outputs reduced to x3 in place of HR pictures 57, HR pictures 38, flat colours and "
+        "gradients 5, nine tenths"
+    ),
     "taught-x3.pack": "teacher outputs reduced to x3 in place of HR pictures, nine tenths",
 }
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
-from rlfn.export.banding import MOST_BANDING, banding, largest_step, without_bands
+from rlfn.export.banding import MOST_BANDING, banding, largest_step, shift, without_bands
 from rlfn.export.formats import export
 from rlfn.export.int8 import calibration_pictures, float_layers, quantize_most, quantize_onnx
 from rlfn.export.onnx import onnx_graph
@@ -101,8 +101,8 @@ def test_flat_colours_are_preserved(name: str) -> None:
     full, small = (Upscaler(name, engine="onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
     for picture in flat_colours():
         one, other = full(picture).astype(int), small(picture).astype(int)
-        assert np.abs(other - one)[16:-16, 16:-16].max() <= 2, picture[0, 0]
-        assert np.abs(other - picture[0, 0]).max() <= np.abs(one - picture[0, 0]).max() + 2, picture[0, 0]
+        assert np.abs(other - one)[16:-16, 16:-16].max() <= 3, picture[0, 0]
+        assert np.abs(other - picture[0, 0]).max() <= np.abs(one - picture[0, 0]).max() + 3, picture[0, 0]
 
 
 @pytest.mark.parametrize("name", [name for name in QUANTISED if name.startswith("rlfn-s-")])
@@ -113,7 +113,9 @@ def test_the_long_skip_is_not_rounded(name: str) -> None:
     makers = {output: node for node in graph.node for output in node.output}
     last = [node for node in graph.node if node.op_type == "Conv"][-1]
     both = sorted(makers[value].op_type for value in makers[last.input[0]].input)
-    assert both == ["Conv", "DequantizeLinear"]  # the first layer's own result, and the integers of the body
+    assert both == ["Conv", "Conv"]  # the results of the first layer and of the body, both as they are
+    body = next(makers[value] for value in makers[last.input[0]].input if "conv_2" in makers[value].input[1])
+    assert makers[body.input[0]].op_type == "Mul"  # and so is what the body's last convolution reads
 
 
 def test_ranges_lie_between_the_mean_and_the_furthest_extremes_and_cover_flat_colours() -> None:
@@ -129,7 +131,36 @@ def test_ranges_lie_between_the_mean_and_the_furthest_extremes_and_cover_flat_co
 
     found = ranges(model, ["y", "x"], [feed(4.0, -10.0), feed(8.0, -2.0)], [feed(1.0)])
     assert found == {"y": (-6.5, 7.0), "x": (-7.0, 6.5)}  # means -6 and 6, furthest -8 and 10
-    assert ranges(model, ["y"], [feed(4.0), feed(8.0)], [feed(100.0)]) == {"y": (-85.0, 0.0)}
+    assert ranges(model, ["y"], [feed(4.0), feed(8.0)], [feed(100.0)]) == {"y": (-50.0, 0.0)}
+    assert ranges(model, ["y"], [feed(4.0), feed(8.0)], [feed(100.0)], 0.85) == {"y": (-85.0, 0.0)}
+
+
+@pytest.mark.parametrize(("shifted", "made_with"), [(4, 0.5), (5, 0.85)])
+def test_ranges_become_wider_where_flat_colours_shift(
+    shifted: int, made_with: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlfn.export.int8.quantize_most", lambda *given: str(given[3]).encode())
+    monkeypatch.setattr("rlfn.export.int8.banding", lambda full, rounded: 0.0)
+    monkeypatch.setattr("rlfn.export.int8.shift", lambda full, rounded: shifted)
+    assert quantize_onnx(b"", []) == str(made_with).encode()
+
+
+def test_shifts_are_measured_inside_flat_colours() -> None:
+    from onnx import TensorProto, helper
+
+    sizes = (1, 3, "height", "width")
+
+    def brighter(levels: float) -> bytes:
+        x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name in "xy")
+        more = helper.make_tensor("more", TensorProto.FLOAT, (), [levels])
+        twice = helper.make_tensor("twice", TensorProto.INT64, (4,), [1, 1, 2, 2])
+        nodes = [helper.make_node("Tile", ["x", "twice"], ["x2"]), helper.make_node("Add", ["x2", "more"], ["y"])]
+        graph = helper.make_graph(nodes, "brighter", [x], [y], [more, twice])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+
+    assert shift(brighter(0.0), brighter(3.0)) == 3
+    assert shift(brighter(0.0), brighter(-3.0)) == 3
+    assert shift(brighter(0.0), brighter(0.4)) == 0
 
 
 def test_a_calibrated_file_keeps_bright_borders_and_flat_colours() -> None:
@@ -148,7 +179,7 @@ def test_a_calibrated_file_keeps_bright_borders_and_flat_colours() -> None:
             lr = sky(60, 80, *SKIES["day"], colour).transpose(2, 0, 1)[None].astype(np.float32)
             found.append(float(np.abs(engine(lr).clip(0, 255) - full(lr).clip(0, 255)).max()))
         worst[engine_name] = max(found)
-    assert worst["shipped"] <= 7.5
+    assert worst["shipped"] <= 8.0
     assert worst["shipped"] < worst["photographs alone"]
     for colour in ((255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)):
         flat = np.broadcast_to(np.array(colour, np.float32)[None, :, None, None], (1, 3, 24, 24))
@@ -156,13 +187,15 @@ def test_a_calibrated_file_keeps_bright_borders_and_flat_colours() -> None:
         assert np.abs(inside - np.array(colour)[:, None, None]).max() <= 2
 
 
-def test_one_more_layer_stays_float_where_skies_would_show_bands() -> None:
-    """In plain networks, that is; the others pass without, and keep int8's speed."""
+def test_one_more_layer_stays_float_where_skies_would_show_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In plain networks, that is; the packaged ones pass without, and keep int8's speed."""
+    most = 0.9
+    monkeypatch.setattr("rlfn.export.banding.MOST_BANDING", most)
     data = catalog.get_model("rlfn-xs-x4").file(catalog.GRAPH).read()
     pictures = calibration_pictures(None, 1)
     usual = quantize_most(data, pictures)
     made = quantize_onnx(data, pictures)
-    assert banding(data, usual) > MOST_BANDING >= banding(data, made) > banding(data, data) == 0.0
+    assert MOST_BANDING > banding(data, usual) > most >= banding(data, made) > banding(data, data) == 0.0
     assert integer_convolutions(usual) - integer_convolutions(made) == 1
 
 
@@ -202,7 +235,7 @@ def test_tiles_equal_the_whole_picture(name: str) -> None:
     )
     # in fp32 less than a level: here a value between two int8 steps may fall on the other one, everywhere alike
     assert np.abs(whole - tiled).mean() <= 0.4
-    assert np.abs(whole - tiled).max() <= 6
+    assert np.abs(whole - tiled).max() <= 12
 
 
 @pytest.mark.parametrize("name", QUANTISED)
@@ -250,17 +283,22 @@ def test_any_network_quantises_but_its_sensitive_layers(variant: str, monkeypatc
 
 
 def test_between_the_first_and_the_last_layer_whole_blocks_are_int8() -> None:
-    """Changes between int8 and float cost more time than int8 gains, so float is the inside of ESA alone."""
+    """Changes between int8 and float cost more time than int8 gains, so float is the inside of ESA alone.
+
+    But for the first block's sum and the last block's product, and the convolutions that read these.
+    """
     import onnx
 
     model = catalog.get_model("rlfn-s-x4")
     graph = onnx.load_from_string(model.file(catalog.GRAPH).read()).graph
     stay = set(float_layers(onnx.load_from_string(model.file(catalog.GRAPH).read())))
     blocks = sum(".c5." in item.name and item.name.endswith("weight") for item in graph.initializer)
-    assert sum(node.op_type == "Conv" and node.name in stay for node in graph.node) == 2 + 3 * blocks
-    kinds = ("LeakyRelu", "Sigmoid", "Mul")
+    assert sum(node.op_type == "Conv" and node.name in stay for node in graph.node) == 4 + 3 * blocks
+    kinds = ("LeakyRelu", "Sigmoid")
     assert not [node.name for node in graph.node if node.op_type in kinds and node.name in stay]
-    assert sum(node.op_type == "Add" and node.name not in stay for node in graph.node) == blocks
+    products = [node for node in graph.node if node.op_type == "Mul"]
+    assert [node.name for node in products if node.name in stay] == [products[-1].name]
+    assert sum(node.op_type == "Add" and node.name not in stay for node in graph.node) == blocks - 1
 
 
 def test_calibration_folders(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rlfn.errors import OptionError
 from rlfn.models.variants import VARIANTS, PlainFields, Variant, get_variant
 from rlfn.networks import build
 from rlfn.networks.checkpoints import load_checkpoint
-from rlfn.networks.integers import integer_convolutions
+from rlfn.networks.integers import ROUNDED_IN_TRAINING, integer_convolutions
 from rlfn.training import results
 from rlfn.training.devices import Devices
 from rlfn.training.loop import train
@@ -117,6 +117,14 @@ def test_a_stage_that_trains_for_int8_resumes_to_the_same_weights(
     assert train(plain, tmp_path / "plain", data=data, devices=CPU)
     other = weights(tmp_path / "plain")
     assert not all(torch.equal(whole[name], other[name]) for name in whole)
+
+
+def test_a_model_tells_that_its_last_stage_rounded_the_weights(data: Path, tmp_path: Path) -> None:
+    first, last = {"init": "interpolate", "iterations": 1, "int8": True}, {"iterations": 1}
+    for name, stages in (("rounded", (first,)), ("not", (first, last))):
+        assert train(tiny_recipe(*stages), tmp_path / name, data=data, devices=CPU)
+        metadata = load_checkpoint(tmp_path / name / "model.safetensors").metadata
+        assert (ROUNDED_IN_TRAINING in metadata) == (name == "rounded")
 
 
 @pytest.mark.parametrize(

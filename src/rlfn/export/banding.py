@@ -1,4 +1,4 @@
-"""Banding: steps on smooth gradients, such as skies, that a rounded model shows and the model in fp32 does not."""
+"""What a rounded model shows and the model in fp32 does not: steps on smooth gradients, and shifted flat colours."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.export.feeds import Feed, feeds, open_session, sides_of, takes_channels_last
+from rlfn.export.ranges import flat_colours
 
 Run = Callable[[Feed], NDArray[Any]]
 """A model as a function of its inputs."""
@@ -58,11 +59,27 @@ def banding(full: bytes, rounded: bytes) -> float:
     """Return :func:`largest_step` of an ONNX model and the same model, quantised."""
     import onnx
 
-    def run(data: bytes) -> Run:
-        session = open_session(data)
-        return lambda feed: np.asarray(session.run(None, feed)[0])
+    return largest_step(_run(full), _run(rounded), sides_of(onnx.load_from_string(full)))
 
-    return largest_step(run(full), run(rounded), sides_of(onnx.load_from_string(full)))
+
+def shift(full: bytes, rounded: bytes) -> int:
+    """Return the levels by which flat colours of an ONNX model and the same model, quantised, differ at most.
+
+    They are measured 16 px of the result or more from its border; 0 for a fixed shape with smaller results.
+    """
+    import onnx
+
+    first, second, worst = _run(full), _run(rounded), 0
+    sides = sides_of(onnx.load_from_string(full))
+    for feed in feeds(sides, flat_colours()):
+        inside = _inside(_difference(first, second, feed, takes_channels_last(sides)))
+        worst = max(worst, int(np.abs(inside).max(initial=0)))
+    return worst
+
+
+def _run(data: bytes) -> Run:
+    session = open_session(data)
+    return lambda feed: np.asarray(session.run(None, feed)[0])
 
 
 def largest_step(full: Run, rounded: Run, sides: Mapping[str, list[int]]) -> float:
@@ -78,17 +95,24 @@ def largest_step(full: Run, rounded: Run, sides: Mapping[str, list[int]]) -> flo
     Returns:
         The step; 0 for a fixed shape with a result of at most 33 px a side.
     """
-    worst = 0.0
-    for feed in feeds(sides, gradients()):
-        first, second = (np.rint(np.clip(run(feed), 0.0, 255.0)) for run in (full, rounded))
-        difference = second.astype(np.float64) - first
-        worst = max(worst, _step(difference.transpose(0, 3, 1, 2) if takes_channels_last(sides) else difference))
-    return worst
+    last = takes_channels_last(sides)
+    return max(_step(_difference(full, rounded, feed, last)) for feed in feeds(sides, gradients()))
+
+
+def _difference(full: Run, rounded: Run, feed: Feed, channels_last: bool) -> NDArray[np.float64]:
+    """Return how many levels of 255 the second result is above the first one, (N, 3, H, W)."""
+    first, second = (np.rint(np.clip(run(feed), 0.0, 255.0)) for run in (full, rounded))
+    difference: NDArray[np.float64] = second.astype(np.float64) - first
+    return difference.transpose(0, 3, 1, 2) if channels_last else difference
+
+
+def _inside(difference: NDArray[np.float64]) -> NDArray[np.float64]:
+    return difference[:, :, _BORDER:-_BORDER, _BORDER:-_BORDER]
 
 
 def _step(difference: NDArray[np.float64]) -> float:
     """Return the largest step between the means of adjacent rows or columns of a difference (N, 3, H, W)."""
-    inside = difference[:, :, _BORDER:-_BORDER, _BORDER:-_BORDER]
+    inside = _inside(difference)
     if min(inside.shape[2:]) < 2:
         return 0.0
     return max(float(np.abs(np.diff(inside.mean(axis=axis), axis=2)).max()) for axis in (2, 3))

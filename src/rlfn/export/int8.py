@@ -2,10 +2,11 @@
 
 For ONNX the graph gets QDQ nodes (ONNX Runtime and OpenVINO both run them as integers); OpenVINO's own IR is quantised
 by NNCF (:mod:`rlfn.export.int8_openvino`). Weights are quantised per channel. In both, layers that proved sensitive in
-measurements stay float: the first and the last convolution, and the inside of ESA, whose small map affects whole
-regions. Everything of full width between them is int8, including the sums and the attention's product, because
-conversions between int8 and float cost the most time. Values passed between float layers are not rounded: in an RLFN
-that is the long skip from the first layer to the sum before the last one, which carries the picture's colours.
+measurements stay float: the first and the last convolution, RLFN's convolution after the blocks, and the inside of
+ESA, whose small map affects whole regions. Everything of full width between them is int8, including the sums and the
+attention's product, because conversions between int8 and float cost the most time. Values passed between float layers
+are not rounded: in an RLFN those are the output of the last block, and the long skip from the first layer to the sum
+before the last one, which carries the picture's colours.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.errors import OptionError
-from rlfn.export.banding import TINTS, banding, without_bands
+from rlfn.export.banding import TINTS, banding, shift, without_bands
 from rlfn.export.feeds import Feed, feeds, sides_of
-from rlfn.export.ranges import flat_colours, ranges
+from rlfn.export.ranges import OF_FLAT, flat_colours, ranges
+from rlfn.export.rounding import round_convolutions
 from rlfn.images.photograph import photograph
 from rlfn.networks.integers import is_sensitive
 from rlfn.networks.quiet import quiet
@@ -34,6 +36,9 @@ _SLOPE_SIDE = 48
 
 _KINDS = ("Conv", "LeakyRelu", "Relu", "Sigmoid", "Add", "Mul")
 """The types of nodes that are quantised, except those of :func:`float_layers`."""
+
+MOST_SHIFT = 4
+"""The levels of 255 by which a flat colour may shift before the ranges become wider."""
 
 
 def calibration_pictures(folder: Path | None, least: int) -> list[NDArray[Any]]:
@@ -78,18 +83,38 @@ def _bright() -> list[NDArray[Any]]:
     return [*[white] * 4, *slopes * 2]
 
 
-def quantize_onnx(data: bytes, pictures: list[NDArray[Any]]) -> bytes:
+def quantize_onnx(data: bytes, pictures: list[NDArray[Any]], nearest: bool = False) -> bytes:
     """Return one of rlfn's fp32 ONNX files with its insensitive layers quantised to int8, metadata kept.
 
-    Activations are unsigned 8 bit in the ranges of :mod:`rlfn.export.ranges`. Weights use 7 of 8 bits: CPUs with AVX2
-    and without VNNI add pairs of products in 16 bits, which full weights overflow (0.07 dB on Set5). If smooth
-    gradients would show bands, the convolution before the last one stays float too, where that helps.
+    Activations are unsigned 8 bit in the ranges of :mod:`rlfn.export.ranges`, which are wider if flat colours would
+    shift otherwise. Weights use 7 of 8 bits: CPUs with AVX2 and without VNNI add pairs of products in 16 bits, which
+    full weights overflow (0.07 dB on Set5); they are rounded by :mod:`rlfn.export.rounding`, or each to the nearest
+    integer if ``nearest``, as quantisation-aware training saw them. If smooth gradients would show bands, the
+    convolution before the last one stays float too, where that helps.
     """
-    return without_bands(lambda smooth: quantize_most(data, pictures, smooth), lambda made: banding(data, made))
+
+    def quantize(of_flat: float) -> bytes:
+        return without_bands(
+            lambda smooth: quantize_most(data, pictures, smooth, of_flat, nearest), lambda made: banding(data, made)
+        )
+
+    usual, wide = OF_FLAT
+    made = quantize(usual)
+    return made if shift(data, made) <= MOST_SHIFT else quantize(wide)
 
 
-def quantize_most(data: bytes, pictures: list[NDArray[Any]], smooth: bool = False) -> bytes:
-    """Return the file quantised but for :func:`float_layers`, and for the last of the other layers if ``smooth``."""
+def quantize_most(
+    data: bytes,
+    pictures: list[NDArray[Any]],
+    smooth: bool = False,
+    of_flat: float = OF_FLAT[0],
+    nearest: bool = False,
+) -> bytes:
+    """Return the file quantised but for :func:`float_layers`, and for the last of the other layers if ``smooth``.
+
+    ``of_flat`` is the fraction of the extremes on flat colours that the ranges cover (:mod:`rlfn.export.ranges`);
+    ``nearest`` is as in :func:`quantize_onnx`.
+    """
     import onnx
 
     import_silent("onnxruntime")
@@ -101,7 +126,7 @@ def quantize_most(data: bytes, pictures: list[NDArray[Any]], smooth: bool = Fals
         stay += _last_rounded(model, stay)
     inputs = sides_of(model)
     rounded = [node for node in model.graph.node if node.op_type in _KINDS and node.name not in stay]
-    found = ranges(model, _values(model, rounded), feeds(inputs, pictures), feeds(inputs, flat_colours()))
+    found = ranges(model, _values(model, rounded), feeds(inputs, pictures), feeds(inputs, flat_colours()), of_flat)
     limits = {
         name: [{"rmin": np.array(low, np.float32), "rmax": np.array(high, np.float32)}]
         for name, (low, high) in found.items()
@@ -124,6 +149,8 @@ def quantize_most(data: bytes, pictures: list[NDArray[Any]], smooth: bool = Fals
         )
         made = onnx.load(target)
     _keep_between_floats(made, {node.name for node in rounded})
+    if not nearest:
+        round_convolutions(model, made, [node.name for node in rounded], feeds(inputs, pictures))
     onnx.helper.set_model_props(made, {item.key: item.value for item in model.metadata_props})
     made.producer_name = "rlfn"
     onnx.checker.check_model(made)
@@ -163,8 +190,9 @@ def _keep_between_floats(made: Any, rounded: set[str]) -> None:
 def float_layers(model: Any) -> list[str]:
     """Return the names of an ONNX model's nodes of :data:`_KINDS` that stay float.
 
-    They are the first and the last convolution, those inside ESA, and every sum and product with two exceptions: a sum
-    with the output of an activation (a block's residual), and a product with that of a sigmoid (ESA's attention).
+    They are the first and the last convolution, those of :func:`rlfn.networks.integers.is_sensitive`, and every sum
+    and product with two exceptions: a sum with the output of an activation (a block's residual), and a product with
+    that of a sigmoid (ESA's attention), unless float nodes alone read it.
     """
     made_by = {name: node.op_type for node in model.graph.node for name in node.output}
     partners = {"Add": ("LeakyRelu", "Relu"), "Mul": ("Sigmoid",), "Sigmoid": ("Conv",)}
@@ -175,7 +203,23 @@ def float_layers(model: Any) -> list[str]:
         for node in model.graph.node
         if node.op_type in partners and not {made_by.get(name) for name in node.input} & {*partners[node.op_type]}
     ]
-    return [convolutions[0].name, *inside, *others, *_last_convolutions(model)]
+    stay = [convolutions[0].name, *inside, *others, *_last_convolutions(model)]
+    return [*stay, *_read_by_floats_alone(model, stay)]
+
+
+def _read_by_floats_alone(model: Any, stay: list[str]) -> list[str]:
+    """Return the sums and products outside ``stay`` that only nodes of ``stay`` read."""
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in ("Add", "Mul")
+        and node.name not in stay
+        and {reader.name for reader in readers.get(node.output[0], [])} <= {*stay}
+    ]
 
 
 def _last_convolutions(model: Any) -> list[str]:

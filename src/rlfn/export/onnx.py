@@ -9,6 +9,7 @@ from rlfn.export.request import ExportRequest
 from rlfn.networks import Checkpoint
 from rlfn.networks.agreement import LoadedExport
 from rlfn.networks.graph import PLAIN_AXES, load_graph, runtime_graph, trace, traits_of
+from rlfn.networks.integers import ROUNDED_IN_TRAINING
 from rlfn.wording import setting
 
 
@@ -55,4 +56,5 @@ def _quantized(data: bytes, checkpoint: Checkpoint, request: ExportRequest) -> b
         return data
     from rlfn.export.int8 import calibration_pictures, quantize_onnx
 
-    return quantize_onnx(data, calibration_pictures(request.calibration, least_side(checkpoint)))
+    pictures = calibration_pictures(request.calibration, least_side(checkpoint))
+    return quantize_onnx(data, pictures, nearest=ROUNDED_IN_TRAINING in checkpoint.metadata)

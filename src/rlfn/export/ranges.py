@@ -14,8 +14,8 @@ from rlfn.export.feeds import Feed, open_session
 _OUTWARDS = 0.25
 """Position of a range's end between the mean of the pictures' extremes (0) and the most extreme of them (1)."""
 
-_OF_FLAT = 0.85
-"""Fraction of the extremes on flat colours that a range covers at least."""
+OF_FLAT = (0.5, 0.85)
+"""Fractions of the extremes on flat colours that a range covers at least: the usual one, and a wider one."""
 
 _FLAT_SIDE = 32
 _GRAYS = (64, 128, 192)
@@ -34,7 +34,9 @@ def flat_colours() -> list[NDArray[np.uint8]]:
     return [np.full((_FLAT_SIDE, _FLAT_SIDE, 3), colour, np.uint8) for colour in colours]
 
 
-def ranges(model: Any, tensors: Iterable[str], pictures: Iterable[Feed], flats: Iterable[Feed]) -> dict[str, Range]:
+def ranges(
+    model: Any, tensors: Iterable[str], pictures: Iterable[Feed], flats: Iterable[Feed], of_flat: float = OF_FLAT[0]
+) -> dict[str, Range]:
     """Return the quantisation range of each tensor.
 
     The mean of the pictures' extremes alone clips values that few pictures have, which loses 0.05 dB; the most extreme
@@ -45,6 +47,7 @@ def ranges(model: Any, tensors: Iterable[str], pictures: Iterable[Feed], flats: 
         tensors: names of its values.
         pictures: inputs made of typical pictures.
         flats: inputs made of flat colours.
+        of_flat: the fraction of the extremes on ``flats`` that a range covers at least.
     """
     names = list(tensors)
     seen = _extremes(model, names, pictures)
@@ -52,8 +55,8 @@ def ranges(model: Any, tensors: Iterable[str], pictures: Iterable[Feed], flats: 
     mean = seen.mean(axis=0)
     low = mean[:, 0] + _OUTWARDS * (seen[:, :, 0].min(axis=0) - mean[:, 0])
     high = mean[:, 1] + _OUTWARDS * (seen[:, :, 1].max(axis=0) - mean[:, 1])
-    low = np.minimum(low, _OF_FLAT * flat[:, :, 0].min(axis=0))
-    high = np.maximum(high, _OF_FLAT * flat[:, :, 1].max(axis=0))
+    low = np.minimum(low, of_flat * flat[:, :, 0].min(axis=0))
+    high = np.maximum(high, of_flat * flat[:, :, 1].max(axis=0))
     return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
 
 

@@ -16,6 +16,7 @@ from rlfn.errors import MissingExtraError, RlfnError
 from rlfn.evaluation.figures import new_figure, write_figure
 from rlfn.networks.checkpoints import save_checkpoint
 from rlfn.networks.fuse import fuse, fused_variant, has_branches
+from rlfn.networks.integers import ROUNDED_IN_TRAINING
 from rlfn.training.provenance import publishable
 from rlfn.training.recipe import HELD_OUT
 from rlfn.training.reporting import Reporter, read_metrics
@@ -46,6 +47,7 @@ def write_model(
         "lr_pixels": str(state.pixels),
         "initial_weights": ", ".join(run.origins.get(stage.init, stage.init) for stage in stages),
         "teachers": ", ".join(teachers) or "none",
+        **({ROUNDED_IN_TRAINING: "true"} if stages[-1].int8 else {}),
         "rlfn": rlfn.__version__,
         "torch": str(torch.__version__),
         **(facts or {}),
