@@ -18,8 +18,9 @@ from rlfn.studies.compute import (
     fit,
     miniature_points,
     multiply_adds,
-    packaged_points,
+    packaged_point,
     run,
+    stage_points,
 )
 from rlfn.studies.replication import read_values
 from rlfn.studies.request import StudyRequest
@@ -30,17 +31,18 @@ WARM_START = REPORTS / "measurements" / "proof" / "mini=2000" / "warm-start" / "
 
 
 def test_every_stage_of_the_model_is_a_point() -> None:
-    points = packaged_points()
-    assert len(points) == len(catalog.get_model(MODEL).chain) == len(STAGES) + 1
+    points = stage_points()
+    assert len(points) == len(STAGES)
     computes = [compute for _, compute, _ in points]
     assert computes == sorted(computes)
     assert computes[0] == pytest.approx(3 * 100.7e6 * multiply_adds("rlfn-s", 4))
 
 
 def test_the_stages_scores_are_those_of_the_training_log() -> None:
-    section = LOG.read_text().split("## rlfn-s-x4")[1].split("##")[0]
+    section = LOG.read_text().split("### rlfn-s-x4, before")[1].split("##")[0]
     lines = [line for line in section.splitlines() if line.startswith("| ") and line[2].isdigit()]
-    for line, scores in zip(lines, STAGES, strict=False):
+    for line, (pixels, scores) in zip(lines[: len(STAGES)], STAGES, strict=True):
+        assert line.split("|")[6].strip() == f"{pixels / 1e6:.1f} M"
         assert line.split("|")[-2].strip() == ", ".join(f"{psnr:.2f}" for psnr in scores)
 
 
@@ -74,7 +76,12 @@ def test_the_page_has_points_laws_and_a_figure(tmp_path: Path) -> None:
     assert run(StudyRequest(tmp_path, log=lambda text: None))
     points = list(csv.DictReader((tmp_path / "points.csv").read_text().splitlines()))
     assert points[-1]["B100, dB"] == "not measured"
-    assert [float(points[-4][f"{name}, dB"]) for name in ("Set5", "Set14", "B100")] == list(OFFICIAL)
+    packaged = catalog.get_model(MODEL)
+    assert float(points[-4]["Set5, dB"]) == packaged.scores["Set5"]["psnr"]
+    assert packaged_point()[1] == pytest.approx(
+        3 * multiply_adds("rlfn-s", 4) * sum(stage["lr_pixels"] for stage in packaged.chain)
+    )
+    assert [float(points[-5][f"{name}, dB"]) for name in ("Set5", "Set14", "B100")] == list(OFFICIAL)
     laws = list(csv.DictReader((tmp_path / "laws.csv").read_text().splitlines()))
     assert len(laws) == 6
     for law in laws:
