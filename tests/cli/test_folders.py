@@ -104,7 +104,7 @@ def test_a_seamless_texture_is_continued_by_its_opposite_side(command) -> None:
         done = command("upscale", "a.png", "-o", name, "--engine", "onnxruntime", "--precision", "fp32", *options)
         assert done.status == 0
     plain, wrapped = (read_picture(name).pixels[..., 0].astype(int) for name in ("plain.png", "wrapped.png"))
-    assert np.abs(plain - wrapped)[:, :4].max() > 2
+    assert np.abs(plain - wrapped)[:, :4].max() > 1
     assert np.abs(plain - wrapped)[40:80, 48:72].max() <= 1
 
 

@@ -52,7 +52,7 @@ MAX_THREADS = 1024
 """Largest number of threads; more are taken for a typing error, since engines would start them all."""
 
 MOST_LOSS = 0.03
-"""Largest loss in dB, the mean over Set5, Set14 and B100 in hundredths, of a precision that 'auto' takes."""
+"""Largest loss in dB, the mean over Set5, Set14 and B100, of a precision that 'auto' takes."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +235,6 @@ def choose_precision(engine: str, model: ModelSource) -> str:
     """
     for precision in ENGINES[engine].native():
         loss = model.loss(precision)
-        if loss is not None and round(loss, 2) <= MOST_LOSS:
+        if loss is not None and loss <= MOST_LOSS:
             return precision
     return "fp32"
