@@ -2,11 +2,11 @@
 
 For ONNX the graph gets QDQ nodes (ONNX Runtime and OpenVINO both run them as integers); OpenVINO's own IR is quantised
 by NNCF (:mod:`rlfn.export.int8_openvino`). Weights are quantised per channel. In both, layers that proved sensitive in
-measurements stay float: the first and the last convolution, RLFN's convolution after the blocks, and the inside of
-ESA, whose small map affects whole regions. Everything of full width between them is int8, including the sums and the
-attention's product, because conversions between int8 and float cost the most time. Values passed between float layers
-are not rounded: in an RLFN those are the output of the last block, and the long skip from the first layer to the sum
-before the last one, which carries the picture's colours.
+measurements stay float: the first and the last convolution, RLFN's convolution after the blocks, the 1x1 convolution of
+its first block, and the inside of ESA, whose small map affects whole regions. Everything else of full width is int8,
+including the sums and the attention's products, because conversions between int8 and float cost the most time. Values
+passed between float layers are not rounded: in an RLFN those are the first block's sum, the output of the last block,
+and the long skip from the first layer to the sum before the last one, which carries the picture's colours.
 """
 
 from __future__ import annotations
