@@ -36,11 +36,13 @@ from rlfn.export.feeds import Feed, open_session, sides_of
 from rlfn.export.int8 import calibration_pictures, quantize_most
 from rlfn.images.resize import resize
 from rlfn.inference.engines import load_engine
+from rlfn.inference.loading import checkpoint_of
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models import catalog
 from rlfn.models.grid import axis_grid, grid_matrices
 from rlfn.models.source import ModelSource
 from rlfn.models.traits import GRID_INPUTS
+from rlfn.networks.integers import ROUNDED_IN_TRAINING
 
 PRECISIONS = ("fp32", "int8")
 
@@ -133,7 +135,8 @@ def flat(engine: str) -> None:
 def bands(model: str, engines: list[str], size: tuple[int, int], threads: int, rounds: int) -> None:
     """Print the largest step on gradients and the milliseconds, without and with one more float layer."""
     data, pictures = ModelSource(model).graph("fp32"), calibration_pictures(None, 15)
-    files = [quantize_most(data, pictures, smooth=smooth) for smooth in (False, True)]
+    nearest = ROUNDED_IN_TRAINING in checkpoint_of(ModelSource(model)).metadata
+    files = [quantize_most(data, pictures, smooth=smooth, nearest=nearest) for smooth in (False, True)]
     cells = [[f"{banding(data, file):.2f}"] for file in files]
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("usual.onnx", "smooth.onnx")]

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# rlfn-s-x2: from the eighth stage of what rlfn-s-x4 was before, which is made first. Three and a half hours of steps after that.
+# rlfn-s-x2: from the eighth stage of what rlfn-s-x4 was before, which is made first. Three and a half hours of steps
+# after that.
 source "$(dirname "$0")/lib.sh"
 
 SETS="" bash "$checkout/runs/rlfn-s-x4-before.sh"

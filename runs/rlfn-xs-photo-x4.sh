@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rlfn-xs-photo-x4: from rlfn-xs-x4, which is made first. 45 minutes of steps after that.
+# rlfn-xs-photo-x4: from rlfn-xs-x4, which is made first. 43 minutes of steps after that.
 source "$(dirname "$0")/lib.sh"
 
 SETS="" UNTIL=3 bash "$checkout/runs/rlfn-xs-x4.sh"

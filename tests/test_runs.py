@@ -22,7 +22,6 @@ from rlfn.training.recipe_files import load_recipe
 
 RUNS = Path(__file__).parents[1] / "runs"
 PACKS = {
-    "all.pack": "HR pictures, all",
     "hr.pack": "HR pictures, nine tenths",
     "taught-x4.pack": "teacher outputs in place of HR pictures, nine tenths",
     "taught8-x4.pack=0.7,hr.pack=0.3": (
@@ -74,7 +73,6 @@ PACKS = {
         "in proportion, teacher outputs reduced to x3 in place of HR pictures 57, HR pictures 38, flat colours and "
         "gradients 5, nine tenths"
     ),
-    "taught-x3.pack": "teacher outputs reduced to x3 in place of HR pictures, nine tenths",
 }
 
 

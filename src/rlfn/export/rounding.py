@@ -31,14 +31,17 @@ def round_convolutions(model: Any, made: Any, names: Iterable[str], pictures: It
     Args:
         model: the ONNX model in fp32.
         made: the same model after ONNX Runtime's quantisation; its steps stay.
-        names: names of the nodes, which both models share. Grouped and dilated convolutions keep their weights.
+        names: names of the nodes, which both models share. Grouped and dilated convolutions keep their weights, and so
+            do those whose weights are computed.
         pictures: inputs made of typical pictures.
     """
     import onnx
 
     wanted = {*names}
-    nodes = [node for node in model.graph.node if node.name in wanted and _is_plain(node)]
     constants = {item.name: item for item in model.graph.initializer}
+    nodes = [
+        node for node in model.graph.node if node.name in wanted and _is_plain(node) and node.input[1] in constants
+    ]
     written = {item.name: item for item in made.graph.initializer}
     makers = {name: node for node in made.graph.node for name in node.output}
     quantised = {node.name: node for node in made.graph.node}
