@@ -110,3 +110,15 @@ def test_an_export_rounds_so(monkeypatch: pytest.MonkeyPatch) -> None:
     made = quantize_onnx(data, pictures)
     monkeypatch.setattr("rlfn.export.int8.round_convolutions", lambda *given: None)
     assert quantize_onnx(data, pictures) != made
+
+
+def test_computed_weights_stay() -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, "height", "width")) for name in "xy")
+    nodes = [helper.make_node("Neg", ["raw"], ["w"]), helper.make_node("Conv", ["x", "w"], ["y"], name="conv")]
+    raw = numpy_helper.from_array(np.ones((6, 3, 1, 1), np.float32), "raw")
+    model = helper.make_model(helper.make_graph(nodes, "one", [x], [y], [raw]))
+    made = helper.make_model(helper.make_graph(nodes, "one", [x], [y], [raw]))
+    round_convolutions(model, made, ["conv"], [])
+    assert made == model
