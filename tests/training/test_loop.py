@@ -35,7 +35,12 @@ from waiting import PATIENCE
 
 CPU = Devices(accelerator="cpu")
 TWO_STAGES = (
-    {"init": "interpolate", "iterations": 30, "optimizer": {"name": "muon", "lr": 5e-3, "adam_lr": 2e-3}},
+    {
+        "init": "interpolate",
+        "iterations": 30,
+        "optimizer": {"name": "muon", "lr": 5e-3, "adam_lr": 2e-3},
+        "centred": True,
+    },
     {"init": "previous", "iterations": 20, "patch": 18, "loss": {"contrastive": 0.05}, "contrastive": {"width": 8}},
 )
 
@@ -143,7 +148,13 @@ def test_two_processes_equal_one_with_the_same_global_batch(data: Path, tmp_path
     save_checkpoint(tmp_path / "teacher.safetensors", build(TINY, 2), TINY, 2)
     recipe = tiny_recipe(
         {"init": "scratch", "iterations": 12, "loss": loss, "contrastive": {"width": 8}},
-        {"hours": 6.0 / 3600.0, "optimizer": muon, "loss": loss, "contrastive": {"width": 8, "ratio": "batch"}},
+        {
+            "hours": 6.0 / 3600.0,
+            "optimizer": muon,
+            "centred": True,
+            "loss": loss,
+            "contrastive": {"width": 8, "ratio": "batch"},
+        },
         {"iterations": 4, "loss": {"blockwise": 1.0}, "teacher": str(tmp_path / "teacher.safetensors")},
     )
     assert train(recipe, tmp_path / "one", data=data, devices=CPU, now=itertools.count(0.0).__next__)

@@ -17,6 +17,7 @@ from rlfn.networks.dormant import recycle
 from rlfn.networks.plain import set_leak
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.blockwise_loss import make_blockwise
+from rlfn.training.centring import Centring
 from rlfn.training.ema import EMA
 from rlfn.training.guard import Guard, Verdict
 from rlfn.training.objective import BLOCKWISE
@@ -66,6 +67,7 @@ class Learner:
         freeze(self.network, stage.freeze)
         set_leak(self.network, stage.leak)
         self.fake_quantizer = FakeQuantizer(self.network) if stage.int8 else None
+        self.centring = Centring(self.network) if stage.centred else None
         self.optimizer = make_optimizer(self.network, stage.optimizer)
         self.blockwise = make_blockwise(self.network, recipe, stage)
         trained = self.network if self.blockwise is None else self.blockwise.to(fabric.device)
@@ -98,8 +100,8 @@ class Learner:
         stage = recipe.stages[stage_number]
         torch.manual_seed(recipe.seed + stage_number)
         carried = before is not None and stage.carry_optimizer
-        if before is not None and before.fake_quantizer is not None:
-            before.fake_quantizer.remove()
+        if before is not None:
+            before._release()
         previous = None if before is None else before.network if carried else before.ema.network
         network = start_network(recipe, stage, previous, log)
         if stage.recycle:
@@ -122,6 +124,12 @@ class Learner:
         learner = cls(fabric, recipe, stage_number, build(recipe.network, recipe.scale).train())
         learner.load(state)
         return learner
+
+    def _release(self) -> None:
+        """Take what this stage has put on the network off again."""
+        for attached in (self.fake_quantizer, self.centring):
+            if attached is not None:
+                attached.remove()
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         """Load an optimiser's state, but keep this stage's rates."""
@@ -155,11 +163,20 @@ class Learner:
                 self.fabric.backward(loss)
             if self.lag:
                 self._drop_bad_gradients(everywhere <= guard.limit)
-            self.fabric_optimizer.step()
+            self._optimize()
             self._soft_prune(progress)
             self.ema.update(self.network)
         self.fabric_optimizer.zero_grad(set_to_none=True)
         return Step(mean, parts, rate, verdict)
+
+    def _optimize(self) -> None:
+        """Make the optimiser's step."""
+        if self.centring is None:
+            self.fabric_optimizer.step()
+            return
+        self.centring.before_step(lambda means: self.fabric.all_reduce(means, reduce_op="mean"))  # type: ignore[arg-type, return-value]
+        self.fabric_optimizer.step()
+        self.centring.after_step()
 
     def _loss(self, lr: Tensor, hr: Tensor, backward: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its parts, the batch taken in as many parts as the stage says."""
@@ -212,6 +229,7 @@ class Learner:
             "precision": self.fabric.strategy.precision.state_dict(),
             "ranges": self.fake_quantizer.ranges if self.fake_quantizer is not None else {},
             "teacher": self.blockwise.dump() if self.blockwise is not None else {},
+            "centring": self.centring.dump() if self.centring is not None else {},
             "random": torch.get_rng_state(),
         }
 
@@ -227,6 +245,8 @@ class Learner:
             self.fake_quantizer.ranges = dict(state["ranges"])
         if self.blockwise is not None:
             self.blockwise.load(state["teacher"])
+        if self.centring is not None:
+            self.centring.load(state["centring"])
         torch.set_rng_state(state["random"])
 
 

@@ -22,6 +22,7 @@ from rlfn.networks.integers import integer_convolutions
 from rlfn.networks.plain import set_leak
 from rlfn.networks.prune import zero_weakest
 from rlfn.training.blockwise_loss import make_blockwise
+from rlfn.training.centring import Centring
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.devices import Devices, start_fabric
 from rlfn.training.extractors import VGG19_WEIGHTS, cached_vgg19, fetch_vgg19
@@ -261,6 +262,8 @@ def _check_stage(recipe: Recipe, stage: Stage) -> None:
     if stage.recycle:
         hidden_layers(network)
     set_leak(network, stage.leak)
+    if stage.centred:
+        Centring(network)
     make_blockwise(network, recipe, stage)
     if stage.int8:
         integer_convolutions(network)

@@ -130,6 +130,9 @@ class Stage(Section):
     leak: float = Field(default=0.0, ge=0.0, le=1.0)
     """For plain networks: the share of the gradient that passes a ReLU below zero, so that units which are never active
     can return. The output is that of a ReLU."""
+    centred: bool = False
+    """Train the weights as if the means of each convolution's inputs were zero, so that their steps do not switch units
+    off. The network's output does not change."""
     carry_optimizer: bool = False
     """Keep the optimiser's state of the stage before (the paper's `clr`)."""
     loss: dict[str, float] = Field(default={"l1": 1.0})
