@@ -2,7 +2,7 @@
 # rlfn-s-photo-x2: from rlfn-s-x2, which is made first. 49 minutes of steps after that.
 source "$(dirname "$0")/lib.sh"
 
-SETS="" bash "$checkout/runs/rlfn-s-x2.sh"
+SETS="" UNTIL="" bash "$checkout/runs/rlfn-s-x2.sh"
 
 pack hr
 flats

@@ -3,7 +3,7 @@
 # after that.
 source "$(dirname "$0")/lib.sh"
 
-SETS="" bash "$checkout/runs/rlfn-s-x4-before.sh"
+SETS="" UNTIL="" bash "$checkout/runs/rlfn-s-x4-before.sh"
 
 pack hr
 fetch_teachers
