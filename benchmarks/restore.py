@@ -19,6 +19,7 @@ from rlfn.evaluation.spoil import USUAL, parse_spoils
 from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.resize import resize
 from rlfn.inference.restore import STEP, choose_strength
+from rlfn.inference.restore_weights import settled
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.blend import Blend
 from rlfn.models.source import ModelSource
@@ -60,7 +61,10 @@ def main() -> None:
             made = [resize(lr, scale=float(scale)), *(upscaler(lr) for upscaler in upscalers)]
             found = [score_y(sr, sample.hr, scale).psnr for sr in made]
             for coding in (traces_of(spoil.name), UNKNOWN_CODING):
-                found.append(found[1 + STRENGTHS.index(choose_strength(lr, coding).strength)])
+                choice = choose_strength(lr, coding)
+                if ends[1].packaged is not None:
+                    choice = settled(ends[1].packaged, choice, coding)
+                found.append(found[1 + STRENGTHS.index(choice.strength)])
             scores[:, column, at] = found
     means = scores.mean(axis=2)
     cells = [["strength", *(spoil.name for spoil in spoils)]]

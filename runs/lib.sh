@@ -7,7 +7,6 @@
 #
 #   PICTURES  a folder of high-resolution pictures; every tenth is kept for validation
 #   TEACHERS  the folder of the official weights; without it they are downloaded into teachers/
-#   SMALL     for more(): which folders' pictures are enlarged as they are, alternatives joined by |
 #   SETS      the folder of Set5, Set14 and B100; if it is given, the model is scored and put into this checkout's package
 #   STEPS     so many steps in each stage in place of the real number, to try a script
 #   UNTIL     the last stage to train
@@ -48,38 +47,15 @@ fetch_teachers() {
 }
 
 # taught-xN.pack: the pictures' reductions by N with the outputs of the official RLFN-S x4 (at x2 of the official RLFN x2)
-# in place of the pictures. With --self-ensemble, taught8-xN.pack: the mean of its outputs over the eight flips and
-# rotations.
+# in place of the pictures.
 teach() {
-    local scale=$1 name=taught teacher=rlfn_s_x4
+    local scale=$1 teacher=rlfn_s_x4
     [ "$scale" -ne 2 ] || teacher=rlfn_x2
-    [ "${2:-}" != --self-ensemble ] || name=taught8
     split
     fetch_teachers
     rlfn data degrade pictures/train --scale "$scale" -o "lr-x$scale"
-    rlfn upscale "lr-x$scale" --scale "$scale" --model "$teachers/$teacher.pth" "${@:2}" -o "$name-x$scale"
-    rlfn data pack "$name-x$scale" --lr-dir "lr-x$scale" --scale "$scale" --skip -o "$name-x$scale.pack"
-}
-
-# more-x4.pack: outputs of the official RLFN-S x4 on other inputs: the pictures at half their size, and unreduced those
-# from folders whose pictures are small and clean (SMALL; the pictures of DIV2K's test set are reduced by 4 already).
-more() {
-    local file
-    split
-    fetch_teachers
-    rlfn data degrade pictures/train --scale 2 -o lr-half
-    mkdir -p lr-whole lr-more
-    for file in pictures/train/*; do
-        if [[ $(readlink "$file") =~ /(${SMALL:-div2k_test_LRx4|kodak24|mcmaster})/ ]]; then
-            ln -sfn "$(readlink "$file")" "lr-whole/${file##*/}"
-            rm -f "lr-half/$(basename "${file%.*}")x2.png"
-        fi
-    done
-    for file in lr-half/* lr-whole/*; do
-        [ ! -e "$file" ] || ln -sfn "../$file" "lr-more/${file##*/}"
-    done
-    rlfn upscale lr-more --scale 4 --model "$teachers/rlfn_s_x4.pth" -o more-x4
-    rlfn data pack more-x4 --lr-dir lr-more --scale 4 --skip -o more-x4.pack
+    rlfn upscale "lr-x$scale" --scale "$scale" --model "$teachers/$teacher.pth" -o "taught-x$scale"
+    rlfn data pack "taught-x$scale" --lr-dir "lr-x$scale" --scale "$scale" --skip -o "taught-x$scale.pack"
 }
 
 # flats.pack: flat colours and gradients.

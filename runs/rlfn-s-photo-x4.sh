@@ -2,7 +2,7 @@
 # rlfn-s-photo-x4: from rlfn-s-x4, which is made first. 72 minutes of steps after that.
 source "$(dirname "$0")/lib.sh"
 
-SETS="" bash "$checkout/runs/rlfn-s-x4.sh"
+SETS="" UNTIL=3 bash "$checkout/runs/rlfn-s-x4.sh"
 
 pack hr
 teach 4

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# rlfn-xs-x2: from rlfn-xs-x4, which is made first. 54 minutes of steps after that.
+# rlfn-xs-x2: from what rlfn-xs-x4 was before, which is made first. 54 minutes of steps after that.
 source "$(dirname "$0")/lib.sh"
 
-SETS="" UNTIL=2 bash "$checkout/runs/rlfn-xs-x4.sh"
+SETS="" UNTIL="" bash "$checkout/runs/rlfn-xs-x4-before.sh"
 
 pack hr
 flats
 # Its length was set in time; the phases meet lr_pixels.
 stage 1 weights-xs-x2 hr.pack \
-    stages.0.init=rlfn-xs-x4/stage-2/model-train.safetensors \
+    stages.0.init=rlfn-xs-x4-before/stage-2/model-train.safetensors \
     stages.0.iterations=1972 \
     stages.0.optimizer.lr=8e-3 \
     'stages.0.phases=[{ at = 0.65, patch = 40 }, { at = 0.91, patch = 48, batch = 12 }]'

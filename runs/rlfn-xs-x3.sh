@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# rlfn-xs-x3: from rlfn-xs-x4, which is made first. 23 minutes of steps after that.
+# rlfn-xs-x3: from what rlfn-xs-x4 was before, which is made first. 23 minutes of steps after that.
 source "$(dirname "$0")/lib.sh"
 
-SETS="" UNTIL=2 bash "$checkout/runs/rlfn-xs-x4.sh"
+SETS="" UNTIL="" bash "$checkout/runs/rlfn-xs-x4-before.sh"
 
 pack hr
 # Its length was set in time; the phases meet lr_pixels.
 stage 1 weights-xs-x3 hr.pack \
-    stages.0.init=rlfn-xs-x4/stage-2/model-train.safetensors \
+    stages.0.init=rlfn-xs-x4-before/stage-2/model-train.safetensors \
     stages.0.iterations=1835 \
     stages.0.optimizer.lr=8e-3 \
     'stages.0.phases=[{ at = 0.61, patch = 40 }, { at = 0.88, patch = 48, batch = 12 }]'

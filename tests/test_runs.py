@@ -24,13 +24,6 @@ RUNS = Path(__file__).parents[1] / "runs"
 PACKS = {
     "hr.pack": "HR pictures, nine tenths",
     "taught-x4.pack": "teacher outputs in place of HR pictures, nine tenths",
-    "taught8-x4.pack=0.7,hr.pack=0.3": (
-        "teacher outputs in place of HR pictures for 0.7 of the samples, HR pictures for 0.3, nine tenths"
-    ),
-    "more-x4.pack=0.4,flats.pack=0.04,taught8-x4.pack=0.25,hr.pack=0.35": (
-        "in proportion, teacher outputs on other inputs 40, flat colours and gradients 4, "
-        "teacher outputs in place of HR pictures 25, HR pictures 35, nine tenths"
-    ),
     "hr.pack=0.96,flats.pack=0.04": "in proportion, HR pictures 96, flat colours and gradients 4, nine tenths",
     "taught-x2.pack=0.6,hr.pack=0.37,flats.pack=0.03": (
         "in proportion, teacher outputs in place of HR pictures 60, HR pictures 37, flat colours and gradients 3, "
@@ -67,6 +60,14 @@ PACKS = {
     ),
     "hr.pack=0.66,taught-x4.pack=0.28,flats.pack=0.06": (
         "in proportion, HR pictures 66, teacher outputs in place of HR pictures 28, flat colours and gradients 6, "
+        "nine tenths"
+    ),
+    "taught-x4.pack=0.67,hr.pack=0.3,flats.pack=0.03": (
+        "in proportion, teacher outputs in place of HR pictures 67, HR pictures 30, flat colours and gradients 3, "
+        "nine tenths"
+    ),
+    "hr.pack=0.54,taught-x4.pack=0.4,flats.pack=0.06": (
+        "in proportion, HR pictures 54, teacher outputs in place of HR pictures 40, flat colours and gradients 6, "
         "nine tenths"
     ),
     "taught-x3.pack=0.57,hr.pack=0.38,flats.pack=0.05": (

@@ -96,13 +96,13 @@ def test_skies_stay_smooth(name: str) -> None:
 def test_flat_colours_are_preserved(name: str) -> None:
     """Screenshots and drawings are full of them: what was rounded on the long skip was 7 levels off.
 
-    Near the zero padding fp32 is off as well, by 5 levels at the corners of black in rlfn-xs-photo-x4.
+    Near the zero padding fp32 is off as well, by up to 10 levels at the corners of black in rlfn-xs-photo-x4.
     """
     full, small = (Upscaler(name, engine="onnxruntime", tile=0, precision=kind) for kind in ("fp32", "int8"))
     for picture in flat_colours():
         one, other = full(picture).astype(int), small(picture).astype(int)
-        assert np.abs(other - one)[16:-16, 16:-16].max() <= 3, picture[0, 0]
-        assert np.abs(other - picture[0, 0]).max() <= np.abs(one - picture[0, 0]).max() + 3, picture[0, 0]
+        assert np.abs(other - one)[16:-16, 16:-16].max() <= 4, picture[0, 0]
+        assert np.abs(other - picture[0, 0]).max() <= np.abs(one - picture[0, 0]).max() + 4, picture[0, 0]
 
 
 @pytest.mark.parametrize("name", [name for name in QUANTISED if name.startswith("rlfn-s-")])
@@ -189,9 +189,9 @@ def test_a_calibrated_file_keeps_bright_borders_and_flat_colours() -> None:
 
 def test_one_more_layer_stays_float_where_skies_would_show_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """In plain networks, that is; the packaged ones pass without, and keep int8's speed."""
-    most = 0.9
+    most = 0.7
     monkeypatch.setattr("rlfn.export.banding.MOST_BANDING", most)
-    data = catalog.get_model("rlfn-xs-x4").file(catalog.GRAPH).read()
+    data = catalog.get_model("rlfn-xs-x3").file(catalog.GRAPH).read()
     pictures = calibration_pictures(None, 1)
     usual = quantize_most(data, pictures)
     made = quantize_onnx(data, pictures)

@@ -57,6 +57,10 @@ def test_without_such_a_family_nothing_changes_and_the_reason_says_so() -> None:
 
 @pytest.mark.usefixtures("photo_family")
 class TestWithAFamilyForPhotographs:
+    @pytest.fixture(autouse=True)
+    def blends_help(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("rlfn.inference.restore_weights.APART", {})
+
     def test_off_and_clean_pictures_are_exactly_as_before(self) -> None:
         for image, restore in ((NOISY, "off"), (NOISY, 0), (SMOOTH, "auto")):
             made = run(image, restore=restore)
@@ -202,3 +206,20 @@ def test_int8_cannot_be_blended() -> None:
     assert enlarger.plan(SMOOTH).upscaler.model == "rlfn-s-x4"
     plan = enlarger.plan(SMOOTH, CodingInfo(True, 92, True))
     assert (plan.upscaler.model, plan.restore.strength) == ("rlfn-s-photo-x4", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "scale", "strengths"),
+    [
+        ("rlfn-s", 4, (1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)),
+        ("rlfn-xs", 4, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
+        ("rlfn-xs", 2, (1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.0)),
+    ],
+)
+def test_auto_takes_an_end_where_blends_do_not_help(model: str, scale: int, strengths: tuple[float, ...]) -> None:
+    enlarger = Enlarger(EnlargeOptions(Wanted(scale), model=model, **FAST))
+    found = [enlarger.plan(SMOOTH, CodingInfo(True, quality)).restore for quality in (85, 88, 89, 92, 93, 95, 96)]
+    assert tuple(choice.strength for choice in found) == strengths
+    assert found[4].reason == "JPEG of quality 93"
+    lossy = enlarger.plan(SMOOTH, CodingInfo(True)).restore
+    assert (lossy.strength, lossy.reason) == (1.0 if scale == 4 else 0.5, "lossy coding")
