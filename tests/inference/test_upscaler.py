@@ -95,13 +95,15 @@ def test_flat_pictures_stay_nearly_flat(upscaler: Upscaler) -> None:
 
 def test_the_ensemble_is_the_mean_of_eight(upscaler: Upscaler, photo: NDArray[np.uint8]) -> None:
     image = (photo[:30, :26].astype(np.uint16)) * 257
-    total = np.zeros((120, 104, 3))
+    views = []
     for turns in range(4):
         for mirrored in (False, True):
             turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
             result = np.rot90(upscaler(np.ascontiguousarray(turned)), -turns)
-            total += result[:, ::-1] if mirrored else result
-    assert np.abs(upscaler(image, self_ensemble=True) - total / 8).max() <= 1.0
+            views.append(result[:, ::-1] if mirrored else result)
+    cut = (np.min(views, axis=0) == 0) | (np.max(views, axis=0) == 65535)  # the mean is taken before values are cut
+    assert cut.mean() < 0.01
+    assert np.abs(upscaler(image, self_ensemble=True) - np.mean(views, axis=0))[~cut].max() <= 1.0
 
 
 def test_progress_ends_at_one(photo: NDArray[np.uint8]) -> None:
