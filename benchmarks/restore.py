@@ -19,7 +19,7 @@ from rlfn.evaluation.spoil import USUAL, parse_spoils
 from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.images.resize import resize
 from rlfn.inference.restore import STEP, choose_strength
-from rlfn.inference.restore_weights import settled
+from rlfn.inference.restore_weights import APART
 from rlfn.inference.upscaler import Upscaler
 from rlfn.models.blend import Blend
 from rlfn.models.source import ModelSource
@@ -61,9 +61,7 @@ def main() -> None:
             made = [resize(lr, scale=float(scale)), *(upscaler(lr) for upscaler in upscalers)]
             found = [score_y(sr, sample.hr, scale).psnr for sr in made]
             for coding in (traces_of(spoil.name), UNKNOWN_CODING):
-                choice = choose_strength(lr, coding)
-                if ends[1].packaged is not None:
-                    choice = settled(ends[1].packaged, choice, coding)
+                choice = choose_strength(lr, coding, APART.get(ends[1].name))
                 found.append(found[1 + STRENGTHS.index(choice.strength)])
             scores[:, column, at] = found
     means = scores.mean(axis=2)

@@ -18,7 +18,7 @@ from rlfn.images.resize import resize
 from rlfn.inference.enlarge import Enlarger
 from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.loading import tensors_of
-from rlfn.inference.restore import RestoreStrength
+from rlfn.inference.restore import PixelEvidence, RestoreStrength, strength_for
 from rlfn.inference.sizing import Wanted
 from rlfn.inference.upscaler import Upscaler
 from rlfn.inference.upscaler_pool import UpscalerPool
@@ -59,7 +59,7 @@ def test_without_such_a_family_nothing_changes_and_the_reason_says_so() -> None:
 class TestWithAFamilyForPhotographs:
     @pytest.fixture(autouse=True)
     def blends_help(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("rlfn.inference.restore_weights.APART", {})
+        monkeypatch.setattr("rlfn.inference.enlarge.APART", {})
 
     def test_off_and_clean_pictures_are_exactly_as_before(self) -> None:
         for image, restore in ((NOISY, "off"), (NOISY, 0), (SMOOTH, "auto")):
@@ -223,3 +223,12 @@ def test_auto_takes_an_end_where_blends_do_not_help(model: str, scale: int, stre
     assert found[4].reason == "JPEG of quality 93"
     lossy = enlarger.plan(SMOOTH, CodingInfo(True)).restore
     assert (lossy.strength, lossy.reason) == (1.0 if scale == 4 else 0.5, "lossy coding")
+
+
+def test_where_blends_do_not_help_noise_counts_beside_a_known_quality_and_faint_blocks_do_not() -> None:
+    fine = CodingInfo(True, 96)
+    assert strength_for(fine, PixelEvidence(noise=2.5), 88) == RestoreStrength(1.0, "chroma noise of 2.5 levels")
+    assert strength_for(fine, PixelEvidence(blocks=0.1), 88) == RestoreStrength(0.0, "JPEG of quality 96")
+    assert strength_for(fine, PixelEvidence(blocks=0.3), 88).strength == 1.0
+    assert strength_for(CodingInfo(), PixelEvidence(blocks=0.1), 88).strength == 1.0
+    assert strength_for(fine, PixelEvidence(noise=2.5)).strength == 0.5

@@ -21,7 +21,7 @@ from rlfn.inference.hardware import available_memory
 from rlfn.inference.part_upscaler import PartUpscaler
 from rlfn.inference.parts import PartRunner
 from rlfn.inference.restore import NO_RESTORE, RestoreStrength, choose_strength
-from rlfn.inference.restore_weights import check_strength, is_photo, photo_model, restoring, settled
+from rlfn.inference.restore_weights import APART, check_strength, is_photo, photo_model, restoring
 from rlfn.inference.reuse import TileCache
 from rlfn.inference.sizing import check_reach, is_family_or_default, pick_model
 from rlfn.inference.tile_runner import TileProgress
@@ -170,7 +170,7 @@ class Enlarger:
             self._check_restore(model, factor)
             choice = RestoreStrength(restore, "as asked")
         elif (photo := photo_model(packaged, factor)) is not None:
-            choice = settled(photo, choose_strength(image, coding), coding)
+            choice = choose_strength(image, coding, APART.get(photo.name))
         else:
             choice = NO_RESTORE  # no need to look
         return restoring(packaged, factor, choice, self.options.precision)

@@ -24,17 +24,19 @@ AUTO, OFF = "auto", "off"
 STEP = 0.25
 """Strengths are multiples of it, so that few models are loaded."""
 
-# rows: (limit, strength); the first row that holds gives the strength
-JPEG_QUALITY = ((85, 1.0), (92, 0.5), (95, 0.25))
+Rows = tuple[tuple[float, float], ...]
+"""Pairs of a limit and a strength. The first limit that holds gives the strength."""
+
+JPEG_QUALITY: Rows = ((85, 1.0), (92, 0.5), (95, 0.25))
 """A JPEG file of at most this quality."""
 
-BLOCKS = ((0.2, 1.0), (0.04, 0.5))
+BLOCKS: Rows = ((0.2, 1.0), (0.04, 0.5))
 """JPEG blocking in the pixels of at least this strength."""
 
-NOISE = ((3.5, 1.0), (2.4, 0.5))
+NOISE: Rows = ((3.5, 1.0), (2.4, 0.5))
 """Chroma noise of at least so many levels of 255."""
 
-GRAIN = ((5.5, 1.0), (4.2, 0.5))
+GRAIN: Rows = ((5.5, 1.0), (4.2, 0.5))
 """Luma noise of at least so many levels; texture can look like it, so the limits are higher."""
 
 CODED = 0.5
@@ -70,6 +72,10 @@ class RestoreStrength:
     reason: str
     shortfall: str = ""
 
+    def at_an_end(self) -> RestoreStrength:
+        """Return the nearer of 0 and 1, for the same reason."""
+        return RestoreStrength(float(self.strength >= 0.5), self.reason)
+
 
 NO_RESTORE = RestoreStrength(0.0, "")
 """No restoration was asked for."""
@@ -94,33 +100,46 @@ def check_restore(value: float | str) -> float | str:
     return round(strength / STEP) * STEP
 
 
-def choose_strength(image: NDArray[Any], coding: CodingInfo = UNKNOWN_CODING) -> RestoreStrength:
+def choose_strength(
+    image: NDArray[Any], coding: CodingInfo = UNKNOWN_CODING, full_quality: int | None = None
+) -> RestoreStrength:
     """Return how strongly to restore an image.
 
     Args:
         image: uint8 or uint16; gray (H, W), RGB (H, W, 3) or RGBA (H, W, 4).
         coding: what its file says.
+        full_quality: see :func:`strength_for`.
     """
-    return strength_for(coding, measure(image))
+    return strength_for(coding, measure(image), full_quality)
 
 
-def strength_for(coding: CodingInfo, evidence: PixelEvidence) -> RestoreStrength:
-    """Return the strength that the facts call for: the largest that any of them does."""
+def strength_for(coding: CodingInfo, evidence: PixelEvidence, full_quality: int | None = None) -> RestoreStrength:
+    """Return the strength that the facts call for: the largest that any of them does.
+
+    Args:
+        coding: what the picture's file says.
+        evidence: what its pixels show.
+        full_quality: where blends do not help, the highest quality of a JPEG file that calls for full strength. The
+            strength is 0 or 1 then, and faint blocks do not count beside a quality that is known.
+    """
+    jpeg, blocks = JPEG_QUALITY, BLOCKS
+    if full_quality is not None:
+        jpeg, blocks = ((full_quality, 1.0),), BLOCKS if coding.quality is None else BLOCKS[:1]
     chroma = ", subsampled chroma" if coding.halved else ""
     found = []
     if coding.quality is not None:
-        found.append(RestoreStrength(_up_to(JPEG_QUALITY, coding.quality), f"JPEG of quality {coding.quality}{chroma}"))
+        found.append(RestoreStrength(_up_to(jpeg, coding.quality), f"JPEG of quality {coding.quality}{chroma}"))
     elif coding.lossy:
         found.append(RestoreStrength(CODED, f"lossy coding{chroma}"))
     found += [
-        RestoreStrength(_from(BLOCKS, evidence.blocks), "JPEG blocking in the pixels"),
+        RestoreStrength(_from(blocks, evidence.blocks), "JPEG blocking in the pixels"),
         RestoreStrength(_from(NOISE, evidence.noise), f"chroma noise of {evidence.noise:.1f} levels"),
         RestoreStrength(_from(GRAIN, evidence.grain), f"luma noise of {evidence.grain:.1f} levels"),
     ]
     strongest = max(found, key=lambda choice: choice.strength)
     if strongest.strength == 0.0:
         return RestoreStrength(0.0, found[0].reason if coding.quality is not None else "no traces of coding or noise")
-    return strongest
+    return strongest if full_quality is None else strongest.at_an_end()
 
 
 def measure(image: NDArray[Any]) -> PixelEvidence:
@@ -211,9 +230,9 @@ def _grid(planes: list[NDArray[np.float64]]) -> float:
     return float(missing.max() - usual) / (1.02 - usual)
 
 
-def _up_to(rows: tuple[tuple[float, float], ...], value: float) -> float:
+def _up_to(rows: Rows, value: float) -> float:
     return next((strength for limit, strength in rows if value <= limit), 0.0)
 
 
-def _from(rows: tuple[tuple[float, float], ...], value: float) -> float:
+def _from(rows: Rows, value: float) -> float:
     return next((strength for limit, strength in rows if value >= limit), 0.0)

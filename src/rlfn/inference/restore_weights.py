@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rlfn.errors import OptionError
-from rlfn.images.coding import UNKNOWN_CODING, CodingInfo
 from rlfn.inference.restore import RestoreStrength
 from rlfn.inference.sizing import reaches
 from rlfn.models import catalog
@@ -32,21 +31,6 @@ def is_photo(model: Model) -> bool:
     return model.family.endswith(_PHOTO)
 
 
-def settled(photo: Model, choice: RestoreStrength, coding: CodingInfo = UNKNOWN_CODING) -> RestoreStrength:
-    """Return the strength for a picture that calls for ``choice``: 0 or 1 in place of a blend that would not help.
-
-    Args:
-        photo: the model for photographs.
-        choice: what :func:`rlfn.inference.restore.choose_strength` found.
-        coding: what the picture's file says.
-    """
-    if photo.name not in APART or choice.strength in (0.0, 1.0):
-        return choice
-    if coding.quality is None:
-        return _ends(choice)
-    return RestoreStrength(float(coding.quality <= APART[photo.name]), choice.reason)
-
-
 def restoring(
     clean: Model, factor: float, choice: RestoreStrength, precision: str
 ) -> tuple[str | Blend, RestoreStrength]:
@@ -68,7 +52,7 @@ def restoring(
         why = f"{photo.name} has no int8 file"
         return clean.name, RestoreStrength(0.0, why, f"not restored, though it shows {choice.reason}: {why}")
     if 0.0 < choice.strength < 1.0 and not _blends(photo, precision):
-        choice = _ends(choice)
+        choice = choice.at_an_end()
     if choice.strength == 0.0:
         return clean.name, choice
     if choice.strength == 1.0:
@@ -104,10 +88,6 @@ def check_strength(clean: Model | None, factor: float, strength: float, precisio
             f"{' in int8' if precision == 'int8' else ''}. Give {setting('restore', 'off')} or {setting('restore', 1)}"
             f"{', or ' + setting('precision', 'fp32') if precision == 'int8' else ''}."
         )
-
-
-def _ends(choice: RestoreStrength) -> RestoreStrength:
-    return RestoreStrength(float(choice.strength >= 0.5), choice.reason)
 
 
 def _computes(photo: Model, precision: str) -> bool:
