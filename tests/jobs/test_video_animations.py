@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import pyvips
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from clips import Doubled, av, frames_of
 from rlfn.errors import OptionError, PictureError
+from rlfn.images.apng import write_apng
+from rlfn.images.picture import Metadata, Text
+from rlfn.images.stated import StatedColor
 from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.animations import open_any
@@ -113,6 +116,22 @@ def test_an_animated_png(tmp_path: Path) -> None:
         wide = want.repeat(2, axis=0).repeat(2, axis=1)
         np.testing.assert_array_equal(have[:, :, 3], wide[:, :, 3])
         np.testing.assert_array_equal(have[wide[:, :, 3] == 255], wide[wide[:, :, 3] == 255])
+
+
+@pytest.mark.parametrize(("suffix", "most"), [(".png", 0), (".webp", 3), (".gif", 3)])
+def test_an_animated_png_of_16_bit(tmp_path: Path, suffix: str, most: int) -> None:
+    deep = [frame[:, :, :3].astype(np.uint16) * 256 + 77 for frame in tones(False)]
+    write_apng(deep, tmp_path / "a.png", DELAYS, 0, Metadata(color=StatedColor((9, 16))))
+    record = enlarged(tmp_path / "a.png", tmp_path / f"b{suffix}")
+    made, _ = open_any(tmp_path / f"b{suffix}")
+    assert made.bits == (16 if suffix == ".png" else 8)
+    for found, want in zip(made.frames(), deep, strict=True):
+        wide = want.repeat(2, axis=0).repeat(2, axis=1)
+        shown = found if suffix == ".png" else found[2:14, 2:14] * np.float64(257)
+        assert np.abs(shown - wide[: len(shown), : len(shown[0])]).max() <= most * 257 + (128 if most else 0)
+    reduced = [text for text in record.warnings if text.startswith("16 bit reduced to 8")]
+    assert len(reduced) == (suffix != ".png")
+    assert (made.metadata.color == StatedColor((9, 16))) == (suffix == ".png")
 
 
 def test_a_still_picture_is_no_animation(tmp_path: Path) -> None:
@@ -232,20 +251,66 @@ def carrying(path: Path) -> Path:
     ("before", "after", "lost"),
     [
         (".gif", ".gif", ["texts"]),
-        (".png", ".png", ["EXIF", "resolution", "texts"]),
-        (".webp", ".webp", ["EXIF"]),
-        (".webp", ".png", ["EXIF", "XMP"]),
+        (".gif", ".webp", []),
+        (".png", ".gif", ["EXIF", "resolution", "texts"]),
+        (".png", ".png", []),
+        (".png", ".webp", []),
+        (".webp", ".png", []),
+        (".webp", ".webp", []),
     ],
 )
-def test_what_an_animation_loses_is_told(tmp_path: Path, before: str, after: str, lost: list[str]) -> None:
+def test_an_animation_keeps_what_a_picture_of_its_format_keeps(
+    tmp_path: Path, before: str, after: str, lost: list[str]
+) -> None:
     record = enlarged(carrying(tmp_path / f"a{before}"), tmp_path / f"b{after}")
-    kind = after[1:].upper()
-    assert list(record.warnings) == [f"{what} dropped: not written to animations in {kind}" for what in lost]
-    if after == ".webp":
-        assert open_any(tmp_path / "b.webp")[0].metadata.xmp == XMP
-    plain = enlarged(animation(tmp_path / "c.gif"), tmp_path / "d.png")
-    assert plain.warnings == ()
-    assert enlarged(tmp_path / "d.png", tmp_path / "e.png").warnings == ()
+    assert list(record.warnings) == [f"{what} dropped: GIF has no place for it" for what in lost]
+    kept = open_any(tmp_path / f"b{after}")[0].metadata
+    if after != ".gif" and before != ".gif":
+        assert exif_of(tmp_path / f"b{after}")[0x010E] == "a title"
+    if (before, after) == (".gif", ".webp"):
+        assert b"a comment" in (kept.exif or b"")
+    if before == ".webp":
+        assert kept.xmp == XMP
+    if (before, after) == (".png", ".png"):
+        assert kept.texts == (Text("Author", "somebody"),)
+        assert kept.resolution == pytest.approx((11.81, 11.81), abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png"])
+def test_what_nothing_is_known_of_is_not_made_up(tmp_path: Path, name: str) -> None:
+    assert enlarged(animation(tmp_path / "c.gif"), tmp_path / name).warnings == ()
+    assert enlarged(tmp_path / name, tmp_path / "e.png").warnings == ()
+    assert open_any(tmp_path / "e.png")[0].metadata == Metadata(size=(128, 96))
+
+
+def exif_of(path: Path) -> Image.Exif:
+    with Image.open(path) as image:
+        assert getattr(image, "n_frames", 1) > 1
+        return image.getexif()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_an_animation_comes_out_upright(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = orientation, "a title"
+    frames = [
+        Image.fromarray(np.rot90(frame[:, :, :3], number).copy()) for number, frame in enumerate(tones(False)[::2])
+    ]
+    frames = [frames[0], frames[1].resize(frames[0].size)]
+    frames[0].putpixel((3, 5), (255, 0, 0))
+    more = {"lossless": True} if suffix == ".webp" else {}
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], duration=50, exif=exif, **more)
+    record = enlarged(tmp_path / f"a{suffix}", tmp_path / "b.png")
+    made, _ = open_any(tmp_path / "b.png")
+    with Image.open(tmp_path / f"a{suffix}") as image:
+        want = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    first = next(iter(made.frames()))
+    assert first.shape[:2] == (2 * want.shape[0], 2 * want.shape[1]) == (made.height, made.width)
+    np.testing.assert_array_equal(first, want.repeat(2, axis=0).repeat(2, axis=1))
+    assert record.output_size == (made.width, made.height)
+    found = exif_of(tmp_path / "b.png")
+    assert (found.get(0x0112, 1), found[0x010E]) == (1, "a title")
 
 
 def test_exif_of_an_animated_png_does_not_stop_a_video(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from rlfn.errors import OutputError, PictureError
 from rlfn.images.apng import write_apng
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Encoding
-from rlfn.images.codecs.webp import is_lossy
+from rlfn.images.codecs.webp import is_lossy, save_with_blocks
 from rlfn.images.codecs.webp_chunks import iter_chunks
 from rlfn.images.formats import HEAD_BYTES, check_writable_size, format_for, sniff
 from rlfn.images.picture import Metadata
@@ -40,9 +40,10 @@ class Animation:
         width, height: of its frames in px.
         delays: how long each frame is shown, in ms.
         loop: how often it is shown; 0 without end.
-        metadata: its profile and XMP.
+        metadata: what belongs to its frames.
         lossy: whether coding changed the pixels of its first frame.
         frames: yields the frames as they are shown: RGB (H, W, 3), or RGBA where something is transparent.
+        bits: 8 for uint8 frames, 16 for uint16.
     """
 
     width: int
@@ -52,6 +53,7 @@ class Animation:
     metadata: Metadata
     lossy: bool
     frames: Callable[[], Iterator[NDArray[Any]]]
+    bits: int = 8
 
 
 def open_animation(path: Path) -> Animation:
@@ -97,9 +99,9 @@ def _webp_delays(data: bytes) -> list[int]:
     return [int.from_bytes(data[at : at + 3], "little") for at in _webp_places(io.BytesIO(data))]
 
 
-def _save_webp(given: Encoding, stream: BinaryIO, delays: Sequence[int]) -> None:
+def _save_webp(given: Encoding, stream: BinaryIO, size: tuple[int, int], delays: Sequence[int]) -> None:
     """Write a WebP file, and then the delays that libvips changed."""
-    vips.save("webp", given, stream, keep=("icc", "xmp"))
+    save_with_blocks(given, stream, size)
     places = _webp_places(stream)
     if len(places) == len(delays):  # else frames that are the same became one
         for at, delay in zip(places, delays, strict=True):
@@ -131,9 +133,9 @@ def write_animation(
     Those of GIF and WebP wait in a file beside the output, so memory does not grow with their number.
 
     Args:
-        frames: uint8, or for PNG uint16 too, RGB (H, W, 3) or RGBA (H, W, 4), all of one size.
+        frames: uint8 or uint16, RGB (H, W, 3) or RGBA (H, W, 4), all of one size; GIF and WebP get 8 bit of them.
         path: its suffix says the format.
-        like: the animation whose delays, loop, profile and XMP are kept.
+        like: the animation whose delays, loop and metadata are kept; the metadata fits the format.
         quality: 1 to 100, of WebP.
 
     Raises:
@@ -141,13 +143,15 @@ def write_animation(
     """
     saver = path.suffix.lower().removeprefix(".")
     if saver in ("png", "apng"):
-        return write_apng(frames, path, like.delays, like.loop, like.metadata.icc)
+        return write_apng(frames, path, like.delays, like.loop, like.metadata)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".rlfn-", suffix=".part") as spool:
         size, count = (0, 0), 0
         for frame in frames:
             if not count:
                 size = (frame.shape[1], frame.shape[0])
                 _check_size(saver, *size)
+            if frame.dtype == np.uint16:
+                frame = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
             if frame.shape[2] == 3:
                 frame = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
             spool.write(frame.tobytes())
@@ -161,7 +165,7 @@ def write_animation(
         chosen = quality or format_for(saver).default_quality if saver == "webp" else None
         given = Encoding(tall, like.metadata, 8, chosen)
         if saver == "webp":
-            to_path(path, lambda stream: _save_webp(given, stream, like.delays[:count]))
+            to_path(path, lambda stream: _save_webp(given, stream, size, like.delays[:count]))
         else:
             to_path(path, lambda stream: vips.save(saver, given, stream, keep=()))
     return size

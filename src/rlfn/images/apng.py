@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from rlfn.atomic import to_path
 from rlfn.images.codecs import vips
-from rlfn.images.codecs.png_chunks import SIGNATURE, chunk, iter_chunks
+from rlfn.images.codecs.codec import Encoding
+from rlfn.images.codecs.png_chunks import SIGNATURE, chunk, chunks_of, iter_chunks
+from rlfn.images.picture import Metadata
 
 _MAX_CHUNKS = 1000
 _MAX_COUNT = 65_535
@@ -60,7 +62,7 @@ def count_missing_frames(stream: BinaryIO) -> tuple[int, int]:
 
 
 def write_apng(
-    frames: Iterable[NDArray[Any]], path: Path, delays: Sequence[int], loop: int, icc: bytes | None = None
+    frames: Iterable[NDArray[Any]], path: Path, delays: Sequence[int], loop: int, metadata: Metadata | None = None
 ) -> tuple[int, int]:
     """Write frames to an animated PNG, whole or not at all; return (width, height) of them.
 
@@ -69,25 +71,28 @@ def write_apng(
         path: the file.
         delays: how long each frame is shown, in ms.
         loop: how often the animation is shown; 0 without end.
-        icc: the profile of the colours.
+        metadata: what belongs to the frames, fit for PNG.
 
     Raises:
         OutputError: it cannot be written.
     """
     size: list[tuple[int, int]] = []
+    metadata = metadata or Metadata()
+    stated = (b"IHDR", b"iCCP", *((b"pHYs",) if metadata.resolution else ()))
 
     def encode(stream: BinaryIO) -> None:
         number = 0
         for delay, frame in zip(delays, frames, strict=True):
             if not size:
                 size.append((frame.shape[1], frame.shape[0]))
-            data = _png(frame, icc if not number else None)
+            data = _png(frame, Metadata() if number else metadata)
             chunks = [(name, data[at : at + length]) for name, at, length in iter_chunks(io.BytesIO(data))]
             if not number:
                 stream.write(SIGNATURE)
                 for name, body in chunks:
-                    if name in (b"IHDR", b"iCCP"):
+                    if name in stated:
                         stream.write(chunk(name, body))
+                stream.write(chunks_of(metadata))
                 stream.write(chunk(b"acTL", struct.pack(">II", len(delays), loop)))
             control = struct.pack(">5I2H2B", number, *size[0], 0, 0, *_fraction(delay), 0, 0)
             stream.write(chunk(b"fcTL", control))
@@ -113,9 +118,8 @@ def _fraction(delay: int) -> tuple[int, int]:
     return _MAX_COUNT, 1
 
 
-def _png(frame: NDArray[Any], icc: bytes | None) -> bytes:
-    """Encode a frame with four channels, as all frames must be of one kind."""
-    vips.FORK_GUARD.enter()
+def _png(frame: NDArray[Any], metadata: Metadata) -> bytes:
+    """Encode a frame with four channels, as all frames must be of one kind, with profile and resolution."""
     if frame.shape[2] == 3:
         frame = np.dstack([frame, np.full(frame.shape[:2], np.iinfo(frame.dtype).max, frame.dtype)])
     deep = frame.dtype == np.uint16
@@ -123,7 +127,6 @@ def _png(frame: NDArray[Any], icc: bytes | None) -> bytes:
     image = pyvips.Image.new_from_memory(
         np.ascontiguousarray(frame).tobytes(), width, height, 4, "ushort" if deep else "uchar"
     ).copy(interpretation="rgb16" if deep else "srgb")
-    if icc is not None:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
-    data: bytes = image.pngsave_buffer(keep="icc" if icc is not None else "none", filter="all")
-    return data
+    stream = io.BytesIO()
+    vips.save("png", Encoding(image, metadata, 16 if deep else 8, None), stream, filter="all")
+    return stream.getvalue()

@@ -62,7 +62,7 @@ class Picture:
     or uint16 over the full range of its type, C-contiguous and writable. ``gray`` says that the colours are gray also
     where there are four channels; such a picture is written as gray with alpha. ``bits`` is the depth of the file it
     came from (8, 10, 12 or 16). ``format`` is a key of ``FORMATS``. ``warnings`` tells what reading lost or changed;
-    ``coding`` how the file was coded.
+    ``coding`` how the file was coded; ``orientation`` the EXIF orientation (1 to 8) that reading applied.
     """
 
     pixels: Pixels
@@ -72,6 +72,7 @@ class Picture:
     bits: int = 8
     warnings: tuple[str, ...] = ()
     coding: CodingInfo = UNKNOWN_CODING
+    orientation: int = 1
 
     @property
     def width(self) -> int:

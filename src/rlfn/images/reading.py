@@ -72,6 +72,7 @@ def read_picture(
         content.bits,
         tuple(warnings),
         opened.coding,
+        opened.orientation,
     )
 
 

@@ -52,7 +52,9 @@ def write_picture(
     check_writable_size(row.name, picture.width, picture.height)
     warnings: list[str] = []
     quality = _quality(row, quality, warnings)
-    metadata = _fitting(picture, row, warnings)
+    metadata = fitting_metadata(
+        picture.metadata, row, (picture.width, picture.height), gray=_is_gray(picture), warnings=warnings
+    )
     image, depth = _fitting_pixels(picture, row, metadata.icc, warnings)
     if fate(row, "icc") == "converted":
         metadata = replace(metadata, icc=None)
@@ -95,10 +97,20 @@ def _is_gray(picture: Picture) -> bool:
     return picture.gray or picture.pixels.ndim == 2
 
 
-def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
-    """Make metadata fit the pixels and the format."""
-    metadata = _without(_for_size(picture, warnings), row, warnings)
-    gray, converted = _is_gray(picture), fate(row, "icc") == "converted"
+def fitting_metadata(
+    metadata: Metadata, row: Codec, size: tuple[int, int], *, gray: bool, warnings: list[str]
+) -> Metadata:
+    """Make metadata fit the pixels and the format.
+
+    Args:
+        metadata: of an upright picture.
+        row: the format.
+        size: (width, height) of what is written.
+        gray: whether its colours are gray.
+        warnings: gets what is lost.
+    """
+    metadata = _without(_for_size(metadata, size, warnings), row, warnings)
+    converted = fate(row, "icc") == "converted"
     icc, exif = metadata.icc, metadata.exif
     if icc is not None:
         icc, problem = fitting_profile(icc, gray)
@@ -128,10 +140,8 @@ def _fitting(picture: Picture, row: Codec, warnings: list[str]) -> Metadata:
     return replace(metadata, icc=icc, exif=exif, color=color, texts=texts)
 
 
-def _for_size(picture: Picture, warnings: list[str]) -> Metadata:
-    """Return a picture's metadata with the sizes and positions of the pixels that it has now."""
-    metadata = picture.metadata
-    now = picture.width, picture.height
+def _for_size(metadata: Metadata, now: tuple[int, int], warnings: list[str]) -> Metadata:
+    """Return metadata with the sizes and positions of pixels that have this size now."""
     turn = Turn(metadata.size or now, now)
     exif, xmp, place = metadata.exif, metadata.xmp, metadata.geo
     if exif is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Codec, Content, Encoding, Opened, tell_lost
@@ -57,11 +57,22 @@ def _first_frame(data: bytes, first: int) -> bytes:
 
 
 def _save(given: Encoding, stream: BinaryIO, warnings: list[str]) -> None:
-    exif = given.metadata.exif
-    width, height = given.image.width, given.image.height
-    splice = None if exif is None else lambda head: _spliced(head, exif, width, height)
     # "exact" keeps the colours under transparent pixels.
-    vips.save("webp", given, stream, keep=("icc", "xmp"), splice=splice, smart_subsample=True, exact=True)
+    save_with_blocks(given, stream, (given.image.width, given.image.height), smart_subsample=True, exact=True)
+
+
+def save_with_blocks(given: Encoding, stream: BinaryIO, size: tuple[int, int], **options: Any) -> None:
+    """Encode a picture or an animation with its profile, EXIF and XMP.
+
+    Args:
+        given: what to encode.
+        stream: can be read and sought in.
+        size: (width, height) of the picture, or of one frame.
+        options: of libvips' saver.
+    """
+    exif = given.metadata.exif
+    splice = None if exif is None else lambda head: _spliced(head, exif, *size)
+    vips.save("webp", given, stream, keep=("icc", "xmp"), splice=splice, **options)
 
 
 def _spliced(head: bytes, exif: bytes, width: int, height: int) -> bytes | None:

@@ -16,13 +16,16 @@ from rlfn.atomic import check_path, make_folder
 from rlfn.errors import RlfnError
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
 from rlfn.images.apng import read_control
-from rlfn.images.carried import KEPT_SOMEWHERE
+from rlfn.images.carried import fate
 from rlfn.images.codecs import vips
 from rlfn.images.coding import CodingInfo
 from rlfn.images.files import read_picture
-from rlfn.images.picture import Metadata, fitting_profile
+from rlfn.images.formats import FORMATS
+from rlfn.images.picture import Metadata
 from rlfn.images.reading import explained_reading
 from rlfn.images.stated import StatedColor
+from rlfn.images.upright import upright
+from rlfn.images.writing import fitting_metadata
 from rlfn.inference.enlarge import Enlarger
 from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.color import ColorConverter
@@ -36,9 +39,6 @@ from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.settings import TimeRange, VideoSettings, for_frames
 from rlfn.jobs.video.truncation import Truncation, check_png
 
-_NOT_WRITTEN = ("color", "exif", "geo", "iptc", "resolution", "texts")
-"""What animations are written without, of what pictures carry."""
-
 
 def stays_animation(source: Path, target: Path) -> bool:
     """Tell whether a job is one for this module: an animation on both sides."""
@@ -46,7 +46,7 @@ def stays_animation(source: Path, target: Path) -> bool:
 
 
 def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list[str]]:
-    """Open an animated GIF, WebP or PNG; return it and what decoding lost.
+    """Open an animated GIF, WebP or PNG, upright; return it and what reading lost.
 
     The frames of a PNG are decoded twice, first for their timestamps, so memory does not grow with their number.
 
@@ -63,22 +63,24 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
     if control is None:
         animation = open_animation(path)
         check_frame_size(path, animation.width, animation.height, max_pixels)
-        return replace(animation, metadata=_carried(path, animation.metadata.icc)), []
+        return _with_metadata(animation, path)
     clip = probe(path, max_pixels)
     decoder = FrameSource(clip, TimeRange(), False)
     times = [(frame.pts, frame.duration) for frame in decoder]
     stamps = [*(pts for pts, _ in times), times[-1][0] + max(1, times[-1][1])]
     colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
-    animation = Animation(
+    bare = Animation(
         clip.width,
         clip.height,
         tuple(round((after - before) * clip.time_base * 1000) for before, after in pairwise(stamps)),
         control[1],
-        _carried(path, _png_profile(path)),
+        Metadata(icc=_png_profile(path)),
         lossy=False,
         frames=lambda: (_with_color(colors.image(frame.frame)) for frame in FrameSource(clip, TimeRange(), False)),
+        bits=16 if clip.format.deep else 8,
     )
-    return animation, source_warnings(decoder)
+    animation, lost = _with_metadata(bare, path)
+    return animation, [*source_warnings(decoder), *lost]
 
 
 def _png_profile(path: Path) -> bytes | None:
@@ -88,12 +90,26 @@ def _png_profile(path: Path) -> bytes | None:
         return None
 
 
-def _carried(path: Path, icc: bytes | None) -> Metadata:
-    """Return what an animation carries beside its frames and a profile."""
+def _with_metadata(animation: Animation, path: Path) -> tuple[Animation, list[str]]:
+    """Return an animation upright, with what its file carries beside frames and profile, and what reading that lost."""
     try:
-        return replace(read_picture(path, max_pixels=None).metadata, icc=icc)
+        first = read_picture(path, max_pixels=None)
     except RlfnError:
-        return Metadata(icc=icc)
+        return animation, []
+    lost = [text for text in first.warnings if not text.startswith("first of ")]
+    metadata, turn = replace(first.metadata, icc=animation.metadata.icc), first.orientation
+    if turn == 1:
+        return replace(animation, metadata=metadata), lost
+    width, height = (animation.width, animation.height)[:: -1 if turn >= 5 else 1]
+    frames = animation.frames
+    turned = replace(
+        animation,
+        width=width,
+        height=height,
+        metadata=metadata,
+        frames=lambda: (upright(frame, turn) for frame in frames()),
+    )
+    return turned, lost
 
 
 def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation:
@@ -114,22 +130,16 @@ def _cut(animation: Animation, time_range: TimeRange, source: Path) -> Animation
     return replace(animation, delays=animation.delays[first:end], frames=lambda: islice(animation.frames(), first, end))
 
 
-def _fitted(animation: Animation, suffix: str) -> tuple[Animation, list[str]]:
-    """Return an animation with the metadata that can be written, and warnings of the rest."""
-    metadata, kind = animation.metadata, suffix[1:].upper()
+def _fitted(animation: Animation, suffix: str, size: tuple[int, int]) -> tuple[Animation, list[str]]:
+    """Return an animation with the metadata that goes with frames of (width, height) in a format, and warnings."""
+    row, metadata = FORMATS["png" if suffix == ".apng" else suffix[1:]], animation.metadata
     told: list[str] = []
-    icc = metadata.icc
-    if icc is not None:
-        icc, problem = fitting_profile(icc, gray=False) if suffix != ".gif" else (None, "GIF holds none")
-        told += [] if icc is not None else [f"colour profile dropped: {problem}"]
-    xmp = metadata.xmp if suffix == ".webp" else None
-    lost = {name for name in _NOT_WRITTEN if getattr(metadata, name)}
-    if xmp is None and metadata.xmp:
-        lost.add("xmp")
-    if metadata.color is not None and _is_srgb(metadata.color):
-        lost.discard("color")
-    told += [f"{KEPT_SOMEWHERE[name][0]} dropped: not written to animations in {kind}" for name in sorted(lost)]
-    return replace(animation, metadata=Metadata(icc=icc, xmp=xmp)), told
+    if row.depth_for(animation.bits) < animation.bits:
+        told.append(f"{animation.bits} bit reduced to 8: {row.title} has no more")
+    if metadata.color is not None and fate(row, "color") == "warned" and _is_srgb(metadata.color):
+        metadata = replace(metadata, color=None)
+    fitting = fitting_metadata(metadata, row, size, gray=False, warnings=told)
+    return replace(animation, metadata=fitting), told
 
 
 def _is_srgb(color: StatedColor) -> bool:
@@ -164,9 +174,9 @@ class AnimationRun:
             check_png(source, rate) if settings.time_range.whole and is_animated_png(source) else Truncation()
         )
         animation = _cut(animation, settings.time_range, source)
-        self._animation, warnings = _fitted(animation, target.suffix.lower())
         self._size = (animation.width, animation.height)
         self._enlarger = Enlarger(for_frames(settings.enlarge, *self._size), pool).with_auto_engine(None)
+        self._animation, warnings = _fitted(animation, target.suffix.lower(), self._enlarger.size(*self._size))
         coding = CodingInfo(lossy=animation.lossy)
         self._work = FrameWork(source, self._enlarger, coding, reuse=settings.reuse, after_cancel="Nothing is written.")
         self._work.warn([*warnings, *settings.left_out("an animation"), *self._truncation.warnings, *damage])
