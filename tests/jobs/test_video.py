@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clips import Doubled, av, frames_of, moving, packets_of, write_clip
+from clips import Doubled, av, frames_of, moving, packets_of, planes_of, write_clip
 from rlfn.errors import OptionError, OutputError, PictureError, StoppedError
 from rlfn.inference.enlarge_options import EnlargeOptions
 from rlfn.inference.sizing import Wanted
 from rlfn.inference.upscaler_pool import UpscalerPool
 from rlfn.jobs.video.batch import upscale_one
+from rlfn.jobs.video.codecs import row_formats
+from rlfn.jobs.video.color import ClipColor, ColorConverter
+from rlfn.jobs.video.pixels import fitting_format, pixel_format
 from rlfn.jobs.video.progress import VideoProgress
 from rlfn.jobs.video.record import VideoRecord
 from rlfn.jobs.video.run import VideoRun
@@ -64,6 +67,27 @@ def test_colours_come_back_within_a_level(tmp_path: Path, name: str, matrix: int
     with av.open(str(tmp_path / "b.mkv")) as container:
         context = container.streams.video[0].codec_context
         assert (context.pix_fmt, context.colorspace, context.color_range) == (name, matrix, range)
+
+
+@pytest.mark.parametrize(
+    ("source", "codec", "target"),
+    [
+        ("ya16be", "h264", "gray10le"),
+        ("grayf32le", "ffv1", "gray16le"),
+        ("gbrpf32le", "ffv1", "gbrp16le"),
+        ("yuv440p10le", "ffv1", "yuv440p10le"),
+    ],
+)
+def test_formats_that_few_files_have(source: str, codec: str, target: str) -> None:
+    want = np.full((24, 32), 0.7 * 65535, np.uint16)
+    frame = av.VideoFrame.from_ndarray(want, "gray16le").reformat(format=source, src_color_range=2, dst_color_range=2)
+    before, (after, _) = pixel_format(source), fitting_format(pixel_format(source), row_formats(codec, False), codec)
+    assert after.name == target
+    converter = ColorConverter(ClipColor(range=2), before, after, (32, 24))
+    made = converter.frame(converter.image(frame).repeat(2, axis=0).repeat(2, axis=1))
+    assert (made.format.name, made.width, made.height) == (target, 64, 48)
+    for plane, level in zip(planes_of(made), [0.7] * 3 if after.rgb else [0.7, 0.5, 0.5], strict=False):
+        assert np.abs(plane / ((1 << after.bits) - 1) - level).max() < 1 / 255
 
 
 @pytest.mark.parametrize("siting", ["left", "topleft", "center"])

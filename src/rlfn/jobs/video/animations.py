@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import RlfnError
+from rlfn.errors import PictureError, RlfnError
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
-from rlfn.images.apng import read_control
+from rlfn.images.apng import count_missing_frames, read_control
 from rlfn.images.carried import fate
 from rlfn.images.codecs import vips
 from rlfn.images.coding import CodingInfo
@@ -55,7 +55,7 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
         max_pixels: refuse larger frames, before any is decoded; None for no limit.
 
     Raises:
-        PictureError: it cannot be read, or its frames are too large.
+        PictureError: it cannot be read, its frames are too large, or FFmpeg does not decode most of a whole PNG's.
         MissingExtraError: it is a PNG, and PyAV is not installed.
     """
     with explained_reading(path), path.open("rb") as stream:
@@ -67,6 +67,7 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
     clip = probe(path, max_pixels)
     decoder = FrameSource(clip, TimeRange(), False)
     times = [(frame.pts, frame.duration) for frame in decoder]
+    _check_decoded(path, len(times))
     stamps = [*(pts for pts, _ in times), times[-1][0] + max(1, times[-1][1])]
     colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
     bare = Animation(
@@ -81,6 +82,23 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
     )
     animation, lost = _with_metadata(bare, path)
     return animation, [*source_warnings(decoder), *lost]
+
+
+def _check_decoded(path: Path, count: int) -> None:
+    """Refuse an animated PNG of which FFmpeg decodes ``count`` frames, if more than a tenth of those in it are missing.
+
+    FFmpeg does not blend frames of 16 bit with alpha, for instance.
+
+    Raises:
+        PictureError: so many are missing.
+    """
+    with path.open("rb") as stream:
+        lacking, stated = count_missing_frames(stream)
+    if count < 0.9 * (stated - lacking):
+        raise PictureError(
+            f"'{path}' is an animated PNG of which FFmpeg decodes only {count} of {stated - lacking} frames. Save it "
+            "again with 8 bits, or as WebP."
+        )
 
 
 def _png_profile(path: Path) -> bytes | None:

@@ -27,6 +27,10 @@ LIMITED, FULL = 1, 2
 _SWSCALE = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 _STAND_IN = 9
 
+_SIXTEEN = {(32, 32): "420", (32, 64): "422", (64, 64): "444"}
+
+_GRAY_FLOATS = {"grayf32le": "<f4", "grayf32be": ">f4"}
+
 _SD_WIDTH, _SD_HEIGHT = 1280, 576
 _BT709, _BT601 = 1, 6
 
@@ -134,13 +138,15 @@ class ColorConverter:
         source = self._source
         if self._pattern is None:
             self._pattern = frame
+        if source.name in _GRAY_FLOATS:
+            return _gray_of_floats(frame, _GRAY_FLOATS[source.name])
         if source.gray and not source.alpha:
             image = self._reader.reformat(frame, format=_deep_gray(source)).to_ndarray()
             return _gray_in(image, max(8, source.bits), self._gray_limited)
         if source.rgb:
             return np.asarray(self._reader.reformat(frame, format=source.image_format).to_ndarray())
         full = self._full
-        if full and source.deep and not source.alpha:
+        if full and _has_sixteen(source):
             frame, full = self._as_limited(frame), False
         made = self._reader.reformat(
             frame,
@@ -164,7 +170,7 @@ class ColorConverter:
 
     def _yuv(self, canvas: Any) -> Any:
         target, full = self._target, self._target_full
-        deep = full and target.deep and not target.alpha
+        deep = full and _has_sixteen(target)
         made = self._writer.reformat(
             canvas,
             format=_sixteen(target) if deep else target.name,
@@ -206,7 +212,8 @@ class ColorConverter:
         """Undo :meth:`_as_limited` for the target's depth."""
         made = import_av().VideoFrame(frame.width, frame.height, self._target.name)
         top = (1 << self._target.bits) - 1
-        for number, (given, plane) in enumerate(zip(frame.planes, made.planes, strict=True)):
+        for number, plane in enumerate(made.planes):  # of gray the first alone
+            given = frame.planes[number]
             low, span = (4096, 56064) if number == 0 else (32768, 57344)
             values = (_read(given, 2).astype(np.float32) - low) * (top / span)
             values += (0 if number == 0 else (top + 1) >> 1) + 0.5
@@ -222,13 +229,23 @@ def _limits(top: int, *, chroma: bool) -> NDArray[np.uint16]:
     return np.rint(4096 + values * (56064 / top)).astype(np.uint16)
 
 
+def _has_sixteen(format: PixelFormat) -> bool:
+    """Tell whether a format goes the way by 16 bit of limited range; 4:4:0 has none."""
+    return format.deep and not format.alpha and format.chroma in _SIXTEEN
+
+
 def _sixteen(format: PixelFormat) -> str:
-    kinds = {(32, 32): "420", (32, 64): "422", (64, 64): "444"}
-    return f"yuv{kinds[format.chroma]}p16le"
+    return f"yuv{_SIXTEEN[format.chroma]}p16le"
 
 
 def _deep_gray(source: PixelFormat) -> str:
     return f"gray{source.bits}le" if source.deep else "gray"
+
+
+def _gray_of_floats(frame: Any, kind: str) -> NDArray[np.uint16]:
+    """Return 16-bit gray of floats from 0 to 1, which swscale takes for those of limited range."""
+    rows = np.frombuffer(frame.planes[0], kind).reshape(frame.height, -1)[:, : frame.width]
+    return np.asarray(np.rint(rows.clip(0, 1) * 65535), np.uint16)
 
 
 def _gray_in(image: NDArray[Any], bits: int, limited: bool) -> NDArray[Any]:

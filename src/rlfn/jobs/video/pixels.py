@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from rlfn.jobs.video.library import import_av
 from rlfn.wording import listing
 
 _SIDE = 64
+_FLOAT = re.compile(r"f(16|32)(le|be)$")  # swscale converts from these, not to them
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class PixelFormat:
 
     Attributes:
         name: FFmpeg's.
-        bits: of the deepest channel.
+        bits: of the deepest channel, at most 16.
         alpha, rgb, gray: what it holds; YUV is neither RGB nor gray.
         chroma: (width, height) of the chroma planes of 64x64 px.
         planar: each channel has a plane of its own.
@@ -48,14 +50,14 @@ class PixelFormat:
 
 
 def pixel_format(name: str) -> PixelFormat:
-    """Look a format up by FFmpeg's name."""
+    """Look a format up by FFmpeg's name; those of floats count as 16 bit."""
     found = import_av().video.format.VideoFormat(name)
     parts = found.components
     rgb = bool(found.is_rgb or found.has_palette)
     gray = not rgb and not any(part.is_chroma for part in parts) and len(parts) <= 2
     return PixelFormat(
         name,
-        max(part.bits for part in parts),
+        min(16, max(part.bits for part in parts)),
         found.has_palette or any(part.is_alpha for part in parts),
         rgb,
         gray,
@@ -70,7 +72,7 @@ def fitting_format(source: PixelFormat, names: Iterable[str], codec: str) -> tup
     Raises:
         OutputError: there is none.
     """
-    rows = [pixel_format(name) for name in names]
+    rows = [pixel_format(name) for name in names if not _FLOAT.search(name)]
     if not rows:
         raise OutputError(f"The encoder of {codec} takes no frames that rlfn makes. Choose another codec.")
     best = min(enumerate(rows), key=lambda row: (*_losses(source, row[1]).values(), *_waste(source, row[1]), row[0]))[1]
