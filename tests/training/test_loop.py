@@ -167,6 +167,17 @@ def test_two_processes_equal_one_with_the_same_global_batch(data: Path, tmp_path
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
+@pytest.mark.parametrize("variant", ["rlfn-xxs-train", "rlfn-xxs"])
+def test_two_processes_train_a_network_with_a_buffer(data: Path, tmp_path: Path, variant: str) -> None:
+    recipe = tiny_recipe({"init": "scratch", "iterations": 3}, variant=variant)
+    assert train(recipe, tmp_path / "one", data=data, devices=CPU)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = in_a_process(recipe, tmp_path / "two", data, "two", launcher=launcher)
+    assert done.returncode == 0, done.stderr
+    assert "strides" not in done.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
 def test_a_stage_in_hours_follows_the_clock_of_its_steps(data: Path, tmp_path: Path) -> None:
     phases = [{"at": 0.5, "patch": 20, "batch": 6}]
     recipe = tiny_recipe({"init": "scratch", "hours": 40.0 / 3600.0, "phases": phases})

@@ -1,4 +1,4 @@
-"""Runs on several processes: the lock on the run's folder, and a clear error when a process is lost."""
+"""Runs on several processes: the lock on the run's folder, the end of the group, and an error for a lost process."""
 
 from __future__ import annotations
 
@@ -45,6 +45,20 @@ def run_lock(run: TrainingRun) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def closed_group() -> Iterator[None]:
+    """Close the group of processes that is opened inside, however that ends.
+
+    Otherwise a process aborts now and then at its exit, in one of gloo's threads, and torchrun kills the others.
+    """
+    before = torch.distributed.is_initialized()
+    try:
+        yield
+    finally:
+        if torch.distributed.is_initialized() and not before:
+            torch.distributed.destroy_process_group()
 
 
 @contextmanager

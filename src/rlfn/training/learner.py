@@ -44,6 +44,17 @@ class Step:
     verdict: Verdict
 
 
+def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, its weights in channels_last.
+
+    Buffers stay contiguous: DDP cannot broadcast a network's only buffer in other strides than it makes itself.
+    """
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for buffer in network.buffers():
+        buffer.data = buffer.clone(memory_format=torch.contiguous_format)
+    return network
+
+
 class Learner:
     """The network, optimiser, loss and average of one stage.
 
@@ -60,7 +71,7 @@ class Learner:
     def __init__(self, fabric: Fabric, recipe: Recipe, stage_number: int, network: nn.Module) -> None:
         self.fabric = fabric
         self.stage = stage = recipe.stages[stage_number]
-        self.network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = _placed(network, fabric.device)
         self.value_range = trained_range(network)
         self.objective = make_objective(recipe, stage).to(fabric.device)
         self.ema = EMA(self.network, stage.ema)

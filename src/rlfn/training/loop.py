@@ -24,7 +24,7 @@ from rlfn.data.store import DataSource
 from rlfn.errors import OutputError, PictureError, TrainingError
 from rlfn.training.checkpoint import Checkpoints
 from rlfn.training.devices import Devices
-from rlfn.training.distributed import explain_lost_process, run_lock
+from rlfn.training.distributed import closed_group, explain_lost_process, run_lock
 from rlfn.training.feeding import typical_batch, wanted_batches
 from rlfn.training.guard import Verdict
 from rlfn.training.learner import Learner, Step
@@ -70,17 +70,18 @@ def train(
     sources = (DataSource(Path(data)),) if isinstance(data, str | Path) else tuple(data or ())
     out = Path(out)
     saved, passed = Checkpoints(out / "checkpoints", recipe.saving.keep).load_last() if resume else (None, [])
-    run = setup(recipe, out, sources, devices or Devices(), stop or StopRequest(), now, saved)
-    try:
-        for line in (*(f"{sentence} The one before it is used." for sentence in passed), *summary_lines(run)):
-            run.reporter.log(line)
-        with run_lock(run), explain_lost_process(run), run.stop.watched():
-            finished = _train(run, saved)
-    except BaseException:
-        with suppress(OutputError):  # what ended the run counts more
-            run.reporter.close()
-        raise
-    run.reporter.close()
+    with closed_group():
+        run = setup(recipe, out, sources, devices or Devices(), stop or StopRequest(), now, saved)
+        try:
+            for line in (*(f"{sentence} The one before it is used." for sentence in passed), *summary_lines(run)):
+                run.reporter.log(line)
+            with run_lock(run), explain_lost_process(run), run.stop.watched():
+                finished = _train(run, saved)
+        except BaseException:
+            with suppress(OutputError):  # what ended the run counts more
+                run.reporter.close()
+            raise
+        run.reporter.close()
     return finished
 
 
@@ -210,10 +211,11 @@ def save(run: TrainingRun, learner: Learner) -> None:
 
 
 def finish(run: TrainingRun, learner: Learner) -> None:
-    """Save the end of the last stage and write what the run leaves."""
+    """Save the end of the last stage and write what the run leaves; the first process writes, the others wait."""
     save(run, learner)
     if run.fabric.is_global_zero:
         write_results(run, learner.ema.network)
+    run.fabric.barrier()
 
 
 def roll_back(run: TrainingRun, learner: Learner, step: Step, batch: tuple[Tensor, Tensor]) -> None:
