@@ -96,8 +96,8 @@ def _check_decoded(path: Path, count: int) -> None:
         lacking, stated = count_missing_frames(stream)
     if count < 0.9 * (stated - lacking):
         raise PictureError(
-            f"'{path}' is an animated PNG of which FFmpeg decodes only {count} of {stated - lacking} frames. Save it "
-            "again with 8 bits, or as WebP."
+            f"'{path}' is an animated PNG of which FFmpeg decodes only {count} of {stated - lacking} frames: it is "
+            "damaged, or has 16 bit and transparency. Get a whole copy of it, or save it again with 8 bit."
         )
 
 
