@@ -53,12 +53,16 @@ def closed_group() -> Iterator[None]:
 
     Otherwise a process aborts now and then at its exit, in one of gloo's threads, and torchrun kills the others.
     """
-    before = torch.distributed.is_initialized()
+    before = _has_group()
     try:
         yield
     finally:
-        if torch.distributed.is_initialized() and not before:
+        if _has_group() and not before:
             torch.distributed.destroy_process_group()
+
+
+def _has_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 @contextmanager
