@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rlfn.errors import DataError
 from rlfn.images import files
 from rlfn.images.color import over_white, to_rgb
+from rlfn.images.convert import eight_bit
 from rlfn.wording import listing
 
 SUFFIXES = tuple(sorted(files.READABLE_SUFFIXES))
@@ -80,7 +81,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = over_white(pixels)
     if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        pixels = eight_bit(pixels)
     return np.ascontiguousarray(to_rgb(pixels))
 
 

@@ -20,6 +20,7 @@ from rlfn.images.codecs import vips
 from rlfn.images.codecs.codec import Encoding
 from rlfn.images.codecs.webp import is_lossy, save_with_blocks
 from rlfn.images.codecs.webp_chunks import iter_chunks
+from rlfn.images.convert import eight_bit
 from rlfn.images.formats import HEAD_BYTES, check_writable_size, format_for, sniff
 from rlfn.images.picture import Metadata
 
@@ -151,7 +152,7 @@ def write_animation(
                 size = (frame.shape[1], frame.shape[0])
                 _check_size(saver, *size)
             if frame.dtype == np.uint16:
-                frame = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
+                frame = eight_bit(frame)
             if frame.shape[2] == 3:
                 frame = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
             spool.write(frame.tobytes())

@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
 from rlfn.images.picture import Pixels, Unreadable
+
+
+def eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return uint16 pixels as uint8, rounded."""
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def lab_of(image: Any) -> Any:

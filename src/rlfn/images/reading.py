@@ -23,6 +23,9 @@ DEFAULT_MAX_PIXELS = 64_000_000
 MAX_SIDE = 1_000_000
 """A picture with a longer side is refused: no format could hold the result."""
 
+FIRST_OF = "first of"
+"""How the warning begins that a file has further pages or frames."""
+
 PictureSource = str | os.PathLike[str] | bytes
 """Where a picture is read from: a path, taken literally, or the whole file as bytes."""
 
@@ -59,7 +62,7 @@ def read_picture(
     opened = file.opened
     warnings: list[str] = []
     if opened.pages != 1:
-        warnings.append(f"first of {opened.pages or 'several'} frames")
+        warnings.append(f"{FIRST_OF} {opened.pages or 'several'} frames")
     try:
         content = opened.decode(warnings)
     except Exception as error:

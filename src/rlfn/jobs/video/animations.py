@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlfn.atomic import check_path, make_folder
-from rlfn.errors import PictureError, RlfnError
+from rlfn.errors import RlfnError
 from rlfn.images.animation import ANIMATION_SUFFIXES, Animation, open_animation, without_alpha, write_animation
-from rlfn.images.apng import count_missing_frames, read_control
+from rlfn.images.apng import read_control
 from rlfn.images.carried import fate
 from rlfn.images.codecs import vips
 from rlfn.images.coding import CodingInfo
 from rlfn.images.files import read_picture
 from rlfn.images.formats import FORMATS
 from rlfn.images.picture import Metadata
-from rlfn.images.reading import explained_reading
+from rlfn.images.reading import FIRST_OF, explained_reading
 from rlfn.images.stated import StatedColor
 from rlfn.images.upright import upright
 from rlfn.images.writing import fitting_metadata
@@ -55,7 +55,7 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
         max_pixels: refuse larger frames, before any is decoded; None for no limit.
 
     Raises:
-        PictureError: it cannot be read, its frames are too large, or FFmpeg does not decode most of a whole PNG's.
+        PictureError: it cannot be read, or its frames are too large.
         MissingExtraError: it is a PNG, and PyAV is not installed.
     """
     with explained_reading(path), path.open("rb") as stream:
@@ -67,7 +67,6 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
     clip = probe(path, max_pixels)
     decoder = FrameSource(clip, TimeRange(), False)
     times = [(frame.pts, frame.duration) for frame in decoder]
-    _check_decoded(path, len(times))
     stamps = [*(pts for pts, _ in times), times[-1][0] + max(1, times[-1][1])]
     colors = ColorConverter(clip.color, clip.format, clip.format, (clip.width, clip.height))
     bare = Animation(
@@ -84,23 +83,6 @@ def open_any(path: Path, max_pixels: int | None = None) -> tuple[Animation, list
     return animation, [*source_warnings(decoder), *lost]
 
 
-def _check_decoded(path: Path, count: int) -> None:
-    """Refuse an animated PNG of which FFmpeg decodes ``count`` frames, if more than a tenth of those in it are missing.
-
-    FFmpeg does not blend frames of 16 bit with alpha, for instance.
-
-    Raises:
-        PictureError: so many are missing.
-    """
-    with path.open("rb") as stream:
-        lacking, stated = count_missing_frames(stream)
-    if count < 0.9 * (stated - lacking):
-        raise PictureError(
-            f"'{path}' is an animated PNG of which FFmpeg decodes only {count} of {stated - lacking} frames: it is "
-            "damaged, or has 16 bit and transparency. Get a whole copy of it, or save it again with 8 bit."
-        )
-
-
 def _png_profile(path: Path) -> bytes | None:
     try:
         return vips.metadata(vips.load("png", path.read_bytes())).icc
@@ -114,7 +96,7 @@ def _with_metadata(animation: Animation, path: Path) -> tuple[Animation, list[st
         first = read_picture(path, max_pixels=None)
     except RlfnError:
         return animation, []
-    lost = [text for text in first.warnings if not text.startswith("first of ")]
+    lost = [text for text in first.warnings if not text.startswith(FIRST_OF)]
     metadata, turn = replace(first.metadata, icc=animation.metadata.icc), first.orientation
     if turn == 1:
         return replace(animation, metadata=metadata), lost

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rlfn.errors import PictureError
 from rlfn.jobs.video.library import import_av
 from rlfn.jobs.video.opening import decoder_options, main_stream, open_video
-from rlfn.jobs.video.probe import Clip
+from rlfn.jobs.video.probe import Clip, not_decoded
 from rlfn.jobs.video.settings import TimeRange
 from rlfn.jobs.video.timeline import Timeline
 from rlfn.jobs.video.webm_alpha import AlphaJoiner
@@ -59,7 +59,8 @@ class FrameSource:
         """Yield the frames.
 
         Raises:
-            PictureError: the file cannot be read, or is interlaced and ``deinterlace`` is not set.
+            PictureError: the file cannot be read, is an animated PNG of a kind that FFmpeg does not decode, or is
+                interlaced and ``deinterlace`` is not set.
         """
         clip, origin, last, decoded = self._clip, None, None, None
         step = max(1, round(1 / (clip.rate * clip.time_base)))
@@ -123,7 +124,9 @@ class FrameSource:
                     frames = packet.decode()
                 except av.error.EOFError:
                     return
-                except av.error.FFmpegError:
+                except av.error.FFmpegError as error:
+                    if self._clip.container == "apng" and isinstance(error, av.error.PatchWelcomeError):
+                        raise not_decoded(path, "apng") from None  # frames that are blended with 16 bit and alpha
                     self.damaged += 1
                     continue
                 self.damaged += sum(frame.is_corrupt for frame in frames)

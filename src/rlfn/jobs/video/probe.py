@@ -221,10 +221,15 @@ def _first_frame(container: Any, stream: Any, path: Path) -> tuple[Any, bool]:
             f"'{path}' is an animated WebP; FFmpeg does not decode it. Choose a name that ends in .webp, .gif or .png."
         )
     if not known:
-        raise PictureError(
-            f"'{path}' is {codec.upper()} of a kind that FFmpeg does not decode yet. Convert it to another first."
-        )
+        raise not_decoded(path, codec)
     raise PictureError(f"No frame of '{path}' can be read: it is empty, damaged or cut short. Get a whole copy of it.")
+
+
+def not_decoded(path: Path, codec: str) -> PictureError:
+    """Return the error for a kind of a codec that FFmpeg's decoder lacks."""
+    return PictureError(
+        f"'{path}' is {codec.upper()} of a kind that FFmpeg does not decode yet. Convert it to another first."
+    )
 
 
 def _side_data(frame: Any, codec: str) -> dict[str, bytes]:
